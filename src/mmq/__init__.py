@@ -1,0 +1,1 @@
+"""Semantic IDs for recommenders."""

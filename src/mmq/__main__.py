@@ -1,0 +1,7 @@
+"""``python -m mmq``."""
+
+import sys
+
+from mmq.cli import main
+
+sys.exit(main())

@@ -1,0 +1,159 @@
+"""Files that are whole or absent: everything is written under a temporary name and renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from mmq.errors import DataError, FormatError
+
+
+@contextlib.contextmanager
+def write_file(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; on success it becomes ``path``, else it vanishes.
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def write_folder(path: str | Path, marker: str) -> Iterator[Path]:
+    """Like :func:`write_file` for a folder; one that exists is replaced only if it is ours.
+
+    Args:
+        path: the folder to make.
+        marker: a file that every folder of this kind holds. A non-empty folder without it is
+            somebody's work and is left alone.
+
+    Raises:
+        DataError: the folder holds other content, or the disk is full.
+    """
+    path = Path(path)
+    check_replaceable(path, marker)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _disk_errors(path):
+        try:
+            temporary.mkdir(parents=True)
+            yield temporary
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_replaceable(path: str | Path, marker: str) -> None:
+    """Raise :class:`DataError` if ``path`` exists with content that mmq did not write."""
+    path = Path(path)
+    if path.is_file():
+        raise DataError(f"{path} is a file, not a folder; choose another --out")
+    if path.is_dir() and any(path.iterdir()) and not (path / marker).is_file():
+        raise DataError(
+            f"the folder {path} exists and holds other files (no {marker} among them); "
+            "choose another --out or empty it"
+        )
+
+
+@contextlib.contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DataError(
+                f"the disk is full: {path} was not written; free some space and run again"
+            ) from error
+        if isinstance(error, PermissionError | NotADirectoryError | FileExistsError):
+            raise DataError(f"cannot write {path}: {error.strerror}; choose another --out") from error
+        raise
+
+
+def require_file(path: str | Path, what: str) -> Path:
+    """``path`` as a :class:`~pathlib.Path`, or a :class:`DataError` naming ``what`` is missing."""
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"there is no {what} at {path}; check the path")
+    return path
+
+
+def sha256(path: str | Path) -> str:
+    """Hex digest of a file's bytes."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
+    """Write ``value`` as indented JSON, whole or not at all."""
+    with write_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def read_json(path: str | Path, what: str) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        DataError: the file is missing.
+        FormatError: it is truncated or not a JSON object.
+    """
+    path = require_file(path, what)
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise FormatError(
+            f"{path} is not valid JSON ({error}); the file is truncated or damaged, make it again"
+        ) from error
+    if not isinstance(value, dict):
+        raise FormatError(f"{path} should hold a JSON object, not a {type(value).__name__}")
+    return value
+
+
+def write_tensors(
+    path: str | Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write named arrays as safetensors, whole or not at all."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    with write_file(path) as temporary:
+        try:
+            save_file(arrays, temporary, dict(metadata or {}))
+        except SafetensorError as error:
+            if "No space left" in str(error):
+                raise OSError(errno.ENOSPC, "No space left on device") from error
+            raise
+
+
+def read_tensors(path: str | Path, what: str) -> dict[str, np.ndarray]:
+    """Named arrays of a safetensors file.
+
+    Raises:
+        DataError: the file is missing.
+        FormatError: it is truncated or not safetensors.
+    """
+    path = require_file(path, what)
+    try:
+        return load_file(path)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise FormatError(
+            f"{path} is not a whole safetensors file ({error}); it is truncated or damaged, "
+            "copy or make it again"
+        ) from error

@@ -1,0 +1,45 @@
+"""What all verbs share: options, the JSON contract, and errors without a traceback."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override a setting by its dotted name: --set key=value. Repeats."),
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="Settings from a TOML file; --set wins over it.")
+]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on from where a killed run of the same command stopped.")
+]
+
+
+def emit(result: Mapping[str, Any], as_json: bool, lines: Iterable[str] = ()) -> None:
+    """Print the result of a verb: the object with ``--json``, else ``lines`` or a plain table."""
+    if as_json:
+        sys.stdout.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
+        return
+    console = Console(soft_wrap=True, highlight=False)
+    lines = list(lines)
+    for line in lines:
+        console.print(line, markup=False)
+    if not lines:
+        table = Table(show_header=False, box=None)
+        for name, value in result.items():
+            table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
+        console.print(table)

@@ -1,0 +1,198 @@
+"""The catalogue: item ids, one matrix and one presence mask a modality, columns to show people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmq.errors import DataError, nearest
+
+ItemIds = pa.Array
+"""Item ids: an Arrow array, int64 or string, without nulls."""
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """Items with one embedding a modality; some embeddings may be missing.
+
+    Attributes:
+        item_ids: ``(items,)`` Arrow array of int64 or string, unique.
+        embeddings: modality name -> ``(items, dimension)`` float32; rows of missing items are zero.
+        present: modality name -> ``(items,)`` bool, False where the item lacks the modality.
+        attributes: further columns for people to read (``title``, ``image`` path, ...).
+
+    Raises:
+        DataError: duplicate or null ids, lengths that differ, NaN or infinity or a zero vector in
+            an embedding that is not marked missing, no items, no modalities.
+
+    >>> catalogue = Catalogue.build([7, 9], {"text": [[1.0, 0.0], [0.0, 2.0]]})
+    >>> len(catalogue), catalogue.dimensions
+    (2, {'text': 2})
+    """
+
+    item_ids: ItemIds
+    embeddings: Mapping[str, np.ndarray]
+    present: Mapping[str, np.ndarray]
+    attributes: pa.Table = field(default_factory=lambda: pa.table({}))
+
+    def __post_init__(self) -> None:
+        check_ids(self.item_ids)
+        if not self.embeddings:
+            raise DataError("the catalogue has no modality; give at least one embedding")
+        for modality, matrix in self.embeddings.items():
+            _check_matrix(modality, matrix, self.present[modality], self.item_ids)
+
+    @classmethod
+    def build(
+        cls,
+        item_ids: Any,
+        embeddings: Mapping[str, Any],
+        attributes: Mapping[str, Any] | pa.Table | None = None,
+    ) -> Catalogue:
+        """A catalogue from plain arrays or lists; rows that are NaN throughout count as missing."""
+        matrices: dict[str, np.ndarray] = {}
+        present: dict[str, np.ndarray] = {}
+        for modality, values in embeddings.items():
+            matrix = np.ascontiguousarray(values, dtype=np.float32)
+            if matrix.ndim != 2:
+                raise DataError(
+                    f"the {modality} embedding has shape {matrix.shape}; it should be "
+                    "(items, dimension)"
+                )
+            missing = np.isnan(matrix).all(axis=1)
+            if missing.any():
+                matrix = np.where(missing[:, None], np.float32(0), matrix)
+            matrices[modality], present[modality] = matrix, ~missing
+        table = attributes if isinstance(attributes, pa.Table) else pa.table(dict(attributes or {}))
+        return cls(as_item_ids(item_ids), matrices, present, table)
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities, in their order."""
+        return tuple(self.embeddings)
+
+    @property
+    def dimensions(self) -> dict[str, int]:
+        """Modality name -> number of dimensions."""
+        return {name: int(matrix.shape[1]) for name, matrix in self.embeddings.items()}
+
+    def take(self, rows: np.ndarray) -> Catalogue:
+        """The items at ``rows`` (indices), in that order."""
+        rows = np.asarray(rows)
+        return Catalogue(
+            self.item_ids.take(pa.array(rows)),
+            {name: matrix[rows] for name, matrix in self.embeddings.items()},
+            {name: mask[rows] for name, mask in self.present.items()},
+            self.attributes.take(pa.array(rows)) if self.attributes.num_columns else pa.table({}),
+        )
+
+    def batches(self, size: int) -> Iterator[Catalogue]:
+        """The catalogue in consecutive pieces of at most ``size`` items."""
+        for start in range(0, len(self), size):
+            yield self.take(np.arange(start, min(start + size, len(self))))
+
+    @cached_property
+    def _rows(self) -> dict[Any, int]:
+        return {item: row for row, item in enumerate(self.item_ids.to_pylist())}
+
+    def rows(self, item_ids: Sequence[Any]) -> np.ndarray:
+        """Row of each item id.
+
+        Raises:
+            DataError: an id is not in the catalogue.
+        """
+        try:
+            return np.array([self._rows[item] for item in item_ids], dtype=np.int64)
+        except KeyError as error:
+            raise DataError(f"item {error.args[0]!r} is not in the catalogue") from None
+
+
+def as_item_ids(values: Any) -> ItemIds:
+    """Item ids as an Arrow array of int64 or string; null stays null (and is refused later)."""
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    if not isinstance(values, pa.Array):
+        try:
+            values = pa.array(values)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            raise DataError("item ids should be all integers or all strings, not a mix") from None
+    if pa.types.is_integer(values.type):
+        return values.cast(pa.int64())
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        return values.cast(pa.string())
+    if pa.types.is_null(values.type) or len(values) == 0:
+        return values.cast(pa.int64())
+    raise DataError(f"item ids should be integers or strings, not {values.type}")
+
+
+def check_ids(item_ids: ItemIds) -> None:
+    """Raise :class:`DataError` for no items, a null id or a duplicate id."""
+    if len(item_ids) == 0:
+        raise DataError("the catalogue is empty; give at least one item")
+    if item_ids.null_count:
+        row = int(np.flatnonzero(item_ids.is_null().to_numpy(zero_copy_only=False))[0])
+        raise DataError(f"row {row} has no item id; give every item an id")
+    if pc.count_distinct(item_ids).as_py() < len(item_ids):
+        counts = item_ids.value_counts()
+        repeated = counts.filter(pc.greater(counts.field("counts"), 1))[0]
+        raise DataError(
+            f"item id {repeated['values'].as_py()!r} occurs {repeated['counts'].as_py()} times; "
+            "every item needs an id of its own, drop the duplicates"
+        )
+
+
+def _check_matrix(modality: str, matrix: np.ndarray, mask: np.ndarray, ids: ItemIds) -> None:
+    if matrix.ndim != 2 or len(matrix) != len(ids) or len(mask) != len(ids):
+        raise DataError(
+            f"the {modality} embedding has shape {matrix.shape} for {len(ids)} items; "
+            "it needs one row an item, in the order of the ids"
+        )
+    norms = np.einsum("nd,nd->n", matrix, matrix)  # NaN and infinity survive the sum
+    bad = mask & ~(np.isfinite(norms) & (norms > 0))
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        what = "is a zero vector" if norms[row] == 0 else "holds NaN or infinity"
+        raise DataError(
+            f"the {modality} embedding of item {ids[row].as_py()!r} {what} "
+            f"({int(bad.sum())} such items); mend it, or make the whole row NaN (null in Parquet) "
+            "to mark it missing"
+        )
+
+
+def require_modalities(
+    found: Mapping[str, int], expected: Mapping[str, int], where: str = "the catalogue"
+) -> None:
+    """Raise :class:`DataError` unless ``found`` has exactly the modalities and dimensions expected.
+
+    Args:
+        found: modality -> dimension in the catalogue.
+        expected: modality -> dimension the tokenizer was fitted on.
+        where: what to call the catalogue in the message.
+    """
+    for modality, dimension in expected.items():
+        if modality not in found:
+            raise DataError(
+                f"{where} has no modality '{modality}', which the tokenizer was fitted on; "
+                f"{nearest(modality, found)} (a column of nulls marks it missing for all)"
+            )
+        if found[modality] != dimension:
+            raise DataError(
+                f"the {modality} embedding of {where} has {found[modality]} dimensions, "
+                f"the tokenizer was fitted on {dimension}; embed with the same encoder "
+                "and reduction"
+            )
+    for modality in found:
+        if modality not in expected:
+            raise DataError(
+                f"{where} has a modality '{modality}' that the tokenizer does not know "
+                f"({', '.join(expected)}); fit again or drop the column"
+            )

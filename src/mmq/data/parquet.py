@@ -1,0 +1,222 @@
+"""catalogue.parquet: ``item_id``, one fixed-size-list column a modality, attributes. Read in streams.
+
+Embeddings are stored plain and uncompressed (float noise does not compress), so that a batch is
+handed to numpy without another copy. A null list marks a missing modality.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.numpy import load, save
+
+from mmq.artifacts import require_file, sha256, write_file
+from mmq.data.catalogue import Catalogue, as_item_ids, check_ids
+from mmq.data.reduction import Reduction
+from mmq.errors import DataError, FormatError
+
+BATCH = 8192
+"""Items a batch of :meth:`CatalogueFile.batches` and of a Parquet row group."""
+
+_REDUCTION = b"mmq.reduction."
+
+
+class CatalogueFile:
+    """A catalogue on disk, opened but not read.
+
+    Attributes:
+        path: the file.
+        dimensions: modality -> dimension.
+        attributes: names of the other columns.
+        reductions: modality -> the PCA that made its embedding, where there was one.
+
+    Raises:
+        DataError: no such file, or it has no ``item_id`` or no embedding column.
+        FormatError: it is truncated or not Parquet.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = require_file(path, "catalogue")
+        try:
+            self._file = pq.ParquetFile(self.path, memory_map=True)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _damaged(self.path, error) from error
+        schema = self._file.schema_arrow
+        if "item_id" not in schema.names:
+            raise DataError(f"{self.path} has no column item_id; is it a catalogue?")
+        self.dimensions = {
+            column.name: int(column.type.list_size)
+            for column in schema
+            if pa.types.is_fixed_size_list(column.type)
+            and pa.types.is_floating(column.type.value_type)
+        }
+        if not self.dimensions:
+            raise DataError(
+                f"{self.path} has no embedding column; embeddings are fixed-size lists of float32"
+            )
+        self.attributes = [
+            name for name in schema.names if name != "item_id" and name not in self.dimensions
+        ]
+        self.reductions = {
+            key.removeprefix(_REDUCTION).decode(): Reduction(**load(base64.b64decode(value)))
+            for key, value in (schema.metadata or {}).items()
+            if key.startswith(_REDUCTION)
+        }
+
+    def __len__(self) -> int:
+        return int(self._file.metadata.num_rows)
+
+    def fingerprint(self) -> str:
+        """Content hash (SHA-256 of the file)."""
+        return sha256(self.path)
+
+    def item_ids(self) -> pa.Array:
+        """All item ids, checked: none null, none twice."""
+        ids = as_item_ids(self._read(["item_id"]).column("item_id"))
+        check_ids(ids)
+        return ids
+
+    def attribute_table(self) -> pa.Table:
+        """All attribute columns, in the order of the items."""
+        return self._read(self.attributes)
+
+    def batches(
+        self, size: int = BATCH, start: int = 0, attributes: bool = False
+    ) -> Iterator[Catalogue]:
+        """Consecutive pieces of ``size`` items from item ``start`` on, in bounded memory.
+
+        Args:
+            size: items a piece (the last may be smaller).
+            start: items to skip, a multiple of ``size``.
+            attributes: whether to read the attribute columns too.
+        """
+        columns = ["item_id", *self.dimensions, *(self.attributes if attributes else [])]
+        if len(self) == 0:
+            check_ids(pa.array([], pa.int64()))
+        try:
+            reader = pq.ParquetFile(self.path, memory_map=True)
+            seen = 0
+            for batch in reader.iter_batches(size, columns=columns):
+                seen += len(batch)
+                if seen > start:
+                    yield self._catalogue(batch)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _damaged(self.path, error) from error
+
+    def read(self) -> Catalogue:
+        """The whole catalogue in memory."""
+        self.item_ids()
+        return concatenate(list(self.batches(attributes=True)))
+
+    def _read(self, columns: list[str]) -> pa.Table:
+        try:
+            return self._file.read(columns=columns)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _damaged(self.path, error) from error
+
+    def _catalogue(self, batch: pa.RecordBatch) -> Catalogue:
+        embeddings, present = {}, {}
+        for modality, dimension in self.dimensions.items():
+            embeddings[modality], present[modality] = _matrix(batch.column(modality), dimension)
+        attributes = [name for name in self.attributes if name in batch.schema.names]
+        return Catalogue(
+            as_item_ids(batch.column("item_id")),
+            embeddings,
+            present,
+            pa.Table.from_batches([batch.select(attributes)]) if attributes else pa.table({}),
+        )
+
+
+def read_catalogue(path: str | Path) -> Catalogue:
+    """The whole catalogue of a Parquet file in memory; see :class:`CatalogueFile`."""
+    return CatalogueFile(path).read()
+
+
+def write_catalogue(
+    path: str | Path,
+    catalogue: Catalogue | Iterable[Catalogue],
+    reductions: dict[str, Reduction] | None = None,
+) -> None:
+    """Write a catalogue, or a stream of its pieces, as Parquet, whole or not at all.
+
+    Args:
+        path: the file to make.
+        catalogue: one catalogue or consecutive pieces of one.
+        reductions: modality -> PCA, kept in the file so that new items can be reduced alike.
+    """
+    pieces = [catalogue] if isinstance(catalogue, Catalogue) else catalogue
+    metadata = {
+        _REDUCTION + name.encode(): base64.b64encode(save(reduction.tensors()))
+        for name, reduction in (reductions or {}).items()
+    }
+    writer: pq.ParquetWriter | None = None
+    with write_file(path) as temporary:
+        try:
+            for piece in pieces:
+                table = to_table(piece)
+                if writer is None:
+                    writer = pq.ParquetWriter(
+                        temporary,
+                        table.schema.with_metadata(metadata),
+                        compression={name: "none" for name in piece.modalities}
+                        | {n: "zstd" for n in table.schema.names if n not in piece.modalities},
+                        use_dictionary=False,
+                        write_statistics=False,
+                    )
+                writer.write_table(table.replace_schema_metadata(metadata), row_group_size=BATCH)
+            if writer is None:
+                raise DataError("the catalogue is empty; give at least one item")
+        finally:
+            if writer is not None:
+                writer.close()
+
+
+def to_table(catalogue: Catalogue) -> pa.Table:
+    """The Arrow table that :func:`write_catalogue` stores; embeddings are not copied."""
+    columns: dict[str, pa.Array | pa.ChunkedArray] = {"item_id": catalogue.item_ids}
+    for modality, matrix in catalogue.embeddings.items():
+        flat = pa.array(np.ascontiguousarray(matrix, np.float32).reshape(-1))
+        missing = ~catalogue.present[modality]
+        columns[modality] = pa.FixedSizeListArray.from_arrays(
+            flat, matrix.shape[1], mask=pa.array(missing) if missing.any() else None
+        )
+    for name in catalogue.attributes.column_names:
+        columns[name] = catalogue.attributes.column(name)
+    return pa.table(columns)
+
+
+def concatenate(pieces: list[Catalogue]) -> Catalogue:
+    """One catalogue of consecutive pieces that have the same columns."""
+    if len(pieces) == 1:
+        return pieces[0]
+    first = pieces[0]
+    return Catalogue(
+        pa.concat_arrays([piece.item_ids for piece in pieces]),
+        {m: np.concatenate([piece.embeddings[m] for piece in pieces]) for m in first.modalities},
+        {m: np.concatenate([piece.present[m] for piece in pieces]) for m in first.modalities},
+        pa.concat_tables([piece.attributes for piece in pieces]),
+    )
+
+
+def _matrix(column: pa.Array, dimension: int) -> tuple[np.ndarray, np.ndarray]:
+    """``(items, dimension)`` float32 and ``(items,)`` bool of a fixed-size-list column."""
+    values = column.values.slice(column.offset * dimension, len(column) * dimension)
+    if not column.null_count and not values.null_count and pa.types.is_float32(values.type):
+        matrix = values.to_numpy(zero_copy_only=True).reshape(-1, dimension)
+        return matrix, np.ones(len(column), dtype=bool)
+    present = column.is_valid().to_numpy(zero_copy_only=False)
+    matrix = values.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    matrix = np.where(present[:, None], matrix.reshape(-1, dimension), np.float32(0))
+    return matrix, present
+
+
+def _damaged(path: Path, error: Exception) -> FormatError:
+    reason = str(error).splitlines()[0]
+    return FormatError(
+        f"{path} is not a whole Parquet file ({reason}); it is truncated or damaged, make it again"
+    )

@@ -1,0 +1,53 @@
+"""The one exception tree. Everything under :class:`UserError` is the user's to mend (exit code 2)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MMQError(Exception):
+    """Base of every error that mmq raises on purpose."""
+
+
+class UserError(MMQError):
+    """A mistake in what was given to mmq; the message is one sentence that says what to do."""
+
+
+class DataError(UserError):
+    """A catalogue, interaction log or image that cannot be used as it is."""
+
+
+class SettingsError(UserError):
+    """A setting that is unknown or out of range."""
+
+
+class FormatError(UserError):
+    """A file that is truncated, of another format, of a newer version, or does not belong here."""
+
+
+class MissingExtraError(UserError):
+    """An optional dependency that is not installed.
+
+    Args:
+        package: the import that failed.
+        extra: the name of the install extra that brings it.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"{package} is not installed; run: pip install 'mmq-tokenizer[{extra}]'"
+        )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint naming the known word closest to ``name``, or listing all where none is close.
+
+    >>> nearest("codebok_size", ["codebook_size", "epochs"])
+    "did you mean 'codebook_size'?"
+    """
+    words = sorted(known)
+    close = difflib.get_close_matches(name, words, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"choose from: {', '.join(words)}"

@@ -1,0 +1,59 @@
+"""A progress bar with items/s and time left, on standard error, silent when not a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} {task.fields['unit']}/s" if speed else "")
+
+
+@contextlib.contextmanager
+def bar(
+    title: str, total: int, unit: str = "items", done: int = 0
+) -> Iterator[Callable[..., None]]:
+    """Give ``advance(count, note="")``, which moves the bar on and shows a short note beside it.
+
+    Args:
+        title: what is being done.
+        total: how many units there are.
+        unit: what is counted.
+        done: how many were done by an earlier run.
+    """
+    console = Console(file=sys.stderr)
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    with progress:
+        task = progress.add_task(title, total=total, completed=done, unit=unit, note="")
+
+        def advance(count: int, note: str = "") -> None:
+            progress.update(task, advance=count, **({"note": note} if note else {}))
+
+        yield advance

@@ -1,0 +1,85 @@
+"""Settings: frozen, typed, checked where they are made, refusing unknown names."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mmq.errors import FormatError, SettingsError, nearest
+
+
+class Settings(BaseModel):
+    """Base of all settings classes.
+
+    Make one with :meth:`parse`, which turns every problem into one readable
+    :class:`~mmq.errors.SettingsError`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, strict=False)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Settings from plain values (JSON, TOML or strings of ``--set``).
+
+        Raises:
+            SettingsError: an unknown name (with the nearest valid one) or a value out of range.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise SettingsError(_sentence(cls, error)) from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that :meth:`parse` reads back."""
+        return self.model_dump(mode="json")
+
+
+def _sentence(cls: type[BaseModel], error: ValidationError) -> str:
+    problem = error.errors()[0]
+    name = ".".join(str(part) for part in problem["loc"]) or cls.__name__
+    if problem["type"] == "extra_forbidden":
+        return f"unknown setting '{name}'; {nearest(name, cls.model_fields)}"
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    if problem["type"] == "value_error" and not problem["loc"]:
+        return message
+    return f"setting '{name}' = {problem['input']!r} is not valid: {message}"
+
+
+def gather(config: str | Path | None, assignments: Iterable[str]) -> dict[str, Any]:
+    """Values of a TOML file, overridden by ``key=value`` assignments.
+
+    >>> gather(None, ["epochs=3", "codebook=ema"])
+    {'epochs': 3, 'codebook': 'ema'}
+    """
+    values: dict[str, Any] = {}
+    if config is not None:
+        try:
+            values = tomllib.loads(Path(config).read_text("utf-8"))
+        except FileNotFoundError:
+            raise SettingsError(f"there is no settings file at {config}; check the path") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise FormatError(f"{config} is not valid TOML: {error}") from None
+    for assignment in assignments:
+        key, separator, text = assignment.partition("=")
+        if not separator or not key:
+            raise SettingsError(f"--set {assignment!r} should read key=value")
+        *path, leaf = key.strip().split(".")
+        target = values
+        for part in path:
+            target = target.setdefault(part, {})
+            if not isinstance(target, dict):
+                raise SettingsError(f"--set {assignment!r}: '{part}' is not a group of settings")
+        target[leaf] = _value(text)
+    return values
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
