@@ -1,1 +1,41 @@
-"""Semantic IDs for recommenders."""
+"""Semantic IDs for recommenders: embeddings -> the MMQ tokenizer -> a short tuple of codes.
+
+>>> from mmq import Catalogue, MMQTokenizer, SemanticIDs
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from mmq.data import Catalogue as Catalogue
+    from mmq.data import read_catalogue as read_catalogue
+    from mmq.data import write_catalogue as write_catalogue
+    from mmq.semantic_ids import SemanticIDs as SemanticIDs
+    from mmq.tokenizers import MMQSettings as MMQSettings
+    from mmq.tokenizers import MMQTokenizer as MMQTokenizer
+    from mmq.tokenizers import Tokenizer as Tokenizer
+    from mmq.tokenizers import load_tokenizer as load_tokenizer
+
+_HOMES = {
+    "Catalogue": "mmq.data",
+    "read_catalogue": "mmq.data",
+    "write_catalogue": "mmq.data",
+    "SemanticIDs": "mmq.semantic_ids",
+    "MMQSettings": "mmq.tokenizers",
+    "MMQTokenizer": "mmq.tokenizers",
+    "Tokenizer": "mmq.tokenizers",
+    "load_tokenizer": "mmq.tokenizers",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that ``import mmq`` stays instant."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'mmq' has no attribute '{name}'")

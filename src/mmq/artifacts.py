@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from mmq.errors import DataError, FormatError
 
@@ -28,11 +28,11 @@ def write_file(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with _disk_errors(path):
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
-            os.replace(temporary, path)
+            temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -52,13 +52,13 @@ def write_folder(path: str | Path, marker: str) -> Iterator[Path]:
     path = Path(path)
     check_replaceable(path, marker)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with _disk_errors(path):
+    with disk_errors(path):
         try:
             temporary.mkdir(parents=True)
             yield temporary
             if path.exists():
                 shutil.rmtree(path)
-            os.replace(temporary, path)
+            temporary.replace(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -76,7 +76,8 @@ def check_replaceable(path: str | Path, marker: str) -> None:
 
 
 @contextlib.contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk or a folder that cannot be written into a :class:`DataError`."""
     try:
         yield
     except OSError as error:
@@ -85,7 +86,9 @@ def _disk_errors(path: Path) -> Iterator[None]:
                 f"the disk is full: {path} was not written; free some space and run again"
             ) from error
         if isinstance(error, PermissionError | NotADirectoryError | FileExistsError):
-            raise DataError(f"cannot write {path}: {error.strerror}; choose another --out") from error
+            raise DataError(
+                f"cannot write {path}: {error.strerror}; choose another --out"
+            ) from error
         raise
 
 
@@ -143,7 +146,14 @@ def write_tensors(
 
 
 def read_tensors(path: str | Path, what: str) -> dict[str, np.ndarray]:
-    """Named arrays of a safetensors file.
+    """Named arrays of a safetensors file; see :func:`read_tensors_with_metadata`."""
+    return read_tensors_with_metadata(path, what)[0]
+
+
+def read_tensors_with_metadata(
+    path: str | Path, what: str
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Named arrays of a safetensors file and the strings stored with them.
 
     Raises:
         DataError: the file is missing.
@@ -151,7 +161,9 @@ def read_tensors(path: str | Path, what: str) -> dict[str, np.ndarray]:
     """
     path = require_file(path, what)
     try:
-        return load_file(path)
+        with safe_open(path, framework="numpy") as file:
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (SafetensorError, ValueError, KeyError) as error:
         raise FormatError(
             f"{path} is not a whole safetensors file ({error}); it is truncated or damaged, "

@@ -1,4 +1,4 @@
-"""The one exception tree. Everything under :class:`UserError` is the user's to mend (exit code 2)."""
+"""The one exception tree; what is under :class:`UserError` is the user's to mend (exit code 2)."""
 
 from __future__ import annotations
 
@@ -32,11 +32,13 @@ class MissingExtraError(UserError):
     Args:
         package: the import that failed.
         extra: the name of the install extra that brings it.
+        instead: what to do without it, where there is something ("choose --text-encoder light").
     """
 
-    def __init__(self, package: str, extra: str) -> None:
+    def __init__(self, package: str, extra: str, instead: str = "") -> None:
+        command = f"pip install 'mmq-tokenizer[{extra}]'"
         super().__init__(
-            f"{package} is not installed; run: pip install 'mmq-tokenizer[{extra}]'"
+            f"{package} is not installed; run: {command}" + (f", or {instead}" if instead else "")
         )
 
 

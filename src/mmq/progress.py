@@ -54,6 +54,8 @@ def bar(
         task = progress.add_task(title, total=total, completed=done, unit=unit, note="")
 
         def advance(count: int, note: str = "") -> None:
-            progress.update(task, advance=count, **({"note": note} if note else {}))
+            progress.update(task, advance=count)
+            if note:
+                progress.update(task, note=note)
 
         yield advance

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-import click
 import typer
 
 from mmq.errors import UserError
@@ -19,6 +18,9 @@ app = typer.Typer(
 )
 
 
+_INTERRUPTED = 130
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 0 when done, 2 for the user's mistake."""
     try:
@@ -26,12 +28,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"mmq: {error}", file=sys.stderr)
         return 2
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as error:  # a command or option that is wrong or missing
+        _complain(error)
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:  # typer turns an interrupt into this exit code
         print("mmq: interrupted; what was finished is kept, see --resume", file=sys.stderr)
-        return 130
     return code if isinstance(code, int) else 0
+
+
+def _complain(error: typer.TyperException) -> None:
+    message = error.format_message().rstrip(".")
+    if message:  # empty where typer has shown the help of a group that was called bare
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "mmq"
+        print(f"mmq: {message[:1].lower()}{message[1:]}; see {command} --help", file=sys.stderr)
+
+
+from mmq.cli import encode, fit  # noqa: E402  (the verbs follow what they hang on)
+from mmq.cli.import_ import import_app  # noqa: E402
+
+app.add_typer(import_app, name="import")
+app.command("fit")(fit.command)
+app.command("encode")(encode.command)

@@ -25,7 +25,8 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Settings from a TOML file; --set wins over it.")
 ]
 ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Go on from where a killed run of the same command stopped.")
+    bool,
+    typer.Option("--resume", help="Go on from where a killed run of the same command stopped."),
 ]
 
 

@@ -13,9 +13,6 @@ import pyarrow.compute as pc
 
 from mmq.errors import DataError, nearest
 
-ItemIds = pa.Array
-"""Item ids: an Arrow array, int64 or string, without nulls."""
-
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
@@ -36,7 +33,7 @@ class Catalogue:
     (2, {'text': 2})
     """
 
-    item_ids: ItemIds
+    item_ids: pa.Array
     embeddings: Mapping[str, np.ndarray]
     present: Mapping[str, np.ndarray]
     attributes: pa.Table = field(default_factory=lambda: pa.table({}))
@@ -45,6 +42,12 @@ class Catalogue:
         check_ids(self.item_ids)
         if not self.embeddings:
             raise DataError("the catalogue has no modality; give at least one embedding")
+        for name in self.attributes.column_names:
+            if name == "item_id" or name in self.embeddings:
+                raise DataError(
+                    f"the attribute '{name}' has the name of "
+                    f"{'the id column' if name == 'item_id' else 'a modality'}; rename it"
+                )
         for modality, matrix in self.embeddings.items():
             _check_matrix(modality, matrix, self.present[modality], self.item_ids)
 
@@ -65,7 +68,7 @@ class Catalogue:
                     f"the {modality} embedding has shape {matrix.shape}; it should be "
                     "(items, dimension)"
                 )
-            missing = np.isnan(matrix).all(axis=1)
+            missing = np.asarray(np.isnan(matrix).all(axis=1))
             if missing.any():
                 matrix = np.where(missing[:, None], np.float32(0), matrix)
             matrices[modality], present[modality] = matrix, ~missing
@@ -116,25 +119,30 @@ class Catalogue:
             raise DataError(f"item {error.args[0]!r} is not in the catalogue") from None
 
 
-def as_item_ids(values: Any) -> ItemIds:
-    """Item ids as an Arrow array of int64 or string; null stays null (and is refused later)."""
+def as_item_ids(values: Any, what: str = "item ids") -> pa.Array:
+    """Item ids as an Arrow array of int64 or string; null stays null (and is refused later).
+
+    Args:
+        values: an Arrow array or anything that makes one.
+        what: what to call them in errors.
+    """
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     if not isinstance(values, pa.Array):
         try:
             values = pa.array(values)
         except (pa.ArrowInvalid, pa.ArrowTypeError):
-            raise DataError("item ids should be all integers or all strings, not a mix") from None
+            raise DataError(f"{what} should be all integers or all strings, not a mix") from None
     if pa.types.is_integer(values.type):
         return values.cast(pa.int64())
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
         return values.cast(pa.string())
     if pa.types.is_null(values.type) or len(values) == 0:
         return values.cast(pa.int64())
-    raise DataError(f"item ids should be integers or strings, not {values.type}")
+    raise DataError(f"{what} should be integers or strings, not {values.type}")
 
 
-def check_ids(item_ids: ItemIds) -> None:
+def check_ids(item_ids: pa.Array) -> None:
     """Raise :class:`DataError` for no items, a null id or a duplicate id."""
     if len(item_ids) == 0:
         raise DataError("the catalogue is empty; give at least one item")
@@ -150,7 +158,7 @@ def check_ids(item_ids: ItemIds) -> None:
         )
 
 
-def _check_matrix(modality: str, matrix: np.ndarray, mask: np.ndarray, ids: ItemIds) -> None:
+def _check_matrix(modality: str, matrix: np.ndarray, mask: np.ndarray, ids: pa.Array) -> None:
     if matrix.ndim != 2 or len(matrix) != len(ids) or len(mask) != len(ids):
         raise DataError(
             f"the {modality} embedding has shape {matrix.shape} for {len(ids)} items; "

@@ -1,4 +1,4 @@
-"""catalogue.parquet: ``item_id``, one fixed-size-list column a modality, attributes. Read in streams.
+"""catalogue.parquet: ``item_id``, a fixed-size-list column a modality, attributes; in streams.
 
 Embeddings are stored plain and uncompressed (float noise does not compress), so that a batch is
 handed to numpy without another copy. A null list marks a missing modality.
@@ -163,7 +163,7 @@ def write_catalogue(
                     writer = pq.ParquetWriter(
                         temporary,
                         table.schema.with_metadata(metadata),
-                        compression={name: "none" for name in piece.modalities}
+                        compression=dict.fromkeys(piece.modalities, "none")
                         | {n: "zstd" for n in table.schema.names if n not in piece.modalities},
                         use_dictionary=False,
                         write_statistics=False,

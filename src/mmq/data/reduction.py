@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +64,13 @@ class Reduction:
                 f"the embedding has {matrix.shape[1]} dimensions, the reduction was fitted on "
                 f"{len(self.mean)}; embed with the same encoder"
             )
-        return (matrix.astype(np.float32) - self.mean) @ self.components
+        reduced: np.ndarray = (matrix.astype(np.float32) - self.mean) @ self.components
+        return reduced
+
+    def fingerprint(self) -> str:
+        """Short content hash, to tell two reductions apart."""
+        parts = self.tensors().values()
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:16]
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Arrays to store; ``Reduction(**tensors)`` reads them back."""

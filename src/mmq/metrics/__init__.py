@@ -1,0 +1,1 @@
+"""Figures of merit as pure numpy functions: quantisation, retrieval, ranking. No torch."""

@@ -1,0 +1,1 @@
+"""Building blocks: experts, gates, codebooks."""

@@ -1,0 +1,37 @@
+"""The table item -> semantic ID: collisions, append, drift, statistics, Parquet. No torch."""
+
+from mmq.semantic_ids.append import Appended, append
+from mmq.semantic_ids.collisions import Candidates, Moved, move_collisions
+from mmq.semantic_ids.drift import Drift, drift
+from mmq.semantic_ids.manifest import (
+    CatalogueRef,
+    Manifest,
+    TokenizerRef,
+    build_manifest,
+    require_same_tokenizer,
+)
+from mmq.semantic_ids.quality import CatalogueFacts, Quality, catalogue_facts, inspect_ids
+from mmq.semantic_ids.table import SemanticIDs
+from mmq.semantic_ids.verdict import Verdict, verdict
+
+__all__ = [
+    "Appended",
+    "Candidates",
+    "CatalogueFacts",
+    "CatalogueRef",
+    "Drift",
+    "Manifest",
+    "Moved",
+    "Quality",
+    "SemanticIDs",
+    "TokenizerRef",
+    "Verdict",
+    "append",
+    "build_manifest",
+    "catalogue_facts",
+    "drift",
+    "inspect_ids",
+    "move_collisions",
+    "require_same_tokenizer",
+    "verdict",
+]

@@ -1,0 +1,128 @@
+"""``mmq embed``: texts and images of an items file into a catalogue of embeddings."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmq.cli.frame import DeviceOption, JsonOption, ResumeOption, emit
+from mmq.errors import SettingsError
+
+if TYPE_CHECKING:
+    from mmq.encoders.template import TextTemplate
+
+EncoderHelp = "a Hugging Face name, a model folder, light (no download, no meaning) or none."
+
+
+def command(
+    items: Annotated[
+        Path, typer.Argument(help="JSON Lines, CSV, TSV or Parquet.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The catalogue to write (Parquet).")],
+    item_id: Annotated[str, typer.Option("--id", help="Column of item ids.")] = "item_id",
+    text_columns: Annotated[
+        str | None, typer.Option("--text-columns", help="Columns of the text: title,plot.")
+    ] = None,
+    text_template: Annotated[
+        str | None,
+        typer.Option("--text-template", help='Instead: "{title}. by {author}. {plot}".'),
+    ] = None,
+    image_column: Annotated[
+        str | None,
+        typer.Option("--image-column", help="Image paths, from the folder of the items file."),
+    ] = None,
+    text_encoder: Annotated[
+        str, typer.Option("--text-encoder", help=f"minilm (packaged), {EncoderHelp}")
+    ] = "minilm",
+    image_encoder: Annotated[
+        str, typer.Option("--image-encoder", help=f"effnet-lite0 (packaged), {EncoderHelp}")
+    ] = "effnet-lite0",
+    reduce: Annotated[
+        int | None, typer.Option("--reduce", help="PCA of wider modalities to so many dimensions.")
+    ] = None,
+    reduce_like: Annotated[
+        Path | None, typer.Option("--reduce-like", help="Apply the PCA of this older catalogue.")
+    ] = None,
+    title_column: Annotated[
+        str | None, typer.Option("--title-column", help="Column to show; title if there is one.")
+    ] = None,
+    attribute: Annotated[
+        list[str] | None, typer.Option("--attribute", help="A further column to keep. Repeats.")
+    ] = None,
+    skip_bad_images: Annotated[
+        bool, typer.Option("--skip-bad-images", help="Count unreadable images as missing.")
+    ] = False,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", help="Items encoded and kept at a time.")
+    ] = 64,
+    device: DeviceOption = "auto",
+    resume: ResumeOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a catalogue of an items file: embed its texts, its images, or both.
+
+    In a template, a sentence whose columns are all empty is left out. Items without text or image
+    lack that modality. The packaged encoders come with pip install 'mmq-tokenizer[encoders]'.
+
+    Example: mmq embed items.jsonl --id item --text-columns title,plot --image-column image
+    --reduce 256 --out catalogue.parquet
+    """
+    from mmq.data.items import ItemColumns
+    from mmq.encoders.embed import Embedding, embed
+
+    start = time.perf_counter()
+    text = None if text_encoder == "none" else _template(text_columns, text_template)
+    image = None if image_encoder == "none" else image_column
+    columns = ItemColumns(item_id, title_column, image, tuple(attribute or ()))
+    task = Embedding(
+        items,
+        text,
+        columns,
+        text_encoder=text_encoder,
+        image_encoder=image_encoder,
+        reduce=reduce,
+        reduce_like=reduce_like,
+        batch_size=batch_size,
+        device=device,
+        skip_bad_images=skip_bad_images,
+    )
+    result = embed(task, out, resume)
+    result["seconds"] = round(time.perf_counter() - start, 3)
+    emit(result, as_json, _lines(result))
+
+
+def _template(columns: str | None, template: str | None) -> TextTemplate | None:
+    from mmq.encoders.template import TextTemplate
+
+    if columns is not None and template is not None:
+        raise SettingsError(
+            "--text-columns and --text-template exclude each other; give one of them"
+        )
+    if template is not None:
+        return TextTemplate.parse(template)
+    if columns is None:
+        return None
+    names = tuple(name.strip() for name in columns.split(","))
+    if not all(names):
+        raise SettingsError(f"--text-columns {columns!r} should read COLUMN,COLUMN")
+    return TextTemplate.of_columns(names)
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    lines = [f"{result['items']:,} items -> {result['out']}"]
+    for name, modality in result["modalities"].items():
+        line = (
+            f"  {name}: {modality['encoder']}, {modality['dimension']} dimensions, "
+            f"{modality['missing']:,} missing"
+        )
+        if name == "image" and result["bad_images"]:
+            line += f" ({result['bad_images']:,} of them unreadable)"
+        if modality["items_per_second"] is not None:
+            line += f", {modality['items_per_second']:,} items/s"
+        if "explained_variance" in modality:
+            line += f", PCA keeps {modality['explained_variance']:.1%} of the variance"
+        lines.append(line)
+    return [*lines, f"next: mmq fit {result['out']} --out TOKENIZER"]

@@ -1,0 +1,122 @@
+"""``mmq encode``: a catalogue and a tokenizer -> a semantic ID for every item."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmq.cli.frame import JsonOption, ResumeOption, emit
+
+if TYPE_CHECKING:
+    from mmq.data.parquet import CatalogueFile
+    from mmq.semantic_ids import Manifest
+    from mmq.tokenizers import MMQTokenizer
+
+
+class Collisions(StrEnum):
+    """What happens to items that share an ID."""
+
+    RANK = "rank"
+    MOVE = "move"
+
+
+def command(
+    catalogue: Annotated[Path, typer.Argument(help="The catalogue (Parquet).")],
+    tokenizer: Annotated[Path, typer.Option("--tokenizer", help="Folder of the tokenizer.")],
+    out: Annotated[Path, typer.Option("--out", help="The ID table to write (Parquet).")],
+    append: Annotated[
+        Path | None,
+        typer.Option("--append", help="Add new items to this table; its rows stay as they are."),
+    ] = None,
+    collisions: Annotated[
+        Collisions,
+        typer.Option("--collisions", help="Tell items of one ID apart by rank, or move them."),
+    ] = Collisions.RANK,
+    resume: ResumeOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Give every item of a catalogue its semantic ID.
+
+    Example: mmq encode catalogue.parquet --tokenizer tokenizer --out ids.parquet
+    """
+    from mmq.data.parquet import CatalogueFile
+    from mmq.semantic_ids import SemanticIDs
+    from mmq.tokenizers import load_tokenizer
+    from mmq.tokenizers.encoding import PartialCodes
+    from mmq.tokenizers.folder import fingerprint
+
+    loaded, file = load_tokenizer(tokenizer), CatalogueFile(catalogue)
+    loaded.require_inputs(file)
+    item_ids = file.item_ids()
+    source = {"tokenizer": fingerprint(tokenizer), "catalogue": file.fingerprint()}
+    manifest = _manifest(loaded, source, len(file), collisions)
+    old = SemanticIDs.read(append) if append else None
+    partial = PartialCodes(out, source, loaded.length, resume)
+    started, done = time.monotonic(), partial.done
+    codes = partial.append_from(file, loaded)
+    seconds = time.monotonic() - started
+    moving = (file, loaded) if collisions is Collisions.MOVE else None
+    ids, figures = _table(item_ids, codes, manifest, old, moving)
+    ids.write(out)
+    partial.remove()
+    figures |= {
+        "items": len(ids),
+        "length": ids.length,
+        "seconds": round(seconds, 3),
+        "items_per_second": (len(file) - done) / max(seconds, 1e-9),
+        "out": str(out),
+    }
+    emit(figures, as_json, _lines(figures, ids.item_ids[:3].to_pylist(), ids.codes[:3].tolist()))
+
+
+def _manifest(
+    tokenizer: MMQTokenizer, source: dict[str, str], items: int, collisions: Collisions
+) -> Manifest:
+    from mmq.semantic_ids import CatalogueRef, TokenizerRef, build_manifest
+
+    return build_manifest(
+        tokenizer.codebook_sizes,
+        tokenizer=TokenizerRef(name=tokenizer.kind, fingerprint=source["tokenizer"]),
+        catalogue=CatalogueRef(fingerprint=source["catalogue"], items=items),
+        ordered=tokenizer.ordered,
+        collisions=collisions.value,
+    )
+
+
+def _table(
+    item_ids: Any,
+    codes: Any,
+    manifest: Manifest,
+    old: Any,
+    moving: tuple[CatalogueFile, MMQTokenizer] | None,
+) -> tuple[Any, dict[str, Any]]:
+    """The ID table and the figures of how it came about."""
+    from mmq.semantic_ids import SemanticIDs, append, move_collisions
+    from mmq.tokenizers.candidates import CandidateReader
+
+    candidates = CandidateReader(*moving) if moving else None
+    if old is not None:
+        added = append(old, item_ids, codes, manifest, candidates)
+        return added.ids, {"added": added.added, "kept": added.kept, "moved": added.moved}
+    moved = 0
+    if candidates is not None:
+        codes, mask = move_collisions(codes, candidates)
+        moved = int(mask.sum())
+    ids = SemanticIDs.build(item_ids, codes, manifest["codebook_sizes"], manifest)
+    return ids, {"added": len(ids), "kept": 0, "moved": moved}
+
+
+def _lines(figures: dict[str, Any], items: list[Any], codes: list[list[int]]) -> list[str]:
+    lines = [
+        f"{figures['items']:,} semantic IDs of {figures['length']} codes -> {figures['out']} "
+        f"({figures['items_per_second']:,.0f} items/s)"
+    ]
+    if figures["kept"]:
+        lines.append(f"  {figures['added']:,} items added, {figures['kept']:,} kept their old ID")
+    if figures["moved"]:
+        lines.append(f"  {figures['moved']:,} items moved to the nearest free ID")
+    return lines + [f"  {item}: {tuple(code)}" for item, code in zip(items, codes, strict=True)]

@@ -1,0 +1,74 @@
+"""``mmq fit``: a catalogue -> a tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mmq.cli.frame import (
+    ConfigOption,
+    JsonOption,
+    ResumeOption,
+    SeedOption,
+    SetOption,
+    emit,
+)
+
+
+def command(
+    catalogue: Annotated[Path, typer.Argument(help="The catalogue (Parquet).")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the tokenizer to write.")],
+    hold_out: Annotated[
+        float, typer.Option("--hold-out", help="Share of the items to measure on, not to fit.")
+    ] = 0.0,
+    seed: SeedOption = 0,
+    settings: SetOption = None,
+    config: ConfigOption = None,
+    resume: ResumeOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit the MMQ tokenizer to a catalogue's embeddings.
+
+    Example: mmq fit catalogue.parquet --out tokenizer --hold-out 0.1 --set codebook_size=256
+    """
+    from mmq.data.parquet import CatalogueFile
+    from mmq.settings import gather
+    from mmq.tokenizers import MMQSettings, MMQTokenizer
+    from mmq.tokenizers.folder import check_target
+
+    tokenizer = MMQTokenizer(MMQSettings.parse({"seed": seed, **gather(config, settings or [])}))
+    check_target(out)
+    file = CatalogueFile(catalogue)
+    tokenizer.reductions = {name: pca.fingerprint() for name, pca in file.reductions.items()}
+    result = tokenizer.fit(
+        file.read(),
+        hold_out=hold_out,
+        checkpoint=out.with_name(f".{out.name}.checkpoint.safetensors"),
+        resume=resume,
+        fingerprint=file.fingerprint(),
+    )
+    tokenizer.save(out)
+    figures = {**result._asdict(), "length": tokenizer.length, "out": str(out)}
+    emit(figures, as_json, _lines(figures))
+
+
+def _lines(figures: dict[str, Any]) -> list[str]:
+    lines = [
+        f"tokenizer of {figures['length']} codes -> {figures['out']}, "
+        f"{figures['epochs']} epochs in {figures['seconds']:.0f} s "
+        f"({figures['items_per_second']:,.0f} items/s)"
+    ]
+    for part in figures["l_recon"]:
+        by_modality = figures["fvu_by_modality"][part]
+        each = ", ".join(f"{modality} {fvu:.3f}" for modality, fvu in by_modality.items())
+        lines.append(
+            f"  {part.replace('_', ' ')}: L_recon {figures['l_recon'][part]:.4f}, "
+            f"variance unexplained {figures['fvu'][part]:.3f} ({each})"
+        )
+    lines.append(
+        f"  codes: entropy {figures['entropy']:.3f} nats, utilisation "
+        f"{figures['utilisation']:.3f}, distinct IDs {figures['distinct_share']:.4f} of items"
+    )
+    return lines

@@ -1,0 +1,167 @@
+"""``mmq import``: embeddings in .npy files, and public data sets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmq.cli.frame import JsonOption, emit
+from mmq.errors import SettingsError
+
+if TYPE_CHECKING:
+    from mmq.data.importers import Imported
+
+import_app = typer.Typer(
+    help="Make a catalogue of .npy embeddings, or take in a public data set.",
+    no_args_is_help=True,
+)
+
+FolderArgument = Annotated[
+    Path, typer.Argument(metavar="PATH", help="The folder of the data set.", show_default=False)
+]
+FolderOption = Annotated[Path, typer.Option("--out", help="The folder to write.")]
+CoreOption = Annotated[
+    int | None,
+    typer.Option("--k-core", help="Keep users and items with at least so many interactions."),
+]
+
+
+@import_app.command()
+def npy(
+    items: Annotated[Path, typer.Option("--items", help="JSON Lines, CSV, TSV or Parquet.")],
+    modality: Annotated[
+        list[str], typer.Option("--modality", help="NAME=FILE.npy, row for row. Repeats.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The catalogue to write (Parquet).")],
+    item_id: Annotated[str, typer.Option("--id", help="Column of item ids.")] = "item_id",
+    reduce: Annotated[
+        int | None, typer.Option("--reduce", help="PCA of wider modalities to so many dimensions.")
+    ] = None,
+    reduce_like: Annotated[
+        Path | None, typer.Option("--reduce-like", help="Apply the PCA of this older catalogue.")
+    ] = None,
+    title_column: Annotated[
+        str | None, typer.Option("--title-column", help="Column to show; title if there is one.")
+    ] = None,
+    image_column: Annotated[
+        str | None, typer.Option("--image-column", help="Picture paths; image if there is one.")
+    ] = None,
+    attribute: Annotated[
+        list[str] | None, typer.Option("--attribute", help="A further column to keep. Repeats.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a catalogue of an items file and one .npy array a modality.
+
+    A row that is NaN throughout marks an item that lacks the modality.
+
+    Example: mmq import npy --items items.jsonl --id item --modality text=text.npy
+    --modality image=image.npy --reduce 256 --out catalogue.parquet
+    """
+    from mmq.data.items import ItemColumns
+    from mmq.data.npy import NpyImport, import_npy
+
+    start = time.perf_counter()
+    columns = ItemColumns(item_id, title_column, image_column, tuple(attribute or ()))
+    source = NpyImport(items, _modalities(modality), columns, reduce, reduce_like)
+    result = import_npy(source, out)
+    result["seconds"] = round(time.perf_counter() - start, 3)
+    emit(result, as_json, _catalogue_lines(result))
+
+
+@import_app.command()
+def movielens(
+    path: FolderArgument, out: FolderOption, k_core: CoreOption = None, as_json: JsonOption = False
+) -> None:
+    """Take in MovieLens: ml-100k, ml-1m, ml-10m, ml-20m, ml-25m, ml-latest.
+
+    Writes items.parquet (item_id, title, genres, year) and interactions.parquet.
+
+    Example: mmq import movielens ml-1m --out movies --k-core 5
+    """
+    from mmq.data.datasets.movielens import read_movielens
+
+    _import(lambda: read_movielens(path), out, k_core, as_json, "title,genres")
+
+
+@import_app.command()
+def amazon(
+    path: FolderArgument, out: FolderOption, k_core: CoreOption = None, as_json: JsonOption = False
+) -> None:
+    """Take in Amazon reviews of one category, of 2014, 2018 or 2023.
+
+    PATH is the folder of the review file and meta_*, or one review file where there are several.
+    Writes items.parquet (item_id, title, brand, categories, description, image_url) and
+    interactions.parquet.
+
+    Example: mmq import amazon beauty-2014 --out beauty --k-core 5
+    """
+    from mmq.data.datasets.amazon import read_amazon
+
+    _import(lambda: read_amazon(path), out, k_core, as_json, "title,brand,categories")
+
+
+@import_app.command()
+def recbole(
+    path: FolderArgument, out: FolderOption, k_core: CoreOption = None, as_json: JsonOption = False
+) -> None:
+    """Take in RecBole atomic files, NAME.inter and NAME.item.
+
+    Writes items.parquet and interactions.parquet, and catalogue.parquet where the items have
+    embeddings (float_seq columns of one width).
+
+    Example: mmq import recbole dataset/ml-100k --out movies
+    """
+    from mmq.data.datasets.recbole import read_recbole
+
+    _import(lambda: read_recbole(path), out, k_core, as_json, "COLUMN,COLUMN")
+
+
+def _import(
+    read: Callable[[], Imported], out: Path, k_core: int | None, as_json: bool, text: str
+) -> None:
+    """Read, cut and write a data set, and say what to do next."""
+    from mmq.data.importers import select_core, write_import
+
+    start = time.perf_counter()
+    result = write_import(out, lambda: select_core(read(), k_core))
+    result["seconds"] = round(time.perf_counter() - start, 3)
+    lines = [
+        f"{result['interactions']:,} interactions of {result['users']:,} users with "
+        f"{result['items']:,} items ({result['layout']}) -> {out}"
+    ]
+    if "catalogue" in result:
+        lines.append(f"next: mmq fit {result['catalogue']} --out TOKENIZER")
+    else:
+        lines.append("there are no embeddings yet; next:")
+        lines.append(
+            f"  mmq embed {out / 'items.parquet'} --text-columns {text} "
+            f"--out {out / 'catalogue.parquet'}"
+        )
+    emit(result, as_json, lines)
+
+
+def _modalities(assignments: list[str]) -> dict[str, Path]:
+    modalities: dict[str, Path] = {}
+    for assignment in assignments:
+        name, separator, file = assignment.partition("=")
+        if not (name and separator and file):
+            raise SettingsError(f"--modality {assignment!r} should read NAME=FILE.npy")
+        if name in modalities:
+            raise SettingsError(f"--modality {name} is given twice; give each modality one file")
+        modalities[name] = Path(file)
+    return modalities
+
+
+def _catalogue_lines(result: dict[str, Any]) -> list[str]:
+    lines = [f"{result['items']:,} items -> {result['out']}"]
+    for name, modality in result["modalities"].items():
+        line = f"  {name}: {modality['dimension']} dimensions, {modality['missing']:,} missing"
+        if "explained_variance" in modality:
+            line += f", PCA keeps {modality['explained_variance']:.1%} of the variance"
+        lines.append(line)
+    return lines

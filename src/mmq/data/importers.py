@@ -1,0 +1,141 @@
+"""What every importer of a public data set ends with: items.parquet and interactions.parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mmq.artifacts import check_replaceable, write_file, write_json
+from mmq.data.catalogue import Catalogue
+from mmq.data.interactions import Interactions, write_interactions
+from mmq.data.parquet import write_catalogue
+from mmq.errors import DataError, SettingsError
+
+MARKER = "mmq-import.json"
+"""The file that marks a folder as an import, which another import may overwrite."""
+
+
+class Imported(NamedTuple):
+    """A public data set as it was read.
+
+    Attributes:
+        layout: which of the public layouts was found.
+        items: an ``item_id`` column and what is known about the items, an id a row.
+        interactions: the log.
+    """
+
+    layout: str
+    items: pa.Table
+    interactions: Interactions
+
+
+def select_core(imported: Imported, k_core: int | None) -> Imported:
+    """The data set cut to its k-core, its items being exactly those of the log.
+
+    Items come in the order of the metadata; those without any follow, all other columns null.
+
+    Raises:
+        SettingsError: ``k_core`` is below 1.
+        DataError: nothing is left.
+    """
+    interactions = imported.interactions
+    if k_core is not None:
+        if k_core < 1:
+            raise SettingsError(f"--k-core {k_core} should be 1 or more")
+        interactions = interactions.k_core(k_core)
+        if not len(interactions):
+            raise DataError(f"the {k_core}-core has no interactions; choose a smaller --k-core")
+    ids, items = interactions.items.ids, imported.items
+    column = items.column("item_id").combine_chunks()
+    if column.type != ids.type:  # numbers in one file, text in the other
+        column, ids = column.cast(pa.string()), ids.cast(pa.string())
+        items = items.set_column(items.column_names.index("item_id"), "item_id", column)
+        log = interactions.table
+        index = log.column_names.index("item_id")
+        texts = log.column("item_id").cast(pa.string())
+        interactions = Interactions(log.set_column(index, "item_id", texts))
+    known = items.filter(pc.is_in(column, ids))
+    unknown = ids.filter(pc.invert(pc.is_in(ids, column)))
+    rows = pa.table({"item_id": unknown})
+    return Imported(
+        imported.layout,
+        pa.concat_tables([known, rows], promote_options="default").combine_chunks(),
+        interactions,
+    )
+
+
+def write_import(folder: str | Path, read: Callable[[], Imported]) -> dict[str, Any]:
+    """Write ``items.parquet`` and ``interactions.parquet`` into a folder; give back a summary.
+
+    Where items have embeddings, ``catalogue.parquet`` is written as well. Other files of the
+    folder are kept, so that a catalogue made by hand may live beside them.
+
+    Args:
+        folder: where to write; it is checked before anything is read.
+        read: gives the data set, its items being exactly those of its log.
+
+    Returns:
+        ``layout``, ``items``, ``users``, ``interactions``, ``out``, and ``catalogue`` (its path)
+        where one was written.
+
+    Raises:
+        DataError: the folder holds other content and no earlier import.
+    """
+    folder = Path(folder)
+    check_replaceable(folder, MARKER)
+    imported = read()
+    interactions, catalogue = imported.interactions, embedded(imported.items)
+    summary = {
+        "layout": imported.layout,
+        "items": imported.items.num_rows,
+        "users": len(interactions.users.ids),
+        "interactions": len(interactions),
+    }
+    write_json(folder / MARKER, summary)  # first, so that a killed import can be run again
+    with (
+        write_file(folder / "items.parquet") as items,
+        write_file(folder / "interactions.parquet") as log,
+    ):
+        pq.write_table(imported.items, items, compression="zstd")
+        write_interactions(log, interactions)
+    if catalogue is None:
+        return {**summary, "out": str(folder)}
+    write_catalogue(folder / "catalogue.parquet", catalogue)
+    return {**summary, "out": str(folder), "catalogue": str(folder / "catalogue.parquet")}
+
+
+def embedded(items: pa.Table) -> Catalogue | None:
+    """The catalogue whose modalities are the fixed-size lists of the items; None without any.
+
+    Other columns of text or numbers become attributes.
+    """
+    ids = items.column("item_id").combine_chunks()
+    embeddings = {
+        field.name: _matrix(items.column(field.name).combine_chunks())
+        for field in items.schema
+        if pa.types.is_fixed_size_list(field.type)
+    }
+    if not embeddings:
+        return None
+    attributes = [
+        field.name
+        for field in items.schema
+        if field.name != "item_id" and not pa.types.is_nested(field.type)
+    ]
+    shown = items.select(attributes) if attributes else pa.table({})
+    return Catalogue.build(ids, embeddings, shown)
+
+
+def _matrix(column: pa.FixedSizeListArray) -> np.ndarray:
+    """``(items, dimension)`` float32; a null list is a row of NaN."""
+    width = column.type.list_size
+    values = column.values.slice(column.offset * width, len(column) * width)
+    matrix: np.ndarray = values.to_numpy(zero_copy_only=False).reshape(-1, width).copy()
+    matrix[~column.is_valid().to_numpy(zero_copy_only=False)] = np.nan
+    return matrix

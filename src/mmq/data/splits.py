@@ -1,0 +1,109 @@
+"""Dividing an interaction log into training, validation and test parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mmq.data.interactions import Interactions
+from mmq.errors import DataError, SettingsError
+
+
+class Split(NamedTuple):
+    """Three disjoint parts of a log, each in the order of the log."""
+
+    train: Interactions
+    validation: Interactions
+    test: Interactions
+
+
+def leave_one_out(interactions: Interactions) -> Split:
+    """The last item of each user for the test, the one before for validation, the rest to train on.
+
+    Items of one user at the same time keep the order of the input, and rows without a timestamp
+    count as the earliest. Users with fewer than three interactions are trained on whole.
+    """
+    users = interactions.users.codes
+    order = interactions.user_order()
+    counts = np.bincount(users)
+    ends = np.cumsum(counts)[users[order]]
+    from_end = np.empty(len(users), dtype=np.int64)
+    from_end[order] = ends - np.arange(len(users))
+    from_end[counts[users] < 3] = 3
+    return _split(interactions, from_end == 2, from_end == 1)
+
+
+def chronological_split(
+    interactions: Interactions,
+    fractions: Sequence[float] = (0.8, 0.1, 0.1),
+    warm_only: bool = False,
+) -> Split:
+    """The log cut at two moments: the past to train on, then validation, then the test.
+
+    Interactions of one moment are never parted: those at the cut all go to the earlier part, so a
+    part may be a little larger than its share. Rows without a timestamp are trained on; they are
+    not counted in the shares.
+
+    Args:
+        interactions: the log.
+        fractions: shares of train, validation and test; they sum to 1.
+        warm_only: whether to drop validation and test rows of users who are not in the train part.
+
+    Raises:
+        DataError: no row has a timestamp.
+        SettingsError: the fractions are not three shares that sum to 1, the first above 0.
+    """
+    if (
+        len(fractions) != 3
+        or min(fractions) < 0
+        or fractions[0] <= 0
+        or abs(sum(fractions) - 1) > 1e-6
+    ):
+        raise SettingsError(
+            f"the fractions {tuple(fractions)} should be three shares that sum to 1, "
+            "such as 0.8,0.1,0.1"
+        )
+    times, known = interactions.times, interactions.has_time
+    ordered = np.sort(times[known])
+    if not len(ordered):
+        raise DataError(
+            "no interaction has a timestamp, so the log cannot be split by time; "
+            "give timestamps or use leave-one-out"
+        )
+    train = times <= _cut(ordered, fractions[0])
+    validation = ~train & (times <= _cut(ordered, fractions[0] + fractions[1]))
+    test = ~train & ~validation
+    if warm_only:
+        warm = np.isin(interactions.users.codes, interactions.users.codes[train])
+        validation, test = validation & warm, test & warm
+    return _split(interactions, validation, test, train)
+
+
+def stored_split(interactions: Interactions) -> Split:
+    """The parts that the log's own ``split`` column names.
+
+    Raises:
+        DataError: there is no such column.
+    """
+    if "split" not in interactions.table.column_names:
+        raise DataError("the interactions have no split column; split them by time instead")
+    part = interactions.table.column("split").to_numpy()
+    return _split(interactions, part == "validation", part == "test")
+
+
+def _cut(ordered: np.ndarray, share: float) -> int:
+    """The last moment of the earliest ``share`` of the sorted times."""
+    return int(ordered[max(1, round(share * len(ordered))) - 1])
+
+
+def _split(
+    interactions: Interactions,
+    validation: np.ndarray,
+    test: np.ndarray,
+    train: np.ndarray | None = None,
+) -> Split:
+    if train is None:
+        train = ~validation & ~test
+    return Split(*(interactions.filter(mask) for mask in (train, validation, test)))

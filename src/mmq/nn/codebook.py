@@ -1,0 +1,146 @@
+"""Codebooks: similarity, look-up (Eq. 7) and the index straight-through estimator (Eq. 15-18).
+
+Axes: ``b`` batch, ``n`` code position (one codebook an expert), ``k`` codeword, ``d`` latent.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+Distance = Literal["cosine", "l2"]
+
+
+def similarity(z: Tensor, codebooks: Tensor, distance: Distance) -> Tensor:
+    """Similarity ``(n, b, k)`` of latents ``(b, n, d)`` to codewords ``(n, k, d)``; larger is nearer.
+
+    Cosine as in Eq. 15, or minus half the squared distance.
+    """
+    z = z.transpose(0, 1)
+    if distance == "cosine":
+        return torch.bmm(normalize(z, dim=2), normalize(codebooks, dim=2).transpose(1, 2))
+    lengths = codebooks.square().sum(2)[:, None, :] + z.square().sum(2, keepdim=True)
+    return torch.baddbmm(-0.5 * lengths, z, codebooks.transpose(1, 2))
+
+
+def nearest(z: Tensor, keys: Tensor, offset: Tensor | None = None) -> Tensor:
+    """Codes ``(b, n)`` int32 of latents ``(b, n, d)`` by one product with prepared keys.
+
+    Args:
+        z: latents.
+        keys: ``(n, d, k)``, from :func:`search_keys`.
+        offset: ``(n, 1, k)`` or None, from :func:`search_keys`.
+    """
+    codes = torch.empty(z.shape[:2], dtype=torch.int32)
+    for i, latent in enumerate(z.unbind(1)):  # one block of (b, k) at a time stays in cache
+        scores = latent @ keys[i] if offset is None else torch.addmm(offset[i], latent, keys[i])
+        codes[:, i] = scores.argmax(1)
+    return codes
+
+
+def search_keys(codebooks: Tensor, distance: Distance) -> tuple[Tensor, Tensor | None]:
+    """What :func:`nearest` needs; the norm of z changes no argmax and is left out."""
+    if distance == "cosine":
+        return normalize(codebooks, dim=2).transpose(1, 2).contiguous(), None
+    return codebooks.transpose(1, 2).contiguous(), -0.5 * codebooks.square().sum(2)[:, None, :]
+
+
+def look_up(codebooks: Tensor, codes: Tensor) -> Tensor:
+    """Codewords ``(b, n, d)`` of codes ``(b, n)``."""
+    return _flat(codebooks)[_flat_index(codebooks, codes)]
+
+
+def quantise_through_index(
+    logits: Tensor, codebooks: Tensor, temperature: float, chosen: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """``ind @ C`` with ``ind = soft + sg(hard - soft)``, ``soft = softmax(logits / tau)`` (16-18).
+
+    Forward it is exactly the codeword of the best logit; backward the gradient reaches the logits
+    through the softmax and the codewords through the hard index. Written as one function so that
+    the forward product with a one-hot matrix is never made.
+
+    Args:
+        logits: ``(n, b, k)`` similarities.
+        codebooks: ``(n, k, d)``.
+        temperature: tau of Eq. 16.
+        chosen: ``(b, n)`` codes to use in place of the argmax (balanced assignment).
+
+    Returns:
+        Codewords ``(b, n, d)`` and codes ``(b, n)`` int64.
+    """
+    codes = logits.argmax(2).T if chosen is None else chosen
+    quantised = _IndexStraightThrough.apply(logits, codebooks, codes, temperature)  # type: ignore[no-untyped-call]
+    return quantised, codes
+
+
+class _IndexStraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, codebooks: Tensor, codes: Tensor, temperature: float
+    ) -> Tensor:
+        ctx.temperature = temperature
+        ctx.save_for_backward(logits, codebooks, codes)
+        return look_up(codebooks, codes)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        logits, codebooks, codes = ctx.saved_tensors
+        soft = torch.softmax(logits / ctx.temperature, dim=2)
+        to_index = torch.bmm(grad.transpose(0, 1), codebooks.transpose(1, 2))
+        to_index -= (soft * to_index).sum(2, keepdim=True)
+        to_logits = soft.mul_(to_index).div_(ctx.temperature)
+        to_codebooks = torch.zeros_like(_flat(codebooks)).index_add_(
+            0, _flat_index(codebooks, codes).flatten(), grad.flatten(0, 1)
+        )
+        return to_logits, to_codebooks.view_as(codebooks), None, None
+
+
+def straight_through(z: Tensor, quantised: Tensor) -> Tensor:
+    """``z + sg(z_q - z)``: the quantised value forward, the gradient of ``z`` backward (Eq. 9)."""
+    return z + (quantised - z).detach()
+
+
+def hard_index(logits: Tensor, temperature: float) -> Tensor:
+    """``ind`` of Eq. 18 ``(b, n, k)``: exactly one-hot forward, the softmax backward."""
+    index: Tensor = _HardIndex.apply(logits.transpose(0, 1), temperature)  # type: ignore[no-untyped-call]
+    return index
+
+
+class _HardIndex(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, temperature: float) -> Tensor:
+        ctx.temperature = temperature
+        ctx.save_for_backward(logits)
+        return torch.zeros_like(logits).scatter_(2, logits.argmax(2, keepdim=True), 1.0)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (logits,) = ctx.saved_tensors
+        soft = torch.softmax(logits / ctx.temperature, dim=2)
+        return soft * (grad - (soft * grad).sum(2, keepdim=True)) / ctx.temperature, None
+
+
+@torch.no_grad()
+def balanced_codes(logits: Tensor, epsilon: float = 0.05, rounds: int = 3) -> Tensor:
+    """Codes ``(b, n)`` after Sinkhorn balancing of the batch over the codewords.
+
+    Rows and columns of ``exp(logits / epsilon)`` are scaled in turn, so that every codeword draws
+    about the same share of the batch. Training only; export is always the plain argmax.
+    """
+    scores = logits / epsilon
+    for _ in range(rounds):
+        scores = scores - scores.logsumexp(1, keepdim=True)
+        scores = scores - scores.logsumexp(2, keepdim=True)
+    return scores.argmax(2).T
+
+
+def _flat(codebooks: Tensor) -> Tensor:
+    return codebooks.reshape(-1, codebooks.shape[2])
+
+
+def _flat_index(codebooks: Tensor, codes: Tensor) -> Tensor:
+    positions, size = codebooks.shape[:2]
+    return codes + size * torch.arange(positions, device=codes.device)

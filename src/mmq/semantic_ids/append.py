@@ -1,0 +1,101 @@
+"""New items for an old table: no old row moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from mmq.data.catalogue import as_item_ids, check_ids
+from mmq.errors import DataError
+from mmq.metrics.buckets import bucket_ids, occurrence
+from mmq.metrics.quantisation import check_codes
+from mmq.semantic_ids.collisions import Candidates, move_collisions
+from mmq.semantic_ids.manifest import Manifest, require_same_tokenizer
+from mmq.semantic_ids.table import SemanticIDs
+
+
+class Appended(NamedTuple):
+    """What :func:`append` gives back.
+
+    Attributes:
+        ids: the old rows, then the new ones in their order.
+        added: items that are new.
+        kept: given items that the old table knew; their old row stands, whatever their new codes.
+        moved: new items that moved to a free ID.
+    """
+
+    ids: SemanticIDs
+    added: int
+    kept: int
+    moved: int
+
+
+def append(
+    old: SemanticIDs,
+    item_ids: Any,
+    codes: Any,
+    manifest: Manifest | None = None,
+    candidates: Callable[[np.ndarray], Candidates] | None = None,
+) -> Appended:
+    """The old table with new items after it; old ids, codes and ranks stay as they are.
+
+    Items that the old table knows keep their row, so that a whole new catalogue can be given.
+    Ranks go on from the old ones, also where items were deleted from the old table.
+
+    Args:
+        old: the table to go on from.
+        item_ids: ``(items,)`` ids, new and old.
+        codes: ``(items, length)`` their codes, by the tokenizer that made the old ones.
+        manifest: what made the new codes; without it, the old manifest.
+        candidates: gives the best codewords of the items at some rows of ``codes``; new items
+            whose ID is taken then move, see :func:`~mmq.semantic_ids.collisions.move_collisions`.
+
+    Raises:
+        FormatError: the new codes come from another tokenizer.
+        DataError: duplicate ids, ids of another type than the old ones, or lengths that differ.
+    """
+    manifest = manifest or old.manifest
+    require_same_tokenizer(
+        old.manifest,
+        manifest,
+        "appending would mix two code spaces; append with the tokenizer of the old table, or "
+        "encode the whole catalogue again",
+    )
+    items, codes = as_item_ids(item_ids), np.asarray(codes)
+    check_ids(items)
+    check_codes(codes, old.codebook_sizes)
+    if len(items) != len(codes):
+        raise DataError(f"{len(items)} item ids for {len(codes)} semantic IDs; each needs one")
+    if items.type != old.item_ids.type:
+        raise DataError(
+            f"the new item ids are {items.type}, those of the old table {old.item_ids.type}; "
+            "cast them to one type"
+        )
+    fresh = np.flatnonzero(old.find(items) < 0)
+    new, moved = codes[fresh].astype(np.int32), 0
+    if candidates is not None:
+        ask = candidates
+        new, mask = move_collisions(new, lambda rows: ask(fresh[rows]), taken=old.codes)
+        moved = int(mask.sum())
+    everything = np.concatenate([old.codes, new])
+    ids = SemanticIDs(
+        pa.concat_arrays([old.item_ids, items.take(pa.array(fresh))]),
+        everything,
+        np.concatenate([old.rank, _ranks(everything, old.rank)]),
+        old.codebook_sizes,
+        manifest,
+    )
+    return Appended(ids, len(fresh), len(items) - len(fresh), moved)
+
+
+def _ranks(codes: np.ndarray, old_rank: np.ndarray) -> np.ndarray:
+    """Ranks of the rows of ``codes`` after the old ones, going on from the largest old rank."""
+    buckets = bucket_ids(codes)
+    before, after = buckets[: len(old_rank)], buckets[len(old_rank) :]
+    free = np.zeros(int(buckets.max()) + 1, np.int32)
+    np.maximum.at(free, before, old_rank + 1)
+    ranks: np.ndarray = free[after] + occurrence(after)
+    return ranks

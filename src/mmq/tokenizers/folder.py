@@ -1,0 +1,109 @@
+"""The save format of tokenizers: a folder of config.json, model.safetensors and README.md.
+
+config.json holds ``format`` (version), ``tokenizer`` (kind), ``settings``, ``modalities``
+(name -> width), ``reductions`` (name -> digest of the PCA its input went through), ``figures`` of
+the fit and the ``mmq`` version. This module is the only reader and writer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmq.artifacts import (
+    check_replaceable,
+    read_json,
+    read_tensors,
+    sha256,
+    write_folder,
+    write_json,
+    write_tensors,
+)
+from mmq.errors import FormatError
+from mmq.tokenizers.card import card
+
+FORMAT = 1
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+
+
+class Saved(NamedTuple):
+    """What a tokenizer folder holds."""
+
+    config: dict[str, Any]
+    tensors: dict[str, np.ndarray]
+
+
+def check_target(folder: str | Path) -> None:
+    """Raise :class:`~mmq.errors.DataError` if saving there would overwrite something else."""
+    check_replaceable(folder, CONFIG)
+
+
+def save_folder(
+    folder: str | Path, config: Mapping[str, Any], tensors: Mapping[str, np.ndarray]
+) -> None:
+    """Write a tokenizer folder, whole or not at all.
+
+    Raises:
+        DataError: the folder exists with other content, or the disk is full.
+    """
+    with write_folder(folder, CONFIG) as temporary:
+        write_json(temporary / CONFIG, {"format": FORMAT, **config})
+        write_tensors(temporary / WEIGHTS, tensors)
+        (temporary / CARD).write_text(card(config), "utf-8")
+
+
+def load_folder(folder: str | Path, kind: str) -> Saved:
+    """Read a tokenizer folder.
+
+    Raises:
+        DataError: no such folder.
+        FormatError: damaged, of a newer version, or of another kind of tokenizer.
+    """
+    config = read_config(folder)
+    if config["tokenizer"] != kind:
+        raise FormatError(f"{folder} holds a {config['tokenizer']} tokenizer, not {kind}")
+    return Saved(config, read_tensors(Path(folder) / WEIGHTS, "tokenizer's weights"))
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """The checked config.json of a tokenizer folder."""
+    path = Path(folder) / CONFIG
+    config = read_json(path, "tokenizer (a folder with config.json)")
+    version = config.get("format")
+    if not isinstance(version, int) or "tokenizer" not in config:
+        raise FormatError(f"{path} is not the config of an mmq tokenizer (no format or tokenizer)")
+    if version > FORMAT:
+        raise FormatError(
+            f"{folder} has format {version}, this mmq reads up to {FORMAT}; upgrade mmq"
+        )
+    for key in ("settings", "modalities"):
+        if not isinstance(config.get(key), dict):
+            raise FormatError(f"{path} has no '{key}'; it is damaged, copy or make it again")
+    return config
+
+
+def check_tensors(
+    found: Mapping[str, np.ndarray], expected: Mapping[str, tuple[int, ...]], folder: str | Path
+) -> None:
+    """Raise :class:`FormatError` naming the first tensor that is missing, extra or misshapen."""
+    for name, shape in expected.items():
+        if name not in found:
+            raise FormatError(f"{folder} lacks the tensor '{name}' of shape {shape}")
+        if found[name].shape != shape:
+            raise FormatError(
+                f"the tensor '{name}' in {folder} has shape {found[name].shape}; "
+                f"config.json asks for {shape}"
+            )
+    extra = sorted(found.keys() - expected.keys())
+    if extra:
+        raise FormatError(f"{folder} holds a tensor '{extra[0]}' that config.json does not know")
+
+
+def fingerprint(folder: str | Path) -> str:
+    """Content hash of a tokenizer: of its config and its weights."""
+    parts = [sha256(Path(folder) / name) for name in (CONFIG, WEIGHTS)]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()

@@ -1,0 +1,37 @@
+"""A catalogue as the tensors that tokenizers read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmq.data import Catalogue
+from mmq.data.catalogue import require_modalities
+
+
+def unit_inputs(catalogue: Catalogue, dimensions: Mapping[str, int]) -> tuple[Tensor, Tensor]:
+    """L2-normalised embeddings side by side ``(items, sum of dimensions)`` and presence.
+
+    Args:
+        catalogue: the items.
+        dimensions: modality -> width, in the order wanted.
+
+    Returns:
+        Embeddings, zero where missing, and ``(items, modalities)`` float mask.
+
+    Raises:
+        DataError: a modality is absent, unknown or of another width.
+    """
+    require_modalities(catalogue.dimensions, dimensions)
+    x = np.empty((len(catalogue), sum(dimensions.values())), dtype=np.float32)
+    start = 0
+    for modality, width in dimensions.items():
+        matrix = catalogue.embeddings[modality]
+        norms = np.sqrt(np.einsum("nd,nd->n", matrix, matrix))
+        np.divide(matrix, np.maximum(norms, 1e-30)[:, None], out=x[:, start : start + width])
+        start += width
+    present = np.stack([catalogue.present[m] for m in dimensions], axis=1)
+    return torch.from_numpy(x), torch.from_numpy(present.astype(np.float32))

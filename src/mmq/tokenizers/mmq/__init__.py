@@ -1,0 +1,1 @@
+"""The MMQ tokenizer: settings, network, stage 1, estimator."""

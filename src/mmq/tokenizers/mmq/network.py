@@ -1,0 +1,187 @@
+"""The MMQ network: experts -> codes -> gated sum -> decoders (Eq. 1-10).
+
+Axes: ``b`` batch, ``m`` modality, ``n`` expert or code position, ``k`` codeword, ``d`` latent.
+The positions are the shared experts first, then each modality's specific experts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mmq.nn.codebook import (
+    balanced_codes,
+    look_up,
+    quantise_through_index,
+    similarity,
+    straight_through,
+)
+from mmq.nn.experts import Gate, LinearExperts, MLPExperts, decoder
+from mmq.tokenizers.mmq.settings import MMQSettings
+
+
+class MMQOutput(NamedTuple):
+    """What one pass gives, in training and evaluation alike."""
+
+    latents: Tensor  # b n d, before quantisation
+    logits: Tensor  # n b k, similarity to every codeword
+    codes: Tensor  # b n
+    codewords: Tensor  # b n d, exactly the looked-up codewords; carries gradient to the codebooks
+    quantised: Tensor  # b n d, the same value, with the estimator's gradient
+    weights: Tensor  # b n, one for shared experts, the gates for specific ones
+    reconstruction: Tensor  # b (sum of dimensions)
+    auxiliary: tuple[Tensor, ...]  # a modality: b d_m
+
+
+class MMQNetwork(nn.Module):
+    """Experts, gates, codebooks and decoders.
+
+    Args:
+        dimensions: modality -> width of its embedding, in order.
+        settings: shapes and options.
+    """
+
+    mean_weights: Tensor
+
+    def __init__(self, dimensions: Mapping[str, int], settings: MMQSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.dimensions = dict(dimensions)
+        widths = list(self.dimensions.values())
+        counts = [settings.experts_of(modality) for modality in self.dimensions]
+        d = settings.latent_dim
+        self.missing = nn.ParameterList(torch.zeros(width) for width in widths)
+        self.shared = _experts(sum(widths), settings.shared_experts, settings)
+        self.specific = nn.ModuleList(
+            _experts(width, count, settings) for width, count in zip(widths, counts, strict=True)
+        )
+        self.gates = nn.ModuleList(
+            Gate(width, count) for width, count in zip(widths, counts, strict=True)
+        )
+        self.codebooks = nn.Parameter(
+            torch.randn(settings.shared_experts + sum(counts), settings.codebook_size, d) * d**-0.5
+        )
+        hidden = settings.hidden_dim if settings.decoders == "mlp" else None
+        self.decoder = decoder(d, sum(widths), hidden)
+        self.modality_decoders = nn.ModuleList(decoder(d, width, hidden) for width in widths)
+        self.register_buffer("mean_weights", _uniform(settings.shared_experts, counts))
+        self.positions = _positions(settings.shared_experts, list(self.dimensions), counts)
+
+    @property
+    def length(self) -> int:
+        """Positions of a semantic ID."""
+        return len(self.codebooks)
+
+    def forward(
+        self, x: Tensor, present: Tensor, temperature: float = 1.0, drop: Tensor | None = None
+    ) -> MMQOutput:
+        """Encode, quantise and reconstruct.
+
+        Args:
+            x: ``(b, sum of dimensions)`` unit-normed embeddings side by side, zero where missing.
+            present: ``(b, m)`` one where the item has the modality, else zero.
+            temperature: tau of the soft index.
+            drop: ``(b, n)`` factors of the quantised vectors (code dropout), or None.
+        """
+        z, parts = self.latents(x, present)
+        logits = similarity(z, self.codebooks, self.settings.distance)
+        chosen = balanced_codes(logits) if self._balances() else None
+        if self.settings.codebook == "index":
+            quantised, codes = quantise_through_index(logits, self.codebooks, temperature, chosen)
+            codewords = quantised
+        else:
+            codes = logits.argmax(2).T if chosen is None else chosen
+            codewords = look_up(self.codebooks, codes)
+            quantised = straight_through(z, codewords)
+        weights = self.fusion_weights(parts, present)
+        spoken = quantised if drop is None else quantised * drop.unsqueeze(2)
+        reconstruction, auxiliary = self.decode(spoken, weights)
+        return MMQOutput(z, logits, codes, codewords, quantised, weights, reconstruction, auxiliary)
+
+    def latents(self, x: Tensor, present: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Latents ``(b, n, d)`` (Eq. 2-3) and the input a modality, the missing ones filled in."""
+        parts = list(x.split(list(self.dimensions.values()), dim=1))
+        if not bool(present.all()):
+            for m, filler in enumerate(self.missing):
+                parts[m] = torch.where(present[:, m : m + 1] > 0, parts[m], filler)
+            x = torch.cat(parts, dim=1)
+        groups = [self.shared(x)] if self.settings.shared_experts else []
+        groups += [
+            group(part)
+            for group, part in zip(self.specific, parts, strict=True)
+            if not isinstance(group, nn.Identity)
+        ]
+        return torch.cat(groups, dim=1), parts
+
+    def fusion_weights(self, parts: list[Tensor], present: Tensor) -> Tensor:
+        """``(b, n)``: one for shared experts, gates of specific ones (Eq. 5-6), 0 if missing."""
+        shared = present.new_ones(len(present), self.settings.shared_experts)
+        gates = [
+            gate(part) * present[:, m : m + 1]
+            for m, (gate, part) in enumerate(zip(self.gates, parts, strict=True))
+        ]
+        return torch.cat([shared, *gates], dim=1)
+
+    def decode(self, quantised: Tensor, weights: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Reconstruction (Eq. 4, 8, 9) and each modality's (Eq. 10) of vectors ``(b, n, d)``."""
+        fused = torch.bmm(weights.unsqueeze(1), quantised).squeeze(1)
+        auxiliary = []
+        for modality, own in zip(self.dimensions, self.modality_decoders, strict=True):
+            chosen = quantised[:, self.positions[modality]]
+            if self.settings.auxiliary == "gated":
+                chosen = chosen * weights[:, self.positions[modality]].unsqueeze(2)
+            auxiliary.append(own(chosen.sum(1)))
+        return self.decoder(fused), tuple(auxiliary)
+
+    def decode_codes(self, codes: Tensor) -> Tensor:
+        """Reconstruction ``(b, sum of dimensions)`` of codes alone, with catalogue-mean gates."""
+        weights = self.mean_weights.expand(len(codes), -1)
+        quantised = look_up(self.codebooks, codes)
+        fused = torch.bmm(weights.unsqueeze(1), quantised).squeeze(1)
+        reconstruction: Tensor = self.decoder(fused)
+        return reconstruction
+
+    def expert_groups(self) -> list[tuple[slice, LinearExperts | MLPExperts]]:
+        """Positions and module of each group of experts: shared, then a modality each."""
+        modules = [self.shared, *self.specific]
+        return [
+            (place, module)
+            for place, module in zip(self.positions.values(), modules, strict=True)
+            if isinstance(module, LinearExperts | MLPExperts)
+        ]
+
+    def spoken_for(self, present: Tensor) -> Tensor:
+        """``(b, n)`` one where the position's expert has an input: always for shared experts."""
+        columns = [present.new_ones(len(present), self.settings.shared_experts)]
+        for m, modality in enumerate(self.dimensions):
+            place = self.positions[modality]
+            columns.append(present[:, m : m + 1].expand(-1, place.stop - place.start))
+        return torch.cat(columns, dim=1)
+
+    def _balances(self) -> bool:
+        return self.training and self.settings.assignment == "balanced"
+
+
+def _experts(in_dim: int, count: int, settings: MMQSettings) -> nn.Module:
+    if count == 0:
+        return nn.Identity()
+    if settings.experts == "mlp":
+        return MLPExperts(in_dim, count, settings.latent_dim, settings.hidden_dim)
+    return LinearExperts(in_dim, count, settings.latent_dim)
+
+
+def _uniform(shared: int, counts: list[int]) -> Tensor:
+    return torch.tensor([1.0] * shared + [1 / count for count in counts for _ in range(count)])
+
+
+def _positions(shared: int, modalities: list[str], counts: list[int]) -> dict[str, slice]:
+    """Group name -> its positions in the ID; the shared group is called "shared"."""
+    positions = {"shared": slice(0, shared)}
+    start = shared
+    for modality, count in zip(modalities, counts, strict=True):
+        positions[modality] = slice(start, start + count)
+        start += count
+    return positions

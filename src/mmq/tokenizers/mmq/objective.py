@@ -1,0 +1,69 @@
+"""What stage 1 minimises: the terms of Eq. 14 and the quantiser's own, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from mmq import losses
+from mmq.tokenizers.mmq.network import MMQNetwork, MMQOutput
+
+
+def weighted_losses(
+    network: MMQNetwork,
+    output: MMQOutput,
+    target: Tensor,
+    present: Tensor,
+    spoken: Tensor,
+    tau: float,
+) -> dict[str, Tensor]:
+    """The terms of Eq. 14 and the quantiser's, each times its weight; zero weights are left out.
+
+    Args:
+        network: for weights, codebooks and names.
+        output: of the batch.
+        target: ``(b, sum of dimensions)`` undisturbed inputs.
+        present: ``(b, m)`` presence of the target.
+        spoken: ``(b, n)`` positions whose expert saw an input.
+        tau: temperature, for the entropy term.
+    """
+    settings = network.settings
+    parts = target.split(list(network.dimensions.values()), dim=1)
+    masks = [present[:, m : m + 1] for m in range(present.shape[1])]
+    wide = torch.cat([mask.expand_as(p) for mask, p in zip(masks, parts, strict=True)], dim=1)
+    terms: dict[str, Callable[[], Tensor]] = {
+        "reconstruction": lambda: losses.squared_error(output.reconstruction, target, wide),
+        "auxiliary": lambda: sum_of(
+            losses.squared_error(prediction, part, mask)
+            for prediction, part, mask in zip(output.auxiliary, parts, masks, strict=True)
+        ),
+        "orthogonality": lambda: orthogonality(network, output),
+        "commitment": lambda: losses.squared_error(
+            output.latents, output.codewords.detach(), spoken.unsqueeze(2)
+        ),
+        "codebook": lambda: losses.squared_error(
+            output.latents.detach(), output.codewords, spoken.unsqueeze(2)
+        ),
+        "entropy": lambda: -losses.usage_entropy(output.logits, tau),
+    }
+    weights = {name: getattr(settings, f"{name}_weight") for name in terms}
+    if settings.codebook != "loss":
+        weights["codebook"] = 0.0
+    return {name: weights[name] * term() for name, term in terms.items() if weights[name] > 0}
+
+
+def orthogonality(network: MMQNetwork, output: MMQOutput) -> Tensor:
+    """One term a group of experts (Eq. 11-13), on weights or on outputs."""
+    if network.settings.orthogonality == "weights":
+        return sum_of(losses.orthogonality(g.weight_rows()) for _, g in network.expert_groups())
+    return sum_of(
+        losses.output_orthogonality(output.latents[:, place])
+        for place, _ in network.expert_groups()
+    )
+
+
+def sum_of(terms: Iterable[Tensor]) -> Tensor:
+    """Sum of tensors, as a tensor."""
+    return torch.stack(list(terms)).sum()

@@ -1,0 +1,116 @@
+"""Every setting of the MMQ tokenizer, with the paper's symbol where it has one."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from mmq.settings import Settings
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class MMQSettings(Settings):
+    """Settings of the MMQ tokenizer; the defaults are those measured in docs/results.md."""
+
+    shared_experts: int = Field(default=2, ge=0)
+    """N_s: experts that read all modalities together."""
+    specific_experts: int | dict[str, int] = 2
+    """N_m: experts a modality, one number for all or one a name."""
+    codebook_size: int = Field(default=100, ge=2)
+    """K: codewords an expert."""
+    latent_dim: PositiveInt = 256
+    """d: width of latents and codewords."""
+
+    experts: Literal["linear", "mlp"] = "linear"
+    """Shape of the experts; "mlp" has one hidden layer."""
+    decoders: Literal["linear", "mlp"] = "linear"
+    """Shape of the decoders."""
+    hidden_dim: PositiveInt = 512
+    """Width of the hidden layer of "mlp" experts and decoders."""
+    distance: Literal["cosine", "l2"] = "cosine"
+    """How the nearest codeword is found (Eq. 7); "l2" is the ablation "w/o cosine"."""
+
+    codebook: Literal["index", "ema", "loss", "literal"] = "index"
+    """How codewords learn: the index straight-through estimator (Eq. 16-18), moving averages of
+    their members, a codebook loss, or not at all ("literal" Eq. 14)."""
+    temperature: PositiveFloat = 0.05
+    """tau of the soft index (Eq. 16) at the start of training."""
+    temperature_end: PositiveFloat | None = None
+    """tau at the end of training, approached geometrically; None keeps it constant."""
+    ema_decay: Share = 0.99
+    """Decay a step of codebook="ema"."""
+    assignment: Literal["nearest", "balanced"] = "nearest"
+    """Assignment in training: plain argmax, or balanced over the batch by Sinkhorn's iteration.
+    Export is always plain argmax."""
+    start: Literal["kmeans", "random"] = "kmeans"
+    """Codewords start as means of spherical k-means on the encoder's outputs, or at random."""
+    revival: bool = True
+    """Whether codes unused over an epoch restart at random encoder outputs."""
+    revival_until: Share = 0.8
+    """Share of the training after which no code is revived any more."""
+
+    reconstruction_weight: NonNegativeFloat = 12.0
+    """alpha of Eq. 14."""
+    auxiliary_weight: NonNegativeFloat = 10.0
+    """beta of Eq. 14; zero is the ablation "w/o auxiliary"."""
+    auxiliary: Literal["ungated", "gated"] = "ungated"
+    """Whether the per-modality reconstruction of Eq. 10 sums its experts through the gates."""
+    orthogonality_weight: NonNegativeFloat = 0.005
+    """gamma of Eq. 14; zero is the ablation "w/o orthogonality"."""
+    orthogonality: Literal["weights", "output"] = "weights"
+    """Penalty on the experts' weights (Eq. 11-13) or on the correlation of their outputs."""
+    commitment_weight: NonNegativeFloat = 2.5
+    """Pull of the encoder's output towards its codeword; sum over d, mean over items."""
+    codebook_weight: NonNegativeFloat = 10.0
+    """Pull of the codeword towards its members, for codebook="loss"."""
+    entropy_weight: NonNegativeFloat = 0.0
+    """Reward of an even use of the codes in the batch."""
+
+    input_noise: NonNegativeFloat = 0.8
+    """Norm of the Gaussian added to each unit embedding in training, then normalised again."""
+    code_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Chance that a code position is left out of a reconstruction in training; shrinks codewords
+    towards what they can say on their own, as a ridge penalty would."""
+    modality_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Chance that a modality of an item is hidden in training and replaced by the learned vector
+    for "missing"."""
+
+    epochs: PositiveInt | None = None
+    """Passes over the items; None chooses 300 for small catalogues, fewer for large ones."""
+    batch_size: PositiveInt = 256
+    """Items a step; the items are split evenly, so that no batch is a remnant."""
+    learning_rate: PositiveFloat = 2e-3
+    """Peak rate of AdamW."""
+    schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    """Linear warm-up then a half cosine to zero, or a constant rate."""
+    warmup: Share = 0.05
+    """Share of the training over which the rate rises."""
+    weight_decay: NonNegativeFloat = 0.0
+    """Decoupled weight decay of AdamW."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of the start, the order of the items, the noise and the hold-out."""
+
+    @model_validator(mode="after")
+    def _has_experts(self) -> MMQSettings:
+        specific = self.specific_experts
+        counts = list(specific.values()) if isinstance(specific, dict) else [specific]
+        if any(count < 0 for count in counts):
+            raise ValueError("specific_experts should not be negative")
+        if self.shared_experts + sum(counts) == 0:
+            raise ValueError("shared_experts and specific_experts are both zero; give one expert")
+        return self
+
+    def experts_of(self, modality: str) -> int:
+        """N_m of a modality."""
+        if isinstance(self.specific_experts, dict):
+            return self.specific_experts.get(modality, 0)
+        return self.specific_experts
+
+    def resolved_epochs(self, items: int) -> int:
+        """The setting, or for ``items`` items about 4,500 steps, within 3 to 300 passes."""
+        if self.epochs is not None:
+            return self.epochs
+        return min(300, max(3, math.ceil(4500 * self.batch_size / items)))

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from mmq import cli
+from mmq.cli import main
+from mmq.errors import DataError, MMQError
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error"),
+    [
+        (["--nope"], 2, "mmq: no such option: --nope; see mmq --help\n"),
+        (["imprt"], 2, "mmq: no such command 'imprt'"),
+        (["import", "npy", "--nope"], 2, "see mmq import npy --help\n"),
+        (["import", "npy"], 2, "missing option '--items'"),
+        (["import", "npy", "--reduce", "many"], 2, "'--reduce'"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_exit_code_2(capsys, arguments, code, error):
+    assert main(arguments) == code
+    captured = capsys.readouterr()
+    assert error in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["import", "--help"], ["import", "npy", "--help"]]
+)
+def test_help_is_exit_code_0(capsys, arguments):
+    assert main(arguments) == 0
+    captured = capsys.readouterr()
+    assert "Usage: mmq" in captured.out
+    assert captured.err == ""
+
+
+@pytest.mark.parametrize("arguments", [[], ["import"]])
+def test_a_bare_group_shows_its_help_and_is_exit_code_2(capsys, arguments):
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert "Commands" in captured.out
+    assert captured.err == ""
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "error"),
+    [
+        (DataError("mend it"), 2, "mmq: mend it\n"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (typer.Abort(), 130, "interrupted"),
+        (typer.Exit(5), 5, ""),
+    ],
+)
+def test_what_a_verb_raises(monkeypatch, capsys, raised, code, error):
+    app = typer.Typer()
+
+    @app.command()
+    def verb() -> None:
+        raise raised
+
+    monkeypatch.setattr(cli, "app", app)
+    assert main([]) == code
+    assert error in capsys.readouterr().err
+
+
+def test_our_own_mistakes_are_not_hidden(monkeypatch):
+    app = typer.Typer(pretty_exceptions_enable=False)
+
+    @app.command()
+    def verb() -> None:
+        raise MMQError("a bug")
+
+    monkeypatch.setattr(cli, "app", app)
+    with pytest.raises(MMQError):
+        main([])
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from mmq.cli import main; main(['--help']); "
+        "print(sorted({'torch', 'numpy', 'pyarrow', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

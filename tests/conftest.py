@@ -1,0 +1,27 @@
+"""What every test runs under: no network, one thread, the same examples each time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests are small and run side by side
+os.environ["MPLBACKEND"] = "Agg"
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("mmq", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("mmq")
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real data sets that MMQ_DATA names; the test is skipped without one."""
+    folder = os.environ.get("MMQ_DATA")
+    if not folder:
+        pytest.skip("needs real data: set MMQ_DATA to the folder that holds ml1m and beauty")
+    if not Path(folder).is_dir():
+        pytest.skip(f"needs real data: MMQ_DATA names {folder}, which is not a folder")
+    return Path(folder)

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmq.errors import DataError, FormatError
+from mmq.metrics.buckets import bucket_ids
+from mmq.semantic_ids import Candidates, SemanticIDs, TokenizerRef, append, build_manifest
+
+SIZES = (3, 2)
+
+CODES = st.tuples(*(st.integers(0, size - 1) for size in SIZES))
+ENTRIES = st.dictionaries(st.integers(0, 30), CODES, min_size=1, max_size=25)
+
+
+def pair_is_unique(ids: SemanticIDs) -> bool:
+    pairs = np.concatenate([ids.codes, ids.rank[:, None]], axis=1)
+    return int(bucket_ids(pairs).max()) + 1 == len(ids)
+
+
+@given(ENTRIES, ENTRIES, st.booleans())
+def test_old_rows_stand_and_new_ones_follow(
+    before: dict[int, tuple[int, int]], given_now: dict[int, tuple[int, int]], move: bool
+) -> None:
+    old = SemanticIDs.build(list(before), list(before.values()), SIZES)
+    items, codes = list(given_now), np.array(list(given_now.values()))
+
+    def candidates(rows: np.ndarray) -> Candidates:
+        names = np.stack([codes[rows], (codes[rows] + 1) % SIZES], axis=2)
+        return Candidates(names, np.broadcast_to([1.0, 0.5], names.shape))
+
+    result = append(old, items, codes, candidates=candidates if move else None)
+    ids, count = result.ids, len(old)
+    fresh = [item for item in items if item not in before]
+    assert ids.item_ids.to_pylist() == list(before) + fresh
+    assert (ids.codes[:count] == old.codes).all()
+    assert (ids.rank[:count] == old.rank).all()
+    assert (result.added, result.kept) == (len(fresh), len(items) - len(fresh))
+    assert pair_is_unique(ids)
+    wanted = np.array([given_now[item] for item in fresh], np.int32).reshape(-1, 2)
+    differs = (ids.codes[count:] != wanted).any(axis=1)
+    assert differs.sum() == result.moved
+    assert move or result.moved == 0
+    owned = set(map(tuple, old.codes.tolist()))
+    assert all(tuple(code) not in owned for code in ids.codes[count:][differs].tolist())
+
+
+@given(ENTRIES, st.integers(1, 24))
+def test_appending_in_two_steps_equals_building_at_once(
+    entries: dict[int, tuple[int, int]], cut: int
+) -> None:
+    items, codes = list(entries), list(entries.values())
+    whole = SemanticIDs.build(items, codes, SIZES)
+    grown = append(SemanticIDs.build(items[:cut], codes[:cut], SIZES), items, codes).ids
+    assert grown.fingerprint() == whole.fingerprint()
+
+
+def test_ranks_go_on_where_items_were_deleted() -> None:
+    full = SemanticIDs.build([1, 2, 3], [[0]] * 3, [2])
+    old = SemanticIDs(full.item_ids[1:], full.codes[1:], full.rank[1:], (2,), full.manifest)
+    ids = append(old, [4, 5, 6], [[0], [1], [0]]).ids
+    assert ids.rank.tolist() == [1, 2, 3, 0, 4]
+
+
+def test_the_new_manifest_is_kept_and_another_tokenizer_refused() -> None:
+    def made_by(fingerprint: str, ordered: bool = False):  # type: ignore[no-untyped-def]
+        tokenizer = TokenizerRef(name="mmq", fingerprint=fingerprint)
+        return build_manifest([2], tokenizer=tokenizer, collisions="move" if ordered else "rank")
+
+    old = SemanticIDs.build([1], [[0]], [2], made_by("aa"))
+    assert append(old, [2], [[0]], made_by("aa", True)).ids.manifest == made_by("aa", True)
+    with pytest.raises(FormatError, match="mix two code spaces"):
+        append(old, [2], [[0]], made_by("bb"))
+
+
+@pytest.mark.parametrize(
+    ("items", "codes", "message"),
+    [
+        ([2, 2], [[0], [0]], "occurs 2 times"),
+        ([2, 3], [[0]], "2 item ids for 1"),
+        (["2"], [[0]], "cast them to one type"),
+        ([2], [[7]], "outside its codebook"),
+    ],
+)
+def test_what_cannot_be_appended_is_refused(
+    items: list[object], codes: list[list[int]], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        append(SemanticIDs.build(pa.array([1]), [[0]], [2]), items, codes)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from mmq.errors import FormatError
+from mmq.semantic_ids.manifest import (
+    CatalogueRef,
+    TokenizerRef,
+    build_manifest,
+    parse_manifest,
+    require_same_tokenizer,
+    to_json,
+)
+
+MMQ = TokenizerRef(name="mmq", fingerprint="a" * 64)
+FULL = build_manifest(
+    [100, 50],
+    tokenizer=MMQ,
+    catalogue=CatalogueRef(fingerprint="c0", items=7),
+    ordered=True,
+    collisions="move",
+)
+
+
+def test_round_trip() -> None:
+    assert parse_manifest(to_json(FULL), "ids.parquet") == FULL
+    assert parse_manifest(to_json(build_manifest([3])), "ids.parquet")["tokenizer"] is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("length", 3),
+        ("codebook_sizes", [100, 0]),
+        ("codebook_sizes", "100"),
+        ("tokenizer", {"name": "mmq"}),
+        ("catalogue", 3),
+        ("collisions", "drop"),
+        ("format", None),
+    ],
+)
+def test_a_wrong_field_is_refused(field: str, value: Any) -> None:
+    with pytest.raises(FormatError, match="lacks a field or has a wrong one"):
+        parse_manifest(json.dumps({**FULL, field: value}), "ids.parquet")
+
+
+@pytest.mark.parametrize("field", sorted(FULL))
+def test_a_missing_field_is_refused(field: str) -> None:
+    rest = {name: value for name, value in FULL.items() if name != field}
+    with pytest.raises(FormatError, match="ids.parquet"):
+        parse_manifest(json.dumps(rest), "ids.parquet")
+
+
+@pytest.mark.parametrize("text", ["{", b"\xff\xfe\x00", ""])
+def test_damaged_text_is_refused(text: str | bytes) -> None:
+    with pytest.raises(FormatError, match="damaged"):
+        parse_manifest(text, "ids.parquet")
+
+
+def test_a_newer_format_asks_for_an_upgrade_whatever_else_it_holds() -> None:
+    with pytest.raises(FormatError, match=r"written by a newer mmq \(9\.0.*upgrade"):
+        parse_manifest('{"format": 2, "mmq": "9.0"}', "ids.parquet")
+
+
+def test_same_tokenizer_passes() -> None:
+    require_same_tokenizer(FULL, build_manifest([100, 50], tokenizer=MMQ), "never said")
+    require_same_tokenizer(build_manifest([5]), build_manifest([5]), "never said")
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            build_manifest([100, 50], tokenizer=TokenizerRef(name="mmq", fingerprint="b" * 64)),
+            r"tokenizer 'mmq' \(aaaaaaaaaaaa\), not 'mmq' \(bbbbbbbbbbbb\): it would mix",
+        ),
+        (build_manifest([100, 50]), "not unknown: it would mix"),
+        (build_manifest([100, 51], tokenizer=MMQ), r"\[100, 50\] codes, not \[100, 51\]: it would"),
+    ],
+)
+def test_another_tokenizer_is_refused(other: Any, message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        require_same_tokenizer(FULL, other, "it would mix")

@@ -1,0 +1,118 @@
+"""What the documents say is so: examples run, links and names of functions lead somewhere."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import mmq
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+EXECUTED = [ROOT / "README.md", ROOT / "docs" / "own_data.md"]
+
+_NOT_RUN = "<!-- not run -->"
+_BLOCK = re.compile(rf"^({_NOT_RUN}\n)?```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+_FUNCTION = re.compile(r"`(src/[\w/]+\.py):(\w+)`")
+
+
+def all_modules() -> list[str]:
+    """Every module of mmq but the one that runs the command line when it is imported."""
+    names = [module.name for module in pkgutil.walk_packages(mmq.__path__, "mmq.")]
+    return ["mmq", *(name for name in names if name != "mmq.__main__")]
+
+
+def load(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("mmq"):
+            raise
+        pytest.skip(f"{name} needs {error.name}, which an extra installs")
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """Language and content of the ``python`` and ``sh`` blocks that are to be run."""
+    return [(m[2], m[3]) for m in _BLOCK.finditer(text) if not m[1]]
+
+
+def run_examples(text: str, name: str, folder: Path) -> None:
+    """Run a document's blocks in turn: prompts as a doctest, plain Python and sh as programs."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    names: dict[str, object] = {}
+    for language, code in blocks(text):
+        if language == "sh":
+            subprocess.run(["bash", "-eu", "-c", code], cwd=folder, env=environment, check=True)
+        elif ">>>" in code:
+            test = doctest.DocTestParser().get_doctest(code, names, name, name, 0)
+            results = doctest.DocTestRunner().run(test, clear_globs=False)
+            names = test.globs
+            assert results.failed == 0, f"an example of {name} prints something else, see above"
+        else:
+            exec(compile(code, name, "exec"), names)
+
+
+@pytest.mark.parametrize("name", all_modules())
+def test_docstring_examples(name: str) -> None:
+    assert doctest.testmod(load(name)).failed == 0
+
+
+def test_docstring_examples_are_found() -> None:
+    assert doctest.testmod(importlib.import_module("mmq.errors")).attempted > 0
+
+
+@pytest.mark.parametrize("path", EXECUTED, ids=lambda path: path.name)
+def test_examples_of_documents(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = path.read_text("utf-8")
+    assert {language for language, _ in blocks(text)} == {"python", "sh"}
+    monkeypatch.chdir(tmp_path)
+    run_examples(text, path.name, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("block", "error"),
+    [
+        ("```python\n>>> 1 + 1\n3\n```\n", AssertionError),
+        ("```python\n1 / 0\n```\n", ZeroDivisionError),
+        ("```sh\nmmq no-such-verb\n```\n", subprocess.CalledProcessError),
+    ],
+)
+def test_a_wrong_example_is_found(block: str, error: type[Exception], tmp_path: Path) -> None:
+    run_examples(f"{_NOT_RUN}\n{block}", "unmarked", tmp_path)
+    with pytest.raises(error):
+        run_examples(block, "wrong", tmp_path)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    dead = [to for to in _LINK.findall(path.read_text("utf-8")) if not (path.parent / to).exists()]
+    assert dead == []
+
+
+def test_architecture_names_what_exists() -> None:
+    named = _FUNCTION.findall((ROOT / "docs" / "architecture.md").read_text("utf-8"))
+    assert len(named) > 15, "the table of equations was not read"
+    assert [f"{path}:{name}" for path, name in named if name not in defined(ROOT / path)] == []
+
+
+def defined(path: Path) -> set[str]:
+    """Names of the classes and functions of a module; none where there is no such file."""
+    if not path.is_file():
+        return set()
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return {n.name for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, kinds)}
+
+
+def test_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) < 200

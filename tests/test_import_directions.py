@@ -1,0 +1,145 @@
+"""Imports point one way, and the light rooms stay free of torch. Read from the source by ast."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "mmq"
+
+LAYERS = (
+    {"errors", "artifacts", "settings", "progress"},
+    {"data"},
+    {"encoders", "semantic_ids", "nn", "losses", "metrics"},
+    {"recommenders", "tokenizers", "decoding"},
+    {"training"},
+    {"reports", "experiments"},
+    {"cli", "serve", "testing", "__main__", "__init__"},
+)
+"""Rooms from the ground up. ``mmq/__init__.py`` is the roof: it hands out the public names."""
+
+WITHOUT_TORCH = {"data", "semantic_ids", "metrics"}
+
+Imports = dict[str, set[str]]
+
+
+def level(room: str) -> int:
+    """How high a room is; a new room has to be given its place in LAYERS."""
+    return next(height for height, rooms in enumerate(LAYERS) if room in rooms)
+
+
+def room_of(module: str) -> str:
+    return [*module.split("."), "__init__"][1]
+
+
+def imported_names(code: str, package: str) -> Iterator[str]:
+    """Dotted names of every import of a module, inside functions too."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join([*(parents if node.level else []), *filter(None, [node.module])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def read_imports(source: Path) -> Imports:
+    """Module -> what it imports: modules of mmq by their full name, others by their first word."""
+    files = {
+        ".".join(["mmq", *path.relative_to(source).with_suffix("").parts]).removesuffix(
+            ".__init__"
+        ): path
+        for path in source.rglob("*.py")
+    }
+
+    def modules(name: str) -> set[str]:
+        """The module and the packages around it, whose ``__init__`` runs before it."""
+        if name == "mmq.__version__":  # a constant, which any room may ask for
+            return set()
+        words = name.split(".")
+        around = {".".join(words[:end]) for end in range(2, len(words) + 1)} & files.keys()
+        return around or {"mmq"}
+
+    imports: Imports = {}
+    for own, path in files.items():
+        package = own if path.name == "__init__.py" else own.rpartition(".")[0]
+        names = set(imported_names(path.read_text("utf-8"), package))
+        foreign = {name.split(".")[0] for name in names} - {"mmq"}
+        inner = [modules(name) for name in names if name.split(".")[0] == "mmq"]
+        imports[own] = foreign.union(*inner) - {own}
+    return imports
+
+
+def upward(imports: Imports) -> list[str]:
+    """Imports that climb to a higher layer."""
+    return [
+        f"{own} imports {other}"
+        for own, others in imports.items()
+        for other in others & imports.keys()
+        if level(room_of(other)) > level(room_of(own))
+    ]
+
+
+def circle(imports: Imports) -> list[str]:
+    """Rooms that import one another in a circle, or none."""
+    graph: dict[str, set[str]] = {}
+    for own, others in imports.items():
+        rooms = {room_of(other) for other in others & imports.keys()}
+        graph.setdefault(room_of(own), set()).update(rooms - {room_of(own)})
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def reaching_torch(imports: Imports) -> list[str]:
+    """Modules of light rooms that import torch, directly or through another module."""
+    heavy = {own for own, others in imports.items() if "torch" in others}
+    while more := {own for own, others in imports.items() if others & heavy} - heavy:
+        heavy |= more
+    return sorted(own for own in heavy if room_of(own) in WITHOUT_TORCH)
+
+
+def drawers(imports: Imports) -> list[str]:
+    """Modules whose name says nothing."""
+    return [
+        own for own in imports if own.rpartition(".")[2] in {"utils", "util", "helpers", "misc"}
+    ]
+
+
+CHECKS = [upward, circle, reaching_torch, drawers]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_house_stands(check) -> None:
+    imports = read_imports(SOURCE)
+    assert "mmq.data.catalogue" in imports["mmq.data.parquet"], "the imports were not read"
+    assert check(imports) == []
+
+
+def test_every_room_has_its_place() -> None:
+    rooms = {room_of(module) for module in read_imports(SOURCE)}
+    assert rooms <= set().union(*LAYERS), "give the new room its layer in LAYERS"
+
+
+PLANTED = {
+    "upward": ({"data/a.py": "def f():\n    from mmq.cli import main", "cli/__init__.py": ""}, 1),
+    "circle": ({"nn/a.py": "from ..metrics import b", "metrics/b.py": "import mmq.nn.a"}, 3),
+    "reaching_torch": ({"data/a.py": "from mmq import losses", "losses.py": "import torch.nn"}, 1),
+    "drawers": ({"metrics/utils.py": ""}, 1),
+}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_planted_violation_is_found(check, tmp_path: Path) -> None:
+    files, found = PLANTED[check.__name__]
+    for name, code in {"__init__.py": "", **files}.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(code)
+    assert len(check(read_imports(tmp_path))) == found
