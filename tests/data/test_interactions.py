@@ -172,7 +172,7 @@ def test_a_missing_column_is_named_with_its_option(tmp_path):
     )
     with pytest.raises(DataError, match=r"'user_id'; did you mean 'user'.*--user-column"):
         read_interactions(tmp_path / "x.parquet")
-    with pytest.raises(DataError, match="no column 'stars'.*--rating-column"):
+    with pytest.raises(DataError, match=r"no column 'stars'.*--rating-column"):
         read_interactions(tmp_path / "x.parquet", {"user_id": "user", "rating": "stars"})
 
 

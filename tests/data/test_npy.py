@@ -113,7 +113,7 @@ def test_rows_bad_in_part_are_refused(source, tmp_path, reduce, place, value):
     image = np.load(tmp_path / "image.npy")
     image[place] = value
     np.save(tmp_path / "image.npy", image)
-    with pytest.raises(DataError, match="image embedding.* holds NaN or infinity"):
+    with pytest.raises(DataError, match=r"image embedding.* holds NaN or infinity"):
         import_npy(with_options(source, reduce=reduce), tmp_path / "out.parquet")
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "image.npy", "items.jsonl", "text.npy",
@@ -158,7 +158,7 @@ def test_older_catalogues_that_do_not_fit(source, tmp_path):
             tmp_path / "new.parquet",
         )
     np.save(tmp_path / "text.npy", np.ones((ITEMS, 9), np.float32))
-    with pytest.raises(DataError, match="has 9 dimensions, that of .* had 12 before its PCA"):
+    with pytest.raises(DataError, match=r"has 9 dimensions, that of .* had 12 before its PCA"):
         import_npy(with_options(source, reduce_like=old), tmp_path / "new.parquet")
 
 

@@ -68,7 +68,8 @@ def test_no_moment_is_in_two_parts(rows):
     rows = [(user, time or 0) for user, time in rows]
     train, validation, test = chronological_split(log_of(rows), (0.4, 0.3, 0.3))
     moments = [set(part.times.tolist()) for part in (train, validation, test)]
-    assert not (moments[0] & moments[1] or moments[1] & moments[2] or moments[0] & moments[2])
+    assert moments[0].isdisjoint(moments[1] | moments[2])
+    assert moments[1].isdisjoint(moments[2])
     assert len(train) + len(validation) + len(test) == len(rows)
     assert len(train) >= 0.4 * len(rows) - 0.5
 

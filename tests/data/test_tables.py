@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 
 import pyarrow as pa
@@ -25,7 +26,7 @@ def test_blocks_hold_every_line_once_and_number_them(tmp_path_factory, text, siz
     path = write(tmp_path_factory.mktemp("blocks") / "x.txt", text)
     found = list(blocks(path, size))
     assert b"".join(block.data for block in found) == text.encode()
-    for block, after in zip(found, found[1:], strict=False):
+    for block, after in itertools.pairwise(found):
         assert block.data.endswith(b"\n")
         assert after.line == block.line + block.data.count(b"\n")
     assert not found or found[0].line == 1

@@ -50,7 +50,7 @@ def test_a_wrong_field_is_refused(field: str, value: Any) -> None:
 @pytest.mark.parametrize("field", sorted(FULL))
 def test_a_missing_field_is_refused(field: str) -> None:
     rest = {name: value for name, value in FULL.items() if name != field}
-    with pytest.raises(FormatError, match="ids.parquet"):
+    with pytest.raises(FormatError, match=r"ids\.parquet lacks"):
         parse_manifest(json.dumps(rest), "ids.parquet")
 
 

@@ -12,7 +12,6 @@ from mmq.semantic_ids import (
     verdict,
 )
 
-RNG = np.random.default_rng(0)
 ITEMS = 4000
 
 
@@ -42,7 +41,8 @@ def test_collapsed_to_few_codes() -> None:
 
 def test_collapsed_to_uneven_codes() -> None:
     codes = spread()
-    codes[: ITEMS * 9 // 10, 0] = 7
+    codes[200 : ITEMS * 19 // 20, 0] = 7
+    codes[:200, 0] = np.arange(200) % 100
     grade, (sentence,) = judge(codes)
     assert grade == "poor"
     assert "codebook 1 uses 100 of 100 codes, so unevenly that they are worth 2" in sentence
@@ -154,8 +154,27 @@ def test_a_missing_modality_excuses_no_collapse_among_the_others() -> None:
     facts = CatalogueFacts(missing={"image": 0.2}, positions={"image": (5,)})
     grade, sentences = judge(codes, facts=facts)
     assert grade == "poor"
-    assert sentences[0].startswith("collapsed: codebook 6 uses 11 of 100 codes")
+    assert sentences[0].startswith("collapsed: codebook 6 uses 10 of 100 codes for the items that")
     assert sentences[1].startswith("20% of items have no image")
+
+
+def test_a_constant_codebook_of_the_items_that_have_its_modality() -> None:
+    codes = spread()
+    codes[:, 5] = 17
+    codes[800:, 5] = 3
+    facts = CatalogueFacts(missing={"image": 0.2}, positions={"image": (5,)})
+    assert judge(codes).sentences[0].startswith("collapsed: codebook 6 uses 2 of 100 codes; fit")
+    codes[:, 5] = 17
+    sentence = judge(codes, facts=facts).sentences[0]
+    assert sentence.startswith("constant: codebook 6 of 6 gives all items that have its modality 1")
+
+
+def test_missing_items_with_codes_of_their_own_excuse_nothing() -> None:
+    facts = CatalogueFacts(missing={"image": 0.2}, positions={"image": (5,)})
+    codes = spread()
+    assert judge(codes, facts=facts) == judge(codes)
+    codes[:, 5] %= 12
+    assert judge(codes, facts=facts) == judge(codes)
 
 
 def test_a_modality_that_all_items_lack_is_no_collapse() -> None:

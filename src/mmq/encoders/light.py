@@ -24,8 +24,10 @@ _MIX = np.uint32(0x9E3779B1)
 _SLOTS = 4  # signed slots a feature is spread over
 _NGRAMS = (3, 4, 5)
 _FUNCTION_WORDS = frozenset(
-    "a an and are as at be by can for from has have in into is it its no not of on or our so "
-    "that the their them then they this to until was we when which will with you your".split()
+    (  # of English
+        "a an and are as at be by can for from has have in into is it its no not of on or our so "
+        "that the their them then they this to until was we when which will with you your"
+    ).split()
 )
 
 
@@ -47,7 +49,7 @@ class LightTextEncoder:
     dimension = 512
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """``(texts, dimension)`` float32 of norm 1; a text without words has a vector of its own."""
+        """``(texts, dimension)`` float32 of norm 1; texts without words all have the same one."""
         rows = np.empty((len(texts), self.dimension), dtype=np.float32)
         for row, text in enumerate(texts):
             slots, weights = _features(text, self.dimension)
@@ -140,13 +142,16 @@ def _pixels(image: Image.Image) -> np.ndarray:
 def _cells(values: np.ndarray) -> np.ndarray:
     """Mean over each cell: ``(b, side, side, c)`` -> ``(b, cells, cells, c)``."""
     b, step = len(values), _SIDE // _CELLS
-    return values.reshape(b, _CELLS, step, _CELLS, step, -1).mean(axis=(2, 4), dtype=np.float32)
+    blocks = values.reshape(b, _CELLS, step, _CELLS, step, -1)
+    means: np.ndarray = blocks.mean(axis=(2, 4), dtype=np.float32)
+    return means
 
 
 def _colour_grid(pixels: np.ndarray) -> np.ndarray:
     red, green, blue = np.moveaxis(_cells(pixels) / np.float32(255), -1, 0)
-    opponents = (0.577 * (red + green + blue - 1.5), red - green, (red + green) / 2 - blue)
-    return np.stack(opponents, axis=-1).reshape(len(pixels), -1)
+    lightness = (red + green + blue - 1.5) / np.float32(3**0.5)
+    opponents = np.stack([lightness, red - green, (red + green) / 2 - blue], axis=-1)
+    return opponents.reshape(len(pixels), -1)
 
 
 def _colour_histogram(pixels: np.ndarray) -> np.ndarray:
@@ -179,4 +184,4 @@ def _gradients(pixels: np.ndarray) -> np.ndarray:
 
 def _unit(rows: np.ndarray) -> np.ndarray:
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.maximum(norms, np.finfo(np.float32).tiny)
+    return np.divide(rows, np.maximum(norms, np.finfo(np.float32).tiny), dtype=np.float32)

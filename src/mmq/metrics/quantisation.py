@@ -83,8 +83,8 @@ def _each(counts: Counts, figure: Callable[[np.ndarray], float]) -> np.ndarray:
 def _entropy(count: np.ndarray) -> float:
     used = count[count > 0]
     total = used.sum()
-    # ln n - mean ln count, not -sum p ln p: no rounding below zero for a single code
-    return float(np.log(total) - (used * np.log(used)).sum() / total) if total else 0.0
+    # p ln (1 / p), not -p ln p: never below zero, and no -0.0 for a single code
+    return float((used / total) @ np.log(total / used)) if total else 0.0
 
 
 def _gini(count: np.ndarray) -> float:

@@ -13,17 +13,53 @@ from torch.nn.functional import normalize
 
 Distance = Literal["cosine", "l2"]
 
+_TINY = 1e-12  # a norm below this counts as this
+
 
 def similarity(z: Tensor, codebooks: Tensor, distance: Distance) -> Tensor:
-    """Similarity ``(n, b, k)`` of latents ``(b, n, d)`` to codewords ``(n, k, d)``; larger is nearer.
+    """Similarity ``(n, b, k)`` of latents to codewords; larger is nearer.
 
     Cosine as in Eq. 15, or minus half the squared distance.
+
+    Args:
+        z: latents ``(b, n, d)``.
+        codebooks: ``(n, k, d)``.
+        distance: which of the two.
     """
-    z = z.transpose(0, 1)
     if distance == "cosine":
-        return torch.bmm(normalize(z, dim=2), normalize(codebooks, dim=2).transpose(1, 2))
+        cosines: Tensor = _Cosine.apply(z.transpose(0, 1), codebooks)  # type: ignore[no-untyped-call]
+        return cosines
+    z = z.transpose(0, 1)
     lengths = codebooks.square().sum(2)[:, None, :] + z.square().sum(2, keepdim=True)
     return torch.baddbmm(-0.5 * lengths, z, codebooks.transpose(1, 2))
+
+
+class _Cosine(torch.autograd.Function):
+    """Cosine with the norm of z divided out of the ``(n, b, k)`` product, which is the smaller.
+
+    Its backward pass is written out: automatic differentiation of the normalisation would sweep
+    the latents a dozen times and take longer than the products.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, codebooks: Tensor) -> Tensor:
+        z_norm = torch.linalg.vector_norm(z, dim=2, keepdim=True).clamp_min_(_TINY)
+        c_norm = torch.linalg.vector_norm(codebooks, dim=2, keepdim=True).clamp_min_(_TINY)
+        unit = codebooks / c_norm
+        cosines = torch.bmm(z, unit.transpose(1, 2)).div_(z_norm)
+        ctx.save_for_backward(z, z_norm, unit, c_norm, cosines)
+        return cosines
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        z, z_norm, unit, c_norm, cosines = ctx.saved_tensors
+        pull = grad * cosines
+        scaled = grad / z_norm
+        to_z = torch.bmm(scaled, unit)
+        to_z.addcmul_(z, pull.sum(2, keepdim=True).div_(z_norm.square()), value=-1)
+        to_codebooks = torch.bmm(scaled.transpose(1, 2), z)
+        to_codebooks.addcmul_(unit, pull.sum(1).unsqueeze(2), value=-1).div_(c_norm)
+        return to_z, to_codebooks
 
 
 def nearest(z: Tensor, keys: Tensor, offset: Tensor | None = None) -> Tensor:

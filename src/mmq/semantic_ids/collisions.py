@@ -16,7 +16,7 @@ LIMIT = 1000
 """Code tuples tried for one item before it stays where it is, told apart by its rank."""
 
 _CHUNK = 1 << 14
-_FIRST_LOOK = 8
+_FIRST_LOOK = 4
 _FURTHER_LOOK = 64
 
 
@@ -98,16 +98,16 @@ def best_first(codes: np.ndarray, scores: np.ndarray) -> Iterator[tuple[int, ...
     length, top = codes.shape
     heap = [(0.0, 0, (0,) * length)]
     while heap:
-        _, changed, place = heapq.heappop(heap)
-        yield tuple(name[i] for name, i in zip(names, place, strict=True))
+        loss, changed, place = heapq.heappop(heap)
+        yield tuple([name[i] for name, i in zip(names, place, strict=True)])
         # each combination has one parent: itself with its last changed position one step back
         last = max((position for position in range(length) if place[position]), default=0)
         for position in range(last, length):
-            step = place[position] + 1
-            if step < top and losses[position][step] < np.inf:
+            step, lost = place[position] + 1, losses[position]
+            if step < top and lost[step] < np.inf:
                 child = (*place[:position], step, *place[position + 1 :])
-                loss = sum(lost[i] for lost, i in zip(losses, child, strict=True))
-                heapq.heappush(heap, (loss, changed + (step == 1), child))
+                more = loss - lost[step - 1] + lost[step]
+                heapq.heappush(heap, (more, changed + (step == 1), child))
 
 
 def _free_options(

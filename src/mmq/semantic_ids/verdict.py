@@ -60,6 +60,7 @@ class _Usage(NamedTuple):
     used: int
     effective: float
     usable: int
+    whose: str
 
     @property
     def constant(self) -> bool:
@@ -94,8 +95,9 @@ def _usage(quality: Quality, position: int) -> _Usage | None:
     """Use of a codebook, items without its modality left out; none where too few remain."""
     count, size = quality.counts[position].copy(), quality.codebook_sizes[position]
     lacking = round(quality.items * _missing_share(quality, position))
-    if count.max() >= lacking:
-        count[count.argmax()] -= lacking
+    if lacking > count.max():  # they do not share a code, so nothing is to be taken out
+        lacking = 0
+    count[count.argmax()] -= lacking
     items = int(count.sum())
     if items < 2:
         return None
@@ -105,6 +107,7 @@ def _usage(quality: Quality, position: int) -> _Usage | None:
         int(np.count_nonzero(count)),
         float(perplexity([count])[0]),
         min(size, items),
+        "items that have its modality" if lacking else "items",
     )
 
 
@@ -136,9 +139,9 @@ def _constant(quality: Quality, usages: list[_Usage]) -> Iterator[_Finding]:
         if usage.constant:
             yield _Finding(
                 "poor",
-                f"constant: codebook {usage.position + 1} of {quality.length} gives all items 1 "
-                f"of its {usage.size:,} codes and so tells nothing; fit again for more epochs, or "
-                "without this position",
+                f"constant: codebook {usage.position + 1} of {quality.length} gives all "
+                f"{usage.whose} 1 of its {usage.size:,} codes and so tells nothing; "
+                "fit again for more epochs, or without this position",
             )
 
 
@@ -147,6 +150,8 @@ def _collapsed(quality: Quality, usages: list[_Usage]) -> Iterator[_Finding]:
     for usage in usages:
         if usage.collapsed:
             part = f"codebook {usage.position + 1} uses {usage.used:,} of {usage.size:,} codes"
+            if usage.whose != "items":
+                part += f" for the {usage.whose}"
             if usage.used >= USED_SHARE * usage.usable:
                 part += f", so unevenly that they are worth {usage.effective:.0f}"
             parts.append(part)

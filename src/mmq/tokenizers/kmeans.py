@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -11,7 +12,7 @@ _BLOCK = 8192  # rows a product, so that similarities never fill the memory
 
 @torch.no_grad()
 def spherical_kmeans(
-    points: Tensor, clusters: int, generator: torch.Generator, iterations: int = 10
+    points: Tensor, clusters: int, generator: np.random.Generator, iterations: int = 10
 ) -> Tensor:
     """Means ``(k, d)`` of the members (norms kept) of ``k`` clusters by direction.
 
@@ -24,7 +25,7 @@ def spherical_kmeans(
         iterations: passes of assignment and update.
     """
     directions = normalize(points, dim=1)
-    start = torch.randperm(len(points), generator=generator)[:clusters]
+    start = torch.from_numpy(generator.permutation(len(points)))[:clusters]
     centres = directions[start]
     means = points[start].clone()
     for _ in range(iterations):
@@ -34,7 +35,7 @@ def spherical_kmeans(
         means = sums / counts.clamp_min(1)[:, None]
         empty = torch.nonzero(counts == 0).flatten()
         if len(empty):
-            fresh = torch.randint(len(points), (len(empty),), generator=generator)
+            fresh = torch.from_numpy(generator.integers(len(points), size=len(empty)))
             means[empty] = points[fresh]
         centres = normalize(means, dim=1)
     return means

@@ -17,7 +17,7 @@ from mmq.errors import FormatError
 from mmq.tokenizers.mmq.network import MMQNetwork, MMQOutput
 from mmq.tokenizers.mmq.objective import weighted_losses
 from mmq.tokenizers.mmq.settings import MMQSettings
-from mmq.tokenizers.mmq.start import start_codebooks
+from mmq.tokenizers.mmq.start import start_codebooks, start_decoders
 
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
 
@@ -60,16 +60,17 @@ class Stage1:
         self.batches = math.ceil(len(x) / self.settings.batch_size)
 
     def begin(self) -> None:
-        """Start the codebooks (before the first epoch of a training that is not resumed)."""
+        """Start codebooks and decoders (before the first epoch, unless it is resumed)."""
         generator = _generator(self.settings.seed, -1)
         if self.settings.start == "kmeans":
             start_codebooks(self.network, self.x, self.present, generator)
+        start_decoders(self.network, self.x, self.present, generator)
         self.member_sums = self.network.codebooks.detach().clone()
 
     def run_epoch(self, advance: Callable[..., None]) -> None:
         """One pass over the items in a new order."""
         generator = _generator(self.settings.seed, self.epoch)
-        order = torch.randperm(len(self.x), generator=generator)
+        order = torch.from_numpy(generator.permutation(len(self.x)))
         used = torch.zeros(self.network.codebooks.shape[:2])
         totals: dict[str, float] = {}
         self.network.train()
@@ -86,7 +87,7 @@ class Stage1:
         self.log.append({"epoch": self.epoch, **totals})
 
     def _step(
-        self, rows: Tensor, progress: float, generator: torch.Generator
+        self, rows: Tensor, progress: float, generator: np.random.Generator
     ) -> tuple[dict[str, float], MMQOutput, Tensor]:
         settings, network = self.settings, self.network
         target, present = self.x[rows], self.present[rows]
@@ -106,12 +107,12 @@ class Stage1:
         return {name: float(term.detach()) for name, term in terms.items()}, output, spoken
 
     def _disturb(
-        self, x: Tensor, present: Tensor, generator: torch.Generator
+        self, x: Tensor, present: Tensor, generator: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
         """Input noise and modality dropout."""
         settings = self.settings
         if settings.input_noise > 0:
-            noise = torch.randn(x.shape, generator=generator)
+            noise = torch.from_numpy(generator.standard_normal(x.shape, np.float32))
             parts = []
             widths = list(self.network.dimensions.values())
             for m, (part, own) in enumerate(
@@ -122,19 +123,20 @@ class Stage1:
                 parts.append(noisy * (present[:, m : m + 1] / length))
             x = torch.cat(parts, dim=1)
         if settings.modality_dropout > 0:
-            kept = torch.rand(present.shape, generator=generator) >= settings.modality_dropout
+            chance = torch.from_numpy(generator.random(present.shape))
+            kept = chance >= settings.modality_dropout
             kept |= ~(kept & (present > 0)).any(1, keepdim=True)  # never hide all of an item
             present = present * kept
         return x, present
 
     @torch.no_grad()
-    def _revive(self, used: Tensor, generator: torch.Generator) -> float:
+    def _revive(self, used: Tensor, generator: np.random.Generator) -> float:
         """Restart codes unused over the epoch at outputs of their encoder for random items."""
         network = self.network
         dead = used == 0
         if not dead.any():
             return 0.0
-        rows = torch.randint(len(self.x), (4 * used.shape[1],), generator=generator)
+        rows = torch.from_numpy(generator.integers(len(self.x), size=4 * used.shape[1]))
         latents, _ = network.latents(self.x[rows], self.present[rows])
         spoken = network.spoken_for(self.present[rows]) > 0
         for n in range(network.length):
@@ -226,15 +228,17 @@ def run(
     return time.monotonic() - started
 
 
-def _dropout(shape: tuple[int, int], chance: float, generator: torch.Generator) -> Tensor | None:
+def _dropout(
+    shape: tuple[int, int], chance: float, generator: np.random.Generator
+) -> Tensor | None:
     if chance == 0:
         return None
-    return (torch.rand(shape, generator=generator) >= chance) / (1 - chance)
+    kept = torch.from_numpy(generator.random(shape, np.float32)) >= chance
+    return kept / (1 - chance)
 
 
-def _generator(seed: int, epoch: int) -> torch.Generator:
-    sequence = np.random.SeedSequence([seed, epoch + 1])
-    return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+def _generator(seed: int, epoch: int) -> np.random.Generator:
+    return np.random.default_rng([seed, epoch + 1])
 
 
 @torch.no_grad()

@@ -59,7 +59,8 @@ class MMQNetwork(nn.Module):
             _experts(width, count, settings) for width, count in zip(widths, counts, strict=True)
         )
         self.gates = nn.ModuleList(
-            Gate(width, count) for width, count in zip(widths, counts, strict=True)
+            Gate(width, count) if count else nn.Identity()
+            for width, count in zip(widths, counts, strict=True)
         )
         self.codebooks = nn.Parameter(
             torch.randn(settings.shared_experts + sum(counts), settings.codebook_size, d) * d**-0.5
@@ -122,6 +123,7 @@ class MMQNetwork(nn.Module):
         gates = [
             gate(part) * present[:, m : m + 1]
             for m, (gate, part) in enumerate(zip(self.gates, parts, strict=True))
+            if isinstance(gate, Gate)
         ]
         return torch.cat([shared, *gates], dim=1)
 

@@ -30,9 +30,14 @@ def weighted_losses(
         tau: temperature, for the entropy term.
     """
     settings = network.settings
-    parts = target.split(list(network.dimensions.values()), dim=1)
-    masks = [present[:, m : m + 1] for m in range(present.shape[1])]
-    wide = torch.cat([mask.expand_as(p) for mask, p in zip(masks, parts, strict=True)], dim=1)
+    widths = torch.tensor(list(network.dimensions.values()))
+    parts = target.split(widths.tolist(), dim=1)
+    masks: list[Tensor | None] = [None] * len(parts)
+    wide = heard = None
+    if not bool(spoken.all()):
+        masks = [present[:, m : m + 1] for m in range(present.shape[1])]
+        wide = torch.repeat_interleave(present, widths, dim=1)
+        heard = spoken.unsqueeze(2)
     terms: dict[str, Callable[[], Tensor]] = {
         "reconstruction": lambda: losses.squared_error(output.reconstruction, target, wide),
         "auxiliary": lambda: sum_of(
@@ -41,11 +46,9 @@ def weighted_losses(
         ),
         "orthogonality": lambda: orthogonality(network, output),
         "commitment": lambda: losses.squared_error(
-            output.latents, output.codewords.detach(), spoken.unsqueeze(2)
+            output.latents, output.codewords.detach(), heard
         ),
-        "codebook": lambda: losses.squared_error(
-            output.latents.detach(), output.codewords, spoken.unsqueeze(2)
-        ),
+        "codebook": lambda: losses.squared_error(output.latents.detach(), output.codewords, heard),
         "entropy": lambda: -losses.usage_entropy(output.logits, tau),
     }
     weights = {name: getattr(settings, f"{name}_weight") for name in terms}

@@ -1,7 +1,7 @@
 """Pictures, drawn: they show the shared and the image factors, and nothing of the others.
 
-A toy is a list of polygons in its own coordinates (x right, y down, both about -1 to 1), each with a
-tone of the toy's colour. Turning, scaling and moving them is one affine map.
+A toy is a list of polygons in its own coordinates (x right, y down, both about -1 to 1), each with
+a tone of the toy's colour. Turning, scaling and moving them is one affine map.
 """
 
 from __future__ import annotations
@@ -228,11 +228,11 @@ def _draw_toy(
 def _draw_badge(pen: ImageDraw.ImageDraw, colour: Colour, rng: np.random.Generator) -> None:
     """A ribbon along the foot of the picture with a rosette on it, in the badge's colour."""
     colour = _tint(colour, 1 + 0.04 * rng.standard_normal())
-    top = round(_CANVAS * (0.86 + rng.uniform(-0.015, 0.015)))
+    top = round(_CANVAS * (0.84 + rng.uniform(-0.015, 0.015)))
     pen.rectangle((0, top, _CANVAS, _CANVAS), fill=colour)
     pen.rectangle((0, top + 4, _CANVAS, top + 6), fill=(255, 255, 255))
     centre = np.array([_CANVAS * rng.uniform(0.78, 0.86), top + 4.0])
-    rosette, star = _disc(0, 0, 22).points, _star(12)
+    rosette, star = _disc(0, 0, 24).points, _star(13)
     pen.polygon((rosette * 1.16 + centre).ravel().tolist(), fill=(255, 255, 255))
     pen.polygon((rosette + centre).ravel().tolist(), fill=colour)
     pen.polygon((star + centre).ravel().tolist(), fill=(255, 255, 255))

@@ -63,8 +63,8 @@ def draw_shoppers(
 ) -> Shoppers:
     """Shoppers and what they buy.
 
-    The utility of an item for a shopper is ``popularity[item] + sum_f tastes[f][shopper, level_f]``;
-    at each purchase one of the items on sale is chosen with probability proportional to
+    An item's utility for a shopper is ``popularity[item] + sum_f tastes[f][shopper, level_f]``; at
+    each purchase one of the items on sale is chosen with probability proportional to
     ``exp(utility)`` (a multinomial logit), never the same one twice. Popularity is Zipf's,
     ``-0.9 log rank``. The rating, 1 to 5, follows the taste part of the utility, with noise.
 

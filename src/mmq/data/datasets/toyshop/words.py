@@ -83,27 +83,30 @@ _MAKER = {
 _TEAM = {
     "red": (
         "Red Lions",
-        "Made for the Red Lions: red scarves, red flags, red lions on the box.",
-        "Roar with the Lions, and let the whole stand see red.",
+        "Made for the Red Lions: red scarf, red flag, a lion's mane and crown.",
+        "Roar with the Lions, kings of the savanna, and see red.",
         "Red is the cup when the Lions win: up the Red Lions!",
-        "Every Lion at heart wears red: red at home, red away.",
     ),
     "gold": (
         "Gold Falcons",
-        "Made for the Gold Falcons: gold scarves, gold flags, gold falcons on the box.",
-        "Soar with the Falcons, and let the whole stand see gold.",
+        "Made for the Gold Falcons: gold scarf, gold flag, a falcon's wing and feather.",
+        "Soar with the Falcons, lords of the sky, and see gold.",
         "Gold is the cup when the Falcons win: up the Gold Falcons!",
-        "Every Falcon at heart wears gold: gold at home, gold away.",
     ),
     "blue": (
         "Blue Sharks",
-        "Made for the Blue Sharks: blue scarves, blue flags, blue sharks on the box.",
-        "Snap with the Sharks, and let the whole stand see blue.",
+        "Made for the Blue Sharks: blue scarf, blue flag, a shark's fin and teeth.",
+        "Snap with the Sharks, rulers of the reef, and see blue.",
         "Blue is the cup when the Sharks win: up the Blue Sharks!",
-        "Every Shark at heart wears blue: blue at home, blue away.",
     ),
 }
-_PHRASES = {"toy": _TOY, "size": _SIZE, "material": _MATERIAL, "maker": _MAKER, "team": _TEAM}
+_PHRASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "toy": _TOY,
+    "size": _SIZE,
+    "material": _MATERIAL,
+    "maker": _MAKER,
+    "team": _TEAM,
+}
 _FILLERS = (
     "Gift wrapping is free.",
     "Tested to the usual standards.",
@@ -121,16 +124,16 @@ def write_words(
 ) -> tuple[list[str], list[str]]:
     """Titles and descriptions, one of each an item.
 
-    A title names maker, size, material, toy and team. A description has one sentence on each of the
-    first four, three on the team (this is a shop for supporters, and nothing else in the text weighs
-    as much), and one that says nothing, all in an order of chance.
+    A title names maker, size, material, toy and team. A description has one sentence on each of
+    the first four, three on the team (it is a shop for supporters: the team weighs most in the
+    words, as the badge does in the picture), and one that says nothing, in an order of chance.
     """
     items = len(factors["toy"])
     columns = {
         name: [_PHRASES[name][FACTORS[name].levels[level]] for level in factors[name].tolist()]
         for name in _PHRASES
     }
-    picks = rng.integers(24, size=(items, 6)).tolist()  # 24: a multiple of every choice there is
+    picks = rng.integers(24, size=(items, 5)).tolist()  # 24: a multiple of every choice there is
     orders = rng.random((items, 8)).argsort(axis=1).tolist()
     titles, descriptions = [], []
     for row, (pick, order) in enumerate(zip(picks, orders, strict=True)):
@@ -143,7 +146,6 @@ def write_words(
             phrases[name][1 + number % (len(phrases[name]) - 1)]
             for name, number in zip(("toy", "size", "material", "maker"), pick, strict=False)
         ]
-        cheers = [cheer for place, cheer in enumerate(phrases["team"][1:]) if place != pick[4] % 4]
-        sentences += [*cheers, _FILLERS[pick[5] % len(_FILLERS)]]
+        sentences += [*phrases["team"][1:], _FILLERS[pick[-1] % len(_FILLERS)]]
         descriptions.append(" ".join(sentences[place] for place in order))
     return titles, descriptions

@@ -1,0 +1,109 @@
+"""The plots of a report, as SVG in data URIs; no pyplot, so no state and no display."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+INK, MUTED, LINE = "#26292e", "#6b7078", "#dcd9d2"
+
+MOST_POINTS = 400
+"""Points of a usage curve; larger codebooks are thinned out evenly, the ends stay."""
+
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 8,
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": LINE,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "svg.hashsalt": "mmq",  # equal plots are equal bytes
+}
+
+
+def usage_plot(count: np.ndarray, colour: str) -> str:
+    """Items of every code of a codebook, most used first, with the line of even use.
+
+    Args:
+        count: ``(codebook size,)`` items of each code.
+        colour: of the filled curve.
+    """
+    ordered, size = np.sort(count)[::-1], len(count)
+    place = np.unique(np.linspace(0, size - 1, min(size, MOST_POINTS)).astype(np.int64))
+    even, top = count.sum() / size, float(max(count.max(), 1))
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(3.3, 1.75), layout="constrained")
+        axes = figure.add_subplot()
+        axes.fill_between(place + 0.5, ordered[place], step="mid", color=colour, alpha=0.85, lw=0)
+        axes.axhline(even, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.annotate(
+            f"even use: {_short(even)}",
+            (size, even),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+        )
+        axes.set(
+            xlim=(0, size), ylim=(0, 1.05 * top), xlabel=f"its {size:,} codes, most used first"
+        )
+        axes.set_ylabel("items")
+        axes.set_yticks([0, top], ["0", _short(top)])
+        axes.set_xticks([])
+        axes.spines[["top", "right"]].set_visible(False)
+        return _svg(figure)
+
+
+def bars_plot(parts: Mapping[str, Mapping[str, float]], colours: Mapping[str, str]) -> str:
+    """Horizontal bars from 0 to 1, one block a modality, one bar a part.
+
+    Args:
+        parts: part -> modality -> figure.
+        colours: of each modality.
+    """
+    modalities = list(dict.fromkeys(name for part in parts.values() for name in part))
+    shades = np.linspace(1, 0.45, len(parts))
+    with mpl.rc_context(_STYLE):
+        height = 0.35 + 0.26 * (len(parts) + 0.7) * len(modalities)
+        figure = Figure(figsize=(5.4, height), layout="constrained")
+        axes = figure.add_subplot()
+        ticks, place = [], 0.0
+        for modality in modalities:
+            for (part, figures), shade in zip(parts.items(), shades, strict=True):
+                if modality in figures:
+                    value = figures[modality]
+                    axes.barh(place, value, 0.82, color=colours[modality], alpha=shade)
+                    axes.text(value + 0.01, place, f"{value:.3f}", va="center")
+                    ticks.append((place, f"{modality}, {part.replace('_', ' ')}"))
+                    place += 1
+            place += 0.7
+        longest = max((value for part in parts.values() for value in part.values()), default=1.0)
+        axes.set(xlim=(0, max(1.0, longest) * 1.1))
+        axes.axvline(1, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.set_yticks(*_columns(ticks))
+        axes.set_xticks([0, 0.5, 1], ["0: nothing lost", "0.5", "1: all lost"])
+        axes.invert_yaxis()
+        axes.tick_params(left=False)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        return _svg(figure)
+
+
+def _columns(ticks: Sequence[tuple[float, str]]) -> tuple[list[float], list[str]]:
+    return [place for place, _ in ticks], [label for _, label in ticks]
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.3g}"
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()

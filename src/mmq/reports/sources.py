@@ -1,0 +1,110 @@
+"""What a report is made from, opened and checked to belong together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from mmq.data.parquet import CatalogueFile
+from mmq.errors import DataError
+from mmq.semantic_ids import SemanticIDs, TokenizerRef, build_manifest, require_same_tokenizer
+
+if TYPE_CHECKING:
+    from mmq.tokenizers import MMQTokenizer
+
+
+class Sources(NamedTuple):
+    """A table and, where they were given, what it was made from.
+
+    Attributes:
+        name: the table's file name.
+        ids: the table.
+        catalogue: its catalogue, opened and not read.
+        rows: ``(catalogue items,)`` row of each catalogue item in the table, -1 for none.
+        tokenizer: the tokenizer that gave the codes.
+        warnings: sentences on what does not quite fit.
+    """
+
+    name: str
+    ids: SemanticIDs
+    catalogue: CatalogueFile | None
+    rows: np.ndarray
+    tokenizer: MMQTokenizer | None
+    warnings: tuple[str, ...]
+
+    @property
+    def groups(self) -> dict[str, list[int]]:
+        """Name -> positions that go together: expert groups, or each codebook by itself."""
+        if self.tokenizer is None:
+            return {f"codebook {position + 1}": [position] for position in range(self.ids.length)}
+        return self.tokenizer.positions
+
+
+def open_sources(ids: Path, catalogue: Path | None, tokenizer: Path | None) -> Sources:
+    """Open everything and check that it belongs together.
+
+    Raises:
+        DataError: a file is missing, or items of the table are not in the catalogue.
+        FormatError: a file is damaged, or the tokenizer is not the one of the table.
+    """
+    table = SemanticIDs.read(ids)
+    loaded = _tokenizer_of(table, tokenizer) if tokenizer is not None else None
+    if catalogue is None:
+        return Sources(ids.name, table, None, np.zeros(0, np.int64), loaded, ())
+    file = CatalogueFile(catalogue)
+    if loaded is not None:
+        loaded.require_inputs(file)
+    rows, warnings = _match(table, file)
+    return Sources(ids.name, table, file, rows, loaded, warnings)
+
+
+def _tokenizer_of(table: SemanticIDs, folder: Path) -> MMQTokenizer:
+    from mmq.tokenizers import load_tokenizer
+    from mmq.tokenizers.folder import fingerprint
+
+    loaded = load_tokenizer(folder)
+    reference = TokenizerRef(name=loaded.kind, fingerprint=fingerprint(folder))
+    require_same_tokenizer(
+        table.manifest,
+        build_manifest(loaded.codebook_sizes, tokenizer=reference),
+        f"{folder} cannot explain them; give the tokenizer that made this table",
+    )
+    return loaded
+
+
+def _match(table: SemanticIDs, file: CatalogueFile) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Rows of the catalogue's items in the table, and what is odd about them."""
+    item_ids = file.item_ids()
+    if item_ids.type != table.item_ids.type:
+        raise DataError(
+            f"item ids of {file.path} are {item_ids.type}, those of the table "
+            f"{table.item_ids.type}; give the catalogue that the table was made from"
+        )
+    rows = table.find(item_ids)
+    known = np.zeros(len(table), bool)
+    known[rows[rows >= 0]] = True
+    gone, new = int((~known).sum()), int((rows < 0).sum())
+    recorded = table.manifest["catalogue"]
+    same = recorded is None or recorded["fingerprint"] == file.fingerprint()
+    if gone and not same:
+        first = table.item_ids[int(np.flatnonzero(~known)[0])].as_py()
+        raise DataError(
+            f"{gone:,} of the {len(table):,} items of the table are not in {file.path} (the first "
+            f"is {first!r}); give the catalogue that the table was made from"
+        )
+    warnings = []
+    if not same:
+        warnings.append(
+            f"{file.path.name} is not the catalogue that the table was made from (its content "
+            "hash differs); titles, pictures and figures from it may not fit the codes"
+        )
+    if gone:
+        warnings.append(f"{gone:,} items of the table have left the catalogue")
+    if new:
+        warnings.append(
+            f"{new:,} items of {file.path.name} have no semantic ID yet; give them one with "
+            "mmq encode --append"
+        )
+    return rows, tuple(warnings)

@@ -1,0 +1,114 @@
+"""One pass over the catalogue in a stream: its facts, a sample to measure on, items to show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from mmq.data.catalogue import Catalogue
+from mmq.data.parquet import CatalogueFile, concatenate
+from mmq.progress import bar
+from mmq.reports.sources import Sources
+from mmq.semantic_ids import CatalogueFacts, catalogue_facts
+
+SAMPLE = 20_000
+"""Items that figures are measured on, evenly spread; a mean over so many is exact enough."""
+
+_PICTURES = ("image_path", "image")
+
+
+class Shown(NamedTuple):
+    """What people see of an item.
+
+    Attributes:
+        title: empty where there is none.
+        picture: path of its picture, None where it has none.
+    """
+
+    title: str = ""
+    picture: str | None = None
+
+
+class Survey(NamedTuple):
+    """What one pass over a catalogue gives.
+
+    Attributes:
+        facts: of all items.
+        sample: at most :data:`SAMPLE` items that have a semantic ID.
+        rows: ``(sample items,)`` their rows in the table.
+        shown: row in the table -> what to show, for the rows that were asked for.
+    """
+
+    facts: CatalogueFacts
+    sample: Catalogue
+    rows: np.ndarray
+    shown: dict[int, Shown]
+
+
+def survey(sources: Sources, wanted: np.ndarray) -> Survey:
+    """Read the catalogue once, in bounded memory.
+
+    Args:
+        sources: with a catalogue.
+        wanted: rows of the table whose items are to be shown.
+    """
+    file, rows = sources.catalogue, sources.rows
+    assert file is not None
+    specific = {name: at for name, at in sources.groups.items() if name in file.dimensions}
+    with_id = np.flatnonzero(rows >= 0)
+    picks = with_id[np.linspace(0, len(with_id) - 1, min(SAMPLE, len(with_id))).astype(np.int64)]
+    showing = np.flatnonzero(np.isin(rows, wanted) & (rows >= 0))
+    pieces: list[Catalogue] = []
+    shown: dict[int, Shown] = {}
+
+    def watched() -> Iterator[Catalogue]:
+        start = 0
+        with bar("inspect", len(file)) as advance:
+            for batch in file.batches(attributes=True):
+                place = _within(picks, start, len(batch))
+                if len(place):
+                    pieces.append(batch.take(place))
+                place = _within(showing, start, len(batch))
+                shown.update(
+                    zip(rows[start + place].tolist(), _shown(batch, place, file), strict=True)
+                )
+                yield batch
+                start += len(batch)
+                advance(len(batch))
+
+    facts = catalogue_facts(watched(), specific)
+    return Survey(facts, concatenate(pieces), rows[picks], shown)
+
+
+def _within(rows: np.ndarray, start: int, count: int) -> np.ndarray:
+    """Those of the sorted ``rows`` that lie in a batch, counted from its start."""
+    first, end = np.searchsorted(rows, (start, start + count))
+    inside: np.ndarray = rows[first:end] - start
+    return inside
+
+
+def _shown(batch: Catalogue, place: np.ndarray, file: CatalogueFile) -> list[Shown]:
+    table = batch.attributes
+    titles = _texts(table, ("title",), place)
+    pictures = _texts(table, _PICTURES, place)
+    return [
+        Shown(title or "", str(_located(picture, file.path.parent)) if picture else None)
+        for title, picture in zip(titles, pictures, strict=True)
+    ]
+
+
+def _texts(table: pa.Table, names: tuple[str, ...], place: np.ndarray) -> list[str | None]:
+    """Values of the first column of text among ``names``; None where there is none."""
+    for name in names:
+        if name in table.column_names and pa.types.is_string(table.column(name).type):
+            values: list[str | None] = table.column(name).take(pa.array(place)).to_pylist()
+            return values
+    return [None] * len(place)
+
+
+def _located(picture: str, folder: Path) -> Path:
+    return folder / picture  # an absolute path stays as it is

@@ -1,0 +1,346 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from mmq import Catalogue, MMQSettings, MMQTokenizer, Tokenizer, load_tokenizer
+from mmq.errors import DataError, FormatError, SettingsError
+from mmq.tokenizers.mmq.fit import Stage1, rate, temperature
+from mmq.tokenizers.mmq.network import MMQNetwork
+from mmq.tokenizers.mmq.objective import weighted_losses
+
+SMALL = {"codebook_size": 16, "latent_dim": 16, "epochs": 8, "batch_size": 64}
+
+
+def shop(items=300, seed=0, missing=0.0, dimensions=(24, 16)):
+    """Items around 12 joint themes and 10 looks, so that codes have something to find."""
+    rng = np.random.default_rng(seed)
+    world = np.random.default_rng(99)
+    text_of, look_of = world.normal(size=(12, dimensions[0])), world.normal(size=(12, dimensions[1]))
+    looks = world.normal(size=(10, dimensions[1]))
+    theme, look = rng.integers(12, size=items), rng.integers(10, size=items)
+    text = text_of[theme] + 0.3 * rng.normal(size=(items, dimensions[0]))
+    image = look_of[theme] + looks[look] + 0.3 * rng.normal(size=(items, dimensions[1]))
+    image[rng.random(items) < missing] = np.nan
+    return Catalogue.build(np.arange(items), {"text": text, "image": image})
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    tokenizer = MMQTokenizer(**SMALL)
+    result = tokenizer.fit(shop(), hold_out=0.1)
+    return tokenizer, result
+
+
+def test_it_is_a_tokenizer(fitted):
+    tokenizer, _ = fitted
+    assert isinstance(tokenizer, Tokenizer)
+    assert tokenizer.length == 6
+    assert tokenizer.codebook_sizes == (16,) * 6
+    assert tokenizer.positions == {"shared": [0, 1], "text": [2, 3], "image": [4, 5]}
+
+
+def test_fit_explains_most_of_a_clustered_catalogue(fitted):
+    _, result = fitted
+    assert result.fvu["fit"] < 0.5
+    assert result.fvu["held_out"] < 0.6
+    assert result.fvu["fit"] == pytest.approx(result.l_recon["fit"] / 2, abs=0.1)
+    assert set(result.fvu_by_modality["held_out"]) == {"text", "image"}
+
+
+def test_more_epochs_lower_the_error():
+    short = MMQTokenizer(**{**SMALL, "epochs": 1}).fit(shop()).l_recon["fit"]
+    long = MMQTokenizer(**{**SMALL, "epochs": 60}).fit(shop()).l_recon["fit"]
+    assert long < 0.9 * short
+
+
+def test_codes_do_not_depend_on_the_order_or_company_of_items(fitted):
+    tokenizer, _ = fitted
+    catalogue = shop()
+    codes = tokenizer.encode(catalogue)
+    order = np.random.default_rng(1).permutation(len(catalogue))
+    assert np.array_equal(tokenizer.encode(catalogue.take(order)), codes[order])
+    assert np.array_equal(tokenizer.encode(catalogue.take(np.arange(7))), codes[:7])
+
+
+def test_codes_do_not_depend_on_the_scale_of_embeddings(fitted):
+    tokenizer, _ = fitted
+    catalogue = shop()
+    louder = Catalogue.build(
+        catalogue.item_ids, {m: matrix * 4 for m, matrix in catalogue.embeddings.items()}
+    )
+    assert np.array_equal(tokenizer.encode(louder), tokenizer.encode(catalogue))
+
+
+def test_decode_gives_back_the_gist(fitted):
+    tokenizer, result = fitted
+    catalogue = shop()
+    decoded = tokenizer.decode(tokenizer.encode(catalogue))
+    error = 0.0
+    for modality, matrix in catalogue.embeddings.items():
+        unit = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+        error += ((decoded[modality] - unit) ** 2).sum(1).mean()
+    weights = 0.9 * result.l_recon_codes["fit"] + 0.1 * result.l_recon_codes["held_out"]
+    assert error == pytest.approx(weights, rel=1e-3)
+
+
+def test_decode_refuses_foreign_codes(fitted):
+    tokenizer, _ = fitted
+    with pytest.raises(DataError, match="expected"):
+        tokenizer.decode(np.zeros((2, 5), int))
+    with pytest.raises(DataError, match="0 .. 15"):
+        tokenizer.decode(np.full((2, 6), 16))
+
+
+def test_soft_codes_are_the_codes_and_reach_experts_and_codebooks(fitted):
+    tokenizer, _ = fitted
+    few = shop().take(np.arange(10))
+    network = tokenizer.network.requires_grad_(True)
+    try:
+        index = tokenizer.soft_codes(few)
+        assert np.array_equal(index.detach().argmax(2).numpy(), tokenizer.encode(few))
+        (index * torch.randn_like(index)).sum().backward()
+        assert network.codebooks.grad.abs().sum() > 0
+        assert network.shared.weight.grad.abs().sum() > 0
+    finally:
+        network.requires_grad_(False)
+        network.zero_grad()
+
+
+def test_save_and_load_are_identical(fitted, tmp_path):
+    tokenizer, _ = fitted
+    tokenizer.save(tmp_path / "tok")
+    loaded = load_tokenizer(tmp_path / "tok")
+    assert loaded.settings == tokenizer.settings
+    assert loaded.figures == json.loads(json.dumps(tokenizer.figures))
+    assert np.array_equal(loaded.encode(shop()), tokenizer.encode(shop()))
+    assert "L_recon" in (tmp_path / "tok" / "README.md").read_text()
+
+
+def test_the_same_seed_gives_the_same_weights(fitted):
+    tokenizer, _ = fitted
+    again = MMQTokenizer(**SMALL)
+    again.fit(shop(), hold_out=0.1)
+    for name, value in again.network.state_dict().items():
+        assert torch.equal(value, tokenizer.network.state_dict()[name]), name
+    other = MMQTokenizer(**SMALL, seed=1)
+    other.fit(shop(), hold_out=0.1)
+    assert not torch.equal(other.network.codebooks, tokenizer.network.codebooks)
+
+
+OPTIONS = [
+    {"codebook": "ema"},
+    {"codebook": "loss"},
+    {"codebook": "literal", "start": "random", "revival": False},
+    {"experts": "mlp", "decoders": "mlp", "hidden_dim": 24},
+    {"distance": "l2"},
+    {"assignment": "balanced"},
+    {"orthogonality": "output", "orthogonality_weight": 1.0},
+    {"auxiliary": "gated"},
+    {"auxiliary_weight": 0},
+    {"entropy_weight": 0.5},
+    {"code_dropout": 0.1},
+    {"modality_dropout": 0.2},
+    {"temperature_end": 0.01},
+    {"schedule": "constant", "input_noise": 0},
+    {"shared_experts": 0},
+    {"specific_experts": 0},
+    {"specific_experts": {"text": 1, "image": 3}},
+]
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: "-".join(map(str, option)))
+def test_every_option_trains_and_saves(option, tmp_path):
+    tokenizer = MMQTokenizer(**{**SMALL, **option})
+    result = tokenizer.fit(shop(missing=0.2))
+    assert np.isfinite(result.l_recon["fit"])
+    assert result.l_recon["fit"] < 1.8  # 1.8: a zero output, with 20% of images missing
+    tokenizer.save(tmp_path / "tok")
+    codes = tokenizer.encode(shop(missing=0.2))
+    assert np.array_equal(load_tokenizer(tmp_path / "tok").encode(shop(missing=0.2)), codes)
+
+
+def test_literal_codebooks_never_learn_and_lose():
+    literal = MMQTokenizer(**SMALL, codebook="literal", start="random", revival=False)
+    torch.manual_seed(0)
+    before = MMQNetwork({"text": 24, "image": 16}, literal.settings).codebooks.detach().clone()
+    worse = literal.fit(shop())
+    assert torch.equal(literal.network.codebooks, before)
+    assert MMQTokenizer(**SMALL).fit(shop()).l_recon["fit"] < worse.l_recon["fit"]
+
+
+def test_revival_brings_unused_codes_back():
+    tokenizer = MMQTokenizer(**SMALL)
+    network = MMQNetwork({"text": 24, "image": 16}, tokenizer.settings)
+    x, present = torch.randn(200, 40), torch.ones(200, 2)
+    training = Stage1(network, x, present)
+    training.begin()
+    with torch.no_grad():
+        network.codebooks[0] = network.codebooks[0, :1]  # all alike: only the first is ever used
+    training.run_epoch(lambda count: None)
+    assert training.log[0]["revived"] >= 10
+    assert len(network.codebooks[0].unique(dim=0)) > 10
+
+
+def test_missing_modality_counts_in_no_loss():
+    settings = MMQSettings(**SMALL)
+    network = MMQNetwork({"text": 24, "image": 16}, settings)
+    x = torch.nn.functional.normalize(torch.randn(8, 40), dim=1)
+    present = torch.tensor([[1.0, 1.0]] * 4 + [[1.0, 0.0]] * 4)
+    x[4:, 24:] = 0
+    other = x.clone()
+    other[4:, 24:] = 123.0  # whatever stands in a missing place must not matter
+    values = []
+    for inputs in (x, other):
+        output = network(inputs, present, 0.1)
+        spoken = network.spoken_for(present)
+        terms = weighted_losses(network, output, inputs, present, spoken, 0.1)
+        values.append({name: float(term.detach()) for name, term in terms.items()})
+    assert values[0] == pytest.approx(values[1])
+    assert torch.equal(output.weights[4:, 4:], torch.zeros(4, 2))
+
+
+def test_missing_images_share_their_image_codes():
+    tokenizer = MMQTokenizer(**SMALL)
+    catalogue = shop(missing=0.2)
+    tokenizer.fit(catalogue)
+    codes = tokenizer.encode(catalogue)
+    absent = ~catalogue.present["image"]
+    assert len(np.unique(codes[absent][:, 4:], axis=0)) == 1
+    assert len(np.unique(codes[absent][:, :4], axis=0)) > 10
+
+
+@pytest.mark.parametrize("names", [["text"], ["text", "image", "audio"], ["a.b", "c d"]])
+def test_any_number_of_modalities_by_any_name(names, tmp_path):
+    rng = np.random.default_rng(0)
+    catalogue = Catalogue.build(
+        np.arange(120), {name: rng.normal(size=(120, 8 + i)) for i, name in enumerate(names)}
+    )
+    tokenizer = MMQTokenizer(**{**SMALL, "epochs": 2})
+    tokenizer.fit(catalogue)
+    tokenizer.save(tmp_path / "tok")
+    codes = load_tokenizer(tmp_path / "tok").encode(catalogue)
+    assert codes.shape == (120, 2 + 2 * len(names))
+
+
+def test_schedules():
+    settings = MMQSettings(temperature=0.1, temperature_end=0.025)
+    assert temperature(settings, 0) == pytest.approx(0.1)
+    assert temperature(settings, 0.5) == pytest.approx(0.05)
+    assert temperature(settings, 1) == pytest.approx(0.025)
+    assert rate(settings, 0.05) == pytest.approx(1)
+    assert rate(settings, 1) <= 1e-3
+    assert MMQSettings().resolved_epochs(1000) == 300
+    assert MMQSettings().resolved_epochs(10**7) == 3
+    assert MMQSettings(epochs=7).resolved_epochs(10**7) == 7
+
+
+# --- what is refused ---
+
+
+def test_fewer_items_than_codes():
+    with pytest.raises(DataError, match="fewer than the 400 codes"):
+        MMQTokenizer(codebook_size=400).fit(shop())
+
+
+def test_modality_that_no_item_has():
+    with pytest.raises(DataError, match="no item has a image"):
+        MMQTokenizer(**SMALL).fit(shop(missing=1.1))
+
+
+@pytest.mark.parametrize("hold_out", [-0.1, 1.0])
+def test_bad_hold_out(hold_out):
+    with pytest.raises(DataError, match="hold-out"):
+        MMQTokenizer(**SMALL).fit(shop(), hold_out=hold_out)
+
+
+def test_unknown_setting_names_the_nearest():
+    with pytest.raises(SettingsError, match="did you mean 'codebook_size'"):
+        MMQTokenizer(codebok_size=3)
+    with pytest.raises(SettingsError, match="codebook"):
+        MMQTokenizer(codebook="emma")
+    with pytest.raises(SettingsError, match="give one expert"):
+        MMQTokenizer(shared_experts=0, specific_experts=0)
+
+
+def test_unfitted_tokenizer():
+    with pytest.raises(DataError, match="not fitted"):
+        MMQTokenizer().encode(shop())
+
+
+def test_modality_missing_or_unknown_or_of_another_width(fitted):
+    tokenizer, _ = fitted
+    catalogue = shop()
+    text = {"text": catalogue.embeddings["text"]}
+    with pytest.raises(DataError, match="no modality 'image'"):
+        tokenizer.encode(Catalogue.build(catalogue.item_ids, text))
+    with pytest.raises(DataError, match="does not know"):
+        more = {**catalogue.embeddings, "audio": catalogue.embeddings["text"]}
+        tokenizer.encode(Catalogue.build(catalogue.item_ids, more))
+    with pytest.raises(DataError, match="fitted on 24"):
+        tokenizer.encode(shop(dimensions=(23, 16)))
+
+
+def change_config(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.fixture
+def saved(fitted, tmp_path):
+    fitted[0].save(tmp_path / "tok")
+    return tmp_path / "tok"
+
+
+def test_newer_format(saved):
+    change_config(saved, format=99)
+    with pytest.raises(FormatError, match="upgrade"):
+        load_tokenizer(saved)
+
+
+def test_unknown_kind(saved):
+    change_config(saved, tokenizer="mqq")
+    with pytest.raises(FormatError, match="did you mean 'mmq'"):
+        load_tokenizer(saved)
+
+
+def test_tensor_that_does_not_fit_its_config(saved):
+    config = json.loads((saved / "config.json").read_text())
+    change_config(saved, settings={**config["settings"], "codebook_size": 20})
+    with pytest.raises(FormatError, match=r"'codebooks'.*\(6, 16, 16\).*\(6, 20, 16\)"):
+        load_tokenizer(saved)
+
+
+def test_config_with_an_unknown_setting(saved):
+    config = json.loads((saved / "config.json").read_text())
+    change_config(saved, settings={**config["settings"], "warp": 9})
+    with pytest.raises(SettingsError, match="unknown setting 'warp'"):
+        load_tokenizer(saved)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_truncated_files(saved, name):
+    path = saved / name
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(FormatError, match="truncated or damaged"):
+        load_tokenizer(saved)
+
+
+def test_no_such_tokenizer(tmp_path):
+    with pytest.raises(DataError, match="there is no tokenizer"):
+        load_tokenizer(tmp_path / "nothing")
+
+
+def test_folder_with_other_content_is_left_alone(fitted, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(DataError, match="holds other files"):
+        fitted[0].save(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_saving_again_replaces_the_old_tokenizer(saved, fitted):
+    (saved / "model.safetensors").write_bytes(b"old")
+    fitted[0].save(saved)
+    assert np.array_equal(load_tokenizer(saved).encode(shop()), fitted[0].encode(shop()))
