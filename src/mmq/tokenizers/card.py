@@ -32,7 +32,7 @@ def card(config: Mapping[str, Any]) -> str:
         lines += [
             "",
             "L_recon is the squared error of the unit-normed embeddings, summed over dimensions "
-            "and modalities; FVU the fraction of variance unexplained; entropy is in nats a codebook.",
+            "and modalities; FVU is the fraction of variance unexplained; entropy is in nats.",
             "",
         ]
     lines += ["| setting | value |", "|---|---|"]

@@ -1,0 +1,1 @@
+"""Public data sets, and one that is generated."""

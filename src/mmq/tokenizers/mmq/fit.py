@@ -94,8 +94,7 @@ class Stage1:
         x, seen = self._disturb(target, present, generator)
         spoken = network.spoken_for(seen)
         tau = temperature(settings, progress)
-        drop = _dropout((len(rows), network.length), settings.code_dropout, generator)
-        output = network(x, seen, tau, drop)
+        output = network(x, seen, tau)
         terms = weighted_losses(network, output, target, present, spoken, tau)
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * rate(settings, progress)
@@ -226,15 +225,6 @@ def run(
             training.save(checkpoint, fingerprint)
             saved = time.monotonic()
     return time.monotonic() - started
-
-
-def _dropout(
-    shape: tuple[int, int], chance: float, generator: np.random.Generator
-) -> Tensor | None:
-    if chance == 0:
-        return None
-    kept = torch.from_numpy(generator.random(shape, np.float32)) >= chance
-    return kept / (1 - chance)
 
 
 def _generator(seed: int, epoch: int) -> np.random.Generator:

@@ -76,16 +76,13 @@ class MMQNetwork(nn.Module):
         """Positions of a semantic ID."""
         return len(self.codebooks)
 
-    def forward(
-        self, x: Tensor, present: Tensor, temperature: float = 1.0, drop: Tensor | None = None
-    ) -> MMQOutput:
+    def forward(self, x: Tensor, present: Tensor, temperature: float = 1.0) -> MMQOutput:
         """Encode, quantise and reconstruct.
 
         Args:
             x: ``(b, sum of dimensions)`` unit-normed embeddings side by side, zero where missing.
             present: ``(b, m)`` one where the item has the modality, else zero.
             temperature: tau of the soft index.
-            drop: ``(b, n)`` factors of the quantised vectors (code dropout), or None.
         """
         z, parts = self.latents(x, present)
         logits = similarity(z, self.codebooks, self.settings.distance)
@@ -98,8 +95,7 @@ class MMQNetwork(nn.Module):
             codewords = look_up(self.codebooks, codes)
             quantised = straight_through(z, codewords)
         weights = self.fusion_weights(parts, present)
-        spoken = quantised if drop is None else quantised * drop.unsqueeze(2)
-        reconstruction, auxiliary = self.decode(spoken, weights)
+        reconstruction, auxiliary = self.decode(quantised, weights)
         return MMQOutput(z, logits, codes, codewords, quantised, weights, reconstruction, auxiliary)
 
     def latents(self, x: Tensor, present: Tensor) -> tuple[Tensor, list[Tensor]]:

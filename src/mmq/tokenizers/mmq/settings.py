@@ -71,9 +71,6 @@ class MMQSettings(Settings):
 
     input_noise: NonNegativeFloat = 0.8
     """Norm of the Gaussian added to each unit embedding in training, then normalised again."""
-    code_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Chance that a code position is left out of a reconstruction in training; shrinks codewords
-    towards what they can say on their own, as a ridge penalty would."""
     modality_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Chance that a modality of an item is hidden in training and replaced by the learned vector
     for "missing"."""

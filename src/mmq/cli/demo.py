@@ -1,0 +1,230 @@
+"""``mmq demo``: the whole path on a small generated shop, from raw items to a report."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmq.cli import embed, encode, fit
+from mmq.cli.frame import JsonOption, SeedOption, emit
+from mmq.cli.inspect import verdict_lines
+
+if TYPE_CHECKING:
+    from mmq.data.datasets.toyshop import Toyshop
+    from mmq.reports.inspection import Inspection
+    from mmq.reports.page import Probes
+
+MARKER = "demo.json"
+"""The file that tells a folder of an earlier demo, which may be replaced, from other folders."""
+
+_MOST_CODES, _ITEMS_A_CODE = 64, 20
+_SETTINGS = ("latent_dim=128", "input_noise=0.5", "epochs=150")
+
+
+def command(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("mmq-demo"),
+    items: Annotated[
+        int, typer.Option("--items", min=200, max=100_000, help="Toys in the shop.")
+    ] = 1500,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Generate a shop, embed it, fit a tokenizer, encode every item, and write a report.
+
+    The folder holds everything that the other verbs read, to play on with.
+
+    Example: mmq demo --out mmq-demo
+    """
+    from mmq import __version__
+    from mmq.artifacts import check_replaceable, disk_errors, write_json
+
+    check_replaceable(out, MARKER)
+    steps = _Steps(quiet=as_json)
+    with disk_errors(out), _fresh(out):
+        write_json(out / MARKER, {"mmq": __version__, "items": items, "seed": seed})
+        found, probes, figures = _run(_Shop(out, items, seed), steps)
+    result = {
+        "out": str(out),
+        "items": items,
+        "seconds": steps.seconds | {"all": round(sum(steps.seconds.values()), 3)},
+        "fit": figures,
+        "verdict": found.verdict._asdict(),
+        "examples": [found.describe(row) for row in found.examples.items.tolist()],
+        "probes": {name: dict(row) for name, row in probes.accuracy.items()},
+        "report": str(out / "report.html"),
+    }
+    emit(result, as_json, _lines(result, found, probes))
+
+
+@dataclass(frozen=True)
+class _Shop:
+    """What the demo is about and where its files lie."""
+
+    out: Path
+    items: int
+    seed: int
+
+    def __truediv__(self, name: str) -> Path:
+        return self.out / name
+
+    @property
+    def settings(self) -> list[str]:
+        """Settings of a tokenizer for so small a shop; codebooks stay well below its items."""
+        return [f"codebook_size={min(_MOST_CODES, self.items // _ITEMS_A_CODE)}", *_SETTINGS]
+
+
+@dataclass
+class _Steps:
+    """Prints a line a step and keeps the seconds."""
+
+    quiet: bool
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def step(self, name: str, done: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - started, 3)
+        if not self.quiet:
+            emit({}, False, [f"{name:<8} {done:<64} {self.seconds[name]:6.1f} s"])
+
+
+def _run(shop: _Shop, steps: _Steps) -> tuple[Inspection, Probes, dict[str, Any]]:
+    """Every step in turn; each verb does what it does on the command line."""
+    from mmq.reports.inspection import inspect_table
+    from mmq.reports.page import write_report
+
+    with steps.step("shop", f"{shop.items:,} toys, their pictures and a year of purchases"):
+        toys = _write_shop(shop)
+    with steps.step("embed", "texts and pictures (light encoders, PCA) -> catalogue.parquet"):
+        _figures(
+            embed.command,
+            shop / "items.jsonl",
+            shop / "catalogue.parquet",
+            text_columns="title,description",
+            image_column="image",
+            text_encoder="light",
+            image_encoder="light",
+            reduce=64,
+        )
+    with steps.step("fit", "the MMQ tokenizer, a tenth of the toys held out -> tokenizer"):
+        figures = _figures(
+            fit.command,
+            shop / "catalogue.parquet",
+            shop / "tokenizer",
+            hold_out=0.1,
+            seed=shop.seed,
+            settings=shop.settings,
+        )
+    with steps.step("encode", "a semantic ID for every toy -> ids.parquet"):
+        _figures(
+            encode.command, shop / "catalogue.parquet", shop / "tokenizer", shop / "ids.parquet"
+        )
+    with steps.step("inspect", "figures, verdict, pictures -> report.html"):
+        found = inspect_table(
+            shop / "ids.parquet",
+            catalogue=shop / "catalogue.parquet",
+            tokenizer=shop / "tokenizer",
+            seed=shop.seed,
+        )
+        probes = _probes(toys, found)
+        write_report(found, shop / "report.html", probes)
+    return found, probes, figures
+
+
+def _write_shop(shop: _Shop) -> Toyshop:
+    """Generate the shop and write items.jsonl, pictures, purchases and the truth."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from mmq.artifacts import write_file
+    from mmq.data.datasets.toyshop import FACTORS, ToyshopSettings, toyshop
+    from mmq.data.interactions import Interactions, write_interactions
+
+    toys = toyshop(ToyshopSettings(items=shop.items, shoppers=2 * shop.items, seed=shop.seed))
+    pictures = toys.write_pictures(shop / "pictures")
+    rows = zip(toys.items.to_pylist(), pictures, strict=True)
+    with write_file(shop / "items.jsonl") as path:
+        lines = [json.dumps({**row, "image": f"pictures/{file.name}"}) for row, file in rows]
+        path.write_text("\n".join(lines) + "\n", "utf-8")
+    write_interactions(shop / "interactions.parquet", Interactions.build(toys.interactions))
+    levels = {
+        name: pa.array(FACTORS[name].levels).take(pa.array(column))
+        for name, column in toys.factors.items()
+    }
+    with write_file(shop / "factors.parquet") as path:
+        pq.write_table(pa.table({"item_id": toys.items.column("item_id"), **levels}), path)
+    return toys
+
+
+def _figures(verb: Callable[..., None], *arguments: Any, **options: Any) -> dict[str, Any]:
+    """Run a verb as the command line does and give back what it prints with ``--json``."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        verb(*arguments, **options, as_json=True)
+    result: dict[str, Any] = json.loads(printed.getvalue())
+    return result
+
+
+def _probes(toys: Toyshop, found: Inspection) -> Probes:
+    from mmq.data.datasets.toyshop import FACTORS
+    from mmq.metrics.probes import probe_table
+    from mmq.reports.page import Probes
+
+    ids = found.ids
+    rows = ids.find(toys.items.column("item_id"))
+    groups = {**found.sources.groups, "whole ID": list(range(ids.length))}
+    accuracy = probe_table(ids.codes[rows], ids.codebook_sizes, groups, toys.factors)
+    return Probes(accuracy, {name: factor.source for name, factor in FACTORS.items()})
+
+
+@contextlib.contextmanager
+def _fresh(folder: Path) -> Iterator[None]:
+    """Work in a new folder of that name, which vanishes again if the work fails.
+
+    It is not made elsewhere and renamed, since the catalogue keeps the paths of the pictures.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _lines(result: Mapping[str, Any], found: Inspection, probes: Probes) -> Iterator[str]:
+    yield f"{'':<8} {'all':<64} {result['seconds']['all']:6.1f} s"
+    yield ""
+    yield "three toys and their semantic IDs"
+    for toy in result["examples"]:
+        codes = " ".join(f"{code:>3}" for code in toy["semantic_id"])
+        yield f"  {toy['title']:<44} {codes}"
+    yield ""
+    yield from verdict_lines(found)
+    yield ""
+    yield "what the codes tell of the truth (accuracy of a linear probe on toys it has not seen)"
+    yield from _probe_lines(probes)
+    yield ""
+    yield f"look at {result['report']} in a browser; then try"
+    out = result["out"]
+    yield f"  mmq inspect {out}/ids.parquet --catalogue {out}/catalogue.parquet --item 7"
+    yield f"  mmq fit {out}/catalogue.parquet --out another --set codebook_size=32"
+    yield "  mmq embed --help        for items of your own"
+
+
+def _probe_lines(probes: Probes) -> Iterator[str]:
+    columns = list(next(iter(probes.accuracy.values())))
+    yield f"  {'factor':<12}{'told by':<10}" + "".join(f"{name:>10}" for name in columns)
+    for factor, row in probes.accuracy.items():
+        figures = "".join(f"{row[name]:>10.2f}" for name in columns)
+        yield f"  {factor:<12}{probes.told_by[factor]:<10}{figures}"

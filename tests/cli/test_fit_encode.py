@@ -1,0 +1,328 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mmq import Catalogue, SemanticIDs, write_catalogue
+from mmq.cli import main
+from mmq.data import Reduction
+
+SMALL = ["--set", "codebook_size=16", "--set", "latent_dim=8", "--set", "batch_size=64"]
+
+
+def shop(items, seed=0, first=0):
+    rng = np.random.default_rng(seed)
+    return Catalogue.build(
+        np.arange(first, first + items),
+        {"text": rng.normal(size=(items, 12)), "image": rng.normal(size=(items, 8))},
+    )
+
+
+@pytest.fixture
+def catalogue(tmp_path):
+    write_catalogue(tmp_path / "catalogue.parquet", shop(400))
+    return tmp_path / "catalogue.parquet"
+
+
+@pytest.fixture
+def tokenizer(catalogue, tmp_path):
+    folder = tmp_path / "tokenizer"
+    assert main(["fit", str(catalogue), "--out", str(folder), *SMALL, "--set", "epochs=2"]) == 0
+    return folder
+
+
+def run(capsys, *arguments):
+    capsys.readouterr()
+    code = main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def test_fit_prints_one_json_object(catalogue, tmp_path, capsys):
+    code, out, _ = run(
+        capsys, "fit", catalogue, "--out", tmp_path / "t", "--hold-out", 0.1, "--json",
+        *SMALL, "--set", "epochs=2", "--seed", 3,
+    )  # fmt: skip
+    figures = json.loads(out)
+    assert code == 0
+    assert set(figures["fvu"]) == {"fit", "held_out"}
+    assert {"l_recon", "entropy", "utilisation", "seconds", "items_per_second"} <= set(figures)
+    config = json.loads((tmp_path / "t" / "config.json").read_text())
+    assert config["settings"]["seed"] == 3
+    assert config["figures"]["l_recon"] == figures["l_recon"]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_settings_from_a_file_yield_to_the_command_line(catalogue, tmp_path):
+    (tmp_path / "s.toml").write_text("epochs = 1\ncodebook_size = 16\nlatent_dim = 4\n")
+    arguments = ["fit", str(catalogue), "--out", str(tmp_path / "t")]
+    assert main([*arguments, "--config", str(tmp_path / "s.toml"), "--set", "latent_dim=6"]) == 0
+    settings = json.loads((tmp_path / "t" / "config.json").read_text())["settings"]
+    assert (settings["codebook_size"], settings["latent_dim"]) == (16, 6)
+
+
+def test_encode_gives_every_item_an_id(catalogue, tokenizer, tmp_path, capsys):
+    out = tmp_path / "ids.parquet"
+    code, printed, _ = run(
+        capsys, "encode", catalogue, "--tokenizer", tokenizer, "--out", out, "--json"
+    )
+    assert code == 0
+    assert json.loads(printed)["items"] == 400
+    ids = SemanticIDs.read(out)
+    assert ids.item_ids.to_pylist() == list(range(400))
+    assert ids.manifest["tokenizer"]["name"] == "mmq"
+    assert ids.manifest["catalogue"]["items"] == 400
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_move_leaves_fewer_collisions(tokenizer, tmp_path):
+    twins = shop(20, seed=5)
+    twins = Catalogue.build(
+        range(60), {m: np.repeat(matrix, 3, axis=0) for m, matrix in twins.embeddings.items()}
+    )
+    path = tmp_path / "twins.parquet"
+    write_catalogue(path, twins)
+    arguments = ["encode", str(path), "--tokenizer", str(tokenizer), "--out"]
+    assert main([*arguments, str(tmp_path / "rank.parquet")]) == 0
+    assert main([*arguments, str(tmp_path / "move.parquet"), "--collisions", "move"]) == 0
+    ranked = SemanticIDs.read(tmp_path / "rank.parquet")
+    moved = SemanticIDs.read(tmp_path / "move.parquet")
+    assert len(np.unique(ranked.codes, axis=0)) <= 20
+    assert len(np.unique(moved.codes, axis=0)) == 60
+    first = ranked.rank == 0
+    assert np.array_equal(moved.codes[first], ranked.codes[first])
+
+
+def test_append_moves_no_old_row(catalogue, tokenizer, tmp_path):
+    old, new, both = (tmp_path / f"{name}.parquet" for name in ("old", "new", "both"))
+    assert main(["encode", str(catalogue), "--tokenizer", str(tokenizer), "--out", str(old)]) == 0
+    write_catalogue(new, shop(300, seed=9, first=350))
+    assert (
+        main(["encode", str(new), "--tokenizer", str(tokenizer), "--append", str(old),
+              "--out", str(both)]) == 0
+    )  # fmt: skip
+    before, after = SemanticIDs.read(old), SemanticIDs.read(both)
+    assert len(after) == 650
+    assert np.array_equal(after.codes[:400], before.codes)
+    assert np.array_equal(after.rank[:400], before.rank)
+    pairs = np.column_stack([after.codes, after.rank])
+    assert len(np.unique(pairs, axis=0)) == 650
+
+
+def test_append_with_another_tokenizer(catalogue, tokenizer, tmp_path, capsys):
+    old = tmp_path / "old.parquet"
+    assert main(["encode", str(catalogue), "--tokenizer", str(tokenizer), "--out", str(old)]) == 0
+    assert main(["fit", str(catalogue), "--out", str(tmp_path / "other"), *SMALL,
+                 "--set", "epochs=1"]) == 0  # fmt: skip
+    code, _, err = run(
+        capsys, "encode", catalogue, "--tokenizer", tmp_path / "other", "--append", old,
+        "--out", tmp_path / "both.parquet",
+    )  # fmt: skip
+    assert code == 2
+    assert "mix two code spaces" in err
+    assert not (tmp_path / "both.parquet").exists()
+
+
+def test_embeddings_of_another_reduction_are_refused(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    wide = rng.normal(size=(200, 20))
+    for name, rows in (("a", wide), ("b", wide[:100])):
+        pca = Reduction.fit(rows, 8)
+        small = Catalogue.build(np.arange(200), {"text": pca.apply(wide)})
+        write_catalogue(tmp_path / f"{name}.parquet", small, {"text": pca})
+    assert main(["fit", str(tmp_path / "a.parquet"), "--out", str(tmp_path / "t"), *SMALL,
+                 "--set", "epochs=1"]) == 0  # fmt: skip
+    code, _, err = run(
+        capsys, "encode", tmp_path / "b.parquet", "--tokenizer", tmp_path / "t",
+        "--out", tmp_path / "ids.parquet",
+    )  # fmt: skip
+    assert code == 2
+    assert "--reduce-like" in err
+
+
+# --- kill -9, then --resume ---
+
+CHILD = """
+import sys, time
+import mmq.tokenizers.mmq.fit as fit
+from mmq.tokenizers import MMQTokenizer
+fit.SECONDS_BETWEEN_CHECKPOINTS = 0.0
+plain = MMQTokenizer.encode
+def slow(self, catalogue):
+    time.sleep(0.2)
+    return plain(self, catalogue)
+MMQTokenizer.encode = slow
+from mmq.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def kill_when(arguments, ready, seconds=60.0):
+    """Run the command in a child and kill -9 it as soon as ``ready()``."""
+    child = subprocess.Popen([sys.executable, "-c", CHILD, *map(str, arguments)])
+    deadline = time.monotonic() + seconds
+    while not ready():
+        assert child.poll() is None, "the command ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_fit_resumed_after_a_kill_is_the_same_to_the_byte(catalogue, tmp_path):
+    options = [*SMALL, "--set", "epochs=60", "--hold-out", "0.1"]
+    assert main(["fit", str(catalogue), "--out", str(tmp_path / "whole"), *options]) == 0
+    arguments = ["fit", str(catalogue), "--out", str(tmp_path / "killed"), *options]
+    checkpoint = tmp_path / ".killed.checkpoint.safetensors"
+    kill_when(arguments, checkpoint.exists)
+    assert not (tmp_path / "killed").exists()
+    assert main([*arguments, "--resume"]) == 0
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+    assert not checkpoint.exists()
+
+
+def test_encode_resumed_after_a_kill_is_the_same_to_the_byte(tokenizer, tmp_path):
+    path = tmp_path / "large.parquet"
+    write_catalogue(path, shop(30_000, seed=2))
+    arguments = ["encode", str(path), "--tokenizer", str(tokenizer), "--out"]
+    assert main([*arguments, str(tmp_path / "whole.parquet")]) == 0
+    partial = tmp_path / ".killed.parquet.partial" / "codes.bin"
+    kill_when(
+        [*arguments, tmp_path / "killed.parquet"],
+        lambda: partial.exists() and partial.stat().st_size > 0,
+    )
+    assert not (tmp_path / "killed.parquet").exists()
+    with partial.open("ab") as file:
+        file.write(b"torn")  # a write cut in the middle
+    assert main([*arguments, str(tmp_path / "killed.parquet"), "--resume"]) == 0
+    whole = (tmp_path / "whole.parquet").read_bytes()
+    assert (tmp_path / "killed.parquet").read_bytes() == whole
+    assert not partial.exists()
+
+
+def test_resume_refuses_other_data_and_other_settings(catalogue, tokenizer, tmp_path, capsys):
+    arguments = ["fit", catalogue, "--out", tmp_path / "t", *SMALL, "--set", "epochs=60"]
+    kill_when(arguments, (tmp_path / ".t.checkpoint.safetensors").exists)
+    code, _, err = run(capsys, *arguments, "--set", "temperature=0.2", "--resume")
+    assert code == 2
+    assert "other settings" in err
+    (tmp_path / ".ids.parquet.partial").mkdir()
+    note = tmp_path / ".ids.parquet.partial" / "source.json"
+    note.write_text('{"tokenizer": "x", "catalogue": "y"}')
+    code, _, err = run(
+        capsys, "encode", catalogue, "--tokenizer", tokenizer,
+        "--out", tmp_path / "ids.parquet", "--resume",
+    )  # fmt: skip
+    assert code == 2
+    assert "another catalogue or tokenizer" in err
+
+
+# --- bad input: one sentence, exit 2, nothing written ---
+
+
+def broken(name, tmp_path):
+    """A catalogue with one thing wrong; the words its message must hold."""
+    path = tmp_path / "bad.parquet"
+    good = shop(50)
+    table = {
+        "item_id": good.item_ids,
+        **{
+            m: pa.FixedSizeListArray.from_arrays(pa.array(x.reshape(-1)), x.shape[1])
+            for m, x in good.embeddings.items()
+        },
+    }
+    matrix = good.embeddings["text"].copy()
+    expected = {}
+    if name in {"nan", "inf", "zero"}:
+        matrix[7] = {"nan": np.nan, "inf": np.inf, "zero": 0.0}[name]
+        matrix[7, 1:] = matrix[7, 1:] if name == "zero" else 1.0
+        table["text"] = pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), 12)
+        expected = "zero vector" if name == "zero" else "holds NaN or infinity"
+    elif name == "duplicate":
+        table["item_id"], expected = pa.array([1, *range(1, 50)]), "item id 1 occurs 2 times"
+    elif name == "null id":
+        table["item_id"], expected = pa.array([None, *range(1, 50)]), "row 0 has no item id"
+    elif name == "no ids":
+        del table["item_id"]
+        expected = "no column item_id"
+    elif name == "no modality":
+        table, expected = {"item_id": good.item_ids}, "no embedding column"
+    elif name == "empty":
+        table, expected = {k: v[:0] for k, v in table.items()}, "the catalogue is empty"
+    elif name == "few":
+        table, expected = {k: v[:9] for k, v in table.items()}, "fewer than the 16 codes"
+    pq.write_table(pa.table(table), path)
+    if name == "truncated":
+        path.write_bytes(path.read_bytes()[:-200])
+        expected = "not a whole Parquet file"
+    return path, expected
+
+
+FAULTS = ["nan", "inf", "zero", "duplicate", "null id", "no ids", "no modality", "empty", "few",
+          "truncated"]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_bad_catalogue(fault, tmp_path, capsys):
+    path, expected = broken(fault, tmp_path)
+    code, out, err = run(capsys, "fit", path, "--out", tmp_path / "t", *SMALL, "--json")
+    assert code == 2
+    assert out == ""
+    assert expected in err
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    assert [p.name for p in tmp_path.iterdir()] == ["bad.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["fit", "nothing.parquet", "--out", "t"], "there is no catalogue at nothing.parquet"),
+        (["fit", "C", "--out", "t", "--set", "codebok_size=3"], "did you mean 'codebook_size'"),
+        (["fit", "C", "--out", "t", "--set", "epochs"], "should read key=value"),
+        (["fit", "C", "--out", "t", "--set", "epochs=0"], "setting 'epochs' = 0 is not valid"),
+        (["fit", "C", "--out", "t", "--config", "no.toml"], "no settings file"),
+        (["fit", "C", "--out", "C"], "is a file, not a folder"),
+        (["fit", "C", "--out", "."], "holds other files"),
+        (["fit", "C", "--out", "t", "--hold-out", "2"], "hold-out"),
+        (["encode", "C", "--tokenizer", "none", "--out", "i"], "there is no tokenizer"),
+        (["encode", "C", "--tokenizer", ".", "--out", "i"], "there is no tokenizer"),
+        (["fit", "C"], "--out"),
+        (["fitt"], "fitt"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_arguments(arguments, expected, catalogue, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    named = [str(catalogue) if argument == "C" else argument for argument in arguments]
+    code, out, err = run(capsys, *named)
+    assert code == 2
+    assert out == ""
+    assert expected in err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_full_disk(catalogue, tokenizer, tmp_path, capsys, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mmq.semantic_ids.table.pq.write_table", full)
+    code, _, err = run(
+        capsys, "encode", catalogue, "--tokenizer", tokenizer, "--out", tmp_path / "ids.parquet"
+    )
+    assert code == 2
+    assert "the disk is full" in err
+    assert not (tmp_path / "ids.parquet").exists()
+    assert not list(tmp_path.glob("*.tmp"))
