@@ -27,13 +27,13 @@ MARKER = "demo.json"
 """The file that tells a folder of an earlier demo, which may be replaced, from other folders."""
 
 _MOST_CODES, _ITEMS_A_CODE = 64, 20
-_SETTINGS = ("latent_dim=128", "input_noise=0.5", "epochs=150")
+_MOST_SHOPPERS, _SHOPPERS_AN_ITEM = 5000, 2
 
 
 def command(
     out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("mmq-demo"),
     items: Annotated[
-        int, typer.Option("--items", min=200, max=100_000, help="Toys in the shop.")
+        int, typer.Option("--items", min=200, max=20_000, help="Toys in the shop.")
     ] = 1500,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -78,8 +78,20 @@ class _Shop:
 
     @property
     def settings(self) -> list[str]:
-        """Settings of a tokenizer for so small a shop; codebooks stay well below its items."""
-        return [f"codebook_size={min(_MOST_CODES, self.items // _ITEMS_A_CODE)}", *_SETTINGS]
+        """Settings of a tokenizer for so small a shop: narrow, and fitted half as long."""
+        from mmq.tokenizers import MMQSettings
+
+        return [
+            f"codebook_size={min(_MOST_CODES, self.items // _ITEMS_A_CODE)}",
+            f"epochs={MMQSettings().resolved_epochs(self.items) // 2}",
+            "latent_dim=128",
+            "input_noise=0.5",
+        ]
+
+    @property
+    def shoppers(self) -> int:
+        """How many buy there."""
+        return min(_MOST_SHOPPERS, _SHOPPERS_AN_ITEM * self.items)
 
 
 @dataclass
@@ -116,7 +128,10 @@ def _run(shop: _Shop, steps: _Steps) -> tuple[Inspection, Probes, dict[str, Any]
             image_encoder="light",
             reduce=64,
         )
-    with steps.step("fit", "the MMQ tokenizer, a tenth of the toys held out -> tokenizer"):
+    with (
+        steps.step("fit", "the MMQ tokenizer, a tenth of the toys held out -> tokenizer"),
+        _one_thread(),
+    ):
         figures = _figures(
             fit.command,
             shop / "catalogue.parquet",
@@ -150,7 +165,7 @@ def _write_shop(shop: _Shop) -> Toyshop:
     from mmq.data.datasets.toyshop import FACTORS, ToyshopSettings, toyshop
     from mmq.data.interactions import Interactions, write_interactions
 
-    toys = toyshop(ToyshopSettings(items=shop.items, shoppers=2 * shop.items, seed=shop.seed))
+    toys = toyshop(ToyshopSettings(items=shop.items, shoppers=shop.shoppers, seed=shop.seed))
     pictures = toys.write_pictures(shop / "pictures")
     rows = zip(toys.items.to_pylist(), pictures, strict=True)
     with write_file(shop / "items.jsonl") as path:
@@ -175,31 +190,52 @@ def _figures(verb: Callable[..., None], *arguments: Any, **options: Any) -> dict
     return result
 
 
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Matrices of so small a shop are too small to share out: threads would wait, not work."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _probes(toys: Toyshop, found: Inspection) -> Probes:
     from mmq.data.datasets.toyshop import FACTORS
     from mmq.metrics.probes import probe_table
-    from mmq.reports.page import Probes
+    from mmq.reports.page import WHOLE, Probes
 
     ids = found.ids
     rows = ids.find(toys.items.column("item_id"))
-    groups = {**found.sources.groups, "whole ID": list(range(ids.length))}
+    groups = {**found.sources.groups, WHOLE: list(range(ids.length))}
     accuracy = probe_table(ids.codes[rows], ids.codebook_sizes, groups, toys.factors)
     return Probes(accuracy, {name: factor.source for name, factor in FACTORS.items()})
 
 
 @contextlib.contextmanager
 def _fresh(folder: Path) -> Iterator[None]:
-    """Work in a new folder of that name, which vanishes again if the work fails.
+    """Work in an empty folder of that name, which is emptied again if the work fails.
 
     It is not made elsewhere and renamed, since the catalogue keeps the paths of the pictures.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    _empty(folder)
     try:
         yield
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        _empty(folder)
         raise
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _lines(result: Mapping[str, Any], found: Inspection, probes: Probes) -> Iterator[str]:
@@ -208,7 +244,7 @@ def _lines(result: Mapping[str, Any], found: Inspection, probes: Probes) -> Iter
     yield "three toys and their semantic IDs"
     for toy in result["examples"]:
         codes = " ".join(f"{code:>3}" for code in toy["semantic_id"])
-        yield f"  {toy['title']:<44} {codes}"
+        yield f"  {toy['title']:<60} {codes}"
     yield ""
     yield from verdict_lines(found)
     yield ""

@@ -99,7 +99,7 @@ class CatalogueFile:
         if len(self) == 0:
             check_ids(pa.array([], pa.int64()))
         try:
-            reader = pq.ParquetFile(self.path, memory_map=True)
+            reader = pq.ParquetFile(self.path, pre_buffer=False)
             seen = 0
             for batch in reader.iter_batches(size, columns=columns):
                 seen += len(batch)

@@ -62,23 +62,11 @@ class _Cosine(torch.autograd.Function):
         return to_z, to_codebooks
 
 
-def nearest(z: Tensor, keys: Tensor, offset: Tensor | None = None) -> Tensor:
-    """Codes ``(b, n)`` int32 of latents ``(b, n, d)`` by one product with prepared keys.
-
-    Args:
-        z: latents.
-        keys: ``(n, d, k)``, from :func:`search_keys`.
-        offset: ``(n, 1, k)`` or None, from :func:`search_keys`.
-    """
-    codes = torch.empty(z.shape[:2], dtype=torch.int32)
-    for i, latent in enumerate(z.unbind(1)):  # one block of (b, k) at a time stays in cache
-        scores = latent @ keys[i] if offset is None else torch.addmm(offset[i], latent, keys[i])
-        codes[:, i] = scores.argmax(1)
-    return codes
-
-
 def search_keys(codebooks: Tensor, distance: Distance) -> tuple[Tensor, Tensor | None]:
-    """What :func:`nearest` needs; the norm of z changes no argmax and is left out."""
+    """Keys ``(n, d, k)``, offset ``(n, 1, k)``: ``z @ keys + offset`` is largest for the nearest.
+
+    The norm of z changes no argmax and is left out; there is no offset for the cosine.
+    """
     if distance == "cosine":
         return normalize(codebooks, dim=2).transpose(1, 2).contiguous(), None
     return codebooks.transpose(1, 2).contiguous(), -0.5 * codebooks.square().sum(2)[:, None, :]

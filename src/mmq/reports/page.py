@@ -17,18 +17,24 @@ from mmq.reports.examples import MOST_CODES
 from mmq.reports.inspection import BY_CODES, Inspection
 from mmq.reports.plots import bars_plot, usage_plot
 from mmq.reports.similarity import ANY
-from mmq.reports.thumbnails import thumbnails
+from mmq.reports.thumbnails import Thumbnail, thumbnails
 
 SHARED = "#4d5f94"
 MODALITIES = ("#23877a", "#c47a2c", "#8b5190", "#5f7f38", "#b0504f", "#4a7fa8")
 """Colours of the modalities' codes, in turn."""
+
+SHAPES = (2 / 3, 4 / 3)
+"""Narrowest and widest tile (width over height) that pictures are shown in."""
+
+WHOLE = "whole ID"
+"""Name of all codes together in a table of probes."""
 
 
 class Probes(NamedTuple):
     """How well known factors can be read from the codes.
 
     Attributes:
-        accuracy: factor -> group of codes -> held-out accuracy, and ``chance``.
+        accuracy: factor -> group of codes, or :data:`WHOLE` -> held-out accuracy, and ``chance``.
         told_by: factor -> what tells it (``shared``, ``text``, ``image``, ``synergy``).
     """
 
@@ -98,13 +104,14 @@ def _cosine(value: float) -> str:
 def _context(found: Inspection, probes: Probes | None) -> dict[str, Any]:
     names, colours = _positions(found.sources.groups, found.sources.tokenizer is not None)
     pictures = _pictures(found)
+    shapes = [picture.shape for picture in pictures.values()]
 
     def item(row: int) -> dict[str, Any]:
         codes = found.ids.codes[row].tolist()
         return {
             "id": found.ids.item_ids[row].as_py(),
             "title": found.shown(row).title,
-            "picture": pictures.get(row),
+            "picture": pictures[row].uri if row in pictures else None,
             "rank": int(found.ids.rank[row]),
             "codes": [Code(*code) for code in zip(codes, colours, names, strict=True)],
         }
@@ -116,8 +123,9 @@ def _context(found: Inspection, probes: Probes | None) -> dict[str, Any]:
         "found": found,
         "quality": found.quality,
         "ceiling": float(np.mean(np.log(found.quality.codebook_sizes))),
-        "legend": list(dict.fromkeys(zip(_group_names(found), colours, strict=True))),
+        "colour_of": dict(zip(_group_names(found), colours, strict=True)),
         "has_pictures": any(found.shown(row).picture for row in _all_rows(found)),
+        "shape": float(np.clip(np.median(shapes or [1.0]), *SHAPES)),
         "items": [item(row) for row in found.examples.items.tolist()],
         "usage": _usage(found, names, colours),
         "reconstruction": _reconstruction(found, colours),
@@ -141,6 +149,7 @@ def _context(found: Inspection, probes: Probes | None) -> dict[str, Any]:
         ],
         "probes": probes,
         "chance": CHANCE,
+        "whole_id": WHOLE,
     }
 
 
@@ -173,7 +182,7 @@ def _all_rows(found: Inspection) -> list[int]:
     return rows
 
 
-def _pictures(found: Inspection) -> dict[int, str]:
+def _pictures(found: Inspection) -> dict[int, Thumbnail]:
     paths = {row: found.shown(row).picture for row in _all_rows(found)}
     return thumbnails({row: path for row, path in paths.items() if path is not None})
 

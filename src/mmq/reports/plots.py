@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -15,7 +16,7 @@ INK, MUTED, LINE = "#26292e", "#6b7078", "#dcd9d2"
 MOST_POINTS = 400
 """Points of a usage curve; larger codebooks are thinned out evenly, the ends stay."""
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 8,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -17,22 +18,30 @@ _QUALITY = 76
 _AHEAD = 16
 
 
-def thumbnails(paths: Mapping[int, str]) -> dict[int, str]:
-    """JPEG data URIs of the pictures that can be read; the others are left out.
+class Thumbnail(NamedTuple):
+    """A small picture as a JPEG data URI, and its shape: width over height."""
+
+    uri: str
+    shape: float
+
+
+def thumbnails(paths: Mapping[int, str]) -> dict[int, Thumbnail]:
+    """Thumbnails of the pictures that can be read; the others are left out.
 
     A catalogue may name files that are gone, damaged, web addresses or far too large: a report is
     made all the same, its reader sees that there is no picture.
     """
     pictures = read_pictures(list(paths.values()), ahead=_AHEAD)
     return {
-        key: _data_uri(picture)
+        key: _thumbnail(picture)
         for key, picture in zip(paths, pictures, strict=True)
         if isinstance(picture, Image.Image)
     }
 
 
-def _data_uri(picture: Image.Image) -> str:
+def _thumbnail(picture: Image.Image) -> Thumbnail:
     picture.thumbnail(SIZE, Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, format="JPEG", quality=_QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    uri = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return Thumbnail(uri, picture.width / picture.height)

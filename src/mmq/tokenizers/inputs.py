@@ -12,12 +12,15 @@ from mmq.data import Catalogue
 from mmq.data.catalogue import require_modalities
 
 
-def unit_inputs(catalogue: Catalogue, dimensions: Mapping[str, int]) -> tuple[Tensor, Tensor]:
+def unit_inputs(
+    catalogue: Catalogue, dimensions: Mapping[str, int], rows: slice = slice(None)
+) -> tuple[Tensor, Tensor]:
     """L2-normalised embeddings side by side ``(items, sum of dimensions)`` and presence.
 
     Args:
         catalogue: the items.
         dimensions: modality -> width, in the order wanted.
+        rows: which items.
 
     Returns:
         Embeddings, zero where missing, and ``(items, modalities)`` float mask.
@@ -26,12 +29,13 @@ def unit_inputs(catalogue: Catalogue, dimensions: Mapping[str, int]) -> tuple[Te
         DataError: a modality is absent, unknown or of another width.
     """
     require_modalities(catalogue.dimensions, dimensions)
-    x = np.empty((len(catalogue), sum(dimensions.values())), dtype=np.float32)
+    items = len(range(len(catalogue))[rows])
+    x = np.empty((items, sum(dimensions.values())), dtype=np.float32)
     start = 0
     for modality, width in dimensions.items():
-        matrix = catalogue.embeddings[modality]
+        matrix = catalogue.embeddings[modality][rows]
         norms = np.sqrt(np.einsum("nd,nd->n", matrix, matrix))
         np.divide(matrix, np.maximum(norms, 1e-30)[:, None], out=x[:, start : start + width])
         start += width
-    present = np.stack([catalogue.present[m] for m in dimensions], axis=1)
+    present = np.stack([catalogue.present[m][rows] for m in dimensions], axis=1)
     return torch.from_numpy(x), torch.from_numpy(present.astype(np.float32))

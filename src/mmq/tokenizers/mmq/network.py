@@ -100,11 +100,7 @@ class MMQNetwork(nn.Module):
 
     def latents(self, x: Tensor, present: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Latents ``(b, n, d)`` (Eq. 2-3) and the input a modality, the missing ones filled in."""
-        parts = list(x.split(list(self.dimensions.values()), dim=1))
-        if not bool(present.all()):
-            for m, filler in enumerate(self.missing):
-                parts[m] = torch.where(present[:, m : m + 1] > 0, parts[m], filler)
-            x = torch.cat(parts, dim=1)
+        x, parts = self.filled(x, present)
         groups = [self.shared(x)] if self.settings.shared_experts else []
         groups += [
             group(part)
@@ -112,6 +108,15 @@ class MMQNetwork(nn.Module):
             if not isinstance(group, nn.Identity)
         ]
         return torch.cat(groups, dim=1), parts
+
+    def filled(self, x: Tensor, present: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Inputs, together and a modality each, with the learned vector where one is missing."""
+        parts = list(x.split(list(self.dimensions.values()), dim=1))
+        if bool(present.all()):
+            return x, parts
+        for m, filler in enumerate(self.missing):
+            parts[m] = torch.where(present[:, m : m + 1] > 0, parts[m], filler)
+        return torch.cat(parts, dim=1), parts
 
     def fusion_weights(self, parts: list[Tensor], present: Tensor) -> Tensor:
         """``(b, n)``: one for shared experts, gates of specific ones (Eq. 5-6), 0 if missing."""
@@ -142,14 +147,14 @@ class MMQNetwork(nn.Module):
         reconstruction: Tensor = self.decoder(fused)
         return reconstruction
 
-    def expert_groups(self) -> list[tuple[slice, LinearExperts | MLPExperts]]:
-        """Positions and module of each group of experts: shared, then a modality each."""
+    def expert_groups(self) -> dict[str, tuple[slice, LinearExperts | MLPExperts]]:
+        """Group of experts ("shared" or a modality) -> its positions and its module."""
         modules = [self.shared, *self.specific]
-        return [
-            (place, module)
-            for place, module in zip(self.positions.values(), modules, strict=True)
+        return {
+            name: (place, module)
+            for (name, place), module in zip(self.positions.items(), modules, strict=True)
             if isinstance(module, LinearExperts | MLPExperts)
-        ]
+        }
 
     def spoken_for(self, present: Tensor) -> Tensor:
         """``(b, n)`` one where the position's expert has an input: always for shared experts."""

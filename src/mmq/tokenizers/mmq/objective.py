@@ -60,10 +60,12 @@ def weighted_losses(
 def orthogonality(network: MMQNetwork, output: MMQOutput) -> Tensor:
     """One term a group of experts (Eq. 11-13), on weights or on outputs."""
     if network.settings.orthogonality == "weights":
-        return sum_of(losses.orthogonality(g.weight_rows()) for _, g in network.expert_groups())
+        return sum_of(
+            losses.orthogonality(g.weight_rows()) for _, g in network.expert_groups().values()
+        )
     return sum_of(
         losses.output_orthogonality(output.latents[:, place])
-        for place, _ in network.expert_groups()
+        for place, _ in network.expert_groups().values()
     )
 
 

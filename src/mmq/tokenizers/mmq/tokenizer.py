@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +14,7 @@ from mmq import __version__
 from mmq.data import Catalogue, CatalogueFile
 from mmq.data.catalogue import require_modalities
 from mmq.errors import DataError
-from mmq.nn.codebook import hard_index, nearest, search_keys, similarity
+from mmq.nn.codebook import hard_index, similarity
 from mmq.progress import bar
 from mmq.tokenizers import folder as save_format
 from mmq.tokenizers.base import FitResult
@@ -22,6 +22,7 @@ from mmq.tokenizers.inputs import unit_inputs
 from mmq.tokenizers.mmq.evaluation import evaluate
 from mmq.tokenizers.mmq.fit import Stage1, run, set_mean_weights
 from mmq.tokenizers.mmq.network import MMQNetwork
+from mmq.tokenizers.mmq.search import CodeSearch
 from mmq.tokenizers.mmq.settings import MMQSettings
 
 BLOCK = 2048  # items encoded at a time
@@ -124,7 +125,7 @@ class MMQTokenizer:
             seconds = run(training, advance, checkpoint, mark)
         set_mean_weights(network, training.x, training.present)
         self._network, self.log = network.eval().requires_grad_(False), training.log
-        codes = self._codes(x, present).numpy()
+        codes = self.encode(catalogue)
         result = FitResult(
             **evaluate(network, x, present, parts, codes),
             epochs=training.epochs,
@@ -151,14 +152,20 @@ class MMQTokenizer:
                     "catalogue of the fit"
                 )
 
+    @torch.inference_mode()
     def encode(self, catalogue: Catalogue) -> np.ndarray:
         """Codes ``(items, length)`` int32: the nearest codeword of every expert (Eq. 7).
 
         Raises:
             DataError: a modality is absent, unknown or of another width.
         """
-        blocks = [self._codes(x, present) for x, present in self._inputs(catalogue)]
-        return torch.cat(blocks).numpy()
+        codes = np.empty((len(catalogue), self.length), np.int32)
+        search = CodeSearch(self.network)
+        for start in range(0, len(catalogue), BLOCK):
+            rows = slice(start, start + BLOCK)
+            x, present = unit_inputs(catalogue, self.dimensions, rows)
+            codes[rows] = search(x, present).numpy()
+        return codes
 
     @torch.inference_mode()
     def decode(self, codes: np.ndarray) -> dict[str, np.ndarray]:
@@ -232,23 +239,9 @@ class MMQTokenizer:
     save_pretrained = save
     from_pretrained = load
 
-    def _inputs(self, catalogue: Catalogue) -> Iterator[tuple[Tensor, Tensor]]:
-        for piece in catalogue.batches(BLOCK):
-            yield unit_inputs(piece, self.dimensions)
-
     def _logits(self, x: Tensor, present: Tensor) -> Tensor:
         z, _ = self.network.latents(x, present)
         return similarity(z, self.network.codebooks, self.settings.distance)
-
-    @torch.inference_mode()
-    def _codes(self, x: Tensor, present: Tensor) -> Tensor:
-        keys, offset = search_keys(self.network.codebooks, self.settings.distance)
-        return torch.cat(
-            [
-                nearest(self.network.latents(block, mask)[0], keys, offset)
-                for block, mask in zip(x.split(BLOCK), present.split(BLOCK), strict=True)
-            ]
-        )
 
 
 def split(items: int, hold_out: float, seed: int) -> dict[str, Tensor]:

@@ -1,0 +1,101 @@
+"""The look-up of Eq. 7 for export: codes only, in as few multiply-adds as there are.
+
+The nearest codeword of a linear expert is ``argmax_k c_k . (W x + b)`` over unit codewords, so
+``W`` and the codewords can be multiplied beforehand: ``argmax_k (W^T c_k) . x + c_k . b``. That
+needs ``in * K`` multiply-adds an item in place of ``in * d + d * K``, and is done wherever it is
+less; all experts of a group are then one product.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mmq.nn.codebook import search_keys
+from mmq.nn.experts import LinearExperts, MLPExperts
+from mmq.tokenizers.mmq.network import MMQNetwork
+
+
+class _Group(NamedTuple):
+    """Experts that read one input."""
+
+    place: slice  # positions in the ID
+    source: int | None  # the modality that is read; None for all together
+    experts: LinearExperts | MLPExperts | None  # None where they are folded into the keys
+    keys: Tensor  # n d k, or folded: in (n k)
+    offset: Tensor | None  # n 1 k, or folded: (n k)
+
+
+class CodeSearch:
+    """Codes of inputs under a network as it is now.
+
+    Args:
+        network: trained; later changes of its weights are not seen.
+    """
+
+    @torch.no_grad()
+    def __init__(self, network: MMQNetwork) -> None:
+        self.network = network
+        self.codebook_size = network.settings.codebook_size
+        keys, offset = search_keys(network.codebooks, network.settings.distance)
+        names = list(network.dimensions)
+        self.groups = []
+        for name, (place, experts) in network.expert_groups().items():
+            own = None if offset is None else offset[place]
+            source = names.index(name) if name in names else None
+            group = _Group(place, source, experts, keys[place], own)
+            self.groups.append(_folded(group) if _folding_pays(group) else group)
+
+    def __call__(self, x: Tensor, present: Tensor) -> Tensor:
+        """Codes ``(b, n)`` int32 of inputs ``(b, sum of dimensions)`` and presence ``(b, m)``."""
+        x, parts = self.network.filled(x, present)
+        codes = torch.empty(len(x), self.network.length, dtype=torch.int32, device=x.device)
+        for group in self.groups:
+            inputs = x if group.source is None else parts[group.source]
+            codes[:, group.place] = self._nearest(group, inputs)
+        return codes
+
+    def _nearest(self, group: _Group, inputs: Tensor) -> Tensor:
+        if group.experts is None:
+            scores = inputs @ group.keys
+            if group.offset is not None:
+                scores += group.offset
+            return _argmax(scores.view(len(inputs), -1, self.codebook_size))
+        z = group.experts(inputs)
+        scores = torch.empty(len(z), self.codebook_size, device=z.device)  # one for all: no faults
+        columns = []
+        for i, latent in enumerate(z.unbind(1)):
+            torch.mm(latent, group.keys[i], out=scores)
+            if group.offset is not None:
+                scores += group.offset[i]
+            columns.append(_argmax(scores))
+        return torch.stack(columns, dim=1)
+
+
+def _folding_pays(group: _Group) -> bool:
+    if not isinstance(group.experts, LinearExperts):
+        return False
+    d, k = group.keys.shape[1:]
+    width = group.experts.weight.shape[1]
+    return bool(width * k < width * d + d * k)
+
+
+def _folded(group: _Group) -> _Group:
+    experts = group.experts
+    assert isinstance(experts, LinearExperts)
+    n, d, _ = group.keys.shape
+    keys = torch.bmm(experts.weight.view(n, d, -1).transpose(1, 2), group.keys)  # n in k
+    offset = torch.bmm(experts.bias.view(n, 1, d), group.keys)
+    if group.offset is not None:
+        offset = offset + group.offset
+    flat = keys.transpose(0, 1).reshape(keys.shape[1], -1)
+    return group._replace(experts=None, keys=flat, offset=offset.flatten())
+
+
+def _argmax(scores: Tensor) -> Tensor:
+    """Best of the last axis; numpy's is several times faster on the CPU."""
+    if scores.device.type == "cpu":
+        return torch.from_numpy(scores.numpy().argmax(-1))
+    return scores.argmax(-1)
