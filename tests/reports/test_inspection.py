@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import ITEMS, Shop, encode, make_catalogue, titles
+from report_shop import ITEMS, Shop, encode, make_catalogue, titles
 
 from mmq.data import CatalogueFile, read_catalogue, write_catalogue
 from mmq.errors import DataError, FormatError
@@ -135,7 +135,7 @@ def test_item_ids_of_another_type_are_refused(shop: Shop, tmp_path: Path) -> Non
     names = catalogue.item_ids.cast(pa.string())
     renamed = type(catalogue)(names, catalogue.embeddings, catalogue.present, catalogue.attributes)
     write_catalogue(tmp_path / "named.parquet", renamed)
-    with pytest.raises(DataError, match="item ids of .* are string"):
+    with pytest.raises(DataError, match=r"item ids of .* are string"):
         inspect_table(shop.ids, catalogue=tmp_path / "named.parquet")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ITEMS, Shop, titles
+from report_shop import ITEMS, Shop, titles
 
 from mmq.errors import DataError
 from mmq.reports import page as page_module

@@ -21,7 +21,8 @@ def test_small_jpegs_of_what_can_be_read(tmp_path: Path) -> None:
     assert kind == "data:image/jpeg;base64"
     with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
         assert picture.format == "JPEG"
-        assert picture.width == SIZE[0] and picture.height <= SIZE[1]
+        assert picture.width == SIZE[0]
+        assert picture.height <= SIZE[1]
 
 
 def test_none() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmq.cli.frame import JsonOption, ResumeOption, emit
+from mmq.cli.frame import DeviceOption, JsonOption, ResumeOption, emit
 
 if TYPE_CHECKING:
     from mmq.data.parquet import CatalogueFile
@@ -37,6 +37,7 @@ def command(
         typer.Option("--collisions", help="Tell items of one ID apart by rank, or move them."),
     ] = Collisions.RANK,
     resume: ResumeOption = False,
+    device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Give every item of a catalogue its semantic ID.
@@ -49,7 +50,7 @@ def command(
     from mmq.tokenizers.encoding import PartialCodes
     from mmq.tokenizers.folder import fingerprint
 
-    loaded, file = load_tokenizer(tokenizer), CatalogueFile(catalogue)
+    loaded, file = load_tokenizer(tokenizer, device), CatalogueFile(catalogue)
     loaded.require_inputs(file)
     item_ids = file.item_ids()
     source = {"tokenizer": fingerprint(tokenizer), "catalogue": file.fingerprint()}

@@ -9,6 +9,7 @@ import typer
 
 from mmq.cli.frame import (
     ConfigOption,
+    DeviceOption,
     JsonOption,
     ResumeOption,
     SeedOption,
@@ -27,6 +28,7 @@ def command(
     settings: SetOption = None,
     config: ConfigOption = None,
     resume: ResumeOption = False,
+    device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Fit the MMQ tokenizer to a catalogue's embeddings.
@@ -38,7 +40,8 @@ def command(
     from mmq.tokenizers import MMQSettings, MMQTokenizer
     from mmq.tokenizers.folder import check_target
 
-    tokenizer = MMQTokenizer(MMQSettings.parse({"seed": seed, **gather(config, settings or [])}))
+    chosen = MMQSettings.parse({"seed": seed, **gather(config, settings or [])})
+    tokenizer = MMQTokenizer(chosen, device=device)
     check_target(out)
     file = CatalogueFile(catalogue)
     tokenizer.reductions = {name: pca.fingerprint() for name, pca in file.reductions.items()}

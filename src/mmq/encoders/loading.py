@@ -18,23 +18,6 @@ FORWARD_CPU = 16
 """Inputs of one forward pass on a CPU; larger passes fall out of its caches and are slower."""
 
 
-def pick_device(name: str) -> torch.device:
-    """The device that ``auto``, ``cpu`` or ``cuda`` stands for.
-
-    Raises:
-        SettingsError: another name, or ``cuda`` where there is none.
-    """
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name not in ("cpu", "cuda"):
-        raise SettingsError(f"--device {name!r} is not known; choose auto, cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("--device cuda: no CUDA device can be used here; choose auto or cpu")
-    return torch.device(name)
-
-
 def forward_size(device: torch.device, batch: int) -> int:
     """Inputs to send through a model at once, of a batch of so many."""
     return FORWARD_CPU if device.type == "cpu" else max(batch, 1)

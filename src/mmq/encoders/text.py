@@ -8,7 +8,7 @@ import numpy as np
 
 from mmq.encoders import TextEncoder
 from mmq.encoders.light import LightTextEncoder
-from mmq.encoders.loading import forward_size, loading, pick_device
+from mmq.encoders.loading import forward_size, loading
 
 DEFAULT = "minilm"
 """all-MiniLM-L6-v2, which the extra ``encoders`` installs: it needs no download."""
@@ -51,6 +51,8 @@ class SentenceEncoder:
 
     def __init__(self, model: str, device: str = "auto") -> None:
         from sentence_transformers import SentenceTransformer
+
+        from mmq.nn.device import pick_device
 
         self._device = pick_device(device)
         self._model = SentenceTransformer(model, device=str(self._device)).float().eval()

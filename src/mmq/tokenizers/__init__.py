@@ -13,7 +13,7 @@ from mmq.tokenizers.mmq.tokenizer import MMQTokenizer
 KINDS = {"mmq": MMQTokenizer}
 
 
-def load_tokenizer(folder: str | Path) -> MMQTokenizer:
+def load_tokenizer(folder: str | Path, device: str = "auto") -> MMQTokenizer:
     """The tokenizer of a folder, whatever its kind.
 
     Raises:
@@ -23,7 +23,7 @@ def load_tokenizer(folder: str | Path) -> MMQTokenizer:
     kind = read_config(folder)["tokenizer"]
     if kind not in KINDS:
         raise FormatError(f"{folder} holds a tokenizer '{kind}'; {nearest(str(kind), KINDS)}")
-    return KINDS[kind].load(folder)
+    return KINDS[kind].load(folder, device)
 
 
 __all__ = ["KINDS", "FitResult", "MMQSettings", "MMQTokenizer", "Tokenizer", "load_tokenizer"]

@@ -46,6 +46,7 @@ def evaluate(
 
 @torch.inference_mode()
 def _reconstruction(network: MMQNetwork, x: Tensor, present: Tensor) -> dict[str, Any]:
+    x, present = x.to(network.codebooks.device), present.to(network.codebooks.device)
     output = network(x, present)
     gated = _by_modality(network, x, present, output.reconstruction)
     from_codes = _by_modality(network, x, present, network.decode_codes(output.codes))
@@ -63,6 +64,8 @@ def _by_modality(
     widths = list(network.dimensions.values())
     pairs = zip(network.dimensions, x.split(widths, 1), output.split(widths, 1), strict=True)
     return {
-        modality: Reconstruction.of(target.numpy(), own.numpy(), present[:, m].numpy() > 0)
+        modality: Reconstruction.of(
+            target.cpu().numpy(), own.cpu().numpy(), present[:, m].cpu().numpy() > 0
+        )
         for m, (modality, target, own) in enumerate(pairs)
     }

@@ -32,12 +32,14 @@ class Stage1:
 
     Args:
         network: what is trained, in place.
-        x: ``(items, sum of dimensions)`` unit-normed inputs, zero where missing.
+        x: ``(items, sum of dimensions)`` unit-normed inputs, zero where missing; moved to the
+            network's device.
         present: ``(items, m)`` presence.
     """
 
     def __init__(self, network: MMQNetwork, x: Tensor, present: Tensor) -> None:
-        self.network, self.x, self.present = network, x, present
+        self.device = network.codebooks.device
+        self.network, self.x, self.present = network, x.to(self.device), present.to(self.device)
         self.settings = network.settings
         self.epochs = self.settings.resolved_epochs(len(x))
         self.epoch = 0
@@ -50,12 +52,12 @@ class Stage1:
         )
         for parameter in network.parameters():  # made now, so that a checkpoint can fill it
             self.optimizer.state[parameter] = {
-                "step": torch.tensor(0.0),
+                "step": torch.tensor(0.0, device=self.device),
                 "exp_avg": torch.zeros_like(parameter),
                 "exp_avg_sq": torch.zeros_like(parameter),
             }
         size = network.codebooks.shape[:2]
-        self.member_counts = torch.ones(size)
+        self.member_counts = torch.ones(size, device=self.device)
         self.member_sums = network.codebooks.detach().clone()
         self.batches = math.ceil(len(x) / self.settings.batch_size)
 
@@ -70,8 +72,8 @@ class Stage1:
     def run_epoch(self, advance: Callable[..., None]) -> None:
         """One pass over the items in a new order."""
         generator = _generator(self.settings.seed, self.epoch)
-        order = torch.from_numpy(generator.permutation(len(self.x)))
-        used = torch.zeros(self.network.codebooks.shape[:2])
+        order = torch.from_numpy(generator.permutation(len(self.x))).to(self.device)
+        used = torch.zeros_like(self.member_counts)
         totals: dict[str, float] = {}
         self.network.train()
         for batch, rows in enumerate(order.tensor_split(self.batches)):
@@ -111,7 +113,7 @@ class Stage1:
         """Input noise and modality dropout."""
         settings = self.settings
         if settings.input_noise > 0:
-            noise = torch.from_numpy(generator.standard_normal(x.shape, np.float32))
+            noise = torch.from_numpy(generator.standard_normal(x.shape, np.float32)).to(self.device)
             parts = []
             widths = list(self.network.dimensions.values())
             for m, (part, own) in enumerate(
@@ -122,7 +124,7 @@ class Stage1:
                 parts.append(noisy * (present[:, m : m + 1] / length))
             x = torch.cat(parts, dim=1)
         if settings.modality_dropout > 0:
-            chance = torch.from_numpy(generator.random(present.shape))
+            chance = torch.from_numpy(generator.random(present.shape)).to(self.device)
             kept = chance >= settings.modality_dropout
             kept |= ~(kept & (present > 0)).any(1, keepdim=True)  # never hide all of an item
             present = present * kept
@@ -135,7 +137,8 @@ class Stage1:
         dead = used == 0
         if not dead.any():
             return 0.0
-        rows = torch.from_numpy(generator.integers(len(self.x), size=4 * used.shape[1]))
+        drawn = generator.integers(len(self.x), size=4 * used.shape[1])
+        rows = torch.from_numpy(drawn).to(self.device)
         latents, _ = network.latents(self.x[rows], self.present[rows])
         spoken = network.spoken_for(self.present[rows]) > 0
         for n in range(network.length):
@@ -151,10 +154,12 @@ class Stage1:
         """codebook="ema": codewords are moving averages of their members' latents."""
         codebooks = self.network.codebooks
         n, k, d = codebooks.shape
-        index = (output.codes + k * torch.arange(n)).flatten()
+        index = (output.codes + k * torch.arange(n, device=self.device)).flatten()
         members = (output.latents * spoken.unsqueeze(2)).flatten(0, 1)
-        counts = torch.zeros(n * k).index_add_(0, index, spoken.flatten()).view(n, k)
-        sums = torch.zeros(n * k, d).index_add_(0, index, members).view(n, k, d)
+        counts = torch.zeros_like(self.member_counts).view(-1)
+        counts = counts.index_add_(0, index, spoken.flatten()).view(n, k)
+        sums = torch.zeros_like(self.member_sums).view(-1, d)
+        sums = sums.index_add_(0, index, members).view(n, k, d)
         self.member_counts.lerp_(counts, 1 - self.settings.ema_decay)
         self.member_sums.lerp_(sums, 1 - self.settings.ema_decay)
         codebooks.copy_(self.member_sums / self.member_counts.clamp_min(1e-6).unsqueeze(2))
@@ -171,7 +176,7 @@ class Stage1:
             "epoch": str(self.epoch),
             "log": json.dumps(self.log),
         }
-        write_tensors(path, {k: v.detach().numpy() for k, v in tensors.items()}, metadata)
+        write_tensors(path, {k: v.detach().cpu().numpy() for k, v in tensors.items()}, metadata)
 
     def restore(self, path: Path, fingerprint: str) -> None:
         """Go back to the state of :meth:`save`.
@@ -185,7 +190,10 @@ class Stage1:
                 f"{path} is the checkpoint of another catalogue or other settings; "
                 "run without --resume to start anew"
             )
-        tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+        tensors = {
+            name: torch.from_numpy(np.array(array)).to(self.device)
+            for name, array in arrays.items()
+        }
         self.network.load_state_dict(
             {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
         )
@@ -235,8 +243,8 @@ def _generator(seed: int, epoch: int) -> np.random.Generator:
 def set_mean_weights(network: MMQNetwork, x: Tensor, present: Tensor) -> None:
     """Store the catalogue-mean gates, all that a reader of the ID alone can use."""
     shared = network.settings.shared_experts
-    total = torch.zeros(network.length)
-    counts = torch.zeros(network.length)
+    total = torch.zeros_like(network.mean_weights)
+    counts = torch.zeros_like(network.mean_weights)
     for block, mask in zip(x.split(8192), present.split(8192), strict=True):
         _, parts = network.latents(block, mask)
         total += network.fusion_weights(parts, mask).sum(0)

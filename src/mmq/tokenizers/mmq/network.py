@@ -45,6 +45,7 @@ class MMQNetwork(nn.Module):
     """
 
     mean_weights: Tensor
+    membership: Tensor
 
     def __init__(self, dimensions: Mapping[str, int], settings: MMQSettings) -> None:
         super().__init__()
@@ -70,6 +71,10 @@ class MMQNetwork(nn.Module):
         self.modality_decoders = nn.ModuleList(decoder(d, width, hidden) for width in widths)
         self.register_buffer("mean_weights", _uniform(settings.shared_experts, counts))
         self.positions = _positions(settings.shared_experts, list(self.dimensions), counts)
+        membership = torch.zeros(len(widths), self.length)
+        for m, modality in enumerate(self.dimensions):
+            membership[m, self.positions[modality]] = 1
+        self.register_buffer("membership", membership, persistent=False)
 
     @property
     def length(self) -> int:
@@ -129,14 +134,19 @@ class MMQNetwork(nn.Module):
         return torch.cat([shared, *gates], dim=1)
 
     def decode(self, quantised: Tensor, weights: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Reconstruction (Eq. 4, 8, 9) and each modality's (Eq. 10) of vectors ``(b, n, d)``."""
-        fused = torch.bmm(weights.unsqueeze(1), quantised).squeeze(1)
-        auxiliary = []
-        for modality, own in zip(self.dimensions, self.modality_decoders, strict=True):
-            chosen = quantised[:, self.positions[modality]]
-            if self.settings.auxiliary == "gated":
-                chosen = chosen * weights[:, self.positions[modality]].unsqueeze(2)
-            auxiliary.append(own(chosen.sum(1)))
+        """Reconstruction (Eq. 4, 8, 9) and each modality's (Eq. 10) of vectors ``(b, n, d)``.
+
+        All sums over experts are one product: row 0 of the mixing weights is the gated fusion, the
+        others pick the experts of one modality.
+        """
+        own = self.membership.expand(len(weights), -1, -1)
+        if self.settings.auxiliary == "gated":
+            own = own * weights.unsqueeze(1)
+        mixing = torch.cat([weights.unsqueeze(1), own], dim=1)  # b (1 + m) n
+        fused, *parts = torch.bmm(mixing, quantised).unbind(1)
+        auxiliary = [
+            decoder(part) for decoder, part in zip(self.modality_decoders, parts, strict=True)
+        ]
         return self.decoder(fused), tuple(auxiliary)
 
     def decode_codes(self, codes: Tensor) -> Tensor:

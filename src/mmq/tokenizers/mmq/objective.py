@@ -30,13 +30,12 @@ def weighted_losses(
         tau: temperature, for the entropy term.
     """
     settings = network.settings
-    widths = torch.tensor(list(network.dimensions.values()))
-    parts = target.split(widths.tolist(), dim=1)
+    parts = target.split(list(network.dimensions.values()), dim=1)
     masks: list[Tensor | None] = [None] * len(parts)
     wide = heard = None
     if not bool(spoken.all()):
         masks = [present[:, m : m + 1] for m in range(present.shape[1])]
-        wide = torch.repeat_interleave(present, widths, dim=1)
+        wide = torch.cat([present[:, m, None].expand_as(p) for m, p in enumerate(parts)], dim=1)
         heard = spoken.unsqueeze(2)
     terms: dict[str, Callable[[], Tensor]] = {
         "reconstruction": lambda: losses.squared_error(output.reconstruction, target, wide),

@@ -15,6 +15,7 @@ from mmq.data import Catalogue, CatalogueFile
 from mmq.data.catalogue import require_modalities
 from mmq.errors import DataError
 from mmq.nn.codebook import hard_index, similarity
+from mmq.nn.device import pick_device
 from mmq.progress import bar
 from mmq.tokenizers import folder as save_format
 from mmq.tokenizers.base import FitResult
@@ -43,16 +44,20 @@ class MMQTokenizer:
 
     Args:
         settings: an :class:`MMQSettings`, or its fields as keyword arguments.
+        device: "auto" (a GPU where there is one), "cpu" or "cuda".
 
     Raises:
-        SettingsError: an unknown setting or a value out of range.
+        SettingsError: an unknown setting or device, or a value out of range.
     """
 
     kind = "mmq"
     ordered = False
 
-    def __init__(self, settings: MMQSettings | None = None, **fields: Any) -> None:
+    def __init__(
+        self, settings: MMQSettings | None = None, *, device: str = "auto", **fields: Any
+    ) -> None:
         self.settings = settings or MMQSettings.parse(fields)
+        self.device = pick_device(device)
         self._network: MMQNetwork | None = None
         self.figures: dict[str, Any] = {}
         self.reductions: dict[str, str] = {}
@@ -113,7 +118,7 @@ class MMQTokenizer:
         parts = split(len(catalogue), hold_out, settings.seed)
         _check(catalogue, settings, present[parts["fit"]])
         torch.manual_seed(settings.seed)
-        network = MMQNetwork(catalogue.dimensions, settings)
+        network = MMQNetwork(catalogue.dimensions, settings).to(self.device)
         training = Stage1(network, x[parts["fit"]], present[parts["fit"]])
         mark = f"{fingerprint} {hold_out} {catalogue.dimensions} {settings.model_dump_json()}"
         if resume and checkpoint is not None and checkpoint.exists():
@@ -163,8 +168,7 @@ class MMQTokenizer:
         search = CodeSearch(self.network)
         for start in range(0, len(catalogue), BLOCK):
             rows = slice(start, start + BLOCK)
-            x, present = unit_inputs(catalogue, self.dimensions, rows)
-            codes[rows] = search(x, present).numpy()
+            codes[rows] = search(*self._inputs(catalogue, rows)).cpu().numpy()
         return codes
 
     @torch.inference_mode()
@@ -181,20 +185,19 @@ class MMQTokenizer:
             raise DataError(f"codes have shape {codes.shape}; expected (items, {self.length})")
         if codes.size and not (codes.min() >= 0 and codes.max() < self.settings.codebook_size):
             raise DataError(f"codes should lie in 0 .. {self.settings.codebook_size - 1}")
-        joint = self.network.decode_codes(torch.from_numpy(codes.astype(np.int64)))
-        parts = joint.split(list(self.dimensions.values()), dim=1)
+        joint = self.network.decode_codes(torch.from_numpy(codes.astype(np.int64)).to(self.device))
+        parts = joint.cpu().split(list(self.dimensions.values()), dim=1)
         return {m: part.numpy() for m, part in zip(self.dimensions, parts, strict=True)}
 
     def soft_codes(self, catalogue: Catalogue, temperature: float | None = None) -> Tensor:
         """``ind`` of Eq. 18, ``(items, length, k)``: one-hot forward, a softmax backward."""
-        x, present = unit_inputs(catalogue, self.dimensions)
-        return hard_index(self._logits(x, present), temperature or self.settings.temperature)
+        logits = self._logits(*self._inputs(catalogue))
+        return hard_index(logits, temperature or self.settings.temperature)
 
     @torch.inference_mode()
     def similarities(self, catalogue: Catalogue) -> np.ndarray:
         """``(items, length, k)`` similarity of every item to every codeword; larger is nearer."""
-        x, present = unit_inputs(catalogue, self.dimensions)
-        return self._logits(x, present).transpose(0, 1).numpy()
+        return self._logits(*self._inputs(catalogue)).transpose(0, 1).cpu().numpy()
 
     def save(self, folder: str | Path) -> None:
         """Write config.json, model.safetensors and README.md.
@@ -214,11 +217,11 @@ class MMQTokenizer:
             "figures": self.figures,
         }
         state = self.network.state_dict()
-        save_format.save_folder(folder, config, {k: v.numpy() for k, v in state.items()})
+        save_format.save_folder(folder, config, {k: v.cpu().numpy() for k, v in state.items()})
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """The tokenizer of a folder.
+    def load(cls, folder: str | Path, device: str = "auto") -> Self:
+        """The tokenizer of a folder, on a device as in the constructor.
 
         Raises:
             DataError: no such folder.
@@ -226,18 +229,22 @@ class MMQTokenizer:
             SettingsError: its config has a setting that this version does not know.
         """
         saved = save_format.load_folder(folder, cls.kind)
-        self = cls(MMQSettings.parse(saved.config["settings"]))
+        self = cls(MMQSettings.parse(saved.config["settings"]), device=device)
         network = MMQNetwork(saved.config["modalities"], self.settings)
         expected = {name: tuple(t.shape) for name, t in network.state_dict().items()}
         save_format.check_tensors(saved.tensors, expected, folder)
         network.load_state_dict({k: torch.from_numpy(v) for k, v in saved.tensors.items()})
-        self._network = network.eval().requires_grad_(False)
+        self._network = network.eval().requires_grad_(False).to(self.device)
         self.figures = saved.config.get("figures", {})
         self.reductions = saved.config.get("reductions", {})
         return self
 
     save_pretrained = save
     from_pretrained = load
+
+    def _inputs(self, catalogue: Catalogue, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        x, present = unit_inputs(catalogue, self.dimensions, rows)
+        return x.to(self.device), present.to(self.device)
 
     def _logits(self, x: Tensor, present: Tensor) -> Tensor:
         z, _ = self.network.latents(x, present)
