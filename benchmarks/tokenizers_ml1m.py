@@ -1,6 +1,6 @@
 """L_recon, entropy, utilisation and distinct IDs on ML-1M: the default beside its variants.
 
-    python benchmarks/tokenizers_ml1m.py --data DATA [--seeds 3] [--only default,ema]
+    python benchmarks/tokenizers_ml1m.py --data DATA [--seeds 3] [--only default,...] [--parts held_out,all]
 
 DATA is a folder with items.jsonl, text_minilm.npy and image_effnet.npy. Every cell (variant, part,
 seed) is stored when it is done and never run again. ``part`` is "held_out" (fitted on 90% of the
@@ -35,8 +35,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "revival": False,
         "commitment_weight": 0.0,
     },
+    "prototype's recipe": {"input_noise": 0.5, "learning_rate": 2e-3, "temperature": 0.1},
     "without noise": {"input_noise": 0.0},
-    "without revival": {"revival": False},
 }
 PARTS = {"held_out": 0.1, "all": 0.0}
 FIGURES = ("entropy", "utilisation", "distinct_share", "seconds")
@@ -101,13 +101,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default=",".join([*VARIANTS, "RQ-KMeans, separated"]))
+    parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--out", type=Path, default=RESULTS / "ml1m.json")
     arguments = parser.parse_args()
     items = catalogue(arguments.data)
     record = read(arguments.out)
     cells = record.setdefault("cells", {})
     for name in arguments.only.split(","):
-        for part, hold_out in PARTS.items():
+        for part in arguments.parts.split(","):
+            hold_out = PARTS[part]
             for seed in range(arguments.seeds):
                 cell = f"{name} | {part} | {seed}"
                 if cell in cells:

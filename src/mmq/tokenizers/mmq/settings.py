@@ -69,7 +69,7 @@ class MMQSettings(Settings):
     entropy_weight: NonNegativeFloat = 0.0
     """Reward of an even use of the codes in the batch."""
 
-    input_noise: NonNegativeFloat = 0.8
+    input_noise: NonNegativeFloat = 1.0
     """Norm of the Gaussian added to each unit embedding in training, then normalised again."""
     modality_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Chance that a modality of an item is hidden in training and replaced by the learned vector
@@ -79,7 +79,7 @@ class MMQSettings(Settings):
     """Passes over the items; None chooses 300 for small catalogues, fewer for large ones."""
     batch_size: PositiveInt = 256
     """Items a step; the items are split evenly, so that no batch is a remnant."""
-    learning_rate: PositiveFloat = 2e-3
+    learning_rate: PositiveFloat = 5e-3
     """Peak rate of AdamW."""
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     """Linear warm-up then a half cosine to zero, or a constant rate."""
