@@ -9,6 +9,7 @@ a 2,048-cube product, measured before and after in the same run.
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,7 @@ import torch
 from bench_encode import WIDTHS, matmul_rate, pieces
 from common import RESULTS, provenance, write
 
-from mmq import Catalogue, MMQSettings
-from mmq.data.parquet import concatenate
+from mmq import Catalogue, MMQSettings, read_catalogue, write_catalogue
 from mmq.tokenizers.inputs import unit_inputs
 from mmq.tokenizers.mmq.fit import Stage1
 from mmq.tokenizers.mmq.network import MMQNetwork
@@ -69,7 +69,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--out", type=Path, default=RESULTS / "fit.json")
     arguments = parser.parse_args()
-    items = concatenate(list(pieces(arguments.items)))
+    with tempfile.TemporaryDirectory() as folder:
+        write_catalogue(Path(folder) / "catalogue.parquet", pieces(arguments.items))
+        items = read_catalogue(Path(folder) / "catalogue.parquet")
     record: dict[str, Any] = {**provenance(), "items": arguments.items, "cells": []}
     for size, batch in ((100, 256), (100, 1024), (3000, 256), (3000, 1024)):
         settings = MMQSettings(codebook_size=size, batch_size=batch, epochs=arguments.epochs + 1)

@@ -97,13 +97,13 @@ def main() -> None:
         "ML-1M, text + image + cast": lambda: films(arguments.ml1m, cast=True),
         "ML-1M, 20% of images missing": lambda: films(arguments.ml1m, missing=0.2),
     }
-    record = read(arguments.out)
+    record, origin = read(arguments.out), provenance()
     cells = record.setdefault("cells", {})
     for name, make in cases.items():
         for seed in range(arguments.seeds):
             if f"{name} | {seed}" not in cells:
                 figures = run(make(), seed)
-                cells[f"{name} | {seed}"] = {"seed": seed, **provenance(), "figures": figures}
+                cells[f"{name} | {seed}"] = {"seed": seed, **origin, "figures": figures}
                 print(name, seed, figures, flush=True)
                 record["summary"] = summary(cells)
                 write(arguments.out, record)

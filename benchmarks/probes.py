@@ -42,13 +42,13 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=2000)
     parser.add_argument("--out", type=Path, default=RESULTS / "probes.json")
     arguments = parser.parse_args()
-    record = read(arguments.out)
+    record, origin = read(arguments.out), provenance()
     cells = record.setdefault("cells", {})
     for seed in range(arguments.seeds):
         if str(seed) not in cells:
             table = run(arguments.items, seed)
             settings = {**SETTINGS, "items": arguments.items, "seed": seed}
-            cells[str(seed)] = {"settings": settings, **provenance(), "accuracy": table}
+            cells[str(seed)] = {"settings": settings, **origin, "accuracy": table}
             for factor, row in table.items():
                 print(seed, factor, {name: round(value, 2) for name, value in row.items()})
     tables = [cell["accuracy"] for cell in cells.values()]

@@ -167,7 +167,7 @@ def readme(text: str) -> str:
     """The README with its results renewed."""
     summary = read(RESULTS / "tokenizers_ml1m.json")["summary"]
     rows = []
-    for name in ("default", "RQ-KMeans, separated", "EMA codebooks", "literal Eq. 14"):
+    for name in ("default", "separated RQ-KMeans", "EMA codebooks", "literal Eq. 14"):
         held = summary[f"{name} | held_out"]
         columns = ("l_recon fit", "l_recon held_out", "entropy", "utilisation", "distinct_share")
         label = "MMQ, default settings" if name == "default" else name

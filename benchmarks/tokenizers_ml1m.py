@@ -1,6 +1,6 @@
 """L_recon, entropy, utilisation and distinct IDs on ML-1M: the default beside its variants.
 
-    python benchmarks/tokenizers_ml1m.py --data DATA [--seeds 3] [--only default,...] [--parts held_out,all]
+    python benchmarks/tokenizers_ml1m.py --data DATA [--seeds 3] [--only NAME,..] [--parts all]
 
 DATA is a folder with items.jsonl, text_minilm.npy and image_effnet.npy. Every cell (variant, part,
 seed) is stored when it is done and never run again. ``part`` is "held_out" (fitted on 90% of the
@@ -100,11 +100,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", default=",".join([*VARIANTS, "RQ-KMeans, separated"]))
+    parser.add_argument("--only", default=",".join([*VARIANTS, "separated RQ-KMeans"]))
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--out", type=Path, default=RESULTS / "ml1m.json")
     arguments = parser.parse_args()
-    items = catalogue(arguments.data)
+    items, origin = catalogue(arguments.data), provenance()
     record = read(arguments.out)
     cells = record.setdefault("cells", {})
     for name in arguments.only.split(","):
@@ -119,7 +119,7 @@ def main() -> None:
                     figures = run_mmq(items, settings, hold_out)
                 else:
                     settings, figures = {"seed": seed}, run_rqkmeans(items, seed, hold_out)
-                cells[cell] = {"settings": settings, **provenance(), "figures": figures}
+                cells[cell] = {"settings": settings, **origin, "figures": figures}
                 record["summary"] = summary(cells)
                 write(arguments.out, record)
                 print(cell, {key: round(value, 4) for key, value in figures.items()}, flush=True)

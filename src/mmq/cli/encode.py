@@ -57,7 +57,7 @@ def command(
     manifest = _manifest(loaded, source, len(file), collisions)
     old = SemanticIDs.read(append) if append else None
     partial = PartialCodes(out, source, loaded.length, resume)
-    started, done = time.monotonic(), partial.done
+    started, done = time.monotonic(), partial.done(file)
     codes = partial.append_from(file, loaded)
     seconds = time.monotonic() - started
     moving = (file, loaded) if collisions is Collisions.MOVE else None

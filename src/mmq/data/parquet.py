@@ -88,11 +88,13 @@ class CatalogueFile:
     def batches(
         self, size: int = BATCH, start: int = 0, attributes: bool = False
     ) -> Iterator[Catalogue]:
-        """Consecutive pieces of ``size`` items from item ``start`` on, in bounded memory.
+        """Consecutive pieces from item ``start`` on, in bounded memory.
+
+        No piece spans two row groups, so that a piece holds the same items wherever one starts.
 
         Args:
-            size: items a piece (the last may be smaller).
-            start: items to skip, a multiple of ``size``.
+            size: items a piece, at most.
+            start: items to skip, a boundary of pieces (:meth:`boundary`).
             attributes: whether to read the attribute columns too.
         """
         columns = ["item_id", *self.dimensions, *(self.attributes if attributes else [])]
@@ -101,17 +103,43 @@ class CatalogueFile:
         try:
             reader = pq.ParquetFile(self.path, pre_buffer=False)
             seen = 0
-            for batch in reader.iter_batches(size, columns=columns):
-                seen += len(batch)
-                if seen > start:
-                    yield self._catalogue(batch)
+            for group, rows in enumerate(self._row_groups()):
+                if seen + rows <= start:
+                    seen += rows
+                    continue
+                for batch in reader.iter_batches(size, row_groups=[group], columns=columns):
+                    seen += len(batch)
+                    if seen > start:
+                        yield self._catalogue(batch)
         except (pa.ArrowInvalid, OSError) as error:
             raise _damaged(self.path, error) from error
 
+    def boundary(self, items: int, size: int = BATCH) -> int:
+        """Items of the whole pieces of :meth:`batches` among the first ``items``."""
+        seen = 0
+        for rows in self._row_groups():
+            if seen + rows > items:
+                return seen + (items - seen) // size * size
+            seen += rows
+        return seen
+
     def read(self) -> Catalogue:
         """The whole catalogue in memory."""
-        self.item_ids()
-        return concatenate(list(self.batches(attributes=True)))
+        ids = self.item_ids()
+        embeddings = {m: np.empty((len(ids), d), np.float32) for m, d in self.dimensions.items()}
+        present = {m: np.empty(len(ids), bool) for m in self.dimensions}
+        start = 0
+        for piece in self.batches():
+            rows = slice(start, start + len(piece))
+            for modality in self.dimensions:
+                embeddings[modality][rows] = piece.embeddings[modality]
+                present[modality][rows] = piece.present[modality]
+            start = rows.stop
+        return Catalogue(ids, embeddings, present, self.attribute_table())
+
+    def _row_groups(self) -> list[int]:
+        metadata = self._file.metadata
+        return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
 
     def _read(self, columns: list[str]) -> pa.Table:
         try:

@@ -48,15 +48,13 @@ class PartialCodes:
         self._codes = self.folder / "codes.bin"
         self._codes.touch()
 
-    @property
-    def done(self) -> int:
-        """Items of whole batches."""
-        rows = self._codes.stat().st_size // (4 * self.length)
-        return rows - rows % BATCH
+    def done(self, file: CatalogueFile) -> int:
+        """Items of the whole batches that are there."""
+        return file.boundary(self._codes.stat().st_size // (4 * self.length), BATCH)
 
     def append_from(self, file: CatalogueFile, tokenizer: Tokenizer) -> np.ndarray:
         """Encode what is left; codes ``(items, length)`` int32, mapped from disk."""
-        done = min(self.done, len(file) - len(file) % BATCH)
+        done = self.done(file)
         with (
             disk_errors(self._codes),
             self._codes.open("r+b", buffering=0) as target,

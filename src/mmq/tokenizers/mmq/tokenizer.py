@@ -119,7 +119,9 @@ class MMQTokenizer:
         _check(catalogue, settings, present[parts["fit"]])
         torch.manual_seed(settings.seed)
         network = MMQNetwork(catalogue.dimensions, settings).to(self.device)
-        training = Stage1(network, x[parts["fit"]], present[parts["fit"]])
+        everything = len(parts["fit"]) == len(x)  # then no second copy of the inputs
+        rows = slice(None) if everything else parts["fit"]
+        training = Stage1(network, x[rows], present[rows])
         mark = f"{fingerprint} {hold_out} {catalogue.dimensions} {settings.model_dump_json()}"
         if resume and checkpoint is not None and checkpoint.exists():
             training.restore(checkpoint, mark)
