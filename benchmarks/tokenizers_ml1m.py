@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default=",".join([*VARIANTS, "separated RQ-KMeans"]))
     parser.add_argument("--parts", default=",".join(PARTS))
-    parser.add_argument("--out", type=Path, default=RESULTS / "ml1m.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "tokenizers_ml1m.json")
     arguments = parser.parse_args()
     items, origin = catalogue(arguments.data), provenance()
     record = read(arguments.out)

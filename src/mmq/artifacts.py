@@ -6,9 +6,10 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,8 @@ def write_file(path: str | Path) -> Iterator[Path]:
         DataError: the disk is full or the folder cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = beside(path, f"{os.getpid()}.tmp")
+    with disk_errors(path), made_folder(path.parent):
         try:
             yield temporary
             temporary.replace(path)
@@ -51,10 +51,10 @@ def write_folder(path: str | Path, marker: str) -> Iterator[Path]:
     """
     path = Path(path)
     check_replaceable(path, marker)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with disk_errors(path):
+    temporary = beside(path, f"{os.getpid()}.tmp")
+    with disk_errors(path), made_folder(path.parent):
         try:
-            temporary.mkdir(parents=True)
+            temporary.mkdir()
             yield temporary
             if path.exists():
                 shutil.rmtree(path)
@@ -63,9 +63,59 @@ def write_folder(path: str | Path, marker: str) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Make a folder and its parents; those that were not there vanish again if the work fails."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for path in new:
+            with contextlib.suppress(OSError):  # it holds something else by now, which stays
+                path.rmdir()
+        raise
+
+
+def beside(path: str | Path, suffix: str) -> Path:
+    """The hidden path in the folder of ``path`` where unfinished work on it is kept.
+
+    Raises:
+        DataError: ``path`` has no name of its own, as "." and "/".
+    """
+    path = Path(path)
+    if path.name in ("", ".."):
+        raise DataError(f"--out {path} should end in a name of its own, such as --out new")
+    return path.with_name(f".{path.name}.{suffix}")
+
+
+def check_writable(path: str | Path, sources: Iterable[str | Path] = ()) -> None:
+    """Raise :class:`DataError` if no file may be written there; to be called before long work.
+
+    Args:
+        path: the file to make; one that is there already will be replaced.
+        sources: files that it is made from, which it may not replace.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; give the file to write, such as {path / 'new'}")
+    _check_parents(path)
+    if path.exists() and any(Path(source).exists() and path.samefile(source) for source in sources):
+        raise DataError(f"{path} is what is read here and would be lost; choose another path")
+
+
+def _check_parents(path: Path) -> None:
+    for parent in path.parents:
+        if parent.is_file():
+            raise DataError(
+                f"cannot write {path}: {parent} is a file, not a folder; choose another path"
+            )
+
+
 def check_replaceable(path: str | Path, marker: str) -> None:
     """Raise :class:`DataError` if ``path`` exists with content that mmq did not write."""
     path = Path(path)
+    _check_parents(path)
     if path.is_file():
         raise DataError(f"{path} is a file, not a folder; choose another --out")
     if path.is_dir() and any(path.iterdir()) and not (path / marker).is_file():
@@ -77,19 +127,42 @@ def check_replaceable(path: str | Path, marker: str) -> None:
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk or a folder that cannot be written into a :class:`DataError`."""
+    """Turn a full disk or a path that cannot be written into a :class:`DataError`.
+
+    Where several are nested, the sentence names the path of the outermost: what the user asked
+    for, not a part of it under a temporary name.
+    """
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DataError(
+    except (OSError, _DiskError) as error:
+        cause = error.__cause__ if isinstance(error, _DiskError) else error
+        if not isinstance(cause, OSError):
+            raise
+        if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _DiskError(
                 f"the disk is full: {path} was not written; free some space and run again"
-            ) from error
-        if isinstance(error, PermissionError | NotADirectoryError | FileExistsError):
-            raise DataError(
-                f"cannot write {path}: {error.strerror}; choose another --out"
-            ) from error
+            ) from cause
+        if cause.errno in _REFUSED:
+            raise _DiskError(
+                f"cannot write {path}: {cause.strerror}; choose another --out"
+            ) from cause
         raise
+
+
+class _DiskError(DataError):
+    """What the disk refused; its cause is the :class:`OSError`."""
+
+
+_REFUSED = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+    errno.EFBIG,
+)
 
 
 def require_file(path: str | Path, what: str) -> Path:
@@ -106,10 +179,31 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON of ``value``; figures that are undefined (NaN, infinite) become null.
+
+    >>> to_json({"fvu": float("nan"), "parts": [0.5, float("inf")]})
+    '{"fvu": null, "parts": [0.5, null]}'
+    """
+    return json.dumps(
+        _defined(value), indent=indent, ensure_ascii=False, allow_nan=False, default=str
+    )
+
+
+def _defined(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _defined(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_defined(each) for each in value]
+    return value
+
+
 def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
     """Write ``value`` as indented JSON, whole or not at all."""
     with write_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        temporary.write_text(to_json(value, indent=2) + "\n", "utf-8")
 
 
 def read_json(path: str | Path, what: str) -> dict[str, Any]:

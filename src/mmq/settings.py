@@ -19,7 +19,9 @@ class Settings(BaseModel):
     :class:`~mmq.errors.SettingsError`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, strict=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
@@ -58,10 +60,10 @@ def gather(config: str | Path | None, assignments: Iterable[str]) -> dict[str, A
     """
     values: dict[str, Any] = {}
     if config is not None:
+        if not Path(config).is_file():
+            raise SettingsError(f"there is no settings file at {config}; check the path")
         try:
             values = tomllib.loads(Path(config).read_text("utf-8"))
-        except FileNotFoundError:
-            raise SettingsError(f"there is no settings file at {config}; check the path") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise FormatError(f"{config} is not valid TOML: {error}") from None
     for assignment in assignments:

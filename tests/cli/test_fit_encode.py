@@ -180,8 +180,10 @@ def files(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_fit_resumed_after_a_kill_is_the_same_to_the_byte(catalogue, tmp_path):
-    options = [*SMALL, "--set", "epochs=60", "--hold-out", "0.1"]
+@pytest.mark.parametrize("codebook", ["index", "ema"])
+def test_fit_resumed_after_a_kill_is_the_same_to_the_byte(codebook, catalogue, tmp_path):
+    options = [*SMALL, "--set", "epochs=60", "--set", f"codebook={codebook}", "--hold-out", "0.1"]
+    options += ["--set", "modality_dropout=0.1"]
     assert main(["fit", str(catalogue), "--out", str(tmp_path / "whole"), *options]) == 0
     arguments = ["fit", str(catalogue), "--out", str(tmp_path / "killed"), *options]
     checkpoint = tmp_path / ".killed.checkpoint.safetensors"
@@ -312,6 +314,24 @@ def test_bad_arguments(arguments, expected, catalogue, tmp_path, capsys, monkeyp
     assert out == ""
     assert expected in err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_full_disk_when_the_tokenizer_is_saved_keeps_the_training(
+    catalogue, tmp_path, capsys, monkeypatch
+):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    arguments = ["fit", catalogue, "--out", tmp_path / "t", *SMALL, "--set", "epochs=3"]
+    with monkeypatch.context() as patch:
+        patch.setattr("mmq.tokenizers.folder.write_tensors", full)
+        code, _, err = run(capsys, *arguments)
+    assert code == 2
+    assert "the disk is full" in err
+    assert not (tmp_path / "t").exists()
+    code, out, _ = run(capsys, *arguments, "--resume", "--json")
+    assert code == 0
+    assert json.loads(out)["items_per_second"] == 0  # nothing was trained again
 
 
 def test_full_disk(catalogue, tokenizer, tmp_path, capsys, monkeypatch):

@@ -67,6 +67,19 @@ def test_pieces_cover_the_file_in_order_from_any_boundary(tmp_path_factory, grou
         assert np.array_equal(text, whole.embeddings["text"][start:])
 
 
+def test_sample_is_a_seeded_part_in_order(tmp_path):
+    write_catalogue(tmp_path / "c.parquet", shop(50).batches(7))
+    file = CatalogueFile(tmp_path / "c.parquet")
+    some = file.read(sample=20, seed=1)
+    rows = [int(item[1:]) for item in some.item_ids.to_pylist()]
+    assert rows == sorted(set(rows))
+    assert len(rows) == 20
+    same(some, shop(50).take(np.array(rows)))
+    same(file.read(sample=20, seed=1), some)
+    assert not file.read(sample=20, seed=2).item_ids.equals(some.item_ids)
+    same(file.read(sample=99), shop(50))
+
+
 def test_embeddings_are_not_copied_on_the_way_to_numpy(tmp_path):
     write_catalogue(tmp_path / "c.parquet", shop(missing=0))
     piece = next(CatalogueFile(tmp_path / "c.parquet").batches())

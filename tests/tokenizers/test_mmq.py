@@ -6,9 +6,11 @@ import torch
 
 from mmq import Catalogue, MMQSettings, MMQTokenizer, Tokenizer, load_tokenizer
 from mmq.errors import DataError, FormatError, SettingsError
+from mmq.nn.codebook import quantise_through_index, similarity
 from mmq.tokenizers.mmq.fit import Stage1, rate, temperature
 from mmq.tokenizers.mmq.network import MMQNetwork
 from mmq.tokenizers.mmq.objective import weighted_losses
+from mmq.tokenizers.mmq.tokenizer import split
 
 SMALL = {"codebook_size": 16, "latent_dim": 16, "epochs": 8, "batch_size": 64}
 
@@ -156,6 +158,14 @@ def test_every_option_trains_and_saves(option, tmp_path):
     result = tokenizer.fit(shop(missing=0.2))
     assert np.isfinite(result.l_recon["fit"])
     assert result.l_recon["fit"] < 1.8  # 1.8: a zero output, with 20% of images missing
+    plain = MMQTokenizer(**SMALL)
+    plain.fit(shop(missing=0.2))
+    state = tokenizer.network.state_dict()
+    assert any(
+        state[name].shape != value.shape or not torch.equal(state[name], value)
+        for name, value in plain.network.state_dict().items()
+        if name in state
+    )  # the option did something
     tokenizer.save(tmp_path / "tok")
     codes = tokenizer.encode(shop(missing=0.2))
     assert np.array_equal(load_tokenizer(tmp_path / "tok").encode(shop(missing=0.2)), codes)
@@ -183,8 +193,9 @@ def test_revival_brings_unused_codes_back():
     assert len(network.codebooks[0].unique(dim=0)) > 10
 
 
-def test_missing_modality_counts_in_no_loss():
-    settings = MMQSettings(**SMALL)
+@pytest.mark.parametrize("specific", [2, 0, {"text": 2, "image": 0}], ids=str)
+def test_missing_modality_counts_in_no_loss(specific):
+    settings = MMQSettings(**SMALL, specific_experts=specific)
     network = MMQNetwork({"text": 24, "image": 16}, settings)
     x = torch.nn.functional.normalize(torch.randn(8, 40), dim=1)
     present = torch.tensor([[1.0, 1.0]] * 4 + [[1.0, 0.0]] * 4)
@@ -194,11 +205,53 @@ def test_missing_modality_counts_in_no_loss():
     values = []
     for inputs in (x, other):
         output = network(inputs, present, 0.1)
-        spoken = network.spoken_for(present)
-        terms = weighted_losses(network, output, inputs, present, spoken, 0.1)
+        terms = weighted_losses(network, output, inputs, present, present, 0.1)
         values.append({name: float(term.detach()) for name, term in terms.items()})
     assert values[0] == pytest.approx(values[1])
-    assert torch.equal(output.weights[4:, 4:], torch.zeros(4, 2))
+    assert not output.weights[4:, 4:].any()
+
+
+def test_a_latent_of_zero_has_a_bounded_gradient():
+    z = torch.zeros(1, 1, 3, requires_grad=True)
+    codebooks = torch.randn(1, 4, 3, requires_grad=True)
+    quantised, _ = quantise_through_index(similarity(z, codebooks, "cosine"), codebooks, 0.1)
+    quantised.sum().backward()
+    assert torch.equal(z.grad, torch.zeros(1, 1, 3))
+    assert codebooks.grad.abs().max() < 100
+
+
+def test_the_vector_for_missing_is_learned():
+    tokenizer = MMQTokenizer(**{**SMALL, "epochs": 20}, modality_dropout=0.3)
+    tokenizer.fit(shop())
+    for vector in tokenizer.network.missing:
+        assert vector.norm() > 0.05
+
+
+def test_held_out_items_have_no_say():
+    catalogue = shop()
+    plain = MMQTokenizer(**SMALL)
+    plain.fit(catalogue, hold_out=0.2)
+    held = split(len(catalogue), 0.2, 0)["held_out"].numpy()
+    embeddings = {m: matrix.copy() for m, matrix in catalogue.embeddings.items()}
+    for matrix in embeddings.values():
+        matrix[held] = np.random.default_rng(5).normal(size=matrix[held].shape)
+    other = MMQTokenizer(**SMALL)
+    other.fit(Catalogue.build(catalogue.item_ids, embeddings), hold_out=0.2)
+    for name, value in plain.network.state_dict().items():
+        assert torch.equal(value, other.network.state_dict()[name]), name
+
+
+def test_a_training_that_diverges_is_no_success():
+    with pytest.raises(DataError, match=r"diverged: the \w+ loss of epoch \d+ is nan; lower"):
+        MMQTokenizer(**SMALL, learning_rate=1e12).fit(shop())
+
+
+def test_fit_leaves_the_callers_randomness_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    MMQTokenizer(**{**SMALL, "epochs": 1}).fit(shop())
+    assert torch.equal(torch.rand(2), expected)
 
 
 def test_missing_images_share_their_image_codes():
@@ -341,6 +394,17 @@ def test_folder_with_other_content_is_left_alone(fitted, tmp_path):
         fitted[0].save(tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_model_folder_of_another_library_is_left_alone(fitted, tmp_path):
+    for name, text in (("config.json", '{"model_type": "bert"}'), ("model.safetensors", "weights")):
+        (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=r"a config\.json that mmq did not write"):
+        fitted[0].save(tmp_path)
+    (tmp_path / "pytorch_model.bin").write_text("more weights")
+    with pytest.raises(DataError, match=r"pytorch_model\.bin among them"):
+        fitted[0].save(tmp_path)
+    assert (tmp_path / "model.safetensors").read_text() == "weights"
 
 
 def test_saving_again_replaces_the_old_tokenizer(saved, fitted):

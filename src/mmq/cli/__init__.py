@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
@@ -19,12 +22,15 @@ app = typer.Typer(
 
 
 _INTERRUPTED = 130
+_NO_MEMORY = re.compile("out of memory|allocate memory")  # torch says so in a RuntimeError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 0 when done, 2 for the user's mistake."""
+    _open_streams()
     try:
         code = app(args=arguments, prog_name="mmq", standalone_mode=False)
+        sys.stdout.flush()
     except UserError as error:
         print(f"mmq: {error}", file=sys.stderr)
         return 2
@@ -33,13 +39,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
+    except (OSError, MemoryError, RuntimeError) as error:
+        return _machine_refused(error)
     if code == _INTERRUPTED:  # typer turns an interrupt into this exit code
         print("mmq: interrupted; what was finished is kept, see --resume", file=sys.stderr)
     return code if isinstance(code, int) else 0
 
 
+def _open_streams() -> None:
+    """Give a program that was started with a closed stream (``>&-``) one that leads nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  (until the end)
+
+
+def _machine_refused(error: Exception) -> int:
+    """Say what the machine could not give; anything else is a bug of ours and goes on."""
+    if isinstance(error, BrokenPipeError):  # the reader of the output has seen enough
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+        return 1
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else "standard output: "
+        sentence = f"{where}{error.strerror or error}; check the path and the disk"
+    elif isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+        sentence = "the memory does not suffice; choose smaller settings, or close other programs"
+    else:
+        raise error
+    print(f"mmq: {sentence}", file=sys.stderr)
+    return 2
+
+
 def _complain(error: typer.TyperException) -> None:
-    message = error.format_message().rstrip(".")
+    message = error.format_message().rstrip(".").replace("Value error, ", "")
     if message:  # empty where typer has shown the help of a group that was called bare
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "mmq"

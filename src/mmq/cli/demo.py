@@ -45,11 +45,11 @@ def command(
     Example: mmq demo --out mmq-demo
     """
     from mmq import __version__
-    from mmq.artifacts import check_replaceable, disk_errors, write_json
+    from mmq.artifacts import check_replaceable, disk_errors, made_folder, write_json
 
     check_replaceable(out, MARKER)
     steps = _Steps(quiet=as_json)
-    with disk_errors(out), _fresh(out):
+    with disk_errors(out), made_folder(out), _emptied(out):
         write_json(out / MARKER, {"mmq": __version__, "items": items, "seed": seed})
         found, probes, figures = _run(_Shop(out, items, seed), steps)
     result = {
@@ -216,12 +216,11 @@ def _probes(toys: Toyshop, found: Inspection) -> Probes:
 
 
 @contextlib.contextmanager
-def _fresh(folder: Path) -> Iterator[None]:
-    """Work in an empty folder of that name, which is emptied again if the work fails.
+def _emptied(folder: Path) -> Iterator[None]:
+    """Work in that folder once it is empty; it is emptied again if the work fails.
 
     It is not made elsewhere and renamed, since the catalogue keeps the paths of the pictures.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     _empty(folder)
     try:
         yield

@@ -44,18 +44,23 @@ def command(
 
     Example: mmq encode catalogue.parquet --tokenizer tokenizer --out ids.parquet
     """
+    from mmq.artifacts import check_writable
     from mmq.data.parquet import CatalogueFile
     from mmq.semantic_ids import SemanticIDs
+    from mmq.semantic_ids.append import check_appendable
     from mmq.tokenizers import load_tokenizer
     from mmq.tokenizers.encoding import PartialCodes
     from mmq.tokenizers.folder import fingerprint
 
+    check_writable(out, [catalogue])
     loaded, file = load_tokenizer(tokenizer, device), CatalogueFile(catalogue)
     loaded.require_inputs(file)
     item_ids = file.item_ids()
     source = {"tokenizer": fingerprint(tokenizer), "catalogue": file.fingerprint()}
     manifest = _manifest(loaded, source, len(file), collisions)
     old = SemanticIDs.read(append) if append else None
+    if old is not None:
+        check_appendable(old, item_ids, manifest)
     partial = PartialCodes(out, source, loaded.length, resume)
     started, done = time.monotonic(), partial.done(file)
     codes = partial.append_from(file, loaded)

@@ -12,7 +12,6 @@ from mmq.cli.frame import (
     DeviceOption,
     JsonOption,
     ResumeOption,
-    SeedOption,
     SetOption,
     emit,
 )
@@ -24,7 +23,12 @@ def command(
     hold_out: Annotated[
         float, typer.Option("--hold-out", help="Share of the items to measure on, not to fit.")
     ] = 0.0,
-    seed: SeedOption = 0,
+    sample: Annotated[
+        int | None, typer.Option("--sample", min=1, help="Fit on so many items drawn at random.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of everything random; 0 if not given.")
+    ] = None,
     settings: SetOption = None,
     config: ConfigOption = None,
     resume: ResumeOption = False,
@@ -35,24 +39,30 @@ def command(
 
     Example: mmq fit catalogue.parquet --out tokenizer --hold-out 0.1 --set codebook_size=256
     """
+    from mmq.artifacts import beside
     from mmq.data.parquet import CatalogueFile
     from mmq.settings import gather
     from mmq.tokenizers import MMQSettings, MMQTokenizer
     from mmq.tokenizers.folder import check_target
 
-    chosen = MMQSettings.parse({"seed": seed, **gather(config, settings or [])})
+    values = gather(config, settings or [])
+    if seed is not None:
+        values["seed"] = seed
+    chosen = MMQSettings.parse(values)
     tokenizer = MMQTokenizer(chosen, device=device)
     check_target(out)
     file = CatalogueFile(catalogue)
     tokenizer.reductions = {name: pca.fingerprint() for name, pca in file.reductions.items()}
+    checkpoint = beside(out, "checkpoint.safetensors")
     result = tokenizer.fit(
-        file.read(),
+        file.read(sample, chosen.seed, attributes=False),
         hold_out=hold_out,
-        checkpoint=out.with_name(f".{out.name}.checkpoint.safetensors"),
+        checkpoint=checkpoint,
         resume=resume,
-        fingerprint=file.fingerprint(),
+        fingerprint=f"{file.fingerprint()} {sample}",
     )
     tokenizer.save(out)
+    checkpoint.unlink(missing_ok=True)
     figures = {**result._asdict(), "length": tokenizer.length, "out": str(out)}
     emit(figures, as_json, _lines(figures))
 

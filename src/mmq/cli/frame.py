@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from mmq.artifacts import to_json
+
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of everything random.")
+]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to compute.")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override a setting by its dotted name: --set key=value. Repeats."),
@@ -33,7 +38,7 @@ ResumeOption = Annotated[
 def emit(result: Mapping[str, Any], as_json: bool, lines: Iterable[str] = ()) -> None:
     """Print the result of a verb: the object with ``--json``, else ``lines`` or a plain table."""
     if as_json:
-        sys.stdout.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.write(to_json(result) + "\n")
         return
     console = Console(soft_wrap=True, highlight=False)
     lines = list(lines)

@@ -164,6 +164,8 @@ def _check_matrix(modality: str, matrix: np.ndarray, mask: np.ndarray, ids: pa.A
             f"the {modality} embedding has shape {matrix.shape} for {len(ids)} items; "
             "it needs one row an item, in the order of the ids"
         )
+    if not matrix.shape[1]:
+        raise DataError(f"the {modality} embedding has no dimensions; leave that modality out")
     norms = np.einsum("nd,nd->n", matrix, matrix)  # NaN and infinity survive the sum
     bad = mask & ~(np.isfinite(norms) & (norms > 0))
     if bad.any():

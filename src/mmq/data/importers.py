@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmq.artifacts import check_replaceable, write_file, write_json
+from mmq.artifacts import check_replaceable, disk_errors, write_file, write_json
 from mmq.data.catalogue import Catalogue
 from mmq.data.interactions import Interactions, write_interactions
 from mmq.data.parquet import write_catalogue
@@ -97,17 +98,20 @@ def write_import(folder: str | Path, read: Callable[[], Imported]) -> dict[str, 
         "users": len(interactions.users.ids),
         "interactions": len(interactions),
     }
-    write_json(folder / MARKER, summary)  # first, so that a killed import can be run again
-    with (
-        write_file(folder / "items.parquet") as items,
-        write_file(folder / "interactions.parquet") as log,
-    ):
-        pq.write_table(imported.items, items, compression="zstd")
-        write_interactions(log, interactions)
-    if catalogue is None:
-        return {**summary, "out": str(folder)}
-    write_catalogue(folder / "catalogue.parquet", catalogue)
-    return {**summary, "out": str(folder), "catalogue": str(folder / "catalogue.parquet")}
+    made = {**summary, "out": str(folder)}
+    with disk_errors(folder), contextlib.ExitStack() as files:
+
+        def file(name: str) -> Path:
+            return files.enter_context(write_file(folder / name))
+
+        pq.write_table(imported.items, file("items.parquet"), compression="zstd")
+        write_interactions(file("interactions.parquet"), interactions)
+        if catalogue is not None:
+            write_catalogue(file("catalogue.parquet"), catalogue)
+            made["catalogue"] = str(folder / "catalogue.parquet")
+        # Opened last, it gets its name first: what a killed import leaves can be written over.
+        write_json(file(MARKER), summary)
+    return made
 
 
 def embedded(items: pa.Table) -> Catalogue | None:

@@ -48,8 +48,6 @@ def read_items(
     wanted = None if columns is None else [id_column, *columns]
     table = read_table(path, wanted, (id_column,))
     if id_column not in table.column_names:
-        if not table.num_columns and not table.num_rows and columns is None:
-            raise DataError(f"{path} is empty; give at least one item")
         raise missing_column(path, ColumnOption(id_column, "--id"))
     try:
         ids = as_item_ids(table.column(id_column))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mmq.artifacts import require_file
+from mmq.artifacts import check_writable, require_file
 from mmq.data.catalogue import Catalogue
 from mmq.data.items import ItemColumns, read_display
 from mmq.data.parquet import BATCH, CatalogueFile, write_catalogue
@@ -51,6 +51,11 @@ class NpyImport:
         if self.reduce is not None and self.reduce < 1:
             raise SettingsError(f"--reduce {self.reduce} should be 1 or more")
 
+    def files(self) -> list[Path]:
+        """All files that are read."""
+        older = [] if self.reduce_like is None else [self.reduce_like]
+        return [self.items, *self.modalities.values(), *older]
+
 
 def open_npy(path: str | Path) -> np.ndarray:
     """``(items, dimension)`` float16, float32 or float64, mapped from disk and not read yet.
@@ -63,7 +68,7 @@ def open_npy(path: str | Path) -> np.ndarray:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].split(". ")[0]
         raise FormatError(
             f"{path} is not a whole .npy file of numbers ({reason}); it is truncated or of another "
             "format, save it again with numpy.save"
@@ -94,6 +99,7 @@ def import_npy(source: NpyImport, out: str | Path) -> dict[str, Any]:
             part, or the older catalogue does not fit.
         FormatError: a file is truncated or damaged.
     """
+    check_writable(out, source.files())
     arrays = {name: open_npy(path) for name, path in source.modalities.items()}
     ids, attributes = read_display(source.items, source.columns)
     for name, array in arrays.items():

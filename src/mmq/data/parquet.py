@@ -55,6 +55,14 @@ class CatalogueFile:
             if pa.types.is_fixed_size_list(column.type)
             and pa.types.is_floating(column.type.value_type)
         }
+        for column in schema:
+            if (
+                pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+            ) and pa.types.is_floating(column.type.value_type):
+                raise DataError(
+                    f"the column {column.name} of {self.path} holds lists of any length; an "
+                    "embedding has one width: cast it to pyarrow.list_(pyarrow.float32(), WIDTH)"
+                )
         if not self.dimensions:
             raise DataError(
                 f"{self.path} has no embedding column; embeddings are fixed-size lists of float32"
@@ -123,19 +131,32 @@ class CatalogueFile:
             seen += rows
         return seen
 
-    def read(self) -> Catalogue:
-        """The whole catalogue in memory."""
+    def read(self, sample: int | None = None, seed: int = 0, attributes: bool = True) -> Catalogue:
+        """The whole catalogue in memory, or a random sample of it in the order of the file.
+
+        Args:
+            sample: items to keep; None, or more than there are, keeps all.
+            seed: of the draw.
+            attributes: whether to read the attribute columns too.
+        """
         ids = self.item_ids()
-        embeddings = {m: np.empty((len(ids), d), np.float32) for m, d in self.dimensions.items()}
-        present = {m: np.empty(len(ids), bool) for m in self.dimensions}
-        start = 0
+        shown = self.attribute_table() if attributes else pa.table({})
+        rows = np.arange(len(ids))
+        if sample is not None and sample < len(ids):
+            rows = np.sort(np.random.default_rng(seed).choice(len(ids), sample, replace=False))
+            ids = ids.take(pa.array(rows))
+            shown = shown.take(pa.array(rows)) if attributes else shown
+        embeddings = {m: np.empty((len(rows), d), np.float32) for m, d in self.dimensions.items()}
+        present = {m: np.empty(len(rows), bool) for m in self.dimensions}
+        first = filled = 0
         for piece in self.batches():
-            rows = slice(start, start + len(piece))
+            inside = rows[filled : np.searchsorted(rows, first + len(piece))] - first
+            place = slice(filled, filled + len(inside))
             for modality in self.dimensions:
-                embeddings[modality][rows] = piece.embeddings[modality]
-                present[modality][rows] = piece.present[modality]
-            start = rows.stop
-        return Catalogue(ids, embeddings, present, self.attribute_table())
+                embeddings[modality][place] = piece.embeddings[modality][inside]
+                present[modality][place] = piece.present[modality][inside]
+            first, filled = first + len(piece), place.stop
+        return Catalogue(ids, embeddings, present, shown)
 
     def _row_groups(self) -> list[int]:
         metadata = self._file.metadata

@@ -74,9 +74,11 @@ def column_names(path: str | Path) -> list[str]:
 def missing_column(path: str | Path, column: ColumnOption) -> DataError:
     """The error for a column that is not in the file: names the nearest one and how to map it."""
     known = column_names(path)
-    hint = nearest(column.name, known) if known else "the file has no columns"
+    if not known:
+        return DataError(f"{path} is empty; give at least one row")
     return DataError(
-        f"{path} has no column '{column.name}'; {hint} (map it with {column.option} NAME)"
+        f"{path} has no column '{column.name}'; {nearest(column.name, known)} "
+        f"(map it with {column.option} NAME)"
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from mmq.artifacts import disk_errors, sha256
+from mmq.artifacts import check_writable, disk_errors, sha256
 from mmq.data.items import ItemColumns
 from mmq.data.npy import NpyImport, import_npy
 from mmq.data.parquet import CatalogueFile
@@ -107,6 +107,7 @@ def embed(task: Embedding, out: str | Path, resume: bool = False) -> dict[str, A
     folder = Path(f"{out}.partial")
     files = {name: folder / f"{name}.npy" for name in task.modalities}
     source = NpyImport(task.items, files, task.columns, task.reduce, task.reduce_like)
+    check_writable(out, source.files())
     _check_older(task)
     sources = read_sources(task.items, task.columns, task.text, task.skip_bad_images)
     encoders = _load(task)

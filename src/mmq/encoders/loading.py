@@ -56,7 +56,7 @@ def _sentence(name: str, kind: str, error: Exception) -> str:
     others = f"give the folder of a saved model, {packaged} or light"
     if Path(name).is_dir():
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        return f"the folder {name} cannot be loaded as an {kind} encoder ({reason[0]}); {others}"
+        return f"the folder {name} cannot be loaded as the {kind} encoder ({reason[0]}); {others}"
     offline = os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE")
     why = "HF_HUB_OFFLINE is set" if offline else "it could not be downloaded"
     return f"the {kind} encoder '{name}' was not found on this machine and {why}; {others}"

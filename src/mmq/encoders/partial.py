@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from mmq.artifacts import check_replaceable, read_json, write_json
+from mmq.artifacts import check_replaceable, read_json, write_folder, write_json
 from mmq.errors import SettingsError
 
 MARKER = "embed.json"
@@ -39,10 +38,8 @@ def open_partial(folder: Path, fingerprint: Mapping[str, Any], resume: bool) -> 
                 "command, or start again without --resume"
             )
         return
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    write_json(folder / MARKER, fingerprint)
+    with write_folder(folder, MARKER) as temporary:
+        write_json(temporary / MARKER, fingerprint)
 
 
 def model_files(folder: Path) -> list[list[Any]]:

@@ -54,9 +54,9 @@ class _Cosine(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         z, z_norm, unit, c_norm, cosines = ctx.saved_tensors
         pull = grad * cosines
-        scaled = grad / z_norm
+        scaled = grad * (z_norm > _TINY) / z_norm  # a zero latent has no direction to turn
         to_z = torch.bmm(scaled, unit)
-        to_z.addcmul_(z, pull.sum(2, keepdim=True).div_(z_norm.square()), value=-1)
+        to_z.addcmul_(z, pull.sum(2, keepdim=True).div_(z_norm).div_(z_norm), value=-1)
         to_codebooks = torch.bmm(scaled.transpose(1, 2), z)
         to_codebooks.addcmul_(unit, pull.sum(1).unsqueeze(2), value=-1).div_(c_norm)
         return to_z, to_codebooks

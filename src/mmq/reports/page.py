@@ -10,7 +10,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mmq import __version__
-from mmq.artifacts import write_file
+from mmq.artifacts import check_writable, write_file
 from mmq.errors import DataError
 from mmq.metrics.probes import CHANCE
 from mmq.reports.examples import MOST_CODES
@@ -54,8 +54,7 @@ def check_report(path: Path) -> None:
     """Raise :class:`~mmq.errors.DataError` unless a report may be written there."""
     if path.suffix.lower() not in (".html", ".htm"):
         raise DataError(f"--report {path} should be a file that ends in .html")
-    if path.is_dir():
-        raise DataError(f"--report {path} is a folder; give a file in it, such as report.html")
+    check_writable(path)
 
 
 def write_report(found: Inspection, path: Path, probes: Probes | None = None) -> None:

@@ -58,22 +58,12 @@ def append(
         DataError: duplicate ids, ids of another type than the old ones, or lengths that differ.
     """
     manifest = manifest or old.manifest
-    require_same_tokenizer(
-        old.manifest,
-        manifest,
-        "appending would mix two code spaces; append with the tokenizer of the old table, or "
-        "encode the whole catalogue again",
-    )
     items, codes = as_item_ids(item_ids), np.asarray(codes)
     check_ids(items)
+    check_appendable(old, items, manifest)
     check_codes(codes, old.codebook_sizes)
     if len(items) != len(codes):
         raise DataError(f"{len(items)} item ids for {len(codes)} semantic IDs; each needs one")
-    if items.type != old.item_ids.type:
-        raise DataError(
-            f"the new item ids are {items.type}, those of the old table {old.item_ids.type}; "
-            "cast them to one type"
-        )
     fresh = np.flatnonzero(old.find(items) < 0)
     new, moved = codes[fresh].astype(np.int32), 0
     if candidates is not None:
@@ -89,6 +79,24 @@ def append(
         manifest,
     )
     return Appended(ids, len(fresh), len(items) - len(fresh), moved)
+
+
+def check_appendable(old: SemanticIDs, item_ids: pa.Array, manifest: Manifest) -> None:
+    """Raise like :func:`append` unless these items, so encoded, can go after the old table.
+
+    To be called before the items are encoded, which may take long.
+    """
+    require_same_tokenizer(
+        old.manifest,
+        manifest,
+        "appending would mix two code spaces; append with the tokenizer of the old table, or "
+        "encode the whole catalogue again",
+    )
+    if item_ids.type != old.item_ids.type:
+        raise DataError(
+            f"the new item ids are {item_ids.type}, those of the old table {old.item_ids.type}; "
+            "cast them to one type"
+        )
 
 
 def _ranks(codes: np.ndarray, old_rank: np.ndarray) -> np.ndarray:

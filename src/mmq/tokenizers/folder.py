@@ -1,4 +1,4 @@
-"""The save format of tokenizers: a folder of config.json, model.safetensors and README.md.
+"""The save format of tokenizers: config.json, model.safetensors, README.md, training.jsonl.
 
 config.json holds ``format`` (version), ``tokenizer`` (kind), ``settings``, ``modalities``
 (name -> width), ``reductions`` (name -> digest of the PCA its input went through), ``figures`` of
@@ -8,7 +8,8 @@ the fit and the ``mmq`` version. This module is the only reader and writer.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,11 +24,11 @@ from mmq.artifacts import (
     write_json,
     write_tensors,
 )
-from mmq.errors import FormatError
+from mmq.errors import DataError, FormatError
 from mmq.tokenizers.card import card
 
 FORMAT = 1
-CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+CONFIG, WEIGHTS, CARD, LOG = "config.json", "model.safetensors", "README.md", "training.jsonl"
 
 
 class Saved(NamedTuple):
@@ -38,22 +39,53 @@ class Saved(NamedTuple):
 
 
 def check_target(folder: str | Path) -> None:
-    """Raise :class:`~mmq.errors.DataError` if saving there would overwrite something else."""
+    """Raise :class:`~mmq.errors.DataError` if saving there would overwrite something else.
+
+    A config.json alone proves nothing, since other libraries' model folders have one too.
+    """
     check_replaceable(folder, CONFIG)
+    if not Path(folder).is_dir():
+        return
+    others = sorted({path.name for path in Path(folder).iterdir()} - {CONFIG, WEIGHTS, CARD, LOG})
+    if others:
+        what = f"{others[0]} among them"
+    elif (Path(folder) / CONFIG).exists() and not _is_ours(folder):
+        what = f"a {CONFIG} that mmq did not write"
+    else:
+        return
+    raise DataError(
+        f"the folder {folder} exists and holds other files ({what}); choose another --out or "
+        "empty it"
+    )
+
+
+def _is_ours(folder: str | Path) -> bool:
+    try:
+        config = read_json(Path(folder) / CONFIG, "config")
+    except FormatError:
+        return False
+    return "tokenizer" in config and "mmq" in config
 
 
 def save_folder(
-    folder: str | Path, config: Mapping[str, Any], tensors: Mapping[str, np.ndarray]
+    folder: str | Path,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, np.ndarray],
+    log: Sequence[Mapping[str, float]] = (),
 ) -> None:
-    """Write a tokenizer folder, whole or not at all.
+    """Write a tokenizer folder, whole or not at all; ``log`` is one line an epoch.
 
     Raises:
         DataError: the folder exists with other content, or the disk is full.
     """
+    check_target(folder)
     with write_folder(folder, CONFIG) as temporary:
         write_json(temporary / CONFIG, {"format": FORMAT, **config})
         write_tensors(temporary / WEIGHTS, tensors)
         (temporary / CARD).write_text(card(config), "utf-8")
+        if log:
+            lines = [json.dumps(epoch) + "\n" for epoch in log]
+            (temporary / LOG).write_text("".join(lines), "utf-8")
 
 
 def load_folder(folder: str | Path, kind: str) -> Saved:
@@ -66,7 +98,7 @@ def load_folder(folder: str | Path, kind: str) -> Saved:
     config = read_config(folder)
     if config["tokenizer"] != kind:
         raise FormatError(f"{folder} holds a {config['tokenizer']} tokenizer, not {kind}")
-    return Saved(config, read_tensors(Path(folder) / WEIGHTS, "tokenizer's weights"))
+    return Saved(config, read_tensors(Path(folder) / WEIGHTS, "file of the tokenizer's weights"))
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
@@ -80,10 +112,17 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         raise FormatError(
             f"{folder} has format {version}, this mmq reads up to {FORMAT}; upgrade mmq"
         )
-    for key in ("settings", "modalities"):
-        if not isinstance(config.get(key), dict):
-            raise FormatError(f"{path} has no '{key}'; it is damaged, copy or make it again")
+    for key, kind in (("settings", object), ("modalities", int), ("reductions", str)):
+        if not _maps_to(config.get(key), kind):
+            raise FormatError(
+                f"'{key}' of {path} is missing or not as mmq writes it; the file is damaged, copy "
+                "or make it again"
+            )
     return config
+
+
+def _maps_to(value: Any, kind: type) -> bool:
+    return isinstance(value, dict) and all(isinstance(entry, kind) for entry in value.values())
 
 
 def check_tensors(
@@ -93,6 +132,10 @@ def check_tensors(
     for name, shape in expected.items():
         if name not in found:
             raise FormatError(f"{folder} lacks the tensor '{name}' of shape {shape}")
+        if found[name].dtype != np.float32:
+            raise FormatError(
+                f"the tensor '{name}' in {folder} is {found[name].dtype}, not float32; save it anew"
+            )
         if found[name].shape != shape:
             raise FormatError(
                 f"the tensor '{name}' in {folder} has shape {found[name].shape}; "

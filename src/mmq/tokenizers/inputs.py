@@ -36,6 +36,7 @@ def unit_inputs(
         matrix = catalogue.embeddings[modality][rows]
         norms = np.sqrt(np.einsum("nd,nd->n", matrix, matrix))
         np.divide(matrix, np.maximum(norms, 1e-30)[:, None], out=x[:, start : start + width])
+        x[~catalogue.present[modality][rows], start : start + width] = 0
         start += width
     present = np.stack([catalogue.present[m][rows] for m in dimensions], axis=1)
     return torch.from_numpy(x), torch.from_numpy(present.astype(np.float32))

@@ -15,6 +15,9 @@ from mmq.tokenizers.mmq.network import MMQNetwork
 SAMPLE = 20_000
 """Items of a part that reconstruction is measured on; a mean over so many is exact enough."""
 
+BLOCK = 2048
+"""Items that pass the network at a time."""
+
 
 def evaluate(
     network: MMQNetwork, x: Tensor, present: Tensor, parts: dict[str, Tensor], codes: np.ndarray
@@ -33,7 +36,7 @@ def evaluate(
         name: {} for name in ("l_recon", "l_recon_codes", "fvu", "fvu_by_modality")
     }
     for part, rows in parts.items():
-        chosen = rows[:: max(1, len(rows) // SAMPLE)]
+        chosen = rows[:: -(-len(rows) // SAMPLE)]
         for name, value in _reconstruction(network, x[chosen], present[chosen]).items():
             figures[name][part] = value
     return {
@@ -46,10 +49,13 @@ def evaluate(
 
 @torch.inference_mode()
 def _reconstruction(network: MMQNetwork, x: Tensor, present: Tensor) -> dict[str, Any]:
-    x, present = x.to(network.codebooks.device), present.to(network.codebooks.device)
-    output = network(x, present)
-    gated = _by_modality(network, x, present, output.reconstruction)
-    from_codes = _by_modality(network, x, present, network.decode_codes(output.codes))
+    gated = {modality: Reconstruction() for modality in network.dimensions}
+    from_codes = dict(gated)
+    for block, mask in zip(x.split(BLOCK), present.split(BLOCK), strict=True):
+        block, mask = block.to(network.codebooks.device), mask.to(network.codebooks.device)
+        output = network(block, mask)
+        _add(gated, network, block, mask, output.reconstruction)
+        _add(from_codes, network, block, mask, network.decode_codes(output.codes))
     return {
         "l_recon": quantisation.l_recon(gated, len(x)),
         "l_recon_codes": quantisation.l_recon(from_codes, len(x)),
@@ -58,14 +64,12 @@ def _reconstruction(network: MMQNetwork, x: Tensor, present: Tensor) -> dict[str
     }
 
 
-def _by_modality(
-    network: MMQNetwork, x: Tensor, present: Tensor, output: Tensor
-) -> dict[str, Reconstruction]:
+def _add(
+    sums: dict[str, Reconstruction], network: MMQNetwork, x: Tensor, present: Tensor, output: Tensor
+) -> None:
+    """Add the errors of a block to the sums of each modality."""
     widths = list(network.dimensions.values())
     pairs = zip(network.dimensions, x.split(widths, 1), output.split(widths, 1), strict=True)
-    return {
-        modality: Reconstruction.of(
-            target.cpu().numpy(), own.cpu().numpy(), present[:, m].cpu().numpy() > 0
-        )
-        for m, (modality, target, own) in enumerate(pairs)
-    }
+    for m, (modality, target, own) in enumerate(pairs):
+        seen = present[:, m].cpu().numpy() > 0
+        sums[modality] += Reconstruction.of(target.cpu().numpy(), own.cpu().numpy(), seen)

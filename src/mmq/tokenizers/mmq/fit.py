@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mmq.artifacts import read_tensors_with_metadata, write_tensors
-from mmq.errors import FormatError
+from mmq.errors import DataError, FormatError
 from mmq.tokenizers.mmq.network import MMQNetwork, MMQOutput
 from mmq.tokenizers.mmq.objective import weighted_losses
 from mmq.tokenizers.mmq.settings import MMQSettings
@@ -83,6 +83,12 @@ class Stage1:
             for name, value in values.items():
                 totals[name] = totals.get(name, 0.0) + value / self.batches
             advance(len(rows))
+        for name, value in totals.items():
+            if not math.isfinite(value):
+                raise DataError(
+                    f"the training diverged: the {name} loss of epoch {self.epoch + 1} is {value}; "
+                    "lower it with --set learning_rate=..."
+                )
         if self.settings.revival and self.epoch < self.settings.revival_until * self.epochs:
             totals["revived"] = self._revive(used, generator)
         self.epoch += 1
@@ -97,7 +103,7 @@ class Stage1:
         spoken = network.spoken_for(seen)
         tau = temperature(settings, progress)
         output = network(x, seen, tau)
-        terms = weighted_losses(network, output, target, present, spoken, tau)
+        terms = weighted_losses(network, output, target, present, seen, tau)
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * rate(settings, progress)
         self.optimizer.zero_grad()
@@ -141,13 +147,15 @@ class Stage1:
         rows = torch.from_numpy(drawn).to(self.device)
         latents, _ = network.latents(self.x[rows], self.present[rows])
         spoken = network.spoken_for(self.present[rows]) > 0
+        revived = 0
         for n in range(network.length):
             points = latents[spoken[:, n], n]
             slots = torch.nonzero(dead[n]).flatten()[: len(points)]
             network.codebooks[n, slots] = points[: len(slots)]
             self.member_sums[n, slots] = points[: len(slots)]
             self.member_counts[n, slots] = 1.0
-        return float(dead.sum())
+            revived += len(slots)
+        return float(revived)
 
     @torch.no_grad()
     def _move_averages(self, output: MMQOutput, spoken: Tensor) -> None:
@@ -224,12 +232,12 @@ def rate(settings: MMQSettings, progress: float) -> float:
 def run(
     training: Stage1, advance: Callable[..., None], checkpoint: Path | None, fingerprint: str
 ) -> float:
-    """Train to the last epoch, writing a checkpoint now and then; seconds spent."""
+    """Train to the last epoch, writing a checkpoint now and then and at the end; seconds spent."""
     started = saved = time.monotonic()
     while training.epoch < training.epochs:
         training.run_epoch(advance)
         due = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
-        if checkpoint is not None and due and training.epoch < training.epochs:
+        if checkpoint is not None and (due or training.epoch == training.epochs):
             training.save(checkpoint, fingerprint)
             saved = time.monotonic()
     return time.monotonic() - started

@@ -16,7 +16,7 @@ def weighted_losses(
     output: MMQOutput,
     target: Tensor,
     present: Tensor,
-    spoken: Tensor,
+    seen: Tensor,
     tau: float,
 ) -> dict[str, Tensor]:
     """The terms of Eq. 14 and the quantiser's, each times its weight; zero weights are left out.
@@ -26,17 +26,19 @@ def weighted_losses(
         output: of the batch.
         target: ``(b, sum of dimensions)`` undisturbed inputs.
         present: ``(b, m)`` presence of the target.
-        spoken: ``(b, n)`` positions whose expert saw an input.
+        seen: ``(b, m)`` presence of the input: what modality dropout hid is asked of the joint
+            reconstruction all the same, not of the experts that could not see it.
         tau: temperature, for the entropy term.
     """
     settings = network.settings
     parts = target.split(list(network.dimensions.values()), dim=1)
     masks: list[Tensor | None] = [None] * len(parts)
-    wide = heard = None
-    if not bool(spoken.all()):
-        masks = [present[:, m : m + 1] for m in range(present.shape[1])]
+    wide = heard = None  # no masks where nothing is missing
+    if not bool(present.all()):
         wide = torch.cat([present[:, m, None].expand_as(p) for m, p in enumerate(parts)], dim=1)
-        heard = spoken.unsqueeze(2)
+    if not bool(seen.all()):
+        masks = [seen[:, m : m + 1] for m in range(seen.shape[1])]
+        heard = network.spoken_for(seen).unsqueeze(2)
     terms: dict[str, Callable[[], Tensor]] = {
         "reconstruction": lambda: losses.squared_error(output.reconstruction, target, wide),
         "auxiliary": lambda: sum_of(

@@ -9,6 +9,8 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 
 from mmq.settings import Settings
 
+DEFAULT_EXPERTS = 2
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -17,8 +19,8 @@ class MMQSettings(Settings):
 
     shared_experts: int = Field(default=2, ge=0)
     """N_s: experts that read all modalities together."""
-    specific_experts: int | dict[str, int] = 2
-    """N_m: experts a modality, one number for all or one a name."""
+    specific_experts: int | dict[str, int] = DEFAULT_EXPERTS
+    """N_m: experts a modality, one number for all or one a name (2 where none is given)."""
     codebook_size: int = Field(default=100, ge=2)
     """K: codewords an expert."""
     latent_dim: PositiveInt = 256
@@ -35,7 +37,8 @@ class MMQSettings(Settings):
 
     codebook: Literal["index", "ema", "loss", "literal"] = "index"
     """How codewords learn: the index straight-through estimator (Eq. 16-18), moving averages of
-    their members, a codebook loss, or not at all ("literal" Eq. 14)."""
+    their members, a codebook loss, or through no loss at all ("literal" Eq. 14; for the paper's very
+    letter also set start="random", revival=false and commitment_weight=0)."""
     temperature: PositiveFloat = 0.05
     """tau of the soft index (Eq. 16) at the start of training."""
     temperature_end: PositiveFloat | None = None
@@ -87,7 +90,7 @@ class MMQSettings(Settings):
     """Share of the training over which the rate rises."""
     weight_decay: NonNegativeFloat = 0.0
     """Decoupled weight decay of AdamW."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of the start, the order of the items, the noise and the hold-out."""
 
     @model_validator(mode="after")
@@ -103,7 +106,7 @@ class MMQSettings(Settings):
     def experts_of(self, modality: str) -> int:
         """N_m of a modality."""
         if isinstance(self.specific_experts, dict):
-            return self.specific_experts.get(modality, 0)
+            return self.specific_experts.get(modality, DEFAULT_EXPERTS)
         return self.specific_experts
 
     def resolved_epochs(self, items: int) -> int:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mmq.tokenizers.kmeans import spherical_kmeans
 from mmq.tokenizers.mmq.network import MMQNetwork
 
-MEMBERS = 64
+MEMBERS = 32
 """Items drawn for a codeword: enough for a start, and bounded for large catalogues."""
 
 RIDGE = 1e-2

@@ -63,6 +63,7 @@ class MMQTokenizer:
         self.reductions: dict[str, str] = {}
         """Modality -> digest of the PCA its embeddings went through, checked by ``mmq encode``."""
         self.log: list[dict[str, float]] = []
+        """Weighted losses and revived codes of every epoch of the fit."""
 
     @property
     def network(self) -> MMQNetwork:
@@ -105,20 +106,23 @@ class MMQTokenizer:
         Args:
             catalogue: the items.
             hold_out: share of the items kept out of the training and reported as "held_out".
-            checkpoint: file that a killed training can go on from; gone when finished.
+            checkpoint: file that a killed training can go on from; to be removed by the caller
+                once the tokenizer is saved.
             resume: go on from that file if it exists. The result is the same to the bit.
             fingerprint: of the data, so that a checkpoint of other data is refused.
 
         Raises:
-            DataError: fewer items than codes, a modality that no item has, a bad hold-out.
+            DataError: fewer items than codes, a modality that no item has, a bad hold-out, or a
+                training that diverged.
             FormatError: the checkpoint is damaged or of other data or settings.
         """
         settings = self.settings
         x, present = unit_inputs(catalogue, catalogue.dimensions)
         parts = split(len(catalogue), hold_out, settings.seed)
         _check(catalogue, settings, present[parts["fit"]])
-        torch.manual_seed(settings.seed)
-        network = MMQNetwork(catalogue.dimensions, settings).to(self.device)
+        with torch.random.fork_rng(devices=[]):  # the caller's own randomness stays as it is
+            torch.manual_seed(settings.seed)
+            network = MMQNetwork(catalogue.dimensions, settings).to(self.device)
         everything = len(parts["fit"]) == len(x)  # then no second copy of the inputs
         rows = slice(None) if everything else parts["fit"]
         training = Stage1(network, x[rows], present[rows])
@@ -140,8 +144,6 @@ class MMQTokenizer:
             items_per_second=items * (training.epochs - done) / max(seconds, 1e-9),
         )
         self.figures = result.figures()
-        if checkpoint is not None:
-            checkpoint.unlink(missing_ok=True)
         return result
 
     def require_inputs(self, file: CatalogueFile) -> None:
@@ -150,13 +152,13 @@ class MMQTokenizer:
         It must have the modalities and widths of the fit, made by the same reductions.
         """
         require_modalities(file.dimensions, self.dimensions, str(file.path))
-        for modality, digest in self.reductions.items():
-            own = file.reductions.get(modality)
-            if own is None or own.fingerprint() != digest:
+        found = {name: pca.fingerprint() for name, pca in file.reductions.items()}
+        for modality in self.dimensions:
+            if found.get(modality) != self.reductions.get(modality):
                 raise DataError(
-                    f"the {modality} embedding of {file.path} was not reduced by the PCA that the "
-                    "tokenizer was fitted on; import it again with --reduce-like and the "
-                    "catalogue of the fit"
+                    f"the {modality} embedding of {file.path} did not go through the same PCA as "
+                    "the one the tokenizer was fitted on; import it again with --reduce-like and "
+                    "the catalogue of the fit (or without --reduce if that had none)"
                 )
 
     @torch.inference_mode()
@@ -187,12 +189,16 @@ class MMQTokenizer:
             raise DataError(f"codes have shape {codes.shape}; expected (items, {self.length})")
         if codes.size and not (codes.min() >= 0 and codes.max() < self.settings.codebook_size):
             raise DataError(f"codes should lie in 0 .. {self.settings.codebook_size - 1}")
-        joint = self.network.decode_codes(torch.from_numpy(codes.astype(np.int64)).to(self.device))
-        parts = joint.cpu().split(list(self.dimensions.values()), dim=1)
+        blocks = torch.from_numpy(codes.astype(np.int64)).split(BLOCK)
+        joint = torch.cat([self.network.decode_codes(b.to(self.device)).cpu() for b in blocks])
+        parts = joint.split(list(self.dimensions.values()), dim=1)
         return {m: part.numpy() for m, part in zip(self.dimensions, parts, strict=True)}
 
     def soft_codes(self, catalogue: Catalogue, temperature: float | None = None) -> Tensor:
-        """``ind`` of Eq. 18, ``(items, length, k)``: one-hot forward, a softmax backward."""
+        """``ind`` of Eq. 18, ``(items, length, k)``: one-hot forward, a softmax backward.
+
+        A fitted network is frozen; ``tokenizer.network.requires_grad_(True)`` lets gradients in.
+        """
         logits = self._logits(*self._inputs(catalogue))
         return hard_index(logits, temperature or self.settings.temperature)
 
@@ -202,7 +208,7 @@ class MMQTokenizer:
         return self._logits(*self._inputs(catalogue)).transpose(0, 1).cpu().numpy()
 
     def save(self, folder: str | Path) -> None:
-        """Write config.json, model.safetensors and README.md.
+        """Write config.json, model.safetensors, README.md and, after a fit, training.jsonl.
 
         Raises:
             DataError: the folder exists with other content, or the disk is full.
@@ -219,7 +225,8 @@ class MMQTokenizer:
             "figures": self.figures,
         }
         state = self.network.state_dict()
-        save_format.save_folder(folder, config, {k: v.cpu().numpy() for k, v in state.items()})
+        tensors = {name: tensor.cpu().numpy() for name, tensor in state.items()}
+        save_format.save_folder(folder, config, tensors, self.log)
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> Self:
