@@ -37,8 +37,8 @@ class MMQSettings(Settings):
 
     codebook: Literal["index", "ema", "loss", "literal"] = "index"
     """How codewords learn: the index straight-through estimator (Eq. 16-18), moving averages of
-    their members, a codebook loss, or through no loss at all ("literal" Eq. 14; for the paper's very
-    letter also set start="random", revival=false and commitment_weight=0)."""
+    their members, a codebook loss, or through no loss at all ("literal" Eq. 14; for the printed
+    text also set start="random", revival=false and commitment_weight=0)."""
     temperature: PositiveFloat = 0.05
     """tau of the soft index (Eq. 16) at the start of training."""
     temperature_end: PositiveFloat | None = None
