@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,9 @@ def films(folder: Path, cast: bool = False, missing: float = 0.0) -> Catalogue:
     return Catalogue.build([item["item"] for item in items], embeddings)
 
 
-def run(catalogue: Catalogue, seed: int) -> dict[str, Any]:
+def run(catalogue: Catalogue, settings: dict[str, Any]) -> dict[str, Any]:
     """Fit, encode, inspect."""
-    tokenizer = MMQTokenizer(seed=seed)
+    tokenizer = MMQTokenizer(**settings)
     result = tokenizer.fit(catalogue, hold_out=0.1)
     ids = SemanticIDs.build(
         catalogue.item_ids, tokenizer.encode(catalogue), tokenizer.codebook_sizes
@@ -90,20 +91,28 @@ def main() -> None:
     parser.add_argument("--ml1m", type=Path, required=True)
     parser.add_argument("--beauty", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", help="one case, by its name")
     parser.add_argument("--out", type=Path, default=RESULTS / "catalogues.json")
     arguments = parser.parse_args()
-    cases = {
-        "Beauty, titles only": lambda: beauty(arguments.beauty),
-        "ML-1M, text + image + cast": lambda: films(arguments.ml1m, cast=True),
-        "ML-1M, 20% of images missing": lambda: films(arguments.ml1m, missing=0.2),
+    cases: dict[str, tuple[Callable[[], Catalogue], dict[str, Any]]] = {
+        "Beauty, titles only": (lambda: beauty(arguments.beauty), {}),
+        "Beauty, titles only, 2 + 4 experts": (
+            lambda: beauty(arguments.beauty),
+            {"specific_experts": 4},
+        ),
+        "ML-1M, text + image + cast": (lambda: films(arguments.ml1m, cast=True), {}),
+        "ML-1M, 20% of images missing": (lambda: films(arguments.ml1m, missing=0.2), {}),
     }
     record, origin = read(arguments.out), provenance()
     cells = record.setdefault("cells", {})
-    for name, make in cases.items():
+    for name, (make, settings) in cases.items():
+        if arguments.only not in (None, name):
+            continue
         for seed in range(arguments.seeds):
             if f"{name} | {seed}" not in cells:
-                figures = run(make(), seed)
-                cells[f"{name} | {seed}"] = {"seed": seed, **origin, "figures": figures}
+                chosen = {**settings, "seed": seed}
+                figures = run(make(), chosen)
+                cells[f"{name} | {seed}"] = {"settings": chosen, **origin, "figures": figures}
                 print(name, seed, figures, flush=True)
                 record["summary"] = summary(cells)
                 write(arguments.out, record)
