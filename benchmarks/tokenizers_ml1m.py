@@ -35,8 +35,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "revival": False,
         "commitment_weight": 0.0,
     },
-    "prototype's recipe": {"input_noise": 0.5, "learning_rate": 2e-3, "temperature": 0.1},
-    "without noise": {"input_noise": 0.0},
 }
 PARTS = {"held_out": 0.1, "all": 0.0}
 FIGURES = ("entropy", "utilisation", "distinct_share", "seconds")

@@ -50,6 +50,8 @@ def write_folder(path: str | Path, marker: str) -> Iterator[Path]:
         DataError: the folder holds other content, or the disk is full.
     """
     path = Path(path)
+    if path.is_symlink():
+        path = path.resolve()  # what it leads to is replaced, the link stays
     check_replaceable(path, marker)
     temporary = beside(path, f"{os.getpid()}.tmp")
     with disk_errors(path), made_folder(path.parent):

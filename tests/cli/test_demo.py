@@ -86,6 +86,10 @@ def test_a_previous_demo_is_replaced_and_other_folders_are_not(
     monkeypatch.setattr(demo, "_run", fail)
     assert main(["demo", "--out", str(folder)]) == 130
     assert list(folder.iterdir()) == []  # nothing half-made remains
+    monkeypatch.setattr(demo, "_run", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["demo", "--out", str(tmp_path / "new" / "demo")])
+    assert not (tmp_path / "new").exists()
 
 
 def test_lines_for_people(

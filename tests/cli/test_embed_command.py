@@ -70,6 +70,7 @@ def test_none_leaves_a_modality_out(items):
         (["--text-columns", "title", "--reduce", "0"], "--reduce 0"),
         (["--text-columns", "title", "--attribute", "text"], "--attribute text"),
         (["--image-column", "title"], "there is no image"),
+        (["--text-columns", "title", "--device", "gpu"], "not one of 'auto', 'cpu', 'cuda'"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_nothing_is_written(items, capsys, arguments, message):
@@ -80,6 +81,16 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(items, capsys, argumen
     assert captured.err.count("\n") == 1
     assert captured.out == ""
     assert not list(items.parent.glob("c.parquet*"))
+
+
+def test_the_catalogue_may_not_replace_what_it_is_made_from(items, capsys):
+    whole = items.read_bytes()
+    for out, expected in ((items, "would be lost"), (items.parent, "is a folder")):
+        arguments = ["embed", str(items), "--text-columns", "title", "--out", str(out)]
+        assert main([*arguments, "--text-encoder", "light"]) == 2
+        assert expected in capsys.readouterr().err
+    assert items.read_bytes() == whole
+    assert not list(items.parent.glob("*partial"))
 
 
 def test_without_the_extra_the_light_encoders_are_suggested(items, capsys, monkeypatch):

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -294,7 +295,19 @@ def test_bad_catalogue(fault, tmp_path, capsys):
         (["fit", "C", "--out", "t", "--set", "codebok_size=3"], "did you mean 'codebook_size'"),
         (["fit", "C", "--out", "t", "--set", "epochs"], "should read key=value"),
         (["fit", "C", "--out", "t", "--set", "epochs=0"], "setting 'epochs' = 0 is not valid"),
+        (["fit", "C", "--out", "t", "--set", "epochs=abc"], "should be a valid integer"),
+        (["fit", "C", "--out", "t", "--set", "learning_rate=inf"], "should be a finite number"),
+        (["fit", "C", "--out", "t", "--seed", "-1"], "--seed"),
+        (["fit", "C", "--out", "t", "--seed", str(2**63)], "seed"),
+        (["fit", "C", "--out", "t", "--device", "gpu"], "not one of 'auto', 'cpu', 'cuda'"),
         (["fit", "C", "--out", "t", "--config", "no.toml"], "no settings file"),
+        (["fit", "C", "--out", "t", "--config", "."], "no settings file"),
+        (["fit", "C", "--out", "C/t"], "is a file, not a folder"),
+        (["fit", "C", "--out", "x" * 300], "File name too long"),
+        (["fit", ".", "--out", "t"], "there is no catalogue at ."),
+        (["encode", "C", "--tokenizer", "none", "--out", "."], ". is a folder"),
+        (["encode", "C", "--tokenizer", "none", "--out", "C"], "would be lost"),
+        (["encode", "C", "--tokenizer", "none", "--out", "C/i"], "is a file, not a folder"),
         (["fit", "C", "--out", "C"], "is a file, not a folder"),
         (["fit", "C", "--out", "."], "holds other files"),
         (["fit", "C", "--out", "t", "--hold-out", "2"], "hold-out"),
@@ -308,11 +321,12 @@ def test_bad_catalogue(fault, tmp_path, capsys):
 def test_bad_arguments(arguments, expected, catalogue, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    named = [str(catalogue) if argument == "C" else argument for argument in arguments]
+    named = [re.sub("^C", str(catalogue), argument) for argument in arguments]
     code, out, err = run(capsys, *named)
     assert code == 2
     assert out == ""
     assert expected in err
+    assert err.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -332,6 +346,88 @@ def test_a_full_disk_when_the_tokenizer_is_saved_keeps_the_training(
     code, out, _ = run(capsys, *arguments, "--resume", "--json")
     assert code == 0
     assert json.loads(out)["items_per_second"] == 0  # nothing was trained again
+
+
+@pytest.mark.parametrize("fault", ["nan", "inf", "zero"])
+def test_bad_embedding_met_while_encoding(fault, tokenizer, tmp_path, capsys):
+    """The catalogue has to be mended, so that nothing done so far is of use."""
+    path, expected = broken(fault, tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    code, _, err = run(
+        capsys, "encode", path, "--tokenizer", tokenizer, "--out", tmp_path / "i.parquet"
+    )
+    assert code == 2
+    assert expected in err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "expected"),
+    [
+        ("config.json", '"format": 1', '"format": 2', "has format 2, this mmq reads up to 1"),
+        ("config.json", '"mmq",', '"mqm",', "did you mean 'mmq'?"),
+        ("config.json", '"text": 12', '"text": "12"', "'modalities' of"),
+        ("config.json", '"reductions": {}', '"reductions": []', "'reductions' of"),
+        ("config.json", '"codebook_size": 16', '"codebook_size": 17', "config.json asks for"),
+        ("config.json", '"codebook_size"', '"codebok_size"', "did you mean 'codebook_size'?"),
+        ("config.json", "}", "", "is not valid JSON"),
+        ("model.safetensors", None, None, "is not a whole safetensors file"),
+    ],
+)
+def test_bad_tokenizer(name, old, new, expected, catalogue, tokenizer, tmp_path, capsys):
+    file = tokenizer / name
+    if old is None:
+        file.write_bytes(file.read_bytes()[:-100])
+    else:
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = run(
+        capsys, "encode", catalogue, "--tokenizer", tokenizer, "--out", tmp_path / "i", "--json"
+    )
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert expected in err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_append_is_refused_before_anything_is_encoded(catalogue, tokenizer, tmp_path, capsys):
+    old, new = tmp_path / "old.parquet", tmp_path / "new.parquet"
+    assert main(["encode", str(catalogue), "--tokenizer", str(tokenizer), "--out", str(old)]) == 0
+    some = shop(20)
+    write_catalogue(new, Catalogue.build([f"s{i}" for i in range(20)], some.embeddings))
+    before = sorted(tmp_path.rglob("*"))
+    for table, expected in ((old, "ids are string, those of the old table int64"),
+                            (catalogue, "no semantic ID table")):  # fmt: skip
+        code, _, err = run(
+            capsys, "encode", new, "--tokenizer", tokenizer, "--append", table,
+            "--out", tmp_path / "both.parquet",
+        )  # fmt: skip
+        assert code == 2
+        assert expected in err
+        assert sorted(tmp_path.rglob("*")) == before
+
+
+LIMITED = """
+import resource, sys
+from mmq.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_disk_that_ends_inside_a_batch(catalogue, tokenizer, tmp_path):
+    """The system writes what fits and says how much; what did not fit must not be forgotten."""
+    arguments = ["encode", catalogue, "--tokenizer", tokenizer, "--out", tmp_path / "ids.parquet"]
+    child = subprocess.run(
+        [sys.executable, "-c", LIMITED, *map(str, arguments)], capture_output=True, text=True
+    )
+    assert child.returncode == 2
+    assert f"cannot write {tmp_path / 'ids.parquet'}: File too large" in child.stderr
+    assert child.stderr.count("\n") == 1
+    assert not (tmp_path / "ids.parquet").exists()
+    assert main([*map(str, arguments), "--resume"]) == 0
+    assert len(SemanticIDs.read(tmp_path / "ids.parquet")) == 400
 
 
 def test_full_disk(catalogue, tokenizer, tmp_path, capsys, monkeypatch):

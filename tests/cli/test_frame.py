@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -54,6 +55,11 @@ def test_a_bare_group_shows_its_help_and_is_exit_code_2(capsys, arguments):
         (KeyboardInterrupt(), 130, "interrupted"),
         (typer.Abort(), 130, "interrupted"),
         (typer.Exit(5), 5, ""),
+        (OSError(36, "File name too long", "x"), 2, "mmq: x: File name too long"),
+        (OSError(28, "No space left on device"), 2, "mmq: standard output: No space left"),
+        (MemoryError(), 2, "the memory does not suffice"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), 2, "does not suffice"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, "does not suffice"),
     ],
 )
 def test_what_a_verb_raises(monkeypatch, capsys, raised, code, error):
@@ -68,16 +74,40 @@ def test_what_a_verb_raises(monkeypatch, capsys, raised, code, error):
     assert error in capsys.readouterr().err
 
 
-def test_our_own_mistakes_are_not_hidden(monkeypatch):
+@pytest.mark.parametrize(
+    "bug", [MMQError("a bug"), RuntimeError("illegal memory access"), KeyError("a bug")]
+)
+def test_our_own_mistakes_are_not_hidden(monkeypatch, bug):
     app = typer.Typer(pretty_exceptions_enable=False)
 
     @app.command()
     def verb() -> None:
-        raise MMQError("a bug")
+        raise bug
 
     monkeypatch.setattr(cli, "app", app)
-    with pytest.raises(MMQError):
+    with pytest.raises(type(bug)):
         main([])
+
+
+@pytest.mark.parametrize(
+    ("streams", "arguments", "code", "out", "err"),
+    [
+        (">&-", "--help", 0, "", ""),
+        ("<&-", "fitt", 2, "", "mmq: no such command"),
+        ("2>&-", "fitt", 2, "", ""),
+        ("> /dev/full", "--help", 2, "", "mmq: standard output: No space left"),
+        ("| true; exit ${PIPESTATUS[0]}", "--help", 1, "", ""),
+    ],
+)
+def test_streams_that_are_closed_full_or_not_read(streams, arguments, code, out, err):
+    if "full" in streams and not Path("/dev/full").exists():
+        pytest.skip("this system has no device that is always full")
+    command = f'"{sys.executable}" -m mmq {arguments} {streams}'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == code
+    assert done.stdout == out
+    assert done.stderr.startswith(err)
+    assert done.stderr.count("\n") == (1 if err else 0)
 
 
 def test_help_imports_nothing_heavy():

@@ -3,14 +3,15 @@ from __future__ import annotations
 import gzip
 import json
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from mmq.data.datasets.amazon import find_files, read_amazon
 from mmq.data.datasets.movielens import read_movielens
 from mmq.data.datasets.recbole import read_recbole
-from mmq.data.importers import embedded, select_core, write_import
-from mmq.data.interactions import read_interactions
+from mmq.data.importers import Imported, embedded, select_core, write_import
+from mmq.data.interactions import Interactions, read_interactions
 from mmq.errors import DataError, FormatError, SettingsError
 
 FILMS = [
@@ -289,3 +290,19 @@ def test_a_folder_of_somebody_else_is_left_alone(atomic, tmp_path):
     with pytest.raises(DataError, match="exists and holds other files"):
         write_import(out, lambda: pytest.fail("read before the folder was checked"))
     assert [file.name for file in out.iterdir()] == ["thesis.tex"]
+
+
+def test_an_import_that_fails_leaves_nothing_new(tmp_path):
+    log = Interactions.build({"user_id": [1, 2], "item_id": [1, 2]})
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array([1.0, 1.0, 0.0, 0.0], pa.float32()), 2)
+    bad = Imported("made", pa.table({"item_id": [1, 2], "vec": vectors}), log)
+    with pytest.raises(DataError, match="zero vector"):  # found after the log was written
+        write_import(tmp_path / "new" / "out", lambda: bad)
+    assert list(tmp_path.iterdir()) == []
+    good = bad._replace(items=pa.table({"item_id": [1, 2]}))
+    write_import(tmp_path / "out", lambda: good)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert len(before) == 3
+    with pytest.raises(DataError, match="zero vector"):
+        write_import(tmp_path / "out", lambda: bad)
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before

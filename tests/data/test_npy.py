@@ -199,6 +199,24 @@ def test_files_that_are_not_whole(tmp_path):
         open_npy(path)
 
 
+@pytest.mark.parametrize("options", [{}, {"reduce": 4}])
+def test_an_array_without_columns_is_refused(source, tmp_path, options):
+    np.save(tmp_path / "text.npy", np.ones((ITEMS, 0), np.float32))
+    with pytest.raises(DataError, match="the text embedding has no dimensions"):
+        import_npy(with_options(source, **options), tmp_path / "out.parquet")
+    assert not list(tmp_path.glob("*out.parquet*"))
+
+
+def test_the_catalogue_may_not_replace_what_it_is_made_from(source, tmp_path):
+    for out in (source.items, source.modalities["image"]):
+        whole = out.read_bytes()
+        with pytest.raises(DataError, match="would be lost"):
+            import_npy(source, out)
+        assert out.read_bytes() == whole
+    with pytest.raises(DataError, match="is a folder"):
+        import_npy(source, tmp_path)
+
+
 def test_attributes_may_not_take_the_name_of_a_modality(source, tmp_path):
     with pytest.raises(DataError, match="attribute 'text' has the name of a modality"):
         write_catalogue(

@@ -287,6 +287,9 @@ def test_schedules():
     assert MMQSettings().resolved_epochs(1000) == 300
     assert MMQSettings().resolved_epochs(10**7) == 3
     assert MMQSettings(epochs=7).resolved_epochs(10**7) == 7
+    assert MMQSettings().resolved_noise(4000) == 1
+    assert MMQSettings().resolved_noise(40_000) == pytest.approx(0.1)
+    assert MMQSettings(input_noise=0.3).resolved_noise(10) == 0.3
 
 
 # --- what is refused ---

@@ -59,7 +59,8 @@ def _machine_refused(error: Exception) -> int:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
         return 1
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else "standard output: "
+        place = error.filename or ("standard output" if error.errno else "")
+        where = f"{place}: " if place else ""
         sentence = f"{where}{error.strerror or error}; check the path and the disk"
     elif isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
         sentence = "the memory does not suffice; choose smaller settings, or close other programs"

@@ -11,8 +11,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mmq.artifacts import to_json
-
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")
 ]
@@ -38,6 +36,8 @@ ResumeOption = Annotated[
 def emit(result: Mapping[str, Any], as_json: bool, lines: Iterable[str] = ()) -> None:
     """Print the result of a verb: the object with ``--json``, else ``lines`` or a plain table."""
     if as_json:
+        from mmq.artifacts import to_json
+
         sys.stdout.write(to_json(result) + "\n")
         return
     console = Console(soft_wrap=True, highlight=False)

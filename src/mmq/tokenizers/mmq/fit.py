@@ -42,6 +42,7 @@ class Stage1:
         self.network, self.x, self.present = network, x.to(self.device), present.to(self.device)
         self.settings = network.settings
         self.epochs = self.settings.resolved_epochs(len(x))
+        self.noise = self.settings.resolved_noise(len(x))
         self.epoch = 0
         self.log: Log = []
         self.optimizer = torch.optim.AdamW(
@@ -118,14 +119,14 @@ class Stage1:
     ) -> tuple[Tensor, Tensor]:
         """Input noise and modality dropout."""
         settings = self.settings
-        if settings.input_noise > 0:
+        if self.noise > 0:
             noise = torch.from_numpy(generator.standard_normal(x.shape, np.float32)).to(self.device)
             parts = []
             widths = list(self.network.dimensions.values())
             for m, (part, own) in enumerate(
                 zip(x.split(widths, 1), noise.split(widths, 1), strict=True)
             ):
-                noisy = part.add(own, alpha=settings.input_noise * part.shape[1] ** -0.5)
+                noisy = part.add(own, alpha=self.noise * part.shape[1] ** -0.5)
                 length = noisy.norm(dim=1, keepdim=True).clamp_min(1e-12)
                 parts.append(noisy * (present[:, m : m + 1] / length))
             x = torch.cat(parts, dim=1)

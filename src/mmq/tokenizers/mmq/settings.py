@@ -72,8 +72,9 @@ class MMQSettings(Settings):
     entropy_weight: NonNegativeFloat = 0.0
     """Reward of an even use of the codes in the batch."""
 
-    input_noise: NonNegativeFloat = 1.0
-    """Norm of the Gaussian added to each unit embedding in training, then normalised again."""
+    input_noise: NonNegativeFloat | None = None
+    """Norm of the Gaussian added to each unit embedding in training, then normalised again; None
+    takes 1 where a codeword has 40 items or fewer, and less the more it has."""
     modality_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Chance that a modality of an item is hidden in training and replaced by the learned vector
     for "missing"."""
@@ -108,6 +109,16 @@ class MMQSettings(Settings):
         if isinstance(self.specific_experts, dict):
             return self.specific_experts.get(modality, DEFAULT_EXPERTS)
         return self.specific_experts
+
+    def resolved_noise(self, items: int) -> float:
+        """The setting, or for ``items`` items what keeps so few from being learned by heart.
+
+        A codeword is a mean of its ``items / K`` members, and the noise stands for the members it
+        has not seen: the more it has, the less is needed.
+        """
+        if self.input_noise is not None:
+            return self.input_noise
+        return min(1.0, 40 * self.codebook_size / items)
 
     def resolved_epochs(self, items: int) -> int:
         """The setting, or for ``items`` items about 4,500 steps, within 3 to 300 passes."""

@@ -1,0 +1,89 @@
+import errno
+
+import pytest
+
+from mmq.artifacts import beside, check_replaceable, check_writable, write_file, write_folder
+from mmq.errors import DataError
+
+
+def fill(path):
+    """Half of a file or of a folder, then a failure."""
+    (path / "half" if path.is_dir() else path).write_text("half")
+    raise KeyError
+
+
+def test_what_a_failed_write_made_vanishes_and_the_rest_stays(tmp_path):
+    (tmp_path / "there").mkdir()
+    for target in (tmp_path / "there" / "new" / "deep" / "f", tmp_path / "there" / "f"):
+        for write in (write_file, lambda path: write_folder(path, "marker")):
+            with pytest.raises(KeyError), write(target) as temporary:
+                fill(temporary)
+            assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+def test_a_folder_that_another_program_filled_meanwhile_stays(tmp_path):
+    with pytest.raises(KeyError), write_file(tmp_path / "new" / "f"):
+        fill(tmp_path / "new")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["half"]
+
+
+def test_a_folder_is_replaced_behind_a_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "marker").write_text("old")
+    link = tmp_path / "link"
+    link.symlink_to("real")
+    with write_folder(link, "marker") as temporary:
+        (temporary / "marker").write_text("new")
+    assert link.is_symlink()
+    assert (tmp_path / "real" / "marker").read_text() == "new"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (errno.ENOSPC, "the disk is full: {} was not written"),
+        (errno.EACCES, "cannot write {}: "),
+        (errno.EFBIG, "cannot write {}: "),
+    ],
+)
+def test_a_refusal_of_the_disk_names_what_was_asked_for(tmp_path, code, expected):
+    """Not the part of it, under a temporary name, that happened to be written."""
+    target = tmp_path / "folder"
+    with (
+        pytest.raises(DataError) as error,
+        write_folder(target, "marker") as temporary,
+        write_file(temporary / "part"),
+    ):
+        raise OSError(code, "no")
+    assert str(error.value).startswith(expected.format(target))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_errors_pass_unchanged(tmp_path):
+    with pytest.raises(OSError, match="odd"), write_file(tmp_path / "f"):
+        raise OSError(errno.EIO, "odd")
+    with pytest.raises(DataError, match=r"^a mistake$"), write_file(tmp_path / "f"):
+        raise DataError("a mistake")
+
+
+@pytest.mark.parametrize("path", [".", "/", "..", "a/.."])
+def test_a_path_without_a_name_has_nothing_beside_it(path):
+    with pytest.raises(DataError, match="name of its own"):
+        beside(path, "tmp")
+
+
+def test_paths_that_cannot_be_written_are_refused_early(tmp_path):
+    source, link = tmp_path / "source", tmp_path / "link"
+    source.write_text("work")
+    link.symlink_to(source)
+    check_writable(tmp_path / "new" / "f", [source, tmp_path / "gone"])
+    check_writable(source, [tmp_path / "gone"])
+    with pytest.raises(DataError, match="is a folder"):
+        check_writable(tmp_path)
+    with pytest.raises(DataError, match="source is a file, not a folder"):
+        check_writable(source / "deep" / "f")
+    with pytest.raises(DataError, match="source is a file, not a folder"):
+        check_replaceable(source / "deep", "marker")
+    with pytest.raises(DataError, match="would be lost"):
+        check_writable(link, [source])
