@@ -151,7 +151,7 @@ What holds: the factor that only both modalities together reveal (pairing) is re
 
 ## Speed of encoding
 
-Two modalities of 256 dimensions, latent 256, six codebooks. *Compute* is the time inside `MMQTokenizer.encode`, *whole command* adds reading and writing Parquet. The plain floor is the multiply-adds of experts and look-up over the rate of a 2,048-cube product measured in the same run; the least floor counts the experts folded into the codebooks where that is less, as the code does.
+Two modalities of 256 dimensions, latent 256, six codebooks. *Compute* is the time inside `MMQTokenizer.encode`, *whole command* adds reading and writing Parquet. The plain floor is the multiply-adds of experts and look-up over the rate of a 2,048-cube product measured in the same run; the least floor counts the experts folded into the codebooks where that is less, as the code does. Peak memory is what the operating system reports for the process, which counts its parent's at the fork: an upper bound.
 
 {encode(found["encode"])}
 {source(found["encode"], "python benchmarks/bench_encode.py")}
