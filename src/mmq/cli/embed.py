@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmq.cli.frame import DeviceOption, JsonOption, ResumeOption, emit
+from mmq.cli.frame import (
+    AttributeOption,
+    DeviceOption,
+    JsonOption,
+    ReduceLikeOption,
+    ReduceOption,
+    ResumeOption,
+    TitleOption,
+    emit,
+)
 from mmq.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -40,18 +49,10 @@ def command(
     image_encoder: Annotated[
         str, typer.Option("--image-encoder", help=f"effnet-lite0 (packaged), {EncoderHelp}")
     ] = "effnet-lite0",
-    reduce: Annotated[
-        int | None, typer.Option("--reduce", help="PCA of wider modalities to so many dimensions.")
-    ] = None,
-    reduce_like: Annotated[
-        Path | None, typer.Option("--reduce-like", help="Apply the PCA of this older catalogue.")
-    ] = None,
-    title_column: Annotated[
-        str | None, typer.Option("--title-column", help="Column to show; title if there is one.")
-    ] = None,
-    attribute: Annotated[
-        list[str] | None, typer.Option("--attribute", help="A further column to keep. Repeats.")
-    ] = None,
+    reduce: ReduceOption = None,
+    reduce_like: ReduceLikeOption = None,
+    title_column: TitleOption = None,
+    attribute: AttributeOption = None,
     skip_bad_images: Annotated[
         bool, typer.Option("--skip-bad-images", help="Count unreadable images as missing.")
     ] = False,

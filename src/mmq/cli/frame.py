@@ -31,6 +31,18 @@ ResumeOption = Annotated[
     bool,
     typer.Option("--resume", help="Go on from where a killed run of the same command stopped."),
 ]
+ReduceOption = Annotated[
+    int | None, typer.Option("--reduce", help="PCA of wider modalities to so many dimensions.")
+]
+ReduceLikeOption = Annotated[
+    Path | None, typer.Option("--reduce-like", help="Apply the PCA of this older catalogue.")
+]
+TitleOption = Annotated[
+    str | None, typer.Option("--title-column", help="Column to show; title if there is one.")
+]
+AttributeOption = Annotated[
+    list[str] | None, typer.Option("--attribute", help="A further column to keep. Repeats.")
+]
 
 
 def emit(result: Mapping[str, Any], as_json: bool, lines: Iterable[str] = ()) -> None:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmq.cli.frame import JsonOption, emit
+from mmq.cli.frame import (
+    AttributeOption,
+    JsonOption,
+    ReduceLikeOption,
+    ReduceOption,
+    TitleOption,
+    emit,
+)
 from mmq.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -38,21 +45,13 @@ def npy(
     ],
     out: Annotated[Path, typer.Option("--out", help="The catalogue to write (Parquet).")],
     item_id: Annotated[str, typer.Option("--id", help="Column of item ids.")] = "item_id",
-    reduce: Annotated[
-        int | None, typer.Option("--reduce", help="PCA of wider modalities to so many dimensions.")
-    ] = None,
-    reduce_like: Annotated[
-        Path | None, typer.Option("--reduce-like", help="Apply the PCA of this older catalogue.")
-    ] = None,
-    title_column: Annotated[
-        str | None, typer.Option("--title-column", help="Column to show; title if there is one.")
-    ] = None,
+    reduce: ReduceOption = None,
+    reduce_like: ReduceLikeOption = None,
+    title_column: TitleOption = None,
     image_column: Annotated[
         str | None, typer.Option("--image-column", help="Picture paths; image if there is one.")
     ] = None,
-    attribute: Annotated[
-        list[str] | None, typer.Option("--attribute", help="A further column to keep. Repeats.")
-    ] = None,
+    attribute: AttributeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a catalogue of an items file and one .npy array a modality.
