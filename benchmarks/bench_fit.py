@@ -21,6 +21,7 @@ from common import RESULTS, provenance, write
 
 from mmq import Catalogue, MMQSettings, read_catalogue, write_catalogue
 from mmq.tokenizers.inputs import unit_inputs
+from mmq.tokenizers.loop import epoch_generator
 from mmq.tokenizers.mmq.fit import Stage1
 from mmq.tokenizers.mmq.network import MMQNetwork
 
@@ -44,12 +45,12 @@ def measure(items: Catalogue, settings: MMQSettings, epochs: int) -> dict[str, A
     torch.manual_seed(0)
     training = Stage1(MMQNetwork(WIDTHS, settings), x, present)
     training.begin()
-    training.run_epoch(lambda count: None)
+    training.run_epoch(epoch_generator(0, 0), lambda count: None)
     rates = [matmul_rate()]
     seconds = []
     for _ in range(epochs):
         started = time.perf_counter()
-        training.run_epoch(lambda count: None)
+        training.run_epoch(epoch_generator(0, 0), lambda count: None)
         seconds.append(time.perf_counter() - started)
     rates.append(matmul_rate())
     floor = len(items) * multiply_adds(settings) / float(np.mean(rates))

@@ -22,8 +22,8 @@ from mmq.data import Catalogue
 from mmq.data.items import ItemColumns
 from mmq.data.npy import NpyImport, import_npy
 from mmq.metrics import quantisation
+from mmq.tokenizers.estimator import split
 from mmq.tokenizers.inputs import unit_inputs
-from mmq.tokenizers.mmq.tokenizer import split
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},

@@ -73,7 +73,7 @@ def test_gradient_equals_the_analytic_soft_index_gradient(case, tau):
 
 def test_hard_index_is_one_hot_with_the_softmax_gradient(case):
     z, codebooks = case
-    index = hard_index(similarity(z, codebooks, "cosine"), 0.2)
+    index = hard_index(similarity(z, codebooks, "cosine").transpose(0, 1), 0.2)
     assert set(index.detach().unique().tolist()) == {0.0, 1.0}
     assert torch.equal(index.sum(2), torch.ones(B, N, dtype=index.dtype))
     weight = torch.randn(B, N, K, dtype=torch.float64)

@@ -7,10 +7,11 @@ import torch
 from mmq import Catalogue, MMQSettings, MMQTokenizer, Tokenizer, load_tokenizer
 from mmq.errors import DataError, FormatError, SettingsError
 from mmq.nn.codebook import quantise_through_index, similarity
-from mmq.tokenizers.mmq.fit import Stage1, rate, temperature
+from mmq.tokenizers.estimator import split
+from mmq.tokenizers.loop import epoch_generator, rate
+from mmq.tokenizers.mmq.fit import Stage1, temperature
 from mmq.tokenizers.mmq.network import MMQNetwork
 from mmq.tokenizers.mmq.objective import weighted_losses
-from mmq.tokenizers.mmq.tokenizer import split
 
 SMALL = {"codebook_size": 16, "latent_dim": 16, "epochs": 8, "batch_size": 64}
 
@@ -188,8 +189,8 @@ def test_revival_brings_unused_codes_back():
     training.begin()
     with torch.no_grad():
         network.codebooks[0] = network.codebooks[0, :1]  # all alike: only the first is ever used
-    training.run_epoch(lambda count: None)
-    assert training.log[0]["revived"] >= 10
+    totals = training.run_epoch(epoch_generator(0, 0), lambda count: None)
+    assert totals["revived"] >= 10
     assert len(network.codebooks[0].unique(dim=0)) > 10
 
 

@@ -128,8 +128,8 @@ def straight_through(z: Tensor, quantised: Tensor) -> Tensor:
 
 
 def hard_index(logits: Tensor, temperature: float) -> Tensor:
-    """``ind`` of Eq. 18 ``(b, n, k)``: exactly one-hot forward, the softmax backward."""
-    index: Tensor = _HardIndex.apply(logits.transpose(0, 1), temperature)  # type: ignore[no-untyped-call]
+    """``ind`` of Eq. 18 for logits ``(..., k)``: exactly one-hot forward, the softmax backward."""
+    index: Tensor = _HardIndex.apply(logits, temperature)  # type: ignore[no-untyped-call]
     return index
 
 
@@ -138,13 +138,13 @@ class _HardIndex(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, temperature: float) -> Tensor:
         ctx.temperature = temperature
         ctx.save_for_backward(logits)
-        return torch.zeros_like(logits).scatter_(2, logits.argmax(2, keepdim=True), 1.0)
+        return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (logits,) = ctx.saved_tensors
-        soft = torch.softmax(logits / ctx.temperature, dim=2)
-        return soft * (grad - (soft * grad).sum(2, keepdim=True)) / ctx.temperature, None
+        soft = torch.softmax(logits / ctx.temperature, dim=-1)
+        return soft * (grad - (soft * grad).sum(-1, keepdim=True)) / ctx.temperature, None
 
 
 @torch.no_grad()

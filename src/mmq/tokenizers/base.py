@@ -6,19 +6,49 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from pydantic import Field
 
-from mmq.data import Catalogue
+from mmq.data import Catalogue, CatalogueFile
+from mmq.settings import Settings
+
+
+class TokenizerSettings(Settings):
+    """Settings that every tokenizer has."""
+
+    codebook_size: int = Field(default=100, ge=2)
+    """K: codewords a position."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Seed of the start, the order of the items, the noise and the hold-out."""
+
+
+class Figures(NamedTuple):
+    """How well codes stand for the embeddings of some items.
+
+    Attributes:
+        l_recon: squared error of the unit-normed embeddings, sum over dimensions and modalities,
+            mean over items (Eq. 9), from all that the tokenizer knows of an item (MMQ: its gates).
+        l_recon_codes: the same from the codes alone, which is all that a reader of the ID has.
+        fvu: fraction of variance unexplained, as ``l_recon``.
+        fvu_codes: the same from the codes alone.
+        fvu_by_modality: modality -> ``fvu`` of its embedding.
+    """
+
+    l_recon: float
+    l_recon_codes: float
+    fvu: float
+    fvu_codes: float
+    fvu_by_modality: dict[str, float]
 
 
 class FitResult(NamedTuple):
     """Figures of a fit; each of the parts is "fit" and, with a hold-out, "held_out".
 
     Attributes:
-        l_recon: part -> squared error of the unit-normed embeddings, sum over dimensions and
-            modalities, mean over items (Eq. 9).
-        l_recon_codes: the same from the codes alone (catalogue-mean gates).
+        l_recon: part -> squared error, see :class:`Figures`, as the next four.
+        l_recon_codes: part -> the same from the codes alone.
         fvu: part -> fraction of variance unexplained.
-        fvu_by_modality: part -> modality -> the same.
+        fvu_codes: part -> the same from the codes alone.
+        fvu_by_modality: part -> modality -> fraction of variance unexplained.
         entropy: nats, mean over codebooks, of the codes of all items.
         utilisation: share of codes used at least once, mean over codebooks.
         distinct_share: distinct IDs over items.
@@ -30,6 +60,7 @@ class FitResult(NamedTuple):
     l_recon: dict[str, float]
     l_recon_codes: dict[str, float]
     fvu: dict[str, float]
+    fvu_codes: dict[str, float]
     fvu_by_modality: dict[str, dict[str, float]]
     entropy: float
     utilisation: float
@@ -47,6 +78,17 @@ class FitResult(NamedTuple):
 class Tokenizer(Protocol):
     """Catalogue in, codes out. Numpy in, numpy out, order kept."""
 
+    reductions: dict[str, str]
+    """Modality -> digest of the PCA its embeddings went through, checked by ``mmq encode``."""
+
+    @property
+    def kind(self) -> str:
+        """Name of the kind in config.json and on the command line."""
+
+    @property
+    def settings(self) -> TokenizerSettings:
+        """All settings."""
+
     @property
     def length(self) -> int:
         """Positions of a semantic ID."""
@@ -57,13 +99,24 @@ class Tokenizer(Protocol):
 
     @property
     def ordered(self) -> bool:
-        """Whether a code refines the codes before it."""
+        """Whether every code refines the codes before it."""
 
     @property
     def dimensions(self) -> dict[str, int]:
         """Modality -> width of the embedding it was fitted on."""
 
-    def fit(self, catalogue: Catalogue, hold_out: float = 0.0) -> FitResult:
+    @property
+    def positions(self) -> dict[str, list[int]]:
+        """Name of a group ("shared" or a modality) -> its positions in the ID."""
+
+    def fit(
+        self,
+        catalogue: Catalogue,
+        hold_out: float = 0.0,
+        checkpoint: Path | None = None,
+        resume: bool = False,
+        fingerprint: str = "",
+    ) -> FitResult:
         """Learn from the items; figures of the fit."""
 
     def encode(self, catalogue: Catalogue) -> np.ndarray:
@@ -71,6 +124,15 @@ class Tokenizer(Protocol):
 
     def decode(self, codes: np.ndarray) -> dict[str, np.ndarray]:
         """Modality -> reconstructed unit-scale embedding ``(items, dimension)``."""
+
+    def similarities(self, catalogue: Catalogue) -> np.ndarray:
+        """``(items, length, k)`` similarity to every codeword; larger is nearer."""
+
+    def measure(self, catalogue: Catalogue) -> Figures:
+        """How well the codes stand for the embeddings of these items."""
+
+    def require_inputs(self, file: CatalogueFile) -> None:
+        """Raise :class:`~mmq.errors.DataError` unless a catalogue file can be encoded."""
 
     def save(self, folder: str | Path) -> None:
         """Write config.json, model.safetensors and README.md."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -40,3 +40,29 @@ def unit_inputs(
         start += width
     present = np.stack([catalogue.present[m][rows] for m in dimensions], axis=1)
     return torch.from_numpy(x), torch.from_numpy(present.astype(np.float32))
+
+
+def noisy(
+    x: Tensor,
+    present: Tensor,
+    widths: Sequence[int],
+    norm: float,
+    generator: np.random.Generator,
+) -> Tensor:
+    """Inputs with Gaussian noise of about ``norm`` added to each modality, unit-normed again.
+
+    Args:
+        x: ``(b, sum of widths)`` unit-normed embeddings side by side, zero where missing.
+        present: ``(b, m)`` presence; what is missing stays zero.
+        widths: of the modalities.
+        norm: expected length of the noise vector of a modality.
+        generator: source of the noise.
+    """
+    noise = torch.from_numpy(generator.standard_normal(x.shape, np.float32)).to(x.device)
+    parts = []
+    pairs = zip(x.split(list(widths), 1), noise.split(list(widths), 1), strict=True)
+    for m, (part, own) in enumerate(pairs):
+        moved = part.add(own, alpha=norm * part.shape[1] ** -0.5)
+        length = moved.norm(dim=1, keepdim=True).clamp_min(1e-12)
+        parts.append(moved * (present[:, m : m + 1] / length))
+    return torch.cat(parts, dim=1)

@@ -1,34 +1,24 @@
-"""Stage 1: batch, losses, step, revival, checkpoint. Eq. 14 with the codebooks' own gradient."""
+"""Stage 1: batch, losses, step, revival. Eq. 14 with the codebooks' own gradient."""
 
 from __future__ import annotations
 
-import json
 import math
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mmq.artifacts import read_tensors_with_metadata, write_tensors
-from mmq.errors import DataError, FormatError
+from mmq.tokenizers.inputs import noisy
+from mmq.tokenizers.loop import Adam, Log, Totals, epoch_generator
 from mmq.tokenizers.mmq.network import MMQNetwork, MMQOutput
 from mmq.tokenizers.mmq.objective import weighted_losses
 from mmq.tokenizers.mmq.settings import MMQSettings
 from mmq.tokenizers.mmq.start import start_codebooks, start_decoders
 
-SECONDS_BETWEEN_CHECKPOINTS = 20.0
-
-Log = list[dict[str, float]]
-
 
 class Stage1:
     """The state of a training: network, optimiser, moving averages, log, epochs done.
-
-    All randomness of an epoch comes from a generator seeded by (seed, epoch), so that a training
-    resumed at an epoch's start repeats the uninterrupted one to the bit.
 
     Args:
         network: what is trained, in place.
@@ -38,25 +28,15 @@ class Stage1:
     """
 
     def __init__(self, network: MMQNetwork, x: Tensor, present: Tensor) -> None:
-        self.device = network.codebooks.device
+        self.device = network.device
         self.network, self.x, self.present = network, x.to(self.device), present.to(self.device)
         self.settings = network.settings
+        self.items = len(x)
         self.epochs = self.settings.resolved_epochs(len(x))
         self.noise = self.settings.resolved_noise(len(x))
         self.epoch = 0
         self.log: Log = []
-        self.optimizer = torch.optim.AdamW(
-            network.parameters(),
-            lr=self.settings.learning_rate,
-            weight_decay=self.settings.weight_decay,
-            fused=True,
-        )
-        for parameter in network.parameters():  # made now, so that a checkpoint can fill it
-            self.optimizer.state[parameter] = {
-                "step": torch.tensor(0.0, device=self.device),
-                "exp_avg": torch.zeros_like(parameter),
-                "exp_avg_sq": torch.zeros_like(parameter),
-            }
+        self.adam = Adam(network, self.settings)
         size = network.codebooks.shape[:2]
         self.member_counts = torch.ones(size, device=self.device)
         self.member_sums = network.codebooks.detach().clone()
@@ -64,18 +44,17 @@ class Stage1:
 
     def begin(self) -> None:
         """Start codebooks and decoders (before the first epoch, unless it is resumed)."""
-        generator = _generator(self.settings.seed, -1)
+        generator = epoch_generator(self.settings.seed, -1)
         if self.settings.start == "kmeans":
             start_codebooks(self.network, self.x, self.present, generator)
         start_decoders(self.network, self.x, self.present, generator)
         self.member_sums = self.network.codebooks.detach().clone()
 
-    def run_epoch(self, advance: Callable[..., None]) -> None:
-        """One pass over the items in a new order."""
-        generator = _generator(self.settings.seed, self.epoch)
+    def run_epoch(self, generator: np.random.Generator, advance: Callable[..., None]) -> Totals:
+        """One pass over the items in a new order; the mean of every weighted loss."""
         order = torch.from_numpy(generator.permutation(len(self.x))).to(self.device)
         used = torch.zeros_like(self.member_counts)
-        totals: dict[str, float] = {}
+        totals: Totals = {}
         self.network.train()
         for batch, rows in enumerate(order.tensor_split(self.batches)):
             progress = (self.epoch + batch / self.batches) / self.epochs
@@ -84,16 +63,9 @@ class Stage1:
             for name, value in values.items():
                 totals[name] = totals.get(name, 0.0) + value / self.batches
             advance(len(rows))
-        for name, value in totals.items():
-            if not math.isfinite(value):
-                raise DataError(
-                    f"the training diverged: the {name} loss of epoch {self.epoch + 1} is {value}; "
-                    "lower it with --set learning_rate=..."
-                )
         if self.settings.revival and self.epoch < self.settings.revival_until * self.epochs:
             totals["revived"] = self._revive(used, generator)
-        self.epoch += 1
-        self.log.append({"epoch": self.epoch, **totals})
+        return totals
 
     def _step(
         self, rows: Tensor, progress: float, generator: np.random.Generator
@@ -105,11 +77,7 @@ class Stage1:
         tau = temperature(settings, progress)
         output = network(x, seen, tau)
         terms = weighted_losses(network, output, target, present, seen, tau)
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * rate(settings, progress)
-        self.optimizer.zero_grad()
-        torch.stack(list(terms.values())).sum().backward()
-        self.optimizer.step()
+        self.adam.step(torch.stack(list(terms.values())).sum(), progress)
         if settings.codebook == "ema":
             self._move_averages(output, spoken)
         return {name: float(term.detach()) for name, term in terms.items()}, output, spoken
@@ -120,16 +88,8 @@ class Stage1:
         """Input noise and modality dropout."""
         settings = self.settings
         if self.noise > 0:
-            noise = torch.from_numpy(generator.standard_normal(x.shape, np.float32)).to(self.device)
-            parts = []
             widths = list(self.network.dimensions.values())
-            for m, (part, own) in enumerate(
-                zip(x.split(widths, 1), noise.split(widths, 1), strict=True)
-            ):
-                noisy = part.add(own, alpha=self.noise * part.shape[1] ** -0.5)
-                length = noisy.norm(dim=1, keepdim=True).clamp_min(1e-12)
-                parts.append(noisy * (present[:, m : m + 1] / length))
-            x = torch.cat(parts, dim=1)
+            x = noisy(x, present, widths, self.noise, generator)
         if settings.modality_dropout > 0:
             chance = torch.from_numpy(generator.random(present.shape)).to(self.device)
             kept = chance >= settings.modality_dropout
@@ -173,79 +133,21 @@ class Stage1:
         self.member_sums.lerp_(sums, 1 - self.settings.ema_decay)
         codebooks.copy_(self.member_sums / self.member_counts.clamp_min(1e-6).unsqueeze(2))
 
-    def save(self, path: Path, fingerprint: str) -> None:
-        """Write everything that the next epoch depends on."""
-        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        for name, parameter in self.network.named_parameters():
-            for key, value in self.optimizer.state[parameter].items():
-                tensors[f"optimizer.{name}.{key}"] = value
-        tensors |= {"member_counts": self.member_counts, "member_sums": self.member_sums}
-        metadata = {
-            "fingerprint": fingerprint,
-            "epoch": str(self.epoch),
-            "log": json.dumps(self.log),
-        }
-        write_tensors(path, {k: v.detach().cpu().numpy() for k, v in tensors.items()}, metadata)
+    def state(self) -> dict[str, Tensor]:
+        """Everything that the next epoch depends on."""
+        averages = {"member_counts": self.member_counts, "member_sums": self.member_sums}
+        return self.adam.state() | averages
 
-    def restore(self, path: Path, fingerprint: str) -> None:
-        """Go back to the state of :meth:`save`.
-
-        Raises:
-            FormatError: the checkpoint is of other data or settings, or damaged.
-        """
-        arrays, metadata = read_tensors_with_metadata(path, "checkpoint")
-        if metadata.get("fingerprint") != fingerprint:
-            raise FormatError(
-                f"{path} is the checkpoint of another catalogue or other settings; "
-                "run without --resume to start anew"
-            )
-        tensors = {
-            name: torch.from_numpy(np.array(array)).to(self.device)
-            for name, array in arrays.items()
-        }
-        self.network.load_state_dict(
-            {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
-        )
-        for name, parameter in self.network.named_parameters():
-            state = self.optimizer.state[parameter]
-            for key in state:
-                state[key] = tensors[f"optimizer.{name}.{key}"]
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go back to a :meth:`state`."""
+        self.adam.load_state(tensors)
         self.member_counts, self.member_sums = tensors["member_counts"], tensors["member_sums"]
-        self.epoch, self.log = int(metadata["epoch"]), json.loads(metadata["log"])
 
 
 def temperature(settings: MMQSettings, progress: float) -> float:
     """tau at a share of the training, geometric from start to end."""
     end = settings.temperature_end or settings.temperature
     return float(settings.temperature * (end / settings.temperature) ** progress)
-
-
-def rate(settings: MMQSettings, progress: float) -> float:
-    """Factor of the learning rate: linear warm-up, half cosine to (almost) zero."""
-    if progress < settings.warmup:
-        return 0.04 + 0.96 * progress / settings.warmup
-    if settings.schedule == "constant":
-        return 1.0
-    left = (progress - settings.warmup) / max(1 - settings.warmup, 1e-9)
-    return max(1e-4, 0.5 * (1 + math.cos(math.pi * left)))
-
-
-def run(
-    training: Stage1, advance: Callable[..., None], checkpoint: Path | None, fingerprint: str
-) -> float:
-    """Train to the last epoch, writing a checkpoint now and then and at the end; seconds spent."""
-    started = saved = time.monotonic()
-    while training.epoch < training.epochs:
-        training.run_epoch(advance)
-        due = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
-        if checkpoint is not None and (due or training.epoch == training.epochs):
-            training.save(checkpoint, fingerprint)
-            saved = time.monotonic()
-    return time.monotonic() - started
-
-
-def _generator(seed: int, epoch: int) -> np.random.Generator:
-    return np.random.default_rng([seed, epoch + 1])
 
 
 @torch.no_grad()

@@ -20,7 +20,9 @@ from mmq.nn.codebook import (
     straight_through,
 )
 from mmq.nn.experts import Gate, LinearExperts, MLPExperts, decoder
+from mmq.tokenizers.mmq.search import CodeSearch
 from mmq.tokenizers.mmq.settings import MMQSettings
+from mmq.tokenizers.network import CodingNetwork
 
 
 class MMQOutput(NamedTuple):
@@ -36,7 +38,7 @@ class MMQOutput(NamedTuple):
     auxiliary: tuple[Tensor, ...]  # a modality: b d_m
 
 
-class MMQNetwork(nn.Module):
+class MMQNetwork(CodingNetwork):
     """Experts, gates, codebooks and decoders.
 
     Args:
@@ -71,15 +73,11 @@ class MMQNetwork(nn.Module):
         self.modality_decoders = nn.ModuleList(decoder(d, width, hidden) for width in widths)
         self.register_buffer("mean_weights", _uniform(settings.shared_experts, counts))
         self.positions = _positions(settings.shared_experts, list(self.dimensions), counts)
+        self.codebook_sizes = (settings.codebook_size,) * len(self.codebooks)
         membership = torch.zeros(len(widths), self.length)
         for m, modality in enumerate(self.dimensions):
             membership[m, self.positions[modality]] = 1
         self.register_buffer("membership", membership, persistent=False)
-
-    @property
-    def length(self) -> int:
-        """Positions of a semantic ID."""
-        return len(self.codebooks)
 
     def forward(self, x: Tensor, present: Tensor, temperature: float = 1.0) -> MMQOutput:
         """Encode, quantise and reconstruct.
@@ -148,6 +146,20 @@ class MMQNetwork(nn.Module):
             decoder(part) for decoder, part in zip(self.modality_decoders, parts, strict=True)
         ]
         return self.decoder(fused), tuple(auxiliary)
+
+    def logits(self, x: Tensor, present: Tensor) -> Tensor:
+        """Similarity ``(b, n, k)`` of the latents to every codeword (Eq. 15)."""
+        z, _ = self.latents(x, present)
+        return similarity(z, self.codebooks, self.settings.distance).transpose(0, 1)
+
+    def search(self) -> CodeSearch:
+        """Codes of inputs, by as few multiply-adds as there are."""
+        return CodeSearch(self)
+
+    def reconstruct(self, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Reconstruction with the item's own gates, and codes ``(b, n)``."""
+        output = self(x, present)
+        return output.reconstruction, output.codes
 
     def decode_codes(self, codes: Tensor) -> Tensor:
         """Reconstruction ``(b, sum of dimensions)`` of codes alone, with catalogue-mean gates."""

@@ -8,14 +8,16 @@ less; all experts of a group are then one product.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mmq.nn.codebook import search_keys
 from mmq.nn.experts import LinearExperts, MLPExperts
-from mmq.tokenizers.mmq.network import MMQNetwork
+
+if TYPE_CHECKING:
+    from mmq.tokenizers.mmq.network import MMQNetwork
 
 
 class _Group(NamedTuple):

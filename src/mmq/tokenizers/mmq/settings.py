@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from mmq.settings import Settings
+from mmq.tokenizers.loop import Share, TrainingSettings
 
 DEFAULT_EXPERTS = 2
 
-Share = Annotated[float, Field(ge=0, le=1)]
 
-
-class MMQSettings(Settings):
+class MMQSettings(TrainingSettings):
     """Settings of the MMQ tokenizer; the defaults are those measured in docs/results.md."""
 
     shared_experts: int = Field(default=2, ge=0)
     """N_s: experts that read all modalities together."""
     specific_experts: int | dict[str, int] = DEFAULT_EXPERTS
     """N_m: experts a modality, one number for all or one a name (2 where none is given)."""
-    codebook_size: int = Field(default=100, ge=2)
-    """K: codewords an expert."""
     latent_dim: PositiveInt = 256
     """d: width of latents and codewords."""
 
@@ -79,21 +74,6 @@ class MMQSettings(Settings):
     """Chance that a modality of an item is hidden in training and replaced by the learned vector
     for "missing"."""
 
-    epochs: PositiveInt | None = None
-    """Passes over the items; None chooses 300 for small catalogues, fewer for large ones."""
-    batch_size: PositiveInt = 256
-    """Items a step; the items are split evenly, so that no batch is a remnant."""
-    learning_rate: PositiveFloat = 5e-3
-    """Peak rate of AdamW."""
-    schedule: Literal["one-cycle", "constant"] = "one-cycle"
-    """Linear warm-up then a half cosine to zero, or a constant rate."""
-    warmup: Share = 0.05
-    """Share of the training over which the rate rises."""
-    weight_decay: NonNegativeFloat = 0.0
-    """Decoupled weight decay of AdamW."""
-    seed: int = Field(default=0, ge=0, lt=2**63)
-    """Seed of the start, the order of the items, the noise and the hold-out."""
-
     @model_validator(mode="after")
     def _has_experts(self) -> MMQSettings:
         specific = self.specific_experts
@@ -119,9 +99,3 @@ class MMQSettings(Settings):
         if self.input_noise is not None:
             return self.input_noise
         return min(1.0, 40 * self.codebook_size / items)
-
-    def resolved_epochs(self, items: int) -> int:
-        """The setting, or for ``items`` items about 4,500 steps, within 3 to 300 passes."""
-        if self.epochs is not None:
-            return self.epochs
-        return min(300, max(3, math.ceil(4500 * self.batch_size / items)))

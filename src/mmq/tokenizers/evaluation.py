@@ -1,4 +1,4 @@
-"""Figures of a fit: reconstruction of both parts, use of the codes."""
+"""Figures of a fit: reconstruction, use of the codes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from torch import Tensor
 
 from mmq.metrics import quantisation
 from mmq.metrics.quantisation import Reconstruction
-from mmq.tokenizers.mmq.network import MMQNetwork
+from mmq.tokenizers.base import Figures
+from mmq.tokenizers.network import CodingNetwork
 
 SAMPLE = 20_000
 """Items of a part that reconstruction is measured on; a mean over so many is exact enough."""
@@ -20,7 +21,7 @@ BLOCK = 2048
 
 
 def evaluate(
-    network: MMQNetwork, x: Tensor, present: Tensor, parts: dict[str, Tensor], codes: np.ndarray
+    network: CodingNetwork, x: Tensor, present: Tensor, parts: dict[str, Tensor], codes: np.ndarray
 ) -> dict[str, Any]:
     """The measured fields of :class:`~mmq.tokenizers.base.FitResult`.
 
@@ -31,13 +32,11 @@ def evaluate(
         parts: part name -> rows.
         codes: ``(items, n)`` codes of all items.
     """
-    counts = quantisation.code_counts(codes, [network.settings.codebook_size] * network.length)
-    figures: dict[str, Any] = {
-        name: {} for name in ("l_recon", "l_recon_codes", "fvu", "fvu_by_modality")
-    }
+    counts = quantisation.code_counts(codes, network.codebook_sizes)
+    figures: dict[str, Any] = {name: {} for name in Figures._fields}
     for part, rows in parts.items():
         chosen = rows[:: -(-len(rows) // SAMPLE)]
-        for name, value in _reconstruction(network, x[chosen], present[chosen]).items():
+        for name, value in reconstruction(network, x[chosen], present[chosen])._asdict().items():
             figures[name][part] = value
     return {
         **figures,
@@ -48,28 +47,30 @@ def evaluate(
 
 
 @torch.inference_mode()
-def _reconstruction(network: MMQNetwork, x: Tensor, present: Tensor) -> dict[str, Any]:
-    gated = {modality: Reconstruction() for modality in network.dimensions}
-    from_codes = dict(gated)
+def reconstruction(network: CodingNetwork, x: Tensor, present: Tensor) -> Figures:
+    """How well codes stand for the inputs ``x`` ``(items, sum of dimensions)``."""
+    known = {modality: Reconstruction() for modality in network.dimensions}
+    from_codes = dict(known)
     for block, mask in zip(x.split(BLOCK), present.split(BLOCK), strict=True):
-        block, mask = block.to(network.codebooks.device), mask.to(network.codebooks.device)
-        output = network(block, mask)
-        _add(gated, network, block, mask, output.reconstruction)
-        _add(from_codes, network, block, mask, network.decode_codes(output.codes))
-    return {
-        "l_recon": quantisation.l_recon(gated, len(x)),
-        "l_recon_codes": quantisation.l_recon(from_codes, len(x)),
-        "fvu": quantisation.fvu(gated),
-        "fvu_by_modality": {modality: part.fvu for modality, part in gated.items()},
-    }
+        block, mask = block.to(network.device), mask.to(network.device)
+        output, codes = network.reconstruct(block, mask)
+        _add(known, network, block, mask, output)
+        _add(from_codes, network, block, mask, network.decode_codes(codes))
+    return Figures(
+        l_recon=quantisation.l_recon(known, len(x)),
+        l_recon_codes=quantisation.l_recon(from_codes, len(x)),
+        fvu=quantisation.fvu(known),
+        fvu_codes=quantisation.fvu(from_codes),
+        fvu_by_modality={modality: part.fvu for modality, part in known.items()},
+    )
 
 
 def _add(
-    sums: dict[str, Reconstruction], network: MMQNetwork, x: Tensor, present: Tensor, output: Tensor
+    sums: dict[str, Reconstruction], network: CodingNetwork, x: Tensor, present: Tensor, out: Tensor
 ) -> None:
     """Add the errors of a block to the sums of each modality."""
     widths = list(network.dimensions.values())
-    pairs = zip(network.dimensions, x.split(widths, 1), output.split(widths, 1), strict=True)
+    pairs = zip(network.dimensions, x.split(widths, 1), out.split(widths, 1), strict=True)
     for m, (modality, target, own) in enumerate(pairs):
         seen = present[:, m].cpu().numpy() > 0
         sums[modality] += Reconstruction.of(target.cpu().numpy(), own.cpu().numpy(), seen)

@@ -1,0 +1,225 @@
+"""What trainings over epochs share: schedule, optimiser, checkpoint, the loop itself.
+
+All randomness of an epoch comes from a generator seeded by (seed, epoch), so that a training
+resumed at an epoch's start repeats the uninterrupted one to the bit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from mmq.artifacts import read_tensors_with_metadata, write_tensors
+from mmq.errors import DataError, FormatError
+from mmq.progress import bar
+from mmq.tokenizers.base import TokenizerSettings
+
+SECONDS_BETWEEN_CHECKPOINTS = 20.0
+
+Log = list[dict[str, float]]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class TrainingSettings(TokenizerSettings):
+    """Settings of every tokenizer that is trained over epochs."""
+
+    epochs: PositiveInt | None = None
+    """Passes over the items; None chooses 300 for small catalogues, fewer for large ones."""
+    batch_size: PositiveInt = 256
+    """Items a step; the items are split evenly, so that no batch is a remnant."""
+    learning_rate: PositiveFloat = 5e-3
+    """Peak rate of AdamW."""
+    schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    """Linear warm-up then a half cosine to zero, or a constant rate."""
+    warmup: Share = 0.05
+    """Share of the training over which the rate rises."""
+    weight_decay: NonNegativeFloat = 0.0
+    """Decoupled weight decay of AdamW."""
+
+    def resolved_epochs(self, items: int) -> int:
+        """The setting, or for ``items`` items about 4,500 steps, within 3 to 300 passes."""
+        if self.epochs is not None:
+            return self.epochs
+        return min(300, max(3, math.ceil(4500 * self.batch_size / items)))
+
+
+def rate(settings: TrainingSettings, progress: float) -> float:
+    """Factor of the learning rate: linear warm-up, half cosine to (almost) zero."""
+    if progress < settings.warmup:
+        return 0.04 + 0.96 * progress / settings.warmup
+    if settings.schedule == "constant":
+        return 1.0
+    left = (progress - settings.warmup) / max(1 - settings.warmup, 1e-9)
+    return max(1e-4, 0.5 * (1 + math.cos(math.pi * left)))
+
+
+class Adam:
+    """Fused AdamW under the schedule, whose state can be stored by parameter name."""
+
+    def __init__(self, network: nn.Module, settings: TrainingSettings) -> None:
+        self.network, self.settings = network, settings
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+        for parameter in network.parameters():  # made now, so that a checkpoint can fill it
+            self.optimizer.state[parameter] = {
+                "step": torch.tensor(0.0, device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
+
+    def step(self, loss: Tensor, progress: float) -> None:
+        """One step down the gradient of ``loss``, at a share of the training."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * rate(self.settings, progress)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights and moments by name."""
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        for name, parameter in self.network.named_parameters():
+            for key, value in self.optimizer.state[parameter].items():
+                tensors[f"optimizer.{name}.{key}"] = value
+        return tensors
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go back to a :meth:`state`."""
+        self.network.load_state_dict(
+            {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
+        )
+        for name, parameter in self.network.named_parameters():
+            state = self.optimizer.state[parameter]
+            for key in state:
+                state[key] = tensors[f"optimizer.{name}.{key}"]
+
+
+class EpochTraining(Protocol):
+    """A training that :func:`train` can run, store and go on with."""
+
+    items: int
+    epochs: int
+    epoch: int
+    log: Log
+    device: torch.device
+
+    def begin(self) -> None:
+        """Start what the first epoch needs; not called when resumed."""
+
+    def run_epoch(self, generator: np.random.Generator, advance: Callable[..., None]) -> Totals:
+        """One pass over the items; the mean of every loss."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that the next epoch depends on."""
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go back to a :meth:`state`."""
+
+
+Totals = dict[str, float]
+
+
+class Journal(NamedTuple):
+    """Where and how a training is stored for going on after a kill.
+
+    Attributes:
+        checkpoint: the file; None stores nothing.
+        resume: go on from the file if it exists.
+        mark: of data and settings; the checkpoint of another is refused.
+    """
+
+    checkpoint: Path | None = None
+    resume: bool = False
+    mark: str = ""
+
+
+class Trained(NamedTuple):
+    """What came out of a training, besides the weights."""
+
+    epochs: int
+    seconds: float
+    items_per_second: float
+    log: Log
+
+
+def train(training: EpochTraining, seed: int, journal: Journal) -> Trained:
+    """Run a training to its last epoch, storing it now and then and at the end.
+
+    Raises:
+        DataError: a loss is not finite.
+        FormatError: the checkpoint is damaged or of other data or settings.
+    """
+    path = journal.checkpoint
+    if journal.resume and path is not None and path.exists():
+        _restore(training, path, journal.mark)
+    else:
+        training.begin()
+    done, started = training.epoch, time.monotonic()
+    saved = started
+    with bar("fit", training.items * training.epochs, done=training.items * done) as advance:
+        while training.epoch < training.epochs:
+            totals = training.run_epoch(epoch_generator(seed, training.epoch), advance)
+            _require_finite(totals, training.epoch)
+            training.epoch += 1
+            training.log.append({"epoch": training.epoch, **totals})
+            due = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
+            if path is not None and (due or training.epoch == training.epochs):
+                _save(training, path, journal.mark)
+                saved = time.monotonic()
+    seconds = time.monotonic() - started
+    passed = training.items * (training.epochs - done)
+    return Trained(training.epochs, seconds, passed / max(seconds, 1e-9), training.log)
+
+
+def epoch_generator(seed: int, epoch: int) -> np.random.Generator:
+    """The source of all randomness of one epoch; -1 is the start."""
+    return np.random.default_rng([seed, epoch + 1])
+
+
+def _require_finite(totals: Totals, epoch: int) -> None:
+    for name, value in totals.items():
+        if not math.isfinite(value):
+            raise DataError(
+                f"the training diverged: the {name} loss of epoch {epoch + 1} is {value}; "
+                "lower it with --set learning_rate=..."
+            )
+
+
+def _save(training: EpochTraining, path: Path, mark: str) -> None:
+    metadata = {
+        "fingerprint": mark,
+        "epoch": str(training.epoch),
+        "log": json.dumps(training.log),
+    }
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in training.state().items()}
+    write_tensors(path, arrays, metadata)
+
+
+def _restore(training: EpochTraining, path: Path, mark: str) -> None:
+    arrays, metadata = read_tensors_with_metadata(path, "checkpoint")
+    if metadata.get("fingerprint") != mark:
+        raise FormatError(
+            f"{path} is the checkpoint of another catalogue or other settings; "
+            "run without --resume to start anew"
+        )
+    training.load_state(
+        {
+            name: torch.from_numpy(np.array(array)).to(training.device)
+            for name, array in arrays.items()
+        }
+    )
+    training.epoch, training.log = int(metadata["epoch"]), json.loads(metadata["log"])

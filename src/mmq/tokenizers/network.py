@@ -1,0 +1,56 @@
+"""What every tokenizer's network can do, in torch: the inside of the Tokenizer contract."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+
+class CodingNetwork(nn.Module, ABC):
+    """Embeddings to codes and back.
+
+    Inputs are ``x``, ``(b, sum of dimensions)`` unit-normed embeddings side by side, zero where
+    missing, and ``present``, ``(b, m)``, one where the item has the modality, else zero.
+
+    Attributes:
+        dimensions: modality -> width, in the order of the columns of ``x``.
+        positions: group name ("shared" or a modality) -> its positions in the ID.
+        codebook_sizes: codewords a position.
+    """
+
+    dimensions: dict[str, int]
+    positions: dict[str, slice]
+    codebook_sizes: tuple[int, ...]
+
+    @property
+    def length(self) -> int:
+        """Positions of a semantic ID."""
+        return len(self.codebook_sizes)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return next(chain(self.parameters(), self.buffers())).device
+
+    @abstractmethod
+    def logits(self, x: Tensor, present: Tensor) -> Tensor:
+        """Similarity ``(b, n, k)`` to every codeword; larger is nearer, the best is the code."""
+
+    @abstractmethod
+    def search(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The fastest function from inputs to codes ``(b, n)``, of the weights as they are now."""
+
+    @abstractmethod
+    def reconstruct(self, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Reconstruction ``(b, sum of dimensions)`` from all that is known of an item, and codes.
+
+        What is known beside the codes (MMQ: the gates) is no part of the ID.
+        """
+
+    @abstractmethod
+    def decode_codes(self, codes: Tensor) -> Tensor:
+        """Reconstruction ``(b, sum of dimensions)`` from int64 codes ``(b, n)`` alone."""
