@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from mmq.semantic_ids import SemanticIDs as SemanticIDs
     from mmq.tokenizers import MMQSettings as MMQSettings
     from mmq.tokenizers import MMQTokenizer as MMQTokenizer
+    from mmq.tokenizers import OPQSettings as OPQSettings
+    from mmq.tokenizers import OPQTokenizer as OPQTokenizer
+    from mmq.tokenizers import RQKMeansSettings as RQKMeansSettings
+    from mmq.tokenizers import RQKMeansTokenizer as RQKMeansTokenizer
+    from mmq.tokenizers import RQVAESettings as RQVAESettings
+    from mmq.tokenizers import RQVAETokenizer as RQVAETokenizer
     from mmq.tokenizers import Tokenizer as Tokenizer
     from mmq.tokenizers import load_tokenizer as load_tokenizer
 
@@ -27,6 +33,12 @@ _HOMES = {
     "SemanticIDs": "mmq.semantic_ids",
     "MMQSettings": "mmq.tokenizers",
     "MMQTokenizer": "mmq.tokenizers",
+    "OPQSettings": "mmq.tokenizers",
+    "OPQTokenizer": "mmq.tokenizers",
+    "RQKMeansSettings": "mmq.tokenizers",
+    "RQKMeansTokenizer": "mmq.tokenizers",
+    "RQVAESettings": "mmq.tokenizers",
+    "RQVAETokenizer": "mmq.tokenizers",
     "Tokenizer": "mmq.tokenizers",
     "load_tokenizer": "mmq.tokenizers",
 }

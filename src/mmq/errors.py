@@ -18,6 +18,10 @@ class DataError(UserError):
     """A catalogue, interaction log or image that cannot be used as it is."""
 
 
+class DivergedError(DataError):
+    """A training whose losses are no longer numbers."""
+
+
 class SettingsError(UserError):
     """A setting that is unknown or out of range."""
 

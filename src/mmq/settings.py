@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -78,6 +79,26 @@ def gather(config: str | Path | None, assignments: Iterable[str]) -> dict[str, A
                 raise SettingsError(f"--set {assignment!r}: '{part}' is not a group of settings")
         target[leaf] = _value(text)
     return values
+
+
+def to_toml(values: Mapping[str, Any]) -> str:
+    """TOML that :func:`gather` reads back, a line a value; None, which TOML lacks, is left out.
+
+    >>> print(to_toml({"epochs": 3, "codebook": "ema", "input_noise": None, "hidden": [8, 4]}))
+    epochs = 3
+    codebook = "ema"
+    hidden = [8, 4]
+    <BLANKLINE>
+    """
+    lines = [f"{name} = {_toml(value)}\n" for name, value in values.items() if value is not None]
+    return "".join(lines)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        pairs = (f"{json.dumps(name)} = {_toml(each)}" for name, each in value.items())
+        return f"{{ {', '.join(pairs)} }}"
+    return json.dumps(value)
 
 
 def _value(text: str) -> Any:

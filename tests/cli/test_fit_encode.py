@@ -14,6 +14,7 @@ import pytest
 from mmq import Catalogue, SemanticIDs, write_catalogue
 from mmq.cli import main
 from mmq.data import Reduction
+from mmq.testing import tiny_catalogue
 
 SMALL = ["--set", "codebook_size=16", "--set", "latent_dim=8", "--set", "batch_size=64"]
 
@@ -67,6 +68,54 @@ def test_settings_from_a_file_yield_to_the_command_line(catalogue, tmp_path):
     assert main([*arguments, "--config", str(tmp_path / "s.toml"), "--set", "latent_dim=6"]) == 0
     settings = json.loads((tmp_path / "t" / "config.json").read_text())["settings"]
     assert (settings["codebook_size"], settings["latent_dim"]) == (16, 6)
+
+
+BASELINES = [(kind, fusion) for kind in ("rqvae", "rqkmeans", "opq")
+             for fusion in ("aligned", "separated")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "fusion"), BASELINES)
+def test_every_kind_is_fitted_encoded_and_inspected(kind, fusion, tmp_path, capsys):
+    path, folder = tmp_path / "catalogue.parquet", tmp_path / "t"
+    write_catalogue(path, tiny_catalogue(300, missing=0.3))
+    options = ["--set", "codebook_size=12", "--set", "length=4", "--hold-out", 0.1]
+    options += ["--set", "epochs=5"] if kind == "rqvae" else []
+    code, out, _ = run(
+        capsys, "fit", path, "--out", folder, "--tokenizer", kind, "--fusion", fusion, *options
+    )
+    assert code == 0
+    assert out.startswith(f"{kind} tokenizer of 4 codes -> {folder}")
+    assert ("epochs" in out) == (kind == "rqvae")
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["tokenizer"], config["settings"]["fusion"]) == (kind, fusion)
+    code, out, _ = run(
+        capsys, "encode", path, "--tokenizer", folder, "--out", tmp_path / "ids.parquet",
+        "--collisions", "move", "--json",
+    )  # fmt: skip
+    assert code == 0
+    assert json.loads(out)["moved"] > 0
+    ids = SemanticIDs.read(tmp_path / "ids.parquet")
+    assert ids.manifest["tokenizer"]["name"] == kind
+    assert ids.manifest["ordered"] == (fusion == "aligned" and kind != "opq")
+    assert len(np.unique(ids.codes, axis=0)) == 300
+    code, out, _ = run(
+        capsys, "inspect", tmp_path / "ids.parquet", "--catalogue", path, "--tokenizer", folder,
+        "--report", tmp_path / "report.html",
+    )  # fmt: skip
+    assert code == 0
+    assert out.startswith("good: ")
+    assert ("have no image and share its codes" in out) == (fusion == "separated")
+    report = (tmp_path / "report.html").read_text()
+    sentence = "All codes see all modalities" if fusion == "aligned" else "Each code sees one mod"
+    assert sentence in report
+    assert ("refines those before it" in report) == ids.manifest["ordered"]
+
+
+def test_without_an_option_the_default_fusion_of_the_settings_holds(catalogue, tmp_path, capsys):
+    arguments = ["fit", catalogue, "--out", tmp_path / "t", "--tokenizer", "opq"]
+    assert run(capsys, *arguments, "--set", "codebook_size=8", "--set", "fusion=separated")[0] == 0
+    config = json.loads((tmp_path / "t" / "config.json").read_text())
+    assert config["settings"]["fusion"] == "separated"
 
 
 def test_encode_gives_every_item_an_id(catalogue, tokenizer, tmp_path, capsys):
@@ -272,6 +321,8 @@ def broken(name, tmp_path):
     return path, expected
 
 
+ONE_CODE = ["--set", "length=1", "--set", "codebook_size=8"]
+
 FAULTS = ["nan", "inf", "zero", "duplicate", "null id", "no ids", "no modality", "empty", "few",
           "truncated"]  # fmt: skip
 
@@ -293,6 +344,22 @@ def test_bad_catalogue(fault, tmp_path, capsys):
     [
         (["fit", "nothing.parquet", "--out", "t"], "there is no catalogue at nothing.parquet"),
         (["fit", "C", "--out", "t", "--set", "codebok_size=3"], "did you mean 'codebook_size'"),
+        (["fit", "C", "--out", "t", "--tokenizer", "rqvea"], "did you mean 'rqvae'?"),
+        (["fit", "C", "--out", "t", "--fusion", "mixed"], "not one of 'aligned', 'separated'"),
+        (["fit", "C", "--out", "t", "--fusion", "aligned"], "--fusion is not for mmq"),
+        (
+            ["fit", "C", "--out", "t", "--tokenizer", "opq", "--set", "rotation=3"],
+            "unknown setting 'rotation'; did you mean 'rotations'?",
+        ),
+        (
+            ["fit", "C", "--out", "t", "--tokenizer", "opq", "--set", "latent_dim=3"],
+            "unknown setting 'latent_dim'",
+        ),
+        (
+            ["fit", "C", "--out", "t", "--tokenizer", "opq", "--fusion", "separated", *ONE_CODE],
+            "an ID of length 1 is too short for 2 separated modalities",
+        ),
+        (["fit", "C", "--out", "t", "--set", "device=cpu"], "unknown setting 'device'"),
         (["fit", "C", "--out", "t", "--set", "epochs"], "should read key=value"),
         (["fit", "C", "--out", "t", "--set", "epochs=0"], "setting 'epochs' = 0 is not valid"),
         (["fit", "C", "--out", "t", "--set", "epochs=abc"], "should be a valid integer"),

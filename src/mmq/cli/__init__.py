@@ -78,12 +78,13 @@ def _complain(error: typer.TyperException) -> None:
         print(f"mmq: {message[:1].lower()}{message[1:]}; see {command} --help", file=sys.stderr)
 
 
-from mmq.cli import demo, doctor, embed, encode, fit, inspect  # noqa: E402  (they follow `app`)
+from mmq.cli import demo, doctor, embed, encode, fit, inspect, tune  # noqa: E402  (they follow `app`)
 from mmq.cli.import_ import import_app  # noqa: E402
 
 app.add_typer(import_app, name="import")
 app.command("embed")(embed.command)
 app.command("fit")(fit.command)
+app.command("tune")(tune.command)
 app.command("encode")(encode.command)
 app.command("inspect")(inspect.command)
 app.command("demo")(demo.command)

@@ -14,7 +14,7 @@ from mmq.cli.frame import DeviceOption, JsonOption, ResumeOption, emit
 if TYPE_CHECKING:
     from mmq.data.parquet import CatalogueFile
     from mmq.semantic_ids import Manifest
-    from mmq.tokenizers import MMQTokenizer
+    from mmq.tokenizers import Tokenizer
 
 
 class Collisions(StrEnum):
@@ -80,7 +80,7 @@ def command(
 
 
 def _manifest(
-    tokenizer: MMQTokenizer, source: dict[str, str], items: int, collisions: Collisions
+    tokenizer: Tokenizer, source: dict[str, str], items: int, collisions: Collisions
 ) -> Manifest:
     from mmq.semantic_ids import CatalogueRef, TokenizerRef, build_manifest
 
@@ -98,7 +98,7 @@ def _table(
     codes: Any,
     manifest: Manifest,
     old: Any,
-    moving: tuple[CatalogueFile, MMQTokenizer] | None,
+    moving: tuple[CatalogueFile, Tokenizer] | None,
 ) -> tuple[Any, dict[str, Any]]:
     """The ID table and the figures of how it came about."""
     from mmq.semantic_ids import SemanticIDs, append, move_collisions

@@ -15,11 +15,14 @@ from mmq.cli.frame import (
     SetOption,
     emit,
 )
+from mmq.cli.kinds import FusionOption, KindOption, with_fusion
 
 
 def command(
     catalogue: Annotated[Path, typer.Argument(help="The catalogue (Parquet).")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the tokenizer to write.")],
+    kind: KindOption = "mmq",
+    fusion: FusionOption = None,
     hold_out: Annotated[
         float, typer.Option("--hold-out", help="Share of the items to measure on, not to fit.")
     ] = 0.0,
@@ -35,27 +38,30 @@ def command(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Fit the MMQ tokenizer to a catalogue's embeddings.
+    """Fit a tokenizer to a catalogue's embeddings.
 
     Example: mmq fit catalogue.parquet --out tokenizer --hold-out 0.1 --set codebook_size=256
+
+    A baseline: mmq fit catalogue.parquet --out baseline --tokenizer rqkmeans --fusion separated
     """
     from mmq.artifacts import beside
     from mmq.data.parquet import CatalogueFile
     from mmq.settings import gather
-    from mmq.tokenizers import MMQSettings, MMQTokenizer
+    from mmq.tokenizers import tokenizer_class
     from mmq.tokenizers.folder import check_target
+    from mmq.tokenizers.loop import TrainingSettings
 
-    values = gather(config, settings or [])
+    values = with_fusion(kind, fusion, gather(config, settings or []))
     if seed is not None:
         values["seed"] = seed
-    chosen = MMQSettings.parse(values)
-    tokenizer = MMQTokenizer(chosen, device=device)
+    maker = tokenizer_class(kind)
+    tokenizer = maker(maker.settings_class.parse(values), device=device)
     check_target(out)
     file = CatalogueFile(catalogue)
     tokenizer.reductions = {name: pca.fingerprint() for name, pca in file.reductions.items()}
     checkpoint = beside(out, "checkpoint.safetensors")
     result = tokenizer.fit(
-        file.read(sample, chosen.seed, attributes=False),
+        file.read(sample, tokenizer.settings.seed, attributes=False),
         hold_out=hold_out,
         checkpoint=checkpoint,
         resume=resume,
@@ -63,15 +69,16 @@ def command(
     )
     tokenizer.save(out)
     checkpoint.unlink(missing_ok=True)
-    figures = {**result._asdict(), "length": tokenizer.length, "out": str(out)}
-    emit(figures, as_json, _lines(figures))
+    figures = {**result._asdict(), "tokenizer": kind, "length": tokenizer.length, "out": str(out)}
+    trained = isinstance(tokenizer.settings, TrainingSettings)
+    emit(figures, as_json, _lines(figures, trained))
 
 
-def _lines(figures: dict[str, Any]) -> list[str]:
+def _lines(figures: dict[str, Any], trained: bool) -> list[str]:
     lines = [
-        f"tokenizer of {figures['length']} codes -> {figures['out']}, "
-        f"{figures['epochs']} epochs in {figures['seconds']:.0f} s "
-        f"({figures['items_per_second']:,.0f} items/s)"
+        f"{figures['tokenizer']} tokenizer of {figures['length']} codes -> {figures['out']}, "
+        + (f"{figures['epochs']} epochs " if trained else "")
+        + f"in {figures['seconds']:.0f} s ({figures['items_per_second']:,.0f} items/s)"
     ]
     for part in figures["l_recon"]:
         by_modality = figures["fvu_by_modality"][part]

@@ -72,6 +72,13 @@ def search_keys(codebooks: Tensor, distance: Distance) -> tuple[Tensor, Tensor |
     return codebooks.transpose(1, 2).contiguous(), -0.5 * codebooks.square().sum(2)[:, None, :]
 
 
+def best(scores: Tensor) -> Tensor:
+    """Argmax of the last axis, int64; numpy's is several times faster on the CPU."""
+    if scores.device.type == "cpu":
+        return torch.from_numpy(scores.detach().numpy().argmax(-1))
+    return scores.argmax(-1)
+
+
 def look_up(codebooks: Tensor, codes: Tensor) -> Tensor:
     """Codewords ``(b, n, d)`` of codes ``(b, n)``."""
     return _flat(codebooks)[_flat_index(codebooks, codes)]

@@ -12,6 +12,9 @@ from mmq.semantic_ids import SemanticIDs
 
 ITEMS_A_CODE = 8
 CODES_A_GROUP = 2
+LEAST_CODES = 6
+"""Codes shown in all; with few groups each shows more."""
+
 MOST_CODES = 16
 """Codes shown in all; with more groups than that the rest is left out."""
 
@@ -64,7 +67,8 @@ def sample_codes(
     only one item has left aside.
     """
     rng = np.random.default_rng([seed, 1])
-    each = CODES_A_GROUP if CODES_A_GROUP * len(groups) <= MOST_CODES else 1
+    each = max(CODES_A_GROUP, LEAST_CODES // len(groups))
+    each = each if each * len(groups) <= MOST_CODES else 1
     examples = []
     for group, positions in list(groups.items())[: MOST_CODES // each]:
         chosen: set[tuple[int, int]] = set()

@@ -123,6 +123,7 @@ def _context(found: Inspection, probes: Probes | None) -> dict[str, Any]:
         "quality": found.quality,
         "ceiling": float(np.mean(np.log(found.quality.codebook_sizes))),
         "colour_of": dict(zip(_group_names(found), colours, strict=True)),
+        "who_sees_what": _who_sees_what(found),
         "has_pictures": any(found.shown(row).picture for row in _all_rows(found)),
         "shape": float(np.clip(np.median(shapes or [1.0]), *SHAPES)),
         "items": [item(row) for row in found.examples.items.tolist()],
@@ -158,6 +159,21 @@ def _group_names(found: Inspection) -> list[str]:
         return ["code"] * found.ids.length
     of = {place: group for group, at in found.sources.groups.items() for place in at}
     return [of[place] for place in range(found.ids.length)]
+
+
+def _who_sees_what(found: Inspection) -> str:
+    """What the codes of each group stand for, in a sentence or two; empty where it is not known."""
+    if found.sources.tokenizer is None:
+        return ""
+    groups = set(found.sources.groups)
+    if groups == {"shared"}:
+        sentence = "All codes see all modalities together."
+    elif "shared" in groups:
+        sentence = "Shared codes see all modalities together, the others one modality each."
+    else:
+        sentence = "Each code sees one modality." if len(groups) > 1 else ""
+    refined = "Each code refines those before it." if found.ids.manifest["ordered"] else ""
+    return f"{sentence} {refined}".strip()
 
 
 def _positions(groups: Mapping[str, Sequence[int]], named: bool) -> tuple[list[str], list[str]]:

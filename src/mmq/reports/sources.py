@@ -12,7 +12,7 @@ from mmq.errors import DataError
 from mmq.semantic_ids import SemanticIDs, TokenizerRef, build_manifest, require_same_tokenizer
 
 if TYPE_CHECKING:
-    from mmq.tokenizers import MMQTokenizer
+    from mmq.tokenizers import Tokenizer
 
 
 class Sources(NamedTuple):
@@ -31,7 +31,7 @@ class Sources(NamedTuple):
     ids: SemanticIDs
     catalogue: CatalogueFile | None
     rows: np.ndarray
-    tokenizer: MMQTokenizer | None
+    tokenizer: Tokenizer | None
     warnings: tuple[str, ...]
 
     @property
@@ -60,7 +60,7 @@ def open_sources(ids: Path, catalogue: Path | None, tokenizer: Path | None) -> S
     return Sources(ids.name, table, file, rows, loaded, warnings)
 
 
-def _tokenizer_of(table: SemanticIDs, folder: Path) -> MMQTokenizer:
+def _tokenizer_of(table: SemanticIDs, folder: Path) -> Tokenizer:
     from mmq.tokenizers import load_tokenizer
     from mmq.tokenizers.folder import fingerprint
 

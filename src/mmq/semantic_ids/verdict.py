@@ -141,7 +141,7 @@ def _constant(quality: Quality, usages: list[_Usage]) -> Iterator[_Finding]:
                 "poor",
                 f"constant: codebook {usage.position + 1} of {quality.length} gives all "
                 f"{usage.whose} 1 of its {usage.size:,} codes and so tells nothing; "
-                "fit again for more epochs, or without this position",
+                "fit again without this position, or, where epochs are a setting, for more of them",
             )
 
 
@@ -158,8 +158,8 @@ def _collapsed(quality: Quality, usages: list[_Usage]) -> Iterator[_Finding]:
     if parts:
         yield _Finding(
             "poor",
-            f"collapsed: {'; '.join(parts)}; fit again with the revival of unused codes, for more "
-            "epochs, or with smaller codebooks",
+            f"collapsed: {'; '.join(parts)}; fit again with smaller codebooks or, where epochs are "
+            "a setting, for more of them with the revival of unused codes",
         )
 
 

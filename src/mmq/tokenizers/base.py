@@ -81,6 +81,9 @@ class Tokenizer(Protocol):
     reductions: dict[str, str]
     """Modality -> digest of the PCA its embeddings went through, checked by ``mmq encode``."""
 
+    figures: dict[str, Any]
+    """:meth:`FitResult.figures` of the fit, empty before it."""
+
     @property
     def kind(self) -> str:
         """Name of the kind in config.json and on the command line."""

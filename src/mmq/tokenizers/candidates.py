@@ -7,7 +7,7 @@ import numpy as np
 from mmq.data.catalogue import Catalogue
 from mmq.data.parquet import BATCH, CatalogueFile
 from mmq.semantic_ids.collisions import Candidates
-from mmq.tokenizers.mmq.tokenizer import MMQTokenizer
+from mmq.tokenizers.base import Tokenizer
 
 TOP = 16
 """Codewords a position that an item may move to."""
@@ -22,7 +22,7 @@ class CandidateReader:
     It reads the file from the first of them to the last.
     """
 
-    def __init__(self, file: CatalogueFile, tokenizer: MMQTokenizer) -> None:
+    def __init__(self, file: CatalogueFile, tokenizer: Tokenizer) -> None:
         self.file, self.tokenizer = file, tokenizer
 
     def __call__(self, rows: np.ndarray) -> Candidates:

@@ -19,7 +19,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from mmq.artifacts import read_tensors_with_metadata, write_tensors
-from mmq.errors import DataError, FormatError
+from mmq.errors import DivergedError, FormatError
 from mmq.progress import bar
 from mmq.tokenizers.base import TokenizerSettings
 
@@ -160,7 +160,7 @@ def train(training: EpochTraining, seed: int, journal: Journal) -> Trained:
     """Run a training to its last epoch, storing it now and then and at the end.
 
     Raises:
-        DataError: a loss is not finite.
+        DivergedError: a loss is not finite.
         FormatError: the checkpoint is damaged or of other data or settings.
     """
     path = journal.checkpoint
@@ -193,7 +193,7 @@ def epoch_generator(seed: int, epoch: int) -> np.random.Generator:
 def _require_finite(totals: Totals, epoch: int) -> None:
     for name, value in totals.items():
         if not math.isfinite(value):
-            raise DataError(
+            raise DivergedError(
                 f"the training diverged: the {name} loss of epoch {epoch + 1} is {value}; "
                 "lower it with --set learning_rate=..."
             )

@@ -148,17 +148,3 @@ def temperature(settings: MMQSettings, progress: float) -> float:
     """tau at a share of the training, geometric from start to end."""
     end = settings.temperature_end or settings.temperature
     return float(settings.temperature * (end / settings.temperature) ** progress)
-
-
-@torch.no_grad()
-def set_mean_weights(network: MMQNetwork, x: Tensor, present: Tensor) -> None:
-    """Store the catalogue-mean gates, all that a reader of the ID alone can use."""
-    shared = network.settings.shared_experts
-    total = torch.zeros_like(network.mean_weights)
-    counts = torch.zeros_like(network.mean_weights)
-    for block, mask in zip(x.split(8192), present.split(8192), strict=True):
-        _, parts = network.latents(block, mask)
-        total += network.fusion_weights(parts, mask).sum(0)
-        counts += network.spoken_for(mask).sum(0)
-    network.mean_weights.copy_(total / counts.clamp_min(1))
-    network.mean_weights[:shared] = 1.0

@@ -6,12 +6,13 @@ The positions are the shared experts first, then each modality's specific expert
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from mmq.nn.additive import Refiner
 from mmq.nn.codebook import (
     balanced_codes,
     look_up,
@@ -23,6 +24,8 @@ from mmq.nn.experts import Gate, LinearExperts, MLPExperts, decoder
 from mmq.tokenizers.mmq.search import CodeSearch
 from mmq.tokenizers.mmq.settings import MMQSettings
 from mmq.tokenizers.network import CodingNetwork
+
+_BLOCK = 8192  # items whose gates are averaged at a time
 
 
 class MMQOutput(NamedTuple):
@@ -148,18 +151,33 @@ class MMQNetwork(CodingNetwork):
         return self.decoder(fused), tuple(auxiliary)
 
     def logits(self, x: Tensor, present: Tensor) -> Tensor:
-        """Similarity ``(b, n, k)`` of the latents to every codeword (Eq. 15)."""
-        z, _ = self.latents(x, present)
-        return similarity(z, self.codebooks, self.settings.distance).transpose(0, 1)
+        """Similarity ``(b, n, k)`` of the latents to every codeword (Eq. 15).
 
-    def search(self) -> CodeSearch:
-        """Codes of inputs, by as few multiply-adds as there are."""
-        return CodeSearch(self)
+        Where codes are refined: how much each code lowers the error in the light of the others.
+        """
+        z, _ = self.latents(x, present)
+        similarities = similarity(z, self.codebooks, self.settings.distance)
+        if self.settings.refinement:
+            movable = self.spoken_for(present) > 0
+            _, scores = self._refiner()(x, present, similarities.argmax(2).T, movable)
+            similarities = torch.where(movable.T[:, :, None], torch.stack(scores), similarities)
+        return similarities.transpose(0, 1)
+
+    def search(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """Codes of inputs, by as few multiply-adds as there are, refined if the settings say so."""
+        nearest = CodeSearch(self)
+        if not self.settings.refinement:
+            return nearest
+        refine = self._refiner()
+        return lambda x, present: refine(
+            x, present, nearest(x, present).long(), self.spoken_for(present) > 0
+        )[0]
 
     def reconstruct(self, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """Reconstruction with the item's own gates, and codes ``(b, n)``."""
-        output = self(x, present)
-        return output.reconstruction, output.codes
+        codes = self.search()(x, present).long()
+        weights = self.fusion_weights(self.filled(x, present)[1], present)
+        return self.decode(look_up(self.codebooks, codes), weights)[0], codes
 
     def decode_codes(self, codes: Tensor) -> Tensor:
         """Reconstruction ``(b, sum of dimensions)`` of codes alone, with catalogue-mean gates."""
@@ -168,6 +186,23 @@ class MMQNetwork(CodingNetwork):
         fused = torch.bmm(weights.unsqueeze(1), quantised).squeeze(1)
         reconstruction: Tensor = self.decoder(fused)
         return reconstruction
+
+    def set_mean_weights(self, x: Tensor, present: Tensor) -> None:
+        """Store the mean gates of the items, all that a reader of the ID alone can use."""
+        total = torch.zeros_like(self.mean_weights)
+        counts = torch.zeros_like(self.mean_weights)
+        for block, mask in zip(x.split(_BLOCK), present.split(_BLOCK), strict=True):
+            total += self.fusion_weights(self.filled(block, mask)[1], mask).sum(0)
+            counts += self.spoken_for(mask).sum(0)
+        self.mean_weights.copy_(total / counts.clamp_min(1))
+        self.mean_weights[: self.settings.shared_experts] = 1.0
+
+    def _refiner(self) -> Refiner:
+        """Refinement under what linear decoders make of every single codeword."""
+        assert isinstance(self.decoder, nn.Linear)
+        table = (self.codebooks * self.mean_weights[:, None, None]) @ self.decoder.weight.T
+        widths = list(self.dimensions.values())
+        return Refiner(self.decoder.bias, table, widths, self.settings.refinement)
 
     def expert_groups(self) -> dict[str, tuple[slice, LinearExperts | MLPExperts]]:
         """Group of experts ("shared" or a modality) -> its positions and its module."""

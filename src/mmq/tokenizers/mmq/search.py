@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from mmq.nn.codebook import search_keys
+from mmq.nn.codebook import best, search_keys
 from mmq.nn.experts import LinearExperts, MLPExperts
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class CodeSearch:
             scores = inputs @ group.keys
             if group.offset is not None:
                 scores += group.offset
-            return _argmax(scores.view(len(inputs), -1, self.codebook_size))
+            return best(scores.view(len(inputs), -1, self.codebook_size))
         z = group.experts(inputs)
         scores = torch.empty(len(z), self.codebook_size, device=z.device)  # one for all: no faults
         columns = []
@@ -72,7 +72,7 @@ class CodeSearch:
             torch.mm(latent, group.keys[i], out=scores)
             if group.offset is not None:
                 scores += group.offset[i]
-            columns.append(_argmax(scores))
+            columns.append(best(scores))
         return torch.stack(columns, dim=1)
 
 
@@ -94,10 +94,3 @@ def _folded(group: _Group) -> _Group:
         offset = offset + group.offset
     flat = keys.transpose(0, 1).reshape(keys.shape[1], -1)
     return group._replace(experts=None, keys=flat, offset=offset.flatten())
-
-
-def _argmax(scores: Tensor) -> Tensor:
-    """Best of the last axis; numpy's is several times faster on the CPU."""
-    if scores.device.type == "cpu":
-        return torch.from_numpy(scores.numpy().argmax(-1))
-    return scores.argmax(-1)

@@ -74,14 +74,21 @@ class MMQSettings(TrainingSettings):
     """Chance that a modality of an item is hidden in training and replaced by the learned vector
     for "missing"."""
 
+    refinement: int = Field(default=0, ge=0)
+    """Sweeps over the codes of an item at export, each chosen anew to lower the error of the codes'
+    reconstruction in the light of the others; 0 leaves them as the experts chose them (Eq. 7).
+    Needs linear decoders."""
+
     @model_validator(mode="after")
-    def _has_experts(self) -> MMQSettings:
+    def _fits_together(self) -> MMQSettings:
         specific = self.specific_experts
         counts = list(specific.values()) if isinstance(specific, dict) else [specific]
         if any(count < 0 for count in counts):
             raise ValueError("specific_experts should not be negative")
         if self.shared_experts + sum(counts) == 0:
             raise ValueError("shared_experts and specific_experts are both zero; give one expert")
+        if self.refinement and self.decoders != "linear":
+            raise ValueError("refinement needs decoders = 'linear'; set refinement to 0")
         return self
 
     def experts_of(self, modality: str) -> int:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mmq.data import Catalogue
-from mmq.errors import DataError
+from mmq.errors import DataError, SettingsError
 from mmq.nn.codebook import hard_index
 from mmq.tokenizers.estimator import NetworkTokenizer
 from mmq.tokenizers.loop import Journal, Trained, train
-from mmq.tokenizers.mmq.fit import Stage1, set_mean_weights
+from mmq.tokenizers.mmq.fit import Stage1
 from mmq.tokenizers.mmq.network import MMQNetwork
 from mmq.tokenizers.mmq.settings import MMQSettings
 
@@ -53,7 +54,14 @@ class MMQTokenizer(NetworkTokenizer[MMQSettings, MMQNetwork]):
         """``ind`` of Eq. 18, ``(items, length, k)``: one-hot forward, a softmax backward.
 
         A fitted network is frozen; ``tokenizer.network.requires_grad_(True)`` lets gradients in.
+
+        Raises:
+            SettingsError: codes are refined, which is no function of the experts alone.
         """
+        if self.settings.refinement:
+            raise SettingsError(
+                "soft codes are those of the experts; fit the tokenizer with refinement=0"
+            )
         logits = self.network.logits(*self._inputs(catalogue))
         return hard_index(logits, temperature or self.settings.temperature)
 
@@ -63,7 +71,8 @@ class MMQTokenizer(NetworkTokenizer[MMQSettings, MMQNetwork]):
     def _train(self, network: MMQNetwork, x: Tensor, present: Tensor, journal: Journal) -> Trained:
         training = Stage1(network, x, present)
         trained = train(training, self.settings.seed, journal)
-        set_mean_weights(network, training.x, training.present)
+        with torch.no_grad():
+            network.set_mean_weights(training.x, training.present)
         return trained
 
     def _check(self, catalogue: Catalogue, present: Tensor) -> None:

@@ -1,0 +1,1 @@
+"""Experiments: what is run over several fits."""

@@ -1,0 +1,9 @@
+"""Tuning: a plain, seeded search over the settings of a tokenizer, the same for every kind."""
+
+from __future__ import annotations
+
+from mmq.experiments.tuning.journal import Trial
+from mmq.experiments.tuning.search import TunePlan, Tuning, tune
+from mmq.experiments.tuning.spaces import SPACES
+
+__all__ = ["SPACES", "Trial", "TunePlan", "Tuning", "tune"]

@@ -1,0 +1,217 @@
+"""Random search with one halving, on a part of the items that is held out.
+
+The settings of trial 0 are the defaults, those of the others are drawn from the kind's space. A
+kind that is trained over epochs is first fitted with all of them for a third of the epochs each
+(a whole schedule, only shorter); the best third of the trials, and the defaults in any case, are
+then fitted anew with all epochs. So 16 trials cost as much as 16 / 3 + 6 or 7 whole fits, and no
+short fit is ever compared with a long one. A kind without epochs is fitted once a trial. All trials
+have the same seed, hence the same held-out items, and the one with the lowest figure there wins;
+of equals the earlier. A fit that diverges has failed, and the search goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field, PositiveInt, field_validator
+
+from mmq import __version__
+from mmq.data import Catalogue
+from mmq.errors import DataError, DivergedError, SettingsError
+from mmq.experiments.tuning.journal import Journal, Trial
+from mmq.experiments.tuning.spaces import SPACES, described, draws
+from mmq.settings import Settings
+from mmq.tokenizers import tokenizer_class
+from mmq.tokenizers.base import TokenizerSettings
+from mmq.tokenizers.estimator import NetworkTokenizer
+from mmq.tokenizers.loop import TrainingSettings
+
+SHARE = 3
+"""A short trial has one in so many of the epochs, and one in so many trials goes on."""
+
+
+class TunePlan(Settings):
+    """How to search; the same plan is the same budget for every kind of tokenizer."""
+
+    trials: PositiveInt = 16
+    """Settings tried, the defaults among them."""
+    hold_out: float = 0.1
+    """Share of the items that is not fitted on and that the choice is made on."""
+    figure: Literal["fvu_codes", "fvu", "l_recon_codes", "l_recon"] = "fvu_codes"
+    """Figure of the held-out items to be made small, see
+    :class:`~mmq.tokenizers.base.Figures`."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Seed of the draws and, unless it is fixed otherwise, of every fit."""
+
+    @field_validator("hold_out")
+    @classmethod
+    def _is_a_part(cls, share: float) -> float:
+        if not 0 < share < 1:
+            raise ValueError(
+                "it should lie between 0 and 1, such as 0.1, for the choice is made on that part"
+            )
+        return share
+
+
+class Tuning(NamedTuple):
+    """What a search found.
+
+    Attributes:
+        kind: of the tokenizer.
+        settings: all settings chosen, as plain values.
+        best: the trial chosen.
+        default: the trial of the defaults at full length; it may have failed.
+        trials: all fits in the order they were made.
+        seconds: wall time of all fits.
+    """
+
+    kind: str
+    settings: dict[str, Any]
+    best: Trial
+    default: Trial
+    trials: list[Trial]
+    seconds: float
+
+
+def tune(
+    catalogue: Catalogue,
+    kind: str,
+    plan: TunePlan | None = None,
+    fixed: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    watch: Callable[[Trial], None] = lambda trial: None,
+) -> Tuning:
+    """Find settings of a tokenizer that leave little of held-out items unexplained.
+
+    Args:
+        catalogue: the items; none of them may belong to a test.
+        kind: of the tokenizer, a key of :data:`~mmq.experiments.tuning.spaces.SPACES`.
+        plan: how to search.
+        fixed: settings that are the same in all trials, and not searched.
+        folder: where trials and result are written; None writes nothing.
+        resume: go on with the tuning in the folder; its result is that of one that never stopped.
+        device: as in the tokenizer's constructor.
+        watch: called after every fit.
+
+    Raises:
+        SettingsError: an unknown kind, or an unknown or bad fixed setting.
+        DataError: the folder holds something else, too few items, or no trial succeeded.
+        FormatError: the folder holds a tuning of other data or another plan.
+    """
+    plan, fixed = plan or TunePlan(), dict(fixed or {})
+    maker = tokenizer_class(kind)
+    space = {name: source for name, source in SPACES[kind].items() if name not in fixed}
+    base = {"seed": plan.seed, **fixed}
+    defaults = maker.settings_class.parse(base)
+    held = int(len(catalogue) * plan.hold_out)
+    if not held:
+        raise DataError(
+            f"a hold-out of {plan.hold_out} of {len(catalogue)} items is none; raise --hold-out"
+        )
+    mark = {
+        "tokenizer": kind,
+        "catalogue": _fingerprint(catalogue) if folder is not None else "",
+        "plan": plan.to_dict(),
+        "fixed": fixed,
+        "space": described(space),
+    }
+    journal = Journal(folder, mark, resume)
+    tried = [{**base, **values} for values in draws(space, plan.trials, plan.seed)]
+    search = _Search(catalogue, maker, plan, journal, len(catalogue) - held, device, watch)
+    full = search.run(tried, trained=isinstance(defaults, TrainingSettings))
+    return _choose(full, search, maker.settings_class)
+
+
+class _Search(NamedTuple):
+    """Everything that the fits of a search share."""
+
+    catalogue: Catalogue
+    maker: type[NetworkTokenizer[Any, Any]]
+    plan: TunePlan
+    journal: Journal
+    items: int
+    device: str
+    watch: Callable[[Trial], None]
+
+    def run(self, tried: list[dict[str, Any]], trained: bool) -> list[Trial]:
+        """The trials at full length, of all settings or of those that passed the short one."""
+        numbers = list(range(len(tried)))
+        if trained and len(tried) > 1:
+            short = [self.trial(number, tried[number], "short") for number in numbers]
+            passed = [trial.number for trial in sorted(short, key=self.score)]
+            numbers = sorted({0, *passed[: math.ceil(len(tried) / SHARE)]})
+        return [self.trial(number, tried[number], "full") for number in numbers]
+
+    def score(self, trial: Trial) -> float:
+        """What is made small; infinite where the trial failed."""
+        if trial.figures is None:
+            return math.inf
+        return float(trial.figures[self.plan.figure]["held_out"])
+
+    def trial(self, number: int, values: dict[str, Any], rung: str) -> Trial:
+        """The trial from the journal, or made now."""
+        found = self.journal.find(number, rung)
+        if found is not None:
+            return found
+        started = time.monotonic()
+        epochs, figures, error = None, None, None
+        try:
+            settings = self.maker.settings_class.parse(values)
+            if isinstance(settings, TrainingSettings):
+                epochs = settings.resolved_epochs(self.items)
+                epochs = max(1, round(epochs / SHARE)) if rung == "short" else epochs
+                settings = self.maker.settings_class.parse({**values, "epochs": epochs})
+            figures = self._fit(settings)
+        except (DivergedError, SettingsError) as problem:
+            error = str(problem)
+        seconds = round(time.monotonic() - started, 3)
+        trial = Trial(number, rung, epochs, values, figures, error, seconds)
+        self.journal.add(trial)
+        self.watch(trial)
+        return trial
+
+    def _fit(self, settings: TokenizerSettings) -> dict[str, Any]:
+        tokenizer = self.maker(settings, device=self.device)
+        figures = tokenizer.fit(self.catalogue, hold_out=self.plan.hold_out).figures()
+        if not math.isfinite(figures[self.plan.figure]["held_out"]):
+            raise DivergedError(f"{self.plan.figure} of the held-out items is not finite")
+        return figures
+
+
+def _choose(full: list[Trial], search: _Search, settings: type[TokenizerSettings]) -> Tuning:
+    """The best of the trials at full length, written down."""
+    best, plan, journal = min(full, key=search.score), search.plan, search.journal
+    if best.figures is None:
+        raise DataError(f"none of the {plan.trials} trials succeeded; the first said: {best.error}")
+    chosen = settings.parse(best.settings).to_dict()
+    kind, trials = search.maker.kind, journal.trials
+    tuning = Tuning(kind, chosen, best, full[0], trials, round(sum(t.seconds for t in trials), 3))
+    result = {
+        "mmq": __version__,
+        "seconds": tuning.seconds,
+        "best": {**best._asdict(), "settings": chosen},
+        "trials": [trial._asdict() for trial in trials],
+    }
+    journal.finish(
+        result,
+        chosen,
+        f"mmq fit CATALOGUE --tokenizer {kind} --config best.toml --out FOLDER",
+    )
+    return tuning
+
+
+def _fingerprint(catalogue: Catalogue) -> str:
+    """Content hash of what a fit reads: embeddings and presence, in the order of the items."""
+    digest = hashlib.sha256()
+    for modality, matrix in catalogue.embeddings.items():
+        digest.update(f"{modality} {matrix.shape}".encode())
+        digest.update(matrix.data)
+        digest.update(catalogue.present[modality].data)
+    return digest.hexdigest()

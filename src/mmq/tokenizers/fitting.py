@@ -1,0 +1,83 @@
+"""What the tokenizers made of k-means share: settings, the items each quantiser learns from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from pydantic import NonNegativeFloat, PositiveInt
+from torch import Tensor
+
+from mmq.errors import DataError
+from mmq.progress import bar
+from mmq.tokenizers.fused import FusedNetwork, FusionSettings, Q
+from mmq.tokenizers.loop import Log, Trained
+
+Advance = Callable[..., None]
+
+
+class KMeansSettings(FusionSettings):
+    """Settings of every tokenizer that is fitted by k-means."""
+
+    iterations: PositiveInt = 25
+    """At most so many iterations; a fit ends earlier when nothing changes any more."""
+    shrinkage: NonNegativeFloat = 0.0
+    """Pseudo-members at the mean of all that each codeword is averaged with: less overfitting
+    where few items share a codeword."""
+    items_per_codeword: PositiveInt = 1024
+    """More items than this times K are not learned from but a sample of so many (a mean of 1,024
+    members is within 1/1,024 of their variance of the true one); bounds time and memory."""
+
+
+def fit_quantisers(
+    network: FusedNetwork[Q],
+    x: Tensor,
+    present: Tensor,
+    settings: KMeansSettings,
+    fit: Callable[[Q, Tensor, np.random.Generator, Advance], Log],
+) -> Trained:
+    """Fit the quantiser of every group on the items that have what it reads.
+
+    Args:
+        network: whose quantisers and fillers are set, in place.
+        x: ``(items, sum of dimensions)``, zero where missing.
+        present: ``(items, m)``.
+        settings: seed and sample.
+        fit: of (quantiser, vectors that it may overwrite, source of randomness, progress): the
+            log; calls the last with every iteration done.
+
+    Raises:
+        DataError: fewer items of a group than codewords.
+    """
+    started = time.monotonic()
+    network.set_filler(x.to(network.device), present.to(network.device))
+    log: Log = []
+    groups = zip(network.columns, network.groups(), network.seen(present), strict=True)
+    planned = settings.iterations * len(network.codebook_sizes)
+    items = 0
+    with bar("fit", planned, unit="iterations") as advance:
+        for group, (name, quantiser, seen) in enumerate(groups):
+            rows = torch.nonzero(seen).flatten()
+            _require_enough(len(rows), settings.codebook_size, name)
+            generator = np.random.default_rng([settings.seed, group])
+            limit = settings.items_per_codeword * settings.codebook_size
+            if len(rows) > limit:
+                drawn = generator.choice(len(rows), limit, replace=False)
+                rows = rows[torch.from_numpy(np.sort(drawn))]
+            own = network.inputs(x[rows].to(network.device), present[rows].to(network.device))
+            vectors = own[group].clone(memory_format=torch.contiguous_format)
+            own_log = fit(quantiser, vectors, generator, advance)
+            log += [{"group": group, **line} for line in own_log]
+            items += len(rows) * len(own_log)
+    seconds = time.monotonic() - started
+    return Trained(len(log), seconds, items / max(seconds, 1e-9), log)
+
+
+def _require_enough(items: int, size: int, name: str) -> None:
+    if items < size:
+        raise DataError(
+            f"{items} items to fit on have a {name} embedding, fewer than the {size} codes of a "
+            "codebook; lower it with --set codebook_size=..., or leave that modality out"
+        )

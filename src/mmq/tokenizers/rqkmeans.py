@@ -1,0 +1,148 @@
+"""RQ-KMeans: residual quantisation, k-means on what the levels before have left over."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from pydantic import NonNegativeInt
+from torch import Tensor
+
+from mmq.tokenizers.estimator import NetworkTokenizer
+from mmq.tokenizers.fitting import Advance, KMeansSettings, fit_quantisers
+from mmq.tokenizers.fused import FusedNetwork, Quantiser
+from mmq.tokenizers.kmeans import Start, kmeans, nearest, shrunk, starting_means
+from mmq.tokenizers.loop import Journal, Log, Trained
+
+
+class RQKMeansSettings(KMeansSettings):
+    """Settings of :class:`RQKMeansTokenizer`."""
+
+    start: Start = "spherical"
+    """Where k-means starts: "spherical" (a few iterations by direction alone), "k-means++" or
+    "sample". Residuals of many dimensions are all but orthogonal, so that the shortest mean is the
+    nearest to most of them and ends with most members, unless the start is by direction."""
+    balanced: bool = False
+    """Keep the clusters of a level at about the same size while it is fitted."""
+    refinement: NonNegativeInt = 0
+    """Sweeps over the levels after the greedy encoding, in which each code is chosen anew given
+    all the others."""
+
+
+class RQKMeans(Quantiser):
+    """A sum of codewords, one a level.
+
+    Args:
+        width: d.
+        levels: l.
+        settings: of the tokenizer.
+    """
+
+    codebooks: Tensor
+
+    def __init__(self, width: int, levels: int, settings: RQKMeansSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.codebook_sizes = (settings.codebook_size,) * levels
+        self.register_buffer("codebooks", torch.zeros(levels, settings.codebook_size, width))
+
+    @torch.no_grad()
+    def fit(self, x: Tensor, generator: np.random.Generator, advance: Advance) -> Log:
+        """Set the codebooks, level by level; a log line a level.
+
+        Args:
+            x: ``(n, d)``, overwritten with the residuals.
+            generator: source of the starts.
+            advance: called with every iteration done.
+        """
+        log: Log = []
+        for level in range(len(self.codebook_sizes)):
+            self.codebooks[level], iterations = self._fit_level(x, generator)
+            labels = nearest(x, self.codebooks[level])
+            for rows, own in zip(x.split(8192), labels.split(8192), strict=True):
+                rows -= self.codebooks[level][own]
+            distortion = float(x.double().square().sum(1).mean())
+            advance(self.settings.iterations, note=f"level {level + 1}: {distortion:.4f}")
+            log.append({"level": level + 1, "iterations": iterations, "distortion": distortion})
+        return log
+
+    def _fit_level(self, x: Tensor, generator: np.random.Generator) -> tuple[Tensor, int]:
+        settings = self.settings
+        mean = x.mean(0)
+        x -= mean  # similarities lose fewest digits about the mean; it is where codewords shrink to
+        first = starting_means(x, settings.codebook_size, generator, settings.start)
+        found = kmeans(x, first, settings.iterations, balanced=settings.balanced)
+        x += mean
+        codewords = shrunk(found, torch.zeros_like(mean), settings.shrinkage) + mean
+        return codewords, len(found.distortions)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Codes ``(b, l)`` int64."""
+        return self.logits(x).argmax(2)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Vectors ``(b, d)`` of int64 codes ``(b, l)``."""
+        levels = torch.arange(len(self.codebooks), device=codes.device)
+        return self.codebooks[levels, codes].sum(1)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Minus half the squared distance ``(b, l, k)`` from what the other codes leave over.
+
+        The others are the levels before, and with refinement all others at the last sweep.
+        """
+        residual = x.clone()
+        logits = x.new_empty(len(x), *self.codebooks.shape[:2])
+        offsets = -0.5 * self.codebooks.square().sum(2)
+        for sweep in range(self.settings.refinement + 1):
+            for level, codebook in enumerate(self.codebooks):
+                own = logits[:, level]
+                if sweep:
+                    residual += codebook[own.argmax(1)]
+                length = residual.square().sum(1, keepdim=True)
+                own.copy_(torch.addmm(offsets[level], residual, codebook.T).sub_(length, alpha=0.5))
+                residual -= codebook[own.argmax(1)]
+        return logits
+
+
+class RQKMeansTokenizer(NetworkTokenizer[RQKMeansSettings, FusedNetwork[RQKMeans]]):
+    """Residual k-means over the modalities side by side, or over each on its own.
+
+    A fit is short and the same each time, so a checkpoint is neither written nor read: a fit that
+    was killed starts anew and ends in the same codebooks.
+
+    >>> import numpy as np
+    >>> from mmq import Catalogue
+    >>> from mmq.tokenizers.rqkmeans import RQKMeansTokenizer
+    >>> rng = np.random.default_rng(0)
+    >>> shop = Catalogue.build(range(200), {"text": rng.normal(size=(200, 16)),
+    ...                                     "image": rng.normal(size=(200, 12))})
+    >>> tokenizer = RQKMeansTokenizer(codebook_size=16, fusion="separated")
+    >>> result = tokenizer.fit(shop)
+    >>> tokenizer.encode(shop).shape
+    (200, 6)
+
+    Args:
+        settings: an :class:`RQKMeansSettings`, or its fields as keyword arguments.
+        device: "auto" (a GPU where there is one), "cpu" or "cuda".
+
+    Raises:
+        SettingsError: an unknown setting or device, or a value out of range.
+    """
+
+    kind = "rqkmeans"
+    settings_class = RQKMeansSettings
+
+    @property
+    def ordered(self) -> bool:
+        """True where one quantiser makes the whole ID, level upon level."""
+        return len(self.network.columns) == 1
+
+    def _make(self, dimensions: dict[str, int]) -> FusedNetwork[RQKMeans]:
+        def make(width: int, levels: int) -> RQKMeans:
+            return RQKMeans(width, levels, self.settings)
+
+        return FusedNetwork(dimensions, self.settings, make)
+
+    def _train(
+        self, network: FusedNetwork[RQKMeans], x: Tensor, present: Tensor, journal: Journal
+    ) -> Trained:
+        return fit_quantisers(network, x, present, self.settings, RQKMeans.fit)

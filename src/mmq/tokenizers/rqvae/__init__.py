@@ -1,0 +1,1 @@
+"""The RQ-VAE tokenizer: settings, network, training, estimator."""

@@ -1,0 +1,133 @@
+"""RQ-VAE: encoder, residual codebooks, decoder, for one vector.
+
+Axes: ``b`` batch, ``l`` level, ``k`` codeword, ``d`` latent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mmq.nn import residual
+from mmq.nn.residual import Levels
+from mmq.tokenizers.fused import FusedNetwork, Quantiser
+from mmq.tokenizers.rqvae.settings import RQVAESettings
+
+
+class RQVAEOutput(NamedTuple):
+    """What one pass gives."""
+
+    reconstruction: Tensor  # b width
+    quantiser_loss: Tensor  # scalar, sum over items
+    levels: Levels  # of the batch, without gradient
+
+
+class RQVAE(Quantiser):
+    """Encoder, one codebook a level, decoder (Lee et al. 2022; TIGER, Rajput et al. 2023).
+
+    Args:
+        width: of the vectors.
+        length: levels.
+        settings: shapes and options.
+    """
+
+    mean_squares: Tensor
+
+    def __init__(self, width: int, length: int, settings: RQVAESettings) -> None:
+        super().__init__()
+        self.settings = settings
+        sizes = [width, *settings.hidden_sizes, settings.latent_dim]
+        self.encoder = _layers(sizes, settings.activation)
+        self.decoder = _layers(sizes[::-1], settings.activation)
+        d = settings.latent_dim
+        codebooks = torch.randn(length, settings.codebook_size, d) * d**-0.5
+        self.codebooks = nn.Parameter(codebooks)
+        self.register_buffer("mean_squares", torch.ones(length))  # of the residuals, a level
+        self.codebook_sizes = (settings.codebook_size,) * length
+
+    def forward(self, x: Tensor) -> RQVAEOutput:
+        """Encode, quantise and reconstruct vectors ``(b, width)``."""
+        settings = self.settings
+        z = self.encoder(x)
+        balanced = self.training and settings.assignment == "balanced"
+        levels = residual.quantise(z, self.codebooks, settings.distance, balanced)
+        codebook = settings.codebook_weight if settings.codebook == "loss" else 0.0
+        quantised, loss = residual.straight_through(
+            z, self.codebooks, levels, settings.commitment_weight, codebook
+        )
+        if settings.codebook == "index":
+            quantised = residual.through_index(
+                z, self.codebooks, settings.distance, self.mean_squares, settings.temperature
+            )
+        return RQVAEOutput(self.decoder(quantised), loss, levels)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Codes ``(b, l)`` int64 of vectors ``(b, width)``."""
+        return self.quantise(x).codes.T
+
+    def quantise(self, x: Tensor) -> Levels:
+        """Codes and residuals of vectors ``(b, width)``, without gradient."""
+        return residual.quantise(self.encoder(x), self.codebooks, self.settings.distance)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Vectors ``(b, width)`` of int64 codes ``(b, l)``."""
+        vectors: Tensor = self.decoder(residual.take(self.codebooks, codes))
+        return vectors
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Similarity ``(b, l, k)`` of every level's residual to its codewords."""
+        residuals = self.quantise(x).residuals
+        levels = zip(residuals[:-1], self.codebooks, self.mean_squares, strict=True)
+        return torch.stack(
+            [residual.level_logits(r, c, self.settings.distance, s) for r, c, s in levels], dim=1
+        )
+
+    def soft_codes(self, x: Tensor, temperature: float) -> Tensor:
+        """Codes ``(b, l, k)`` as exact one-hots, with a gradient to encoder and codebooks."""
+        return residual.soft_codes(
+            self.encoder(x),
+            self.codebooks,
+            self.settings.distance,
+            self.mean_squares,
+            temperature,
+        )
+
+
+class RQVAENetwork(FusedNetwork[RQVAE]):
+    """An RQ-VAE for all modalities together, or one for each.
+
+    Args:
+        dimensions: modality -> width of its embedding, in order.
+        settings: shapes and options.
+    """
+
+    def __init__(self, dimensions: Mapping[str, int], settings: RQVAESettings) -> None:
+        super().__init__(dimensions, settings, lambda width, n: RQVAE(width, n, settings))
+        self.settings = settings
+
+    def soft_codes(self, x: Tensor, present: Tensor, temperature: float) -> Tensor:
+        """``ind`` of Eq. 18, ``(b, n, k)``: exactly the codes forward, a softmax backward.
+
+        Args:
+            x: ``(b, sum of dimensions)``, and
+            present: ``(b, m)`` as for every coding network.
+            temperature: tau of Eq. 16; the logits have the scale of a cosine at every level.
+        """
+        pairs = zip(self.groups(), self.inputs(x, present), strict=True)
+        return torch.cat([group.soft_codes(part, temperature) for group, part in pairs], dim=1)
+
+
+def _layers(sizes: list[int], activation: str) -> nn.Sequential:
+    """Linear layers with activations between them."""
+    between = nn.SiLU if activation == "silu" else nn.ReLU
+    layers: list[nn.Module] = []
+    for before, after in pairwise(sizes):
+        linear = nn.Linear(before, after)
+        nn.init.orthogonal_(linear.weight)
+        nn.init.zeros_(linear.bias)
+        layers += [linear, between()]
+    return nn.Sequential(*layers[:-1])

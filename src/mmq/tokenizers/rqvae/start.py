@@ -1,0 +1,50 @@
+"""Before the first step: the scale of the latents, and codebooks by k-means of the residuals."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmq.nn.residual import quantise
+from mmq.tokenizers.kmeans import euclidean_kmeans, spherical_kmeans
+from mmq.tokenizers.rqvae.network import RQVAE
+
+MEMBERS = 32
+"""Items drawn for a codeword: enough for a start, and bounded for large catalogues."""
+
+
+@torch.no_grad()
+def start(network: RQVAE, x: Tensor, generator: np.random.Generator) -> None:
+    """Scale the encoder to latents as long as the vectors, and set codebooks by k-means.
+
+    Args:
+        network: not trained yet.
+        x: vectors ``(items, width)`` that it will be trained on.
+        generator: which of them are drawn.
+    """
+    size = network.settings.codebook_size
+    rows = torch.from_numpy(generator.permutation(len(x)))[: max(10_000, MEMBERS * size)]
+    x = x[rows.to(x.device)]
+    last = network.encoder[-1]
+    assert isinstance(last, nn.Linear)
+    z = network.encoder(x)
+    last.weight.mul_(x.norm() / z.norm().clamp_min(1e-12))
+    last.bias.zero_()
+    start_codebooks(network, x, generator)
+
+
+@torch.no_grad()
+def start_codebooks(network: RQVAE, x: Tensor, generator: np.random.Generator) -> None:
+    """Set every codebook to k-means of the residuals of vectors ``(items, width)``.
+
+    Level after level; where items are fewer than codes the random start stays.
+    """
+    distance, size = network.settings.distance, network.settings.codebook_size
+    kmeans = spherical_kmeans if distance == "cosine" else euclidean_kmeans
+    left = network.encoder(x)
+    for i in range(len(network.codebooks)):
+        network.mean_squares[i] = left.square().sum(1).mean()
+        if len(left) >= size:
+            network.codebooks[i] = kmeans(left, size, generator)
+        left = quantise(left, network.codebooks[i : i + 1], distance).residuals[-1]

@@ -1,0 +1,61 @@
+"""The RQ-VAE tokenizer as an estimator."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mmq.data import Catalogue
+from mmq.tokenizers.estimator import NetworkTokenizer
+from mmq.tokenizers.loop import Journal, Trained, train
+from mmq.tokenizers.rqvae.fit import RQVAETraining
+from mmq.tokenizers.rqvae.network import RQVAENetwork
+from mmq.tokenizers.rqvae.settings import RQVAESettings
+
+
+class RQVAETokenizer(NetworkTokenizer[RQVAESettings, RQVAENetwork]):
+    """Residual-quantised autoencoder: every code refines the codes before it.
+
+    >>> import numpy as np
+    >>> from mmq import Catalogue
+    >>> from mmq.tokenizers.rqvae.tokenizer import RQVAETokenizer
+    >>> rng = np.random.default_rng(0)
+    >>> shop = Catalogue.build(range(200), {"text": rng.normal(size=(200, 16))})
+    >>> tokenizer = RQVAETokenizer(codebook_size=16, hidden_sizes=(32,), latent_dim=8, epochs=2)
+    >>> result = tokenizer.fit(shop)
+    >>> tokenizer.encode(shop).shape
+    (200, 6)
+
+    Args:
+        settings: an :class:`RQVAESettings`, or its fields as keyword arguments.
+        device: "auto" (a GPU where there is one), "cpu" or "cuda".
+
+    Raises:
+        SettingsError: an unknown setting or device, or a value out of range.
+    """
+
+    kind = "rqvae"
+    settings_class = RQVAESettings
+
+    @property
+    def ordered(self) -> bool:
+        """Whether all codes are levels of one quantiser."""
+        return len(self.network.groups()) == 1
+
+    def soft_codes(self, catalogue: Catalogue, temperature: float | None = None) -> Tensor:
+        """``ind`` of Eq. 18, ``(items, length, k)``: one-hot forward, a softmax backward.
+
+        A fitted network is frozen; ``tokenizer.network.requires_grad_(True)`` lets gradients in.
+        """
+        tau = temperature or self.settings.temperature
+        return self.network.soft_codes(*self._inputs(catalogue), tau)
+
+    def _make(self, dimensions: dict[str, int]) -> RQVAENetwork:
+        return RQVAENetwork(dimensions, self.settings)
+
+    def _train(
+        self, network: RQVAENetwork, x: Tensor, present: Tensor, journal: Journal
+    ) -> Trained:
+        training = RQVAETraining(network, x, present)
+        trained = train(training, self.settings.seed, journal)
+        training.set_mean_squares()
+        return trained
