@@ -11,7 +11,8 @@ without encoder, decoder and AdamW. Variants take turns within a round; figures 
 the median of the rounds. With one thread the clock is the process's CPU time, which other
 processes do not lengthen; with two it is wall time. What is compared:
 
-- "ours, loss" with "peer, learnable": codewords are parameters that follow a codebook loss.
+- "ours, loss" with "peer, learnable": codewords are parameters that follow a codebook loss. The
+  peer has one weight for both pulls, 0.25; ours has 1 and 0.25, as TIGER.
 - "ours, EMA" with "peer, EMA": moving averages of decay 0.99.
 - "peer, as it comes": ResidualVQ with no option but the sizes and kmeans_init, that is EMA of decay
   0.8 and the rotation trick, which the others switch off for the plain straight-through step.

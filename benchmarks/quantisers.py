@@ -1,7 +1,7 @@
 """Every tokenizer on the same embeddings, tuned with the same budget: the quantisation table.
 
     python benchmarks/quantisers.py DATASET [--data DATA] [--seeds 3] [--only NAME,..]
-                                    [--what tuning,tuned,default,ablations,lengths] [--out FILE]
+                                    [--what tuning,tuned,unrefined,ablations,lengths] [--out FILE]
 
 DATASET is ml1m or beauty (DATA is the folder of the data set) or toyshop (generated). The items are
 shuffled once; seed s is tested on the s-th tenth of them and fitted on the other nine. Tuning sees
@@ -33,6 +33,10 @@ from mmq.tokenizers import tokenizer_class
 from mmq.tokenizers.inputs import unit_inputs
 
 TRIALS = 12
+REFINEMENT = 3
+"""Sweeps over the codes for all tokenizers whose codewords add up; OPQ's codes are the best as they
+are. The group "unrefined" has the same settings without."""
+
 TOYSHOP = ToyshopSettings(items=2000, seed=301)
 
 
@@ -62,7 +66,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "w/o index estimator (EMA)": {"codebook": "ema"},
     "w/o revival": {"revival": False},
     "w/o noise": {"input_noise": 0.0},
-    "w/o refinement": {"refinement": 0},
+    "constant learning rate": {"schedule": "constant"},
+    "entropy regularisation": {"entropy_weight": 1.0},
 }
 """Changes of the tuned MMQ; the first four are the paper's Table 2 as far as stage 1 goes."""
 
@@ -83,9 +88,10 @@ def cases(items: Catalogue, dataset: Dataset, length: int = 6) -> dict[str, Case
     if length == 2:
         shared, specific = 0, 2 if single else 1
     own = {"shared_experts": shared, "specific_experts": specific}
-    found = {"MMQ": Case("mmq", {**dataset.common, **own, "epochs": dataset.epochs})}
+    refined = {**dataset.common, "refinement": REFINEMENT}
+    found = {"MMQ": Case("mmq", {**refined, **own, "epochs": dataset.epochs})}
     for name, kind in BASELINES.items():
-        fixed = {**dataset.common, "length": length}
+        fixed = {**(dataset.common if kind == "opq" else refined), "length": length}
         if kind in TRAINED:
             fixed["epochs"] = dataset.epochs
         if single:
@@ -245,13 +251,13 @@ def plan(items: Catalogue, dataset: Dataset, record: Record, what: set[str]) -> 
     """Row -> (case, settings), in the order of the table; tunes what is not tuned yet."""
     rows: dict[str, Any] = {}
     for name, case in cases(items, dataset).items():
-        if "default" in what:
-            rows[f"default | {name}"] = (case, case.fixed)
         best = record.tuning.get(name, {}).get("settings")
         if best is None:
             continue
         if "tuned" in what:
             rows[f"tuned | {name}"] = (case, best)
+        if "unrefined" in what and "refinement" in best:
+            rows[f"unrefined | {name}"] = (case, {**best, "refinement": 0})
         if "ablations" in what and name == "MMQ":
             for change, values in ABLATIONS.items():
                 rows[f"ablation | {change}"] = (case, {**best, **values})
@@ -269,7 +275,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path())
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", help="rows whose name holds one of these, separated by commas")
-    parser.add_argument("--what", default="tuning,tuned,default,ablations,lengths")
+    parser.add_argument("--what", default="tuning,tuned,unrefined,ablations,lengths")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     dataset, what = DATASETS[arguments.dataset], set(arguments.what.split(","))

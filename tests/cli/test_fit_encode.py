@@ -104,11 +104,15 @@ def test_every_kind_is_fitted_encoded_and_inspected(kind, fusion, tmp_path, caps
     )  # fmt: skip
     assert code == 0
     assert out.startswith("good: ")
-    assert ("have no image and share its codes" in out) == (fusion == "separated")
     report = (tmp_path / "report.html").read_text()
     sentence = "All codes see all modalities" if fusion == "aligned" else "Each code sees one mod"
     assert sentence in report
     assert ("refines those before it" in report) == ids.manifest["ordered"]
+    ranked = tmp_path / "ranked.parquet"  # here all that lack an image still share its codes
+    assert run(capsys, "encode", path, "--tokenizer", folder, "--out", ranked)[0] == 0
+    code, out, _ = run(capsys, "inspect", ranked, "--catalogue", path, "--tokenizer", folder)
+    assert code == 0
+    assert ("have no image and share its codes" in out) == (fusion == "separated")
 
 
 def test_without_an_option_the_default_fusion_of_the_settings_holds(catalogue, tmp_path, capsys):

@@ -134,7 +134,10 @@ def test_a_tuning_of_something_else_is_refused(catalogue, tmp_path, capsys):
         ([other, *arguments, "--resume"], "holds a tuning with another catalogue"),
         ([catalogue, *arguments, "--resume", "--trials", 4], "holds a tuning with another plan"),
         ([catalogue, *arguments, "--resume", "--seed", 4], "holds a tuning with another plan"),
-        ([catalogue, *arguments, "--resume", "--set", "warmup=0.1"], "with another fixed"),
+        (
+            [catalogue, *arguments, "--resume", "--set", "warmup=0.1"],
+            "another choice of fixed settings",
+        ),
     ):
         code, out, err = run(capsys, "tune", *changed)
         assert (code, out, err.count("\n")) == (2, "", 1)

@@ -105,8 +105,11 @@ def test_everything_is_written_down(searched):
     ]  # fmt: skip
     record = json.loads((folder / "tuning.json").read_text())
     assert record["plan"] == PLAN.to_dict()
-    assert record["space"]["learning_rate"] == {"LogUniform": [2e-3, 1e-2]}
-    assert set(record["space"]) == set(SPACES["mmq"]) - set(FIXED)
+    searched_over = set(SPACES["mmq"]) - set(FIXED)
+    assert set(record["space"]) == searched_over
+    for name in searched_over:
+        source = SPACES["mmq"][name]
+        assert record["space"][name] == {type(source).__name__: json.loads(json.dumps([*source]))}
     assert record["best"]["settings"] == found.settings
     lines = (folder / "trials.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == record["trials"]
@@ -214,10 +217,10 @@ def test_a_tuning_is_not_overwritten(searched):
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"kind": "rqvae"}, "tokenizer"),
+        ({"kind": "rqvae"}, "kind of tokenizer"),
         ({"catalogue": tiny_catalogue(seed=1)}, "catalogue"),
-        ({"plan": PLAN.model_copy(update={"trials": 5})}, "plan"),
-        ({"fixed": {**FIXED, "epochs": 10}}, "fixed"),
+        ({"plan": PLAN.model_copy(update={"trials": 5})}, r"plan \(trials, hold-out or seed\)"),
+        ({"fixed": {**FIXED, "epochs": 10}}, "choice of fixed settings"),
     ],
     ids=["kind", "catalogue", "plan", "fixed"],
 )

@@ -77,7 +77,7 @@ def test_it_finds_blobs_and_repeats_itself(start):
     )
     assert torch.equal(one.means, two.means)
     assert len(one.distortions) < 50  # it ended when nothing moved
-    assert one.distortions[-1] < 0.2 * float(points.var(0).sum())
+    assert one.distortions[-1] < 0.3 * float(points.var(0).sum())
 
 
 def test_k_means_plus_plus_reaches_every_blob():
@@ -117,12 +117,12 @@ def test_a_start_by_direction_has_no_hub():
 
 
 def test_balanced_clusters_are_of_more_even_size():
-    rng = np.random.default_rng(0)
-    scale = rng.lognormal(0, 0.7, size=(2000, 1))
-    points = torch.from_numpy((rng.normal(size=(2000, 6)) * scale).astype(np.float32))
-    start = starting_means(points, 16, np.random.default_rng(0), "k-means++")
+    points = hub(width=64)
+    start = starting_means(points, 32, np.random.default_rng(0), "sample")
     plain, even = (kmeans(points, start, 60, balanced=flag) for flag in (False, True))
     assert float(even.counts.std()) < 0.5 * float(plain.counts.std())
+    exported = torch.bincount(nearest(points, even.means), minlength=32).float()
+    assert float(exported.std()) < 0.5 * float(plain.counts.std())
 
 
 @given(st.integers(1, 300), st.integers(1, 30), st.integers(1, 12), st.integers(0, 99))

@@ -7,7 +7,6 @@ import torch
 from mmq import Catalogue, MMQSettings, MMQTokenizer, Tokenizer, load_tokenizer
 from mmq.errors import DataError, FormatError, SettingsError
 from mmq.nn.codebook import quantise_through_index, similarity
-from mmq.tokenizers.estimator import split
 from mmq.tokenizers.loop import epoch_generator, rate
 from mmq.tokenizers.mmq.fit import Stage1, temperature
 from mmq.tokenizers.mmq.network import MMQNetwork
@@ -59,44 +58,6 @@ def test_more_epochs_lower_the_error():
     assert long < 0.9 * short
 
 
-def test_codes_do_not_depend_on_the_order_or_company_of_items(fitted):
-    tokenizer, _ = fitted
-    catalogue = shop()
-    codes = tokenizer.encode(catalogue)
-    order = np.random.default_rng(1).permutation(len(catalogue))
-    assert np.array_equal(tokenizer.encode(catalogue.take(order)), codes[order])
-    assert np.array_equal(tokenizer.encode(catalogue.take(np.arange(7))), codes[:7])
-
-
-def test_codes_do_not_depend_on_the_scale_of_embeddings(fitted):
-    tokenizer, _ = fitted
-    catalogue = shop()
-    louder = Catalogue.build(
-        catalogue.item_ids, {m: matrix * 4 for m, matrix in catalogue.embeddings.items()}
-    )
-    assert np.array_equal(tokenizer.encode(louder), tokenizer.encode(catalogue))
-
-
-def test_decode_gives_back_the_gist(fitted):
-    tokenizer, result = fitted
-    catalogue = shop()
-    decoded = tokenizer.decode(tokenizer.encode(catalogue))
-    error = 0.0
-    for modality, matrix in catalogue.embeddings.items():
-        unit = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
-        error += ((decoded[modality] - unit) ** 2).sum(1).mean()
-    weights = 0.9 * result.l_recon_codes["fit"] + 0.1 * result.l_recon_codes["held_out"]
-    assert error == pytest.approx(weights, rel=1e-3)
-
-
-def test_decode_refuses_foreign_codes(fitted):
-    tokenizer, _ = fitted
-    with pytest.raises(DataError, match="expected"):
-        tokenizer.decode(np.zeros((2, 5), int))
-    with pytest.raises(DataError, match=r"0 \.\. 15"):
-        tokenizer.decode(np.full((2, 6), 16))
-
-
 def test_soft_codes_are_the_codes_and_reach_experts_and_codebooks(fitted):
     tokenizer, _ = fitted
     few = shop().take(np.arange(10))
@@ -120,17 +81,6 @@ def test_save_and_load_are_identical(fitted, tmp_path):
     assert loaded.figures == json.loads(json.dumps(tokenizer.figures))
     assert np.array_equal(loaded.encode(shop()), tokenizer.encode(shop()))
     assert "L_recon" in (tmp_path / "tok" / "README.md").read_text()
-
-
-def test_the_same_seed_gives_the_same_weights(fitted):
-    tokenizer, _ = fitted
-    again = MMQTokenizer(**SMALL)
-    again.fit(shop(), hold_out=0.1)
-    for name, value in again.network.state_dict().items():
-        assert torch.equal(value, tokenizer.network.state_dict()[name]), name
-    other = MMQTokenizer(**SMALL, seed=1)
-    other.fit(shop(), hold_out=0.1)
-    assert not torch.equal(other.network.codebooks, tokenizer.network.codebooks)
 
 
 OPTIONS = [
@@ -228,31 +178,9 @@ def test_the_vector_for_missing_is_learned():
         assert vector.norm() > 0.05
 
 
-def test_held_out_items_have_no_say():
-    catalogue = shop()
-    plain = MMQTokenizer(**SMALL)
-    plain.fit(catalogue, hold_out=0.2)
-    held = split(len(catalogue), 0.2, 0)["held_out"].numpy()
-    embeddings = {m: matrix.copy() for m, matrix in catalogue.embeddings.items()}
-    for matrix in embeddings.values():
-        matrix[held] = np.random.default_rng(5).normal(size=matrix[held].shape)
-    other = MMQTokenizer(**SMALL)
-    other.fit(Catalogue.build(catalogue.item_ids, embeddings), hold_out=0.2)
-    for name, value in plain.network.state_dict().items():
-        assert torch.equal(value, other.network.state_dict()[name]), name
-
-
 def test_a_training_that_diverges_is_no_success():
     with pytest.raises(DataError, match=r"diverged: the \w+ loss of epoch \d+ is nan; lower"):
         MMQTokenizer(**SMALL, learning_rate=1e12).fit(shop())
-
-
-def test_fit_leaves_the_callers_randomness_alone():
-    torch.manual_seed(3)
-    expected = torch.rand(2)
-    torch.manual_seed(3)
-    MMQTokenizer(**{**SMALL, "epochs": 1}).fit(shop())
-    assert torch.equal(torch.rand(2), expected)
 
 
 def test_missing_images_share_their_image_codes():
@@ -296,22 +224,6 @@ def test_schedules():
 # --- what is refused ---
 
 
-def test_fewer_items_than_codes():
-    with pytest.raises(DataError, match="fewer than the 400 codes"):
-        MMQTokenizer(codebook_size=400).fit(shop())
-
-
-def test_modality_that_no_item_has():
-    with pytest.raises(DataError, match="no item has a image"):
-        MMQTokenizer(**SMALL).fit(shop(missing=1.1))
-
-
-@pytest.mark.parametrize("hold_out", [-0.1, 1.0])
-def test_bad_hold_out(hold_out):
-    with pytest.raises(DataError, match="hold-out"):
-        MMQTokenizer(**SMALL).fit(shop(), hold_out=hold_out)
-
-
 def test_unknown_setting_names_the_nearest():
     with pytest.raises(SettingsError, match="did you mean 'codebook_size'"):
         MMQTokenizer(codebok_size=3)
@@ -319,27 +231,6 @@ def test_unknown_setting_names_the_nearest():
         MMQTokenizer(codebook="emma")
     with pytest.raises(SettingsError, match="give one expert"):
         MMQTokenizer(shared_experts=0, specific_experts=0)
-
-
-def test_unfitted_tokenizer():
-    with pytest.raises(DataError, match="not fitted"):
-        MMQTokenizer().encode(shop())
-
-
-def test_modality_missing_or_unknown_or_of_another_width(fitted):
-    tokenizer, _ = fitted
-    catalogue = shop()
-    text = {"text": catalogue.embeddings["text"]}
-    less = Catalogue.build(catalogue.item_ids, text)
-    with pytest.raises(DataError, match="no modality 'image'"):
-        tokenizer.encode(less)
-    more = Catalogue.build(
-        catalogue.item_ids, {**catalogue.embeddings, "audio": catalogue.embeddings["text"]}
-    )
-    with pytest.raises(DataError, match="does not know"):
-        tokenizer.encode(more)
-    with pytest.raises(DataError, match="fitted on 24"):
-        tokenizer.encode(shop(dimensions=(23, 16)))
 
 
 def change_config(folder, **changes):
@@ -379,25 +270,9 @@ def test_config_with_an_unknown_setting(saved):
         load_tokenizer(saved)
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-def test_truncated_files(saved, name):
-    path = saved / name
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(FormatError, match="truncated or damaged"):
-        load_tokenizer(saved)
-
-
 def test_no_such_tokenizer(tmp_path):
     with pytest.raises(DataError, match="there is no tokenizer"):
         load_tokenizer(tmp_path / "nothing")
-
-
-def test_folder_with_other_content_is_left_alone(fitted, tmp_path):
-    (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(DataError, match="holds other files"):
-        fitted[0].save(tmp_path)
-    assert (tmp_path / "thesis.txt").read_text() == "years of work"
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_a_model_folder_of_another_library_is_left_alone(fitted, tmp_path):

@@ -21,7 +21,8 @@ Start = Literal["spherical", "k-means++", "sample"]
 _BLOCK = 2**18  # similarities a product: 1 MiB of floats, which stays in the cache for the argmax
 _ROUNDS = 16  # of the k-means++ start
 _SPHERICAL = 5  # iterations by direction
-_PRICE_STEP = 0.1  # share of the mean squared distance that a price moves by
+_PRICE_STEP = 0.2  # most that a price moves by, as a share of what the clusters explain
+_RUNAWAY = 0.97  # share of the best that is explained where a price has run away
 
 
 class Clusters(NamedTuple):
@@ -58,31 +59,61 @@ def kmeans(
         means: ``(k, d)`` to start from, see :func:`starting_means`.
         iterations: at most, passes of assignment and update.
         tolerance: relative gain of an iteration that is too little to go on.
-        balanced: let every mean ask a price that follows its number of members, so that all have
-            about the same (dual ascent on the capacities); all iterations are made then. The prices
-            end with the training.
+        balanced: spend up to four fifths of the iterations on clusters of about the same size, and
+            go on without that from the best means that were met.
     """
-    size = len(means)
     mean_square = float(torch.linalg.vector_norm(points).square()) / len(points)
+    explained = list[float]()
+    if balanced:
+        means, explained = _balanced(points, means, iterations * 4 // 5)
     labels = points.new_empty(0, dtype=torch.int64)
-    prices = points.new_zeros(size)
-    counts, distortions = torch.ones_like(prices), list[float]()
-    for _ in range(iterations):
-        moved = nearest(points, means, prices if balanced else None)
-        if torch.equal(moved, labels) and not balanced:
+    counts = points.new_ones(len(means))
+    first = len(explained)
+    while len(explained) < iterations:
+        moved = nearest(points, means)
+        if torch.equal(moved, labels):
             break
         labels = moved
-        counts = torch.bincount(labels, minlength=size).to(points.dtype)
-        means = member_sums(points, labels, size) / counts.clamp_min(1)[:, None]
-        own = float((means.double().square().sum(1) * counts).sum()) / len(points)
-        distortions.append(max(mean_square - own, 0.0))  # Steiner: no pass over the points
-        if balanced:
-            excess = (counts * (size / len(points))).clamp_min(0.1).log()
-            prices = prices - _PRICE_STEP * distortions[-1] * excess
-        _restart_empty(points, labels, means, counts)
-        if not balanced and _gain(distortions) < tolerance:
-            break
+        means, counts, own = _update(points, labels, len(means))
+        explained.append(own)
+        if len(explained) > first + 1:
+            left = mean_square - explained[-2]
+            if explained[-1] - explained[-2] < tolerance * left:
+                break
+    distortions = [max(mean_square - own, 0.0) for own in explained]
     return Clusters(means, counts.clamp_min(1), labels, distortions)
+
+
+def _balanced(points: Tensor, means: Tensor, iterations: int) -> tuple[Tensor, list[float]]:
+    """Best means of priced iterations, and what the means of each explain.
+
+    Every mean asks a price that follows its number of members (dual ascent on the capacities of an
+    optimal transport). A price can run away and leave one mean with most points: then it is over.
+    """
+    size, prices = len(means), points.new_zeros(len(means))
+    best, explained = means, list[float]()
+    for _ in range(iterations):
+        labels = nearest(points, means, prices)
+        means, counts, own = _update(points, labels, size)
+        explained.append(own)
+        if own >= max(explained):
+            best = means
+        centre = (means * counts[:, None]).sum(0) / len(points)
+        spread, most = (value - float(centre.square().sum()) for value in (own, max(explained)))
+        if spread < _RUNAWAY * most:
+            break
+        excess = (counts * (size / len(points))).clamp_min(1e-9).log().clamp(-1, 1)
+        prices = prices - _PRICE_STEP * spread * excess
+    return best, explained
+
+
+def _update(points: Tensor, labels: Tensor, size: int) -> tuple[Tensor, Tensor, float]:
+    """Means ``(k, d)``, counts ``(k,)`` and the mean squared norm that the means explain."""
+    counts = torch.bincount(labels, minlength=size).to(points.dtype)
+    means = member_sums(points, labels, size) / counts.clamp_min(1)[:, None]
+    explained = float((means.double().square().sum(1) * counts).sum()) / len(points)
+    _restart_empty(points, labels, means, counts)
+    return means, counts, explained
 
 
 def shrunk(found: Clusters, center: Tensor, shrinkage: float) -> Tensor:
@@ -244,11 +275,3 @@ def _restart_empty(points: Tensor, labels: Tensor, means: Tensor, counts: Tensor
         blocks = zip(points.split(8192), labels.split(8192), strict=True)
         errors = torch.cat([(part - means[own]).square().sum(1) for part, own in blocks])
         means[empty] = points[errors.topk(len(empty)).indices]
-
-
-def _gain(distortions: list[float]) -> float:
-    """Relative gain of the last iteration; that of the first is all."""
-    if len(distortions) < 2:
-        return 1.0
-    before, after = distortions[-2:]
-    return (before - after) / max(before, 1e-30)

@@ -18,15 +18,25 @@ from mmq.tokenizers.fused import FusedNetwork, Quantiser
 from mmq.tokenizers.kmeans import kmeans, member_sums, shrunk, starting_means
 from mmq.tokenizers.loop import Journal, Log, Trained
 
+FIRST = 10
+"""Iterations of k-means, for most of them balanced, before the first turn."""
+
 TOLERANCE = 1e-4
 """Relative gain of an iteration under the last rotation that is too little to go on."""
+
+SOLVES = 4
+"""Rotations solved for a turn; each costs a decomposition, a turn a pass over all items."""
+
+TURN_TOLERANCE = 5e-4
+"""Relative gain of a turn that is too little to go on."""
 
 
 class OPQSettings(KMeansSettings):
     """Settings of :class:`OPQTokenizer`."""
 
-    rotations: PositiveInt = 10
-    """At most so many turns of the rotation, each after one iteration of k-means in every part."""
+    rotations: PositiveInt = 20
+    """At most so many turns of the rotation, each after one iteration of k-means in every part;
+    they end when one gains too little."""
 
 
 class OPQ(Quantiser):
@@ -66,33 +76,44 @@ class OPQ(Quantiser):
         self.rotation.copy_(_principal(x, parts, self.rotation.shape[1]))
         y = x @ self.rotation
         for part, own in enumerate(self._parts(y)):
-            self.codebooks[part] = starting_means(own, size, generator, "spherical")
+            first = starting_means(own, size, generator, "spherical")
+            self.codebooks[part] = kmeans(own, first, FIRST, balanced=True).means
         log: Log = []
         for turn in range(self.settings.rotations):
-            cross, error = self._turn(x, y)
-            self.rotation.copy_(_nearest_rotation(cross))
+            error = self._turn(x, y)
             torch.mm(x, self.rotation, out=y)
             advance(1, note=f"rotation {turn + 1}: {error:.4f}")
             log.append({"turn": turn + 1, "distortion": error})
+            if turn and log[-2]["distortion"] - error < TURN_TOLERANCE * error:
+                break
         error = self._finish(y, advance)
-        log.append({"turn": self.settings.rotations + 1, "distortion": error})
+        log.append({"turn": len(log) + 1, "distortion": error})
         return log
 
-    def _turn(self, x: Tensor, y: Tensor) -> tuple[Tensor, float]:
-        """``x^T q`` ``(d, e)`` and the error after an iteration of k-means in every part.
+    def _turn(self, x: Tensor, y: Tensor) -> float:
+        """Assign the parts of ``y`` once, then turn rotation and codewords; the error before.
 
-        ``q``, the quantised vectors, is never made: a codeword's rows of the product are those of
-        the sum of its members.
+        With the clusters as they are, codewords are the turned sums of their members and the
+        quantised vectors ``q`` need never be made: ``x^T q`` of a part is ``sums^T codewords``.
+        So the rotation can be solved a few times over without another pass over the items.
         """
-        cross, error = x.new_empty(self.rotation.shape), 0.0
-        columns = self._parts(cross)
+        errors, sums, counts = 0.0, [], []
         for part, own in enumerate(self._parts(y)):
             found = kmeans(own, self.codebooks[part], 1)
             self.codebooks[part] = found.means
-            sums = member_sums(x, found.labels, len(found.means))
-            columns[part].copy_(sums.T @ found.means)
-            error += found.distortions[-1]
-        return cross, error
+            sums.append(member_sums(x, found.labels, len(found.means)))
+            counts.append(found.counts[:, None])
+            errors += found.distortions[-1]
+        cross = torch.empty_like(self.rotation)
+        for solve in range(SOLVES):
+            for part, (columns, turned) in enumerate(
+                zip(self._parts(cross), self._parts(self.rotation), strict=True)
+            ):
+                if solve:
+                    self.codebooks[part] = sums[part] @ turned / counts[part]
+                torch.mm(sums[part].T, self.codebooks[part], out=columns)
+            self.rotation.copy_(_nearest_rotation(cross))
+        return errors
 
     def _finish(self, y: Tensor, advance: Advance) -> float:
         """Let k-means of every part end under the last rotation; the error."""

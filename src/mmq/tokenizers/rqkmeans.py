@@ -21,8 +21,9 @@ class RQKMeansSettings(KMeansSettings):
     """Where k-means starts: "spherical" (a few iterations by direction alone), "k-means++" or
     "sample". Residuals of many dimensions are all but orthogonal, so that the shortest mean is the
     nearest to most of them and ends with most members, unless the start is by direction."""
-    balanced: bool = False
-    """Keep the clusters of a level at about the same size while it is fitted."""
+    balanced: bool = True
+    """Keep the clusters of a level at about the same size for most of its iterations. On ML-1M it
+    lowers the error too, of fitted and of new films: fewer codewords end in poor places."""
     refinement: NonNegativeInt = 0
     """Sweeps over the levels after the greedy encoding, in which each code is chosen anew given
     all the others."""

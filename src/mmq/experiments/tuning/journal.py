@@ -27,6 +27,12 @@ from mmq.settings import to_toml
 
 FORMAT = 1
 PLAN, TRIALS, RESULT, BEST = "plan.json", "trials.jsonl", "tuning.json", "best.toml"
+_WORDS = {
+    "tokenizer": "kind of tokenizer",
+    "plan": "plan (trials, hold-out or seed)",
+    "fixed": "choice of fixed settings",
+    "space": "search space",
+}
 
 
 class Trial(NamedTuple):
@@ -116,8 +122,8 @@ class Journal:
         for key, value in self.plan.items():
             if found.get(key) != value:
                 raise FormatError(
-                    f"{folder} holds a tuning with another {key}; repeat the command that it was "
-                    "started with, or choose another --out"
+                    f"{folder} holds a tuning with another {_WORDS.get(key, key)}; repeat the "
+                    "command that it was started with, or choose another --out"
                 )
 
 

@@ -64,24 +64,25 @@ SPACES: dict[str, Space] = {
     },
     "rqvae": {
         "learning_rate": LogUniform(5e-4, 1e-2),
-        "hidden_sizes": Choice(([], [512], [512, 256], [512, 256, 128])),
-        "latent_dim": Choice((32, 64, 128)),
+        "hidden_sizes": Choice(([], [512], [512, 256, 128])),
+        "latent_dim": Choice((64, 128)),
         "codebook": Choice(("loss", "ema", "index")),
         "commitment_weight": Choice((0.25, 0.5, 1.0, 2.5)),
         "input_noise": Uniform(0.0, 1.3),
+        "refinement": Choice((0, 3)),
         "epochs": Choice((200, 300, 500)),
     },
     "rqkmeans": {
         "start": Choice(("spherical", "k-means++")),
         "iterations": Choice((10, 25, 50, 100)),
-        "shrinkage": Uniform(0.0, 30.0),
-        "refinement": Choice((0, 1, 2, 4)),
+        "shrinkage": LogUniform(0.5, 30.0),
+        "refinement": Choice((0, 3)),
         "balanced": Choice((False, True)),
     },
     "opq": {
         "rotations": Choice((5, 10, 20, 40)),
         "iterations": Choice((10, 25, 50, 100)),
-        "shrinkage": Uniform(0.0, 30.0),
+        "shrinkage": LogUniform(0.5, 30.0),
     },
 }
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from mmq.data import Catalogue
 from mmq.errors import DataError, SettingsError
 from mmq.nn.codebook import hard_index
-from mmq.tokenizers.estimator import NetworkTokenizer
+from mmq.tokenizers.estimator import NO_SOFT_CODES, NetworkTokenizer
 from mmq.tokenizers.loop import Journal, Trained, train
 from mmq.tokenizers.mmq.fit import Stage1
 from mmq.tokenizers.mmq.network import MMQNetwork
@@ -59,9 +59,7 @@ class MMQTokenizer(NetworkTokenizer[MMQSettings, MMQNetwork]):
             SettingsError: codes are refined, which is no function of the experts alone.
         """
         if self.settings.refinement:
-            raise SettingsError(
-                "soft codes are those of the experts; fit the tokenizer with refinement=0"
-            )
+            raise SettingsError(NO_SOFT_CODES)
         logits = self.network.logits(*self._inputs(catalogue))
         return hard_index(logits, temperature or self.settings.temperature)
 

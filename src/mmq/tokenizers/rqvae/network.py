@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmq.nn import residual
+from mmq.nn.additive import Refiner
 from mmq.nn.residual import Levels
 from mmq.tokenizers.fused import FusedNetwork, Quantiser
 from mmq.tokenizers.rqvae.settings import RQVAESettings
@@ -67,7 +68,8 @@ class RQVAE(Quantiser):
 
     def encode(self, x: Tensor) -> Tensor:
         """Codes ``(b, l)`` int64 of vectors ``(b, width)``."""
-        return self.quantise(x).codes.T
+        codes = self.quantise(x).codes.T
+        return self._refined(x, codes)[0] if self.settings.refinement else codes
 
     def quantise(self, x: Tensor) -> Levels:
         """Codes and residuals of vectors ``(b, width)``, without gradient."""
@@ -79,12 +81,33 @@ class RQVAE(Quantiser):
         return vectors
 
     def logits(self, x: Tensor) -> Tensor:
-        """Similarity ``(b, l, k)`` of every level's residual to its codewords."""
-        residuals = self.quantise(x).residuals
+        """Similarity ``(b, l, k)`` of every level's residual to its codewords.
+
+        Where codes are refined: how much each code lowers the error in the light of the others.
+        """
+        codes, residuals = self.quantise(x)
+        if self.settings.refinement:
+            return torch.stack(self._refined(x, codes.T)[1], dim=1)
         levels = zip(residuals[:-1], self.codebooks, self.mean_squares, strict=True)
         return torch.stack(
             [residual.level_logits(r, c, self.settings.distance, s) for r, c, s in levels], dim=1
         )
+
+    def _refined(self, x: Tensor, codes: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Refined codes and their scores, in the space where codewords simply add up.
+
+        That is the embeddings' if the decoder is linear, else the latents'.
+        """
+        only = self.decoder[0] if len(self.decoder) == 1 else None
+        if isinstance(only, nn.Linear):
+            table, target = self.codebooks @ only.weight.T, x
+            offset: Tensor = only.bias
+        else:
+            table, target = self.codebooks, self.encoder(x)
+            offset = torch.zeros_like(target[0])
+        refine = Refiner(offset, table, [target.shape[1]], self.settings.refinement)
+        everything = torch.ones_like(codes, dtype=torch.bool)
+        return refine(target, torch.ones_like(target[:, :1]), codes, everything)
 
     def soft_codes(self, x: Tensor, temperature: float) -> Tensor:
         """Codes ``(b, l, k)`` as exact one-hots, with a gradient to encoder and codebooks."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from mmq.data import Catalogue
-from mmq.tokenizers.estimator import NetworkTokenizer
+from mmq.errors import SettingsError
+from mmq.tokenizers.estimator import NO_SOFT_CODES, NetworkTokenizer
 from mmq.tokenizers.loop import Journal, Trained, train
 from mmq.tokenizers.rqvae.fit import RQVAETraining
 from mmq.tokenizers.rqvae.network import RQVAENetwork
@@ -45,7 +46,12 @@ class RQVAETokenizer(NetworkTokenizer[RQVAESettings, RQVAENetwork]):
         """``ind`` of Eq. 18, ``(items, length, k)``: one-hot forward, a softmax backward.
 
         A fitted network is frozen; ``tokenizer.network.requires_grad_(True)`` lets gradients in.
+
+        Raises:
+            SettingsError: codes are refined, which is no function of the encoder alone.
         """
+        if self.settings.refinement:
+            raise SettingsError(NO_SOFT_CODES)
         tau = temperature or self.settings.temperature
         return self.network.soft_codes(*self._inputs(catalogue), tau)
 

@@ -1,0 +1,137 @@
+"""Markdown tables and the plot of the quantiser comparison, from benchmarks/results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+Row = Mapping[str, Any]
+
+FIGURES = {
+    "l_recon fit": ("L_recon, fit", 3),
+    "l_recon held_out": ("L_recon, held out", 3),
+    "fvu fit": ("FVU, fit", 3),
+    "fvu held_out": ("FVU, held out", 3),
+    "entropy": ("entropy (nats)", 3),
+    "utilisation": ("utilisation", 3),
+    "distinct_share": ("distinct IDs", 4),
+    "fit seconds": ("fit, s", 1),
+    "encode items/s": ("encode, items/s", 0),
+}
+
+
+def cell(value: Row | None, digits: int = 3) -> str:
+    """``mean ± sd``, or a dash."""
+    if value is None:
+        return "-"
+    if value["sd"] is None:
+        return f"{value['mean']:,.{digits}f}"
+    return f"{value['mean']:,.{digits}f} ± {value['sd']:,.{digits}f}"
+
+
+def table(header: list[str], rows: Iterable[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def names_of(record: Row, group: str) -> list[str]:
+    """Rows of a group (tuned, unrefined, ablation, length 6), in the order they were made."""
+    start = f"{group} | "
+    return [key.removeprefix(start) for key in record["summary"] if key.startswith(start)]
+
+
+def quantisers(record: Row, group: str = "tuned", digits: int = 3) -> str:
+    """The quantisation table; for the tuned rows with the paired test against MMQ."""
+    header = ["tokenizer", *(title for title, _ in FIGURES.values())]
+    rows = []
+    for name in names_of(record, group):
+        figures = record["summary"][f"{group} | {name}"]
+        row = [f"**{name}**" if name == "MMQ" else name]
+        row += [cell(figures.get(key), places) for key, (_, places) in FIGURES.items()]
+        if group == "tuned":
+            row.append(_test(record["paired"].get(f"tuned | {name}")))
+        rows.append(row)
+    return table([*header, "MMQ's error less its (p)"] if group == "tuned" else header, rows)
+
+
+def _test(found: Row | None) -> str:
+    if found is None:
+        return "-"
+    p = f"{found['p']:.2g}" if found["p"] >= 1e-4 else "< 0.0001"
+    return f"{found['difference']:+.3f} ({p})"
+
+
+def ablations(record: Row) -> str:
+    """What every change does to the tuned MMQ."""
+    base = record["summary"]["tuned | MMQ"]
+    keys = ("fvu fit", "fvu held_out", "entropy", "utilisation", "distinct_share")
+    rows = [["tuned MMQ", *(cell(base[key], 4) for key in keys), ""]]
+    for name in names_of(record, "ablation"):
+        figures = record["summary"][f"ablation | {name}"]
+        change = figures["fvu held_out"]["mean"] - base["fvu held_out"]["mean"]
+        rows.append([name, *(cell(figures[key], 4) for key in keys), f"{change:+.4f}"])
+    return table(["MMQ", *(FIGURES[key][0] for key in keys), "change held out"], rows)
+
+
+def settings(record: Row) -> str:
+    """What tuning chose for each tokenizer, and what it took."""
+    rows = []
+    for name, found in record["tuning"].items():
+        chosen = ", ".join(f"{key} {value}" for key, value in found["settings"].items())
+        full = [trial for trial in found["trials"] if trial["rung"] == "full"]
+        rows.append(
+            [
+                name,
+                chosen,
+                str(len(found["trials"]) - len(full)),
+                str(len(full)),
+                f"{found['seconds']:,.0f}",
+            ]
+        )
+    return table(["tokenizer", "chosen", "short fits", "whole fits", "seconds"], rows)
+
+
+def lengths(record: Row) -> dict[str, list[tuple[int, float, float]]]:
+    """Tokenizer -> (length, mean, sd) of the held-out FVU."""
+    found: dict[str, list[tuple[int, float, float]]] = {}
+    for key, figures in record["summary"].items():
+        group, _, name = key.partition(" | ")
+        if group.startswith("length "):
+            value = figures["fvu held_out"]
+            point = (int(group.split()[1]), value["mean"], value["sd"] or 0.0)
+            found.setdefault(name, []).append(point)
+    return {name: sorted(points) for name, points in found.items()}
+
+
+def length_table(record: Row) -> str:
+    """Held-out FVU by length of the ID."""
+    found = lengths(record)
+    sizes = sorted({length for points in found.values() for length, _, _ in points})
+    rows = []
+    for name, points in found.items():
+        by = {length: f"{mean:.3f} ± {sd:.3f}" for length, mean, sd in points}
+        rows.append([name, *(by.get(size, "-") for size in sizes)])
+    return table(["held-out FVU at length", *map(str, sizes)], rows)
+
+
+def plot_lengths(record: Row, path: Path) -> None:
+    """Held-out FVU against the length of the ID, a line a tokenizer."""
+    from matplotlib.figure import Figure
+
+    colours = {"MMQ": "#b3362b", "RQ-VAE": "#2f6c9e", "RQ-KMeans": "#3a8a5c", "OPQ": "#8a6d1d"}
+    figure = Figure(figsize=(7.2, 4.2), layout="constrained", dpi=150)
+    axes = figure.add_subplot()
+    for name, points in lengths(record).items():
+        kind = name.removeprefix("MA-").removeprefix("MS-")
+        x, y, spread = (list(column) for column in zip(*points, strict=True))
+        style = {"color": colours[kind], "linestyle": "--" if name.startswith("MA-") else "-"}
+        width = 2.4 if name == "MMQ" else 1.4
+        axes.errorbar(x, y, spread, label=name, marker="o", ms=4, lw=width, capsize=2, **style)
+    axes.set(xlabel="length of the ID (codes of 100)", ylabel="held-out FVU (codes alone)")
+    axes.set_xticks(sorted({p[0] for points in lengths(record).values() for p in points}))
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, ncols=2)
+    figure.savefig(path)
