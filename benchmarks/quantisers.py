@@ -32,7 +32,6 @@ from mmq.metrics import quantisation
 from mmq.tokenizers import tokenizer_class
 from mmq.tokenizers.inputs import unit_inputs
 
-TRIALS = 12
 REFINEMENT = 3
 """Sweeps over the codes for all tokenizers whose codewords add up; OPQ's codes are the best as they
 are. The group "unrefined" has the same settings without."""
@@ -46,18 +45,24 @@ class Dataset(NamedTuple):
     load: Callable[[Path], Catalogue]
     common: dict[str, Any]
     epochs: int
+    trials: int
 
 
 DATASETS = {
-    "ml1m": Dataset(ml1m, {}, 150),
-    "beauty": Dataset(beauty, {}, 60),
-    "toyshop": Dataset(lambda _: embed_toyshop(toyshop(TOYSHOP)), {"codebook_size": 64}, 150),
+    "ml1m": Dataset(ml1m, {}, 150, 12),
+    "beauty": Dataset(beauty, {}, 60, 6),
+    "toyshop": Dataset(lambda _: embed_toyshop(toyshop(TOYSHOP)), {"codebook_size": 64}, 150, 6),
 }
+
+SHORT = 60
+"""Epochs of ablations and lengths."""
 
 BASELINES = {"RQ-VAE": "rqvae", "RQ-KMeans": "rqkmeans", "OPQ": "opq"}
 TRAINED = {"mmq", "rqvae"}
+ALONE = "MMQ, no shared experts"
 
 ABLATIONS: dict[str, dict[str, Any]] = {
+    "tuned MMQ": {},
     "w/o cosine (L2)": {"distance": "l2"},
     "w/o auxiliary loss": {"auxiliary_weight": 0.0},
     "w/o orthogonality": {"orthogonality_weight": 0.0},
@@ -66,10 +71,14 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "w/o index estimator (EMA)": {"codebook": "ema"},
     "w/o revival": {"revival": False},
     "w/o noise": {"input_noise": 0.0},
+    "start from a rotation": {"start": "rotation"},
+    "latent of 128": {"latent_dim": 128},
+    "150 epochs": {"epochs": 150},
     "constant learning rate": {"schedule": "constant"},
     "entropy regularisation": {"entropy_weight": 1.0},
 }
-"""Changes of the tuned MMQ; the first four are the paper's Table 2 as far as stage 1 goes."""
+"""Changes of the tuned MMQ, over :data:`SHORT` epochs; the next four are the paper's Table 2 as far
+as stage 1 goes."""
 
 LENGTHS = (2, 6, 12, 18)
 
@@ -90,6 +99,9 @@ def cases(items: Catalogue, dataset: Dataset, length: int = 6) -> dict[str, Case
     own = {"shared_experts": shared, "specific_experts": specific}
     refined = {**dataset.common, "refinement": REFINEMENT}
     found = {"MMQ": Case("mmq", {**refined, **own, "epochs": dataset.epochs})}
+    if not single and length > 2:
+        alone = {"shared_experts": 0, "specific_experts": length // 2}
+        found[ALONE] = Case("mmq", {**found["MMQ"].fixed, **alone})
     for name, kind in BASELINES.items():
         fixed = {**(dataset.common if kind == "opq" else refined), "length": length}
         if kind in TRAINED:
@@ -222,11 +234,11 @@ def paired(cells: dict[str, Any], found: dict[str, np.ndarray]) -> dict[str, Any
     return compared
 
 
-def tuned(items: Catalogue, rows: np.ndarray, name: str, case: Case, record: Record) -> Any:
-    """Settings that a search found on the rows; the search is kept."""
+def tuned(items: Catalogue, name: str, case: Case, record: Record) -> None:
+    """Search settings on the items and keep the search."""
     if name not in record.tuning:
-        fixed = {key: value for key, value in case.fixed.items() if key != "seed"}
-        found = tune(items.take(rows), case.kind, TunePlan(trials=TRIALS), fixed)
+        plan = TunePlan(trials=record.value["trials"])
+        found = tune(items, case.kind, plan, case.fixed)
         record.tuning[name] = {
             "settings": {**found.best.settings},
             "seconds": found.seconds,
@@ -244,7 +256,6 @@ def tuned(items: Catalogue, rows: np.ndarray, name: str, case: Case, record: Rec
         }
         write(record.path, record.value)
         print("tuning", name, found.best.settings, found.best.figures, found.seconds, flush=True)
-    return record.tuning[name]["settings"]
 
 
 def plan(items: Catalogue, dataset: Dataset, record: Record, what: set[str]) -> dict[str, Any]:
@@ -260,12 +271,13 @@ def plan(items: Catalogue, dataset: Dataset, record: Record, what: set[str]) -> 
             rows[f"unrefined | {name}"] = (case, {**best, "refinement": 0})
         if "ablations" in what and name == "MMQ":
             for change, values in ABLATIONS.items():
-                rows[f"ablation | {change}"] = (case, {**best, **values})
+                rows[f"ablation | {change}"] = (case, {**best, "epochs": SHORT, **values})
     for length in LENGTHS if "lengths" in what else ():
         for name, case in cases(items, dataset, length).items():
             best = record.tuning.get(name, {}).get("settings")
             if best is not None:
-                rows[f"length {length} | {name}"] = (case, {**best, **case.fixed})
+                short = {"epochs": SHORT} if case.kind in TRAINED else {}
+                rows[f"length {length} | {name}"] = (case, {**best, **case.fixed, **short})
     return rows
 
 
@@ -281,13 +293,14 @@ def main() -> None:
     dataset, what = DATASETS[arguments.dataset], set(arguments.what.split(","))
     items, origin = dataset.load(arguments.data), provenance()
     out = arguments.out or RESULTS / f"quantisers_{arguments.dataset}.json"
-    record = Record(out, {"items": len(items), "epochs": dataset.epochs, "trials": TRIALS})
+    plain = {"items": len(items), "epochs": dataset.epochs, "trials": dataset.trials}
+    record = Record(out, {**plain, "short_epochs": SHORT, "refinement": REFINEMENT})
     folds = Folds.of(len(items), arguments.seeds)
     wanted = (arguments.only or "").split(",")
     if "tuning" in what:
         for name, case in cases(items, dataset).items():
             if any(part in name for part in wanted):
-                tuned(items, folds.untested, name, case, record)
+                tuned(items.take(folds.untested), name, case, record)
     for row, (case, settings) in plan(items, dataset, record, what).items():
         if not any(part in row for part in wanted):
             continue

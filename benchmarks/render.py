@@ -12,25 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import tables
 from common import RESULTS, read
+from tables import cell, table
 
 ROOT = Path(__file__).parents[1]
-START, END = "<!-- results:start -->", "<!-- results:end -->"
-
-
-def cell(value: Mapping[str, Any] | None, digits: int = 3) -> str:
-    """``mean ± sd``, or a dash."""
-    if value is None:
-        return "-"
-    if value["sd"] is None:
-        return f"{value['mean']:.{digits}f}"
-    return f"{value['mean']:.{digits}f} ± {value['sd']:.{digits}f}"
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+PLOT = ROOT / "docs" / "fvu_by_length.png"
 
 
 def source(record: Mapping[str, Any], command: str) -> str:
@@ -179,13 +166,39 @@ def readme(text: str) -> str:
         "entropy (ln 100 = 4.605)",
     ]
     block = table([*header, "utilisation", "distinct IDs"], rows)
-    before, _, rest = text.partition(START)
-    _, _, after = rest.partition(END)
     note = (
         "Mean ± sd over 3 seeds, from `python benchmarks/tokenizers_ml1m.py`; all tables, with "
         "settings, are in [docs/results.md](docs/results.md).\n"
     )
-    return f"{before}{START}\n{block}\n{note}{END}{after}"
+    return filled(text, "results", f"{block}\n{note}")
+
+
+def filled(text: str, name: str, block: str) -> str:
+    """The text with what stands between the two marks of a name renewed."""
+    start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
+    before, found, rest = text.partition(start)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise SystemExit(f"a document lacks the marks {start} and {end}")
+    return f"{before}{start}\n{block}{end}{after}"
+
+
+def tokenizers(text: str) -> str:
+    """docs/tokenizers.md with its tables renewed."""
+    found = {
+        name: read(RESULTS / f"quantisers_{name}.json") for name in ("ml1m", "beauty", "toyshop")
+    }
+    for name, record in found.items():
+        command = f"python benchmarks/quantisers.py {name}" + (
+            "" if name == "toyshop" else f" --data {name.upper()}"
+        )
+        block = f"{tables.quantisers(record)}\n{source(record, command)}"
+        text = filled(text, f"quantisers-{name}", block)
+    main = found["ml1m"]
+    text = filled(text, "unrefined", tables.unrefined(main))
+    text = filled(text, "ablations", tables.ablations(main))
+    text = filled(text, "lengths", tables.length_table(main))
+    return filled(text, "tuning", tables.settings(main))
 
 
 def main() -> None:
@@ -193,10 +206,14 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     readme_path, results_path = ROOT / "README.md", ROOT / "docs" / "results.md"
+    page = ROOT / "docs" / "tokenizers.md"
     wanted = {
         readme_path: readme(readme_path.read_text("utf-8")),
         results_path: results(),
+        page: tokenizers(page.read_text("utf-8")),
     }
+    if not arguments.check:
+        tables.plot_lengths(read(RESULTS / "quantisers_ml1m.json"), PLOT)
     for path, text in wanted.items():
         if not arguments.check:
             path.write_text(text, "utf-8")

@@ -65,14 +65,37 @@ def _test(found: Row | None) -> str:
 
 def ablations(record: Row) -> str:
     """What every change does to the tuned MMQ."""
-    base = record["summary"]["tuned | MMQ"]
+    base = record["summary"]["ablation | tuned MMQ"]
     keys = ("fvu fit", "fvu held_out", "entropy", "utilisation", "distinct_share")
-    rows = [["tuned MMQ", *(cell(base[key], 4) for key in keys), ""]]
+    rows = []
     for name in names_of(record, "ablation"):
         figures = record["summary"][f"ablation | {name}"]
         change = figures["fvu held_out"]["mean"] - base["fvu held_out"]["mean"]
         rows.append([name, *(cell(figures[key], 4) for key in keys), f"{change:+.4f}"])
     return table(["MMQ", *(FIGURES[key][0] for key in keys), "change held out"], rows)
+
+
+def unrefined(record: Row) -> str:
+    """Held-out FVU of the same settings with and without refinement."""
+    rows = []
+    for name in names_of(record, "unrefined"):
+        plain, refined = (record["summary"][f"{g} | {name}"] for g in ("unrefined", "tuned"))
+        rows.append(
+            [
+                name,
+                *(
+                    cell(row[key])
+                    for key in ("fvu fit", "fvu held_out")
+                    for row in (plain, refined)
+                ),
+                *(cell(row["encode items/s"], 0) for row in (plain, refined)),
+            ]
+        )
+    both = ["as found", "refined"]
+    header = [
+        f"{what}, {how}" for what in ("FVU fit", "FVU held out", "encode, items/s") for how in both
+    ]
+    return table(["tokenizer", *header], rows)
 
 
 def settings(record: Row) -> str:

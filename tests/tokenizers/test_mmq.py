@@ -96,6 +96,7 @@ OPTIONS = [
     {"entropy_weight": 0.5},
     {"modality_dropout": 0.2},
     {"temperature_end": 0.01},
+    {"start": "rotation"},
     {"schedule": "constant", "input_noise": 0},
     {"shared_experts": 0},
     {"specific_experts": 0},

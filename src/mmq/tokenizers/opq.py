@@ -73,7 +73,7 @@ class OPQ(Quantiser):
         self.mean.copy_(x.mean(0))
         x -= self.mean
         parts, size, _ = self.codebooks.shape
-        self.rotation.copy_(_principal(x, parts, self.rotation.shape[1]))
+        self.rotation.copy_(principal_axes(x, parts, self.rotation.shape[1]))
         y = x @ self.rotation
         for part, own in enumerate(self._parts(y)):
             first = starting_means(own, size, generator, "spherical")
@@ -144,7 +144,7 @@ class OPQ(Quantiser):
         return torch.einsum("bps,pks->bpk", y, self.codebooks).sub_(lengths, alpha=0.5)
 
 
-def _principal(x: Tensor, parts: int, width: int) -> Tensor:
+def principal_axes(x: Tensor, parts: int, width: int) -> Tensor:
     """Principal axes ``(d, e)`` of centred ``x`` ``(n, d)``, dealt out to the parts (Sec. 3.2).
 
     The largest axis left goes to the part, among those not full, with the least product of

@@ -14,7 +14,7 @@ from mmq.tokenizers.loop import Adam, Log, Totals, epoch_generator
 from mmq.tokenizers.mmq.network import MMQNetwork, MMQOutput
 from mmq.tokenizers.mmq.objective import weighted_losses
 from mmq.tokenizers.mmq.settings import MMQSettings
-from mmq.tokenizers.mmq.start import start_codebooks, start_decoders
+from mmq.tokenizers.mmq.start import start_codebooks, start_decoders, start_experts
 
 
 class Stage1:
@@ -45,7 +45,9 @@ class Stage1:
     def begin(self) -> None:
         """Start codebooks and decoders (before the first epoch, unless it is resumed)."""
         generator = epoch_generator(self.settings.seed, -1)
-        if self.settings.start == "kmeans":
+        if self.settings.start == "rotation":
+            start_experts(self.network, self.x, self.present)
+        if self.settings.start != "random":
             start_codebooks(self.network, self.x, self.present, generator)
         start_decoders(self.network, self.x, self.present, generator)
         self.member_sums = self.network.codebooks.detach().clone()

@@ -100,7 +100,7 @@ class MMQNetwork(CodingNetwork):
             codes = logits.argmax(2).T if chosen is None else chosen
             codewords = look_up(self.codebooks, codes)
             quantised = straight_through(z, codewords)
-        weights = self.fusion_weights(parts, present)
+        weights = self.mixing_weights(parts, present)
         reconstruction, auxiliary = self.decode(quantised, weights)
         return MMQOutput(z, logits, codes, codewords, quantised, weights, reconstruction, auxiliary)
 
@@ -124,7 +124,7 @@ class MMQNetwork(CodingNetwork):
             parts[m] = torch.where(present[:, m : m + 1] > 0, parts[m], filler)
         return torch.cat(parts, dim=1), parts
 
-    def fusion_weights(self, parts: list[Tensor], present: Tensor) -> Tensor:
+    def mixing_weights(self, parts: list[Tensor], present: Tensor) -> Tensor:
         """``(b, n)``: one for shared experts, gates of specific ones (Eq. 5-6), 0 if missing."""
         shared = present.new_ones(len(present), self.settings.shared_experts)
         gates = [
@@ -137,7 +137,7 @@ class MMQNetwork(CodingNetwork):
     def decode(self, quantised: Tensor, weights: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Reconstruction (Eq. 4, 8, 9) and each modality's (Eq. 10) of vectors ``(b, n, d)``.
 
-        All sums over experts are one product: row 0 of the mixing weights is the gated fusion, the
+        All sums over experts are one product: row 0 of the mixing weights is the gated sum, the
         others pick the experts of one modality.
         """
         own = self.membership.expand(len(weights), -1, -1)
@@ -176,7 +176,7 @@ class MMQNetwork(CodingNetwork):
     def reconstruct(self, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """Reconstruction with the item's own gates, and codes ``(b, n)``."""
         codes = self.search()(x, present).long()
-        weights = self.fusion_weights(self.filled(x, present)[1], present)
+        weights = self.mixing_weights(self.filled(x, present)[1], present)
         return self.decode(look_up(self.codebooks, codes), weights)[0], codes
 
     def decode_codes(self, codes: Tensor) -> Tensor:
@@ -192,7 +192,7 @@ class MMQNetwork(CodingNetwork):
         total = torch.zeros_like(self.mean_weights)
         counts = torch.zeros_like(self.mean_weights)
         for block, mask in zip(x.split(_BLOCK), present.split(_BLOCK), strict=True):
-            total += self.fusion_weights(self.filled(block, mask)[1], mask).sum(0)
+            total += self.mixing_weights(self.filled(block, mask)[1], mask).sum(0)
             counts += self.spoken_for(mask).sum(0)
         self.mean_weights.copy_(total / counts.clamp_min(1))
         self.mean_weights[: self.settings.shared_experts] = 1.0

@@ -43,8 +43,9 @@ class MMQSettings(TrainingSettings):
     assignment: Literal["nearest", "balanced"] = "nearest"
     """Assignment in training: plain argmax, or balanced over the batch by Sinkhorn's iteration.
     Export is always plain argmax."""
-    start: Literal["kmeans", "random"] = "kmeans"
-    """Codewords start as means of spherical k-means on the encoder's outputs, or at random."""
+    start: Literal["kmeans", "rotation", "random"] = "kmeans"
+    """Codewords start as means of spherical k-means on the encoder's outputs, or at random;
+    "rotation": as k-means after linear experts of a group shared out the principal axes."""
     revival: bool = True
     """Whether codes unused over an epoch restart at random encoder outputs."""
     revival_until: Share = 0.8
