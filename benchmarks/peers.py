@@ -6,10 +6,11 @@
 ML1M is the folder of the data set. Folds, inputs and figures are those of quantisers.py: seed s is
 fitted on all items but the s-th tenth and measured on that tenth; IDs have 6 positions of 100 codes
 (faiss's ResidualQuantizer takes powers of two: 128). Every quantiser reads the unit-normed
-embeddings, all of an item side by side (aligned) or one quantiser a modality (separated, 3 + 3).
+embeddings, those of an item side by side (aligned) or one quantiser a modality (separated, 3 + 3).
 Where an embedding is missing a peer reads the mean of the fitted ones, and the part counts for no
-error. What had to be adapted is the note of each row. Nothing is tuned; whatever is trained by
-gradients has 150 epochs. Every cell is stored when it is done and never run again.
+error. What had to be adapted is the note of each row. Nothing is tuned; what is trained by
+gradients has 150 epochs unless the note says otherwise. Every cell is stored when it is done and
+never run again.
 
 "fit seconds" is wall time; "CPU seconds" is the process's time for fitting and measuring, which
 other processes on the machine do not lengthen.
@@ -240,8 +241,8 @@ class Row(NamedTuple):
 TRAINED = {"lr": 1e-3, "batch_size": BATCH, "epochs": EPOCHS, "kmeans_init": True}
 NOTES = {
     "faiss": "faiss.Kmeans (25 iterations, random start) on the residuals of the level before",
-    "beam": "K = 128, for it takes powers of two: 2.1 bits an ID more than the others have; its codes "
-    "come from a beam search of 5",
+    "beam": "K = 128, for it takes powers of two: 2.1 bits an ID more than the others have; its "
+    "codes come from a beam search of 5",
     "nanopq": "vectors filled up with zeros to a multiple of the parts",
     "vq": "a quantiser alone: put into TIGER's autoencoder (512, 256, 128, latent 64), latents "
     "scaled to the inputs' length, AdamW 1e-3, batches of 256, 150 epochs, kmeans_init; its losses "
@@ -253,6 +254,8 @@ NOTES = {
     "sid trained": "kmeans_init, AdamW 1e-3, batches of 256, 150 epochs as the others; the last "
     "weights, not those of the fewest collisions",
     "ours": "defaults",
+    "alike": "K = 128, otherwise defaults",
+    "alike refined": "K = 128 and refinement = 3 (the peer has its beam search), otherwise defaults",
     "ours trained": "defaults, 150 epochs",
 }
 
@@ -266,6 +269,11 @@ def rows() -> dict[str, Row]:
         found[f"faiss RQ-KMeans, {fusion}"] = Row(fusion, NOTES["faiss"], FaissKMeans)
         name = f"faiss ResidualQuantizer, K = 128, {fusion}"
         found[name] = Row(fusion, NOTES["beam"], FaissResidual)
+        alike = {**ours, "codebook_size": 2**FaissResidual.bits}
+        for refined, more in (("", {}), (" refined", {"refinement": 3})):
+            name = f"RQ-KMeans{refined}, K = 128, {fusion}"
+            note = NOTES["alike" + refined]
+            found[name] = Row(fusion, note, kind="rqkmeans", settings={**alike, **more})
         found[f"OPQ, {fusion}"] = Row(fusion, NOTES["ours"], kind="opq", settings=ours)
         found[f"nanopq OPQ, {fusion}"] = Row(fusion, NOTES["nanopq"], NanoOPQ)
     trained = partial(Row, note=NOTES["ours trained"])

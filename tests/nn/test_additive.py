@@ -1,5 +1,7 @@
+import pytest
 import torch
 
+from mmq.nn import additive
 from mmq.nn.additive import Refiner
 
 B, N, K, D = 40, 3, 5, 7
@@ -31,7 +33,9 @@ def plain(offset, table, x, seen, codes, sweeps):
     return codes
 
 
-def test_each_code_is_the_best_given_the_others():
+@pytest.mark.parametrize("most", [0, additive.GRAM])
+def test_each_code_is_the_best_given_the_others(most, monkeypatch):
+    monkeypatch.setattr(additive, "GRAM", most)
     offset, table, x, codes = case()
     present = torch.ones(B, 2)
     present[:10, 1] = 0
@@ -52,7 +56,7 @@ def test_codes_that_may_not_move_stay_and_the_scores_explain_the_rest():
     assert torch.equal(refined[:, 1], codes[:, 1])
     assert not torch.equal(refined[:, 0], codes[:, 0])
     for n in (0, 2):
-        assert torch.equal(scores[n].argmax(1), refined[:, n])
+        assert torch.equal(scores[:, n].argmax(1), refined[:, n])
 
 
 def test_what_is_missing_counts_for_nothing():

@@ -10,12 +10,18 @@ Axes: ``b`` items, ``n`` code position, ``k`` codeword, ``d`` vector dimension, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from mmq.nn.codebook import best
+
+GRAM = 4096
+"""Codewords in all up to which their products with one another are kept (64 MiB)."""
+
+Score = Callable[[Tensor, int], Tensor]
 
 
 class Refiner:
@@ -29,15 +35,13 @@ class Refiner:
     """
 
     def __init__(self, offset: Tensor, table: Tensor, widths: Sequence[int], sweeps: int) -> None:
-        self.offset, self.table, self.widths, self.sweeps = offset, table, widths, sweeps
-        self.keys = table.transpose(1, 2).contiguous()  # n d k
-        parts = table.split(list(widths), dim=2)
-        self.halves = torch.stack([-0.5 * part.square().sum(2) for part in parts], dim=1)  # n m k
+        self.offset, self.table, self.sweeps = offset, table, sweeps
+        self.widths = torch.tensor(widths, device=table.device)
 
     def __call__(
         self, x: Tensor, present: Tensor, codes: Tensor, movable: Tensor
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Refined codes ``(b, n)``, and the scores ``(b, k)`` by which each was last chosen.
+    ) -> tuple[Tensor, Tensor]:
+        """Refined codes ``(b, n)``, and the scores ``(b, n, k)`` by which each was last chosen.
 
         Args:
             x: vectors ``(b, d)``, zero where missing.
@@ -45,16 +49,62 @@ class Refiner:
             codes: ``(b, n)`` int64 to start from.
             movable: ``(b, n)`` bool; the other codes stay.
         """
-        codes, scores = codes.clone(), [x.new_zeros(0)] * codes.shape[1]
-        seen = present.repeat_interleave(torch.tensor(self.widths, device=x.device), dim=1)
-        left = x - self.offset
-        for table, column in zip(self.table, codes.T, strict=True):
-            left -= table[column]
-        left *= seen
-        for _ in range(self.sweeps):
-            for n, table in enumerate(self.table):
-                left += table[codes[:, n]] * seen
-                scores[n] = torch.mm(left, self.keys[n]).addmm_(present, self.halves[n])
-                codes[:, n] = torch.where(movable[:, n], best(scores[n]), codes[:, n])
-                left -= table[codes[:, n]] * seen
+        codes = codes.clone()
+        scores = x.new_empty(*codes.shape, self.table.shape[1])
+        patterns, which = present.unique(dim=0, return_inverse=True)
+        for i, pattern in enumerate(patterns):
+            rows = torch.nonzero(which == i).flatten()
+            place = slice(None) if len(patterns) == 1 else rows
+            seen = pattern.repeat_interleave(self.widths)
+            own = codes[place]
+            target = (x[place] - self.offset) * seen
+            chosen = self._sweep(_scorer(target, self.table * seen), own, movable[place])
+            codes[place], scores[place] = own, chosen
         return codes, scores
+
+    def _sweep(self, score: Score, codes: Tensor, movable: Tensor) -> Tensor:
+        """Choose codes anew, in place; the scores."""
+        scores = codes.new_empty(0)
+        for sweep in range(self.sweeps):
+            for n in range(codes.shape[1]):
+                own = score(codes, n)
+                if not sweep and not n:
+                    scores = own.new_empty(*codes.shape, own.shape[1])
+                scores[:, n] = own
+                codes[:, n] = torch.where(movable[:, n], best(own), codes[:, n])
+        return scores
+
+
+def _scorer(x: Tensor, table: Tensor) -> Score:
+    """Function of codes and a position: ``(b, k)``, by how much each codeword lowers the error.
+
+    That is ``r . t - |t|^2 / 2`` for what the other positions leave over, ``r = x - sum_m t_m``.
+    The products of codewords with x and with one another are made once where they fit.
+    """
+    positions, size, _ = table.shape
+    halves = -0.5 * table.square().sum(2)
+    flat = table.flatten(0, 1)
+    starts = size * torch.arange(positions, device=x.device)
+    others = [[m for m in range(positions) if m != n] for n in range(positions)]
+    if len(flat) > GRAM:
+
+        def by_residual(codes: Tensor, n: int) -> Tensor:
+            explained = _sums(flat, codes[:, others[n]] + starts[others[n]])
+            return torch.addmm(halves[n], x - explained, table[n].T)
+
+        return by_residual
+    products = torch.addmm(halves.flatten(), x, flat.T).view(len(x), positions, size)
+    gram = (flat @ flat.T).view(-1, positions, size).transpose(0, 1).contiguous()  # n (m k) k
+
+    def by_products(codes: Tensor, n: int) -> Tensor:
+        return products[:, n] - _sums(gram[n], codes[:, others[n]] + starts[others[n]])
+
+    return by_products
+
+
+def _sums(rows: Tensor, index: Tensor) -> Tensor:
+    """Sum of the rows at each line of ``index`` ``(b, j)``; zero for none."""
+    if index.shape[1] == 0:
+        return rows.new_zeros(len(index), rows.shape[1])
+    total: Tensor = embedding_bag(index, rows, mode="sum")
+    return total

@@ -160,7 +160,7 @@ class MMQNetwork(CodingNetwork):
         if self.settings.refinement:
             movable = self.spoken_for(present) > 0
             _, scores = self._refiner()(x, present, similarities.argmax(2).T, movable)
-            similarities = torch.where(movable.T[:, :, None], torch.stack(scores), similarities)
+            similarities = torch.where(movable.T[:, :, None], scores.transpose(0, 1), similarities)
         return similarities.transpose(0, 1)
 
     def search(self) -> Callable[[Tensor, Tensor], Tensor]:

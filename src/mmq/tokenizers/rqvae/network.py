@@ -87,13 +87,13 @@ class RQVAE(Quantiser):
         """
         codes, residuals = self.quantise(x)
         if self.settings.refinement:
-            return torch.stack(self._refined(x, codes.T)[1], dim=1)
+            return self._refined(x, codes.T)[1]
         levels = zip(residuals[:-1], self.codebooks, self.mean_squares, strict=True)
         return torch.stack(
             [residual.level_logits(r, c, self.settings.distance, s) for r, c, s in levels], dim=1
         )
 
-    def _refined(self, x: Tensor, codes: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _refined(self, x: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Refined codes and their scores, in the space where codewords simply add up.
 
         That is the embeddings' if the decoder is linear, else the latents'.
