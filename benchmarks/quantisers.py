@@ -73,9 +73,9 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "w/o noise": {"input_noise": 0.0},
     "start from a rotation": {"start": "rotation"},
     "latent of 128": {"latent_dim": 128},
-    "150 epochs": {"epochs": 150},
     "constant learning rate": {"schedule": "constant"},
     "entropy regularisation": {"entropy_weight": 1.0},
+    "150 epochs": {"epochs": 150},
 }
 """Changes of the tuned MMQ, over :data:`SHORT` epochs; the next four are the paper's Table 2 as far
 as stage 1 goes."""
@@ -258,11 +258,17 @@ def tuned(items: Catalogue, name: str, case: Case, record: Record) -> None:
         print("tuning", name, found.best.settings, found.best.figures, found.seconds, flush=True)
 
 
+def chosen(name: str, case: Case, record: Record) -> dict[str, Any] | None:
+    """Tuned settings of a row; MMQ without shared experts has those of MMQ."""
+    found = record.tuning.get("MMQ" if name == ALONE else name)
+    return {**found["settings"], **case.fixed} if found else None
+
+
 def plan(items: Catalogue, dataset: Dataset, record: Record, what: set[str]) -> dict[str, Any]:
     """Row -> (case, settings), in the order of the table; tunes what is not tuned yet."""
     rows: dict[str, Any] = {}
     for name, case in cases(items, dataset).items():
-        best = record.tuning.get(name, {}).get("settings")
+        best = chosen(name, case, record)
         if best is None:
             continue
         if "tuned" in what:
@@ -274,10 +280,10 @@ def plan(items: Catalogue, dataset: Dataset, record: Record, what: set[str]) -> 
                 rows[f"ablation | {change}"] = (case, {**best, "epochs": SHORT, **values})
     for length in LENGTHS if "lengths" in what else ():
         for name, case in cases(items, dataset, length).items():
-            best = record.tuning.get(name, {}).get("settings")
+            best = chosen(name, case, record)
             if best is not None:
                 short = {"epochs": SHORT} if case.kind in TRAINED else {}
-                rows[f"length {length} | {name}"] = (case, {**best, **case.fixed, **short})
+                rows[f"length {length} | {name}"] = (case, {**best, **short})
     return rows
 
 
@@ -299,7 +305,7 @@ def main() -> None:
     wanted = (arguments.only or "").split(",")
     if "tuning" in what:
         for name, case in cases(items, dataset).items():
-            if any(part in name for part in wanted):
+            if name != ALONE and any(part in name for part in wanted):
                 tuned(items.take(folds.untested), name, case, record)
     for row, (case, settings) in plan(items, dataset, record, what).items():
         if not any(part in row for part in wanted):
