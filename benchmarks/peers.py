@@ -255,7 +255,7 @@ NOTES = {
     "weights, not those of the fewest collisions",
     "ours": "defaults",
     "alike": "K = 128, otherwise defaults",
-    "alike refined": "K = 128 and refinement = 3 (the peer has its beam search), otherwise defaults",
+    "alike refined": "K = 128, refinement = 3 (the peer has a beam search), otherwise defaults",
     "ours trained": "defaults, 150 epochs",
 }
 

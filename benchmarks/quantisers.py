@@ -206,32 +206,47 @@ def summary(cells: dict[str, Any]) -> dict[str, Any]:
 
 
 def paired(cells: dict[str, Any], found: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Tuned MMQ against every other tuned row, on the same tested items: a paired t-test.
+    """Tuned MMQ, with and without shared experts, against every other tuned row."""
+    names = {cell.split(" | ")[1] for cell in cells if cell.startswith("tuned | ")}
+    return {
+        ours: {
+            other: row
+            for other in sorted(names - {ours})
+            if (row := paired_rows(cells, found, f"tuned | {ours}", f"tuned | {other}"))
+        }
+        for ours in ("MMQ", ALONE)
+        if ours in names
+    }
 
-    Tested tenths are disjoint, so that every item counts once; "seeds" is the test over the seeds'
-    means.
+
+def paired_rows(
+    cells: dict[str, Any], found: dict[str, np.ndarray], ours: str, other: str
+) -> dict[str, Any]:
+    """Paired t-tests of two rows on the same tested items, and over the seeds' figures.
+
+    Tested tenths are disjoint, so that every item counts once.
     """
     from scipy.stats import ttest_rel
 
-    ours, others = "tuned | MMQ", {cell.rpartition(" | ")[0] for cell in cells}
     seeds = sorted(cell.rpartition(" | ")[2] for cell in cells if cell.startswith(f"{ours} | "))
-    compared = {}
-    for other in sorted(others):
-        both = [s for s in seeds if f"{other} | {s}" in cells]
-        if not other.startswith("tuned | ") or other == ours or not both:
-            continue
-        mine = np.concatenate([found[f"{ours} | {s}"] for s in both])
-        theirs = np.concatenate([found[f"{other} | {s}"] for s in both])
-        row = {"items": len(mine), "difference": float((mine - theirs).mean())}
-        row["p"] = float(ttest_rel(mine, theirs).pvalue)
-        for figure in ("fvu fit", "fvu held_out"):
-            pairs = [
-                [cells[f"{name} | {s}"]["figures"][figure] for s in both] for name in (ours, other)
-            ]
-            if len(both) > 1:
-                row[f"p over seeds, {figure}"] = float(ttest_rel(*pairs).pvalue)
-        compared[other] = row
-    return compared
+    both = [seed for seed in seeds if f"{other} | {seed}" in cells]
+    if len(both) < 2:
+        return {}
+    mine, theirs = (
+        np.concatenate([found[f"{row} | {seed}"] for seed in both]) for row in (ours, other)
+    )
+    row = {
+        "items": len(mine),
+        "difference": float((mine - theirs).mean()),
+        "p": float(ttest_rel(mine, theirs).pvalue),
+    }
+    for figure in ("fvu fit", "fvu held_out"):
+        pairs = [
+            [cells[f"{name} | {seed}"]["figures"][figure] for seed in both]
+            for name in (ours, other)
+        ]
+        row[f"p over seeds, {figure}"] = float(ttest_rel(*pairs).pvalue)
+    return row
 
 
 def tuned(items: Catalogue, name: str, case: Case, record: Record) -> None:

@@ -147,7 +147,25 @@ Two modalities of 256 dimensions, latent 256, six codebooks. *Compute* is the ti
 The floor counts the multiply-adds of forward and backward pass over the same measured rate.
 
 {fit(found["fit"])}
-{source(found["fit"], "python benchmarks/bench_fit.py")}"""
+{source(found["fit"], "python benchmarks/bench_fit.py")}
+## Other libraries
+
+Libraries of the field on the same films and the same test items as [Which tokenizer?](tokenizers.md), at their published defaults, beside our tokenizers at *their* defaults; all from the codes alone. K = 100, length 6, but where K = 128 is named.
+
+{tables.peers(found["peers_ml1m"])}
+{source(found["peers_ml1m"], "python benchmarks/peers.py --data ML1M")}
+## RQ-KMeans and OPQ against faiss
+
+One seed; k-means of 25 iterations, six levels of 100; OPQ of four parts of 256 (faiss: its defaults, 50 rotations of 4 iterations, then 25). Errors are squared, summed over dimensions. Seconds are of a machine that did other things as well: read the ratios.
+
+{tables.kmeans_opq(found["kmeans_opq"])}
+{source({**found["kmeans_opq"], "cells": []}, "python benchmarks/bench_kmeans_opq.py --data DATA")}
+## RQ-VAE: a training step
+
+How many times as fast a step is with our residual quantiser as with vector-quantize-pytorch's ResidualVQ in the same autoencoder, with the same optimiser (six levels of 100, latent 64): least times of one run, interleaved. "Codebook loss" and "EMA" compare like with like; "peer's defaults" compares EMA with what the peer does when nothing is set. "TIGER" is the autoencoder 512, 256, 128, 64; most of its step is the autoencoder, which both share.
+
+{tables.rqvae(found["rqvae_throughput"])}
+{source(found["rqvae_throughput"], "python benchmarks/bench_rqvae.py")}"""
 
 
 def readme(text: str) -> str:

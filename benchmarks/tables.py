@@ -42,18 +42,17 @@ def names_of(record: Row, group: str) -> list[str]:
     return [key.removeprefix(start) for key in record["summary"] if key.startswith(start)]
 
 
-def quantisers(record: Row, group: str = "tuned", digits: int = 3) -> str:
-    """The quantisation table; for the tuned rows with the paired test against MMQ."""
+def quantisers(record: Row) -> str:
+    """The quantisation table of the tuned rows, with the paired tests on the tested items."""
     header = ["tokenizer", *(title for title, _ in FIGURES.values())]
     rows = []
-    for name in names_of(record, group):
-        figures = record["summary"][f"{group} | {name}"]
+    for name in names_of(record, "tuned"):
+        figures = record["summary"][f"tuned | {name}"]
         row = [f"**{name}**" if name == "MMQ" else name]
         row += [cell(figures.get(key), places) for key, (_, places) in FIGURES.items()]
-        if group == "tuned":
-            row.append(_test(record["paired"].get(f"tuned | {name}")))
+        row += [_test(against.get(name)) for against in record["paired"].values()]
         rows.append(row)
-    return table([*header, "MMQ's error less its (p)"] if group == "tuned" else header, rows)
+    return table([*header, *(f"{ours}: error less its (p)" for ours in record["paired"])], rows)
 
 
 def _test(found: Row | None) -> str:
@@ -158,3 +157,48 @@ def plot_lengths(record: Row, path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8, ncols=2)
     figure.savefig(path)
+
+
+def peers(record: Row, least_seeds: int = 3) -> str:
+    """Our tokenizers at their defaults beside other libraries; rows of fewer seeds say so."""
+    keys = ("fvu fit", "fvu held_out", "entropy", "utilisation", "distinct_share", "fit seconds")
+    rows = []
+    for name, figures in record["summary"].items():
+        seeds = len(figures["fvu fit"]["values"])
+        if seeds < least_seeds:
+            continue
+        row = [name, *(cell(figures[key], 1 if key == "fit seconds" else 3) for key in keys)]
+        rows.append([*row, record["notes"][name]])
+    return table(["row", *(FIGURES[key][0] for key in keys), "what it is"], rows)
+
+
+def kmeans_opq(record: Row) -> str:
+    """RQ-KMeans and OPQ against faiss."""
+    rows = []
+    for threads, cases in record["threads_run"].items():
+        for name, found in cases.items():
+            peer = found["faiss"]
+            for who, figures in found.items():
+                fit, held = (_last(figures["error"][part]) for part in ("fit", "held_out"))
+                row = [name.replace(" | ", ": "), who, str(threads), f"{figures['seconds']:.2f}"]
+                ratio = peer["seconds"] / figures["seconds"]
+                rows.append([*row, f"{ratio:.2f}", f"{fit:.4f}", f"{held:.4f}"])
+    header = ["case", "who", "threads", "seconds", "faiss' time / this"]
+    return table([*header, "error, fit", "error, held out"], rows)
+
+
+def _last(value: float | list[float]) -> float:
+    return value[-1] if isinstance(value, list) else value
+
+
+def rqvae(record: Row) -> str:
+    """Steps of an RQ-VAE with our quantiser against vector-quantize-pytorch's."""
+    rows = []
+    for found in record["cells"]:
+        for part in ("step", "quantiser"):
+            ratios = found[part]["ratio_of_least"]
+            what = "whole step" if part == "step" else "quantiser alone"
+            row = [found["shape"], f"{found['batch_size']:,}", str(found["threads"]), what]
+            rows.append([*row, *(f"{ratios[key]:.2f}" for key in ("loss", "EMA", "as it comes"))])
+    header = ["autoencoder", "batch", "threads", "timed", "codebook loss", "EMA"]
+    return table([*header, "peer's defaults"], rows)

@@ -55,7 +55,7 @@ Space = Mapping[str, Choice | Uniform | LogUniform]
 SPACES: dict[str, Space] = {
     "mmq": {
         "learning_rate": LogUniform(3e-3, 8e-3),
-        "input_noise": Uniform(1.0, 2.0),
+        "input_noise": Uniform(0.0, 2.0),
         "temperature": Choice((0.05, 0.07, 0.1, 0.15)),
         "latent_dim": Choice((128, 256)),
         "commitment_weight": Choice((0.5, 1.0, 2.5)),
