@@ -53,7 +53,8 @@ def test_logits_are_half_squared_distances_to_what_is_left(refinement):
     assert torch.equal(logits.argmax(2), codes)
     last = made.codebooks[-1]
     others = made.decode(codes) - last[codes[:, -1]]
-    expected = -0.5 * torch.cdist(x - others, last).square()
+    lengths = 0.5 * (x - others).square().sum(1, keepdim=True)  # the same for all codewords
+    expected = lengths - 0.5 * torch.cdist(x - others, last).square()
     torch.testing.assert_close(logits[:, -1], expected, atol=1e-4, rtol=1e-4)
 
 

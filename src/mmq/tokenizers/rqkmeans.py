@@ -7,6 +7,8 @@ import torch
 from pydantic import NonNegativeInt
 from torch import Tensor
 
+from mmq.nn.additive import Refiner
+from mmq.nn.codebook import best
 from mmq.tokenizers.estimator import NetworkTokenizer
 from mmq.tokenizers.fitting import Advance, KMeansSettings, fit_quantisers
 from mmq.tokenizers.fused import FusedNetwork, Quantiser
@@ -78,7 +80,7 @@ class RQKMeans(Quantiser):
 
     def encode(self, x: Tensor) -> Tensor:
         """Codes ``(b, l)`` int64."""
-        return self.logits(x).argmax(2)
+        return best(self.logits(x))
 
     def decode(self, codes: Tensor) -> Tensor:
         """Vectors ``(b, d)`` of int64 codes ``(b, l)``."""
@@ -86,22 +88,21 @@ class RQKMeans(Quantiser):
         return self.codebooks[levels, codes].sum(1)
 
     def logits(self, x: Tensor) -> Tensor:
-        """Minus half the squared distance ``(b, l, k)`` from what the other codes leave over.
+        """Similarity ``(b, l, k)`` of what the other codes leave over; the best is the code.
 
         The others are the levels before, and with refinement all others at the last sweep.
         """
         residual = x.clone()
         logits = x.new_empty(len(x), *self.codebooks.shape[:2])
         offsets = -0.5 * self.codebooks.square().sum(2)
-        for sweep in range(self.settings.refinement + 1):
-            for level, codebook in enumerate(self.codebooks):
-                own = logits[:, level]
-                if sweep:
-                    residual += codebook[own.argmax(1)]
-                length = residual.square().sum(1, keepdim=True)
-                own.copy_(torch.addmm(offsets[level], residual, codebook.T).sub_(length, alpha=0.5))
-                residual -= codebook[own.argmax(1)]
-        return logits
+        for level, codebook in enumerate(self.codebooks):
+            torch.addmm(offsets[level], residual, codebook.T, out=logits[:, level])
+            residual -= codebook[best(logits[:, level])]
+        if not self.settings.refinement:
+            return logits
+        codes = best(logits)
+        refine = Refiner(x.new_zeros(()), self.codebooks, [x.shape[1]], self.settings.refinement)
+        return refine(x, torch.ones_like(x[:, :1]), codes, torch.ones_like(codes) > 0)[1]
 
 
 class RQKMeansTokenizer(NetworkTokenizer[RQKMeansSettings, FusedNetwork[RQKMeans]]):
