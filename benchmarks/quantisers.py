@@ -1,7 +1,7 @@
 """Every tokenizer on the same embeddings, tuned with the same budget: the quantisation table.
 
     python benchmarks/quantisers.py DATASET [--data DATA] [--seeds 3] [--only NAME,..]
-                                    [--what tuning,tuned,unrefined,ablations,lengths] [--out FILE]
+                                    [--what tuning,tuned,unrefined,ablations,lengths,speed] [--out FILE]
 
 DATASET is ml1m or beauty (DATA is the folder of the data set) or toyshop (generated). The items are
 shuffled once; seed s is tested on the s-th tenth of them and fitted on the other nine. Tuning sees
@@ -138,11 +138,6 @@ def run(items: Catalogue, case: Case, settings: dict[str, Any], test: np.ndarray
     codes = tokenizer.encode(items)
     held = tokenizer.measure(tested)
     counts = quantisation.code_counts(codes, tokenizer.codebook_sizes)
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        tokenizer.encode(items)
-        seconds.append(time.perf_counter() - started)
     figures = {
         "l_recon fit": result.l_recon_codes["fit"],
         "l_recon held_out": held.l_recon_codes,
@@ -154,7 +149,6 @@ def run(items: Catalogue, case: Case, settings: dict[str, Any], test: np.ndarray
         "utilisation": float(quantisation.utilisation(counts).mean()),
         "distinct_share": quantisation.sharing(codes).distinct_share,
         "fit seconds": result.seconds,
-        "encode items/s": len(items) / min(seconds),
     }
     return figures, errors(tokenizer, tested)
 
@@ -279,6 +273,39 @@ def chosen(name: str, case: Case, record: Record) -> dict[str, Any] | None:
     return {**found["settings"], **case.fixed} if found else None
 
 
+def encoding_speed(items: Catalogue, case: Case, settings: dict[str, Any]) -> float:
+    """Items a second of the fastest of five encodings; how well it is trained does not matter."""
+    brief = {"epochs": 1} if case.kind in TRAINED else {"iterations": 1}
+    tokenizer = tokenizer_class(case.kind)(**{**settings, **brief})
+    tokenizer.fit(items)
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        tokenizer.encode(items)
+        seconds.append(time.perf_counter() - started)
+    return len(items) / min(seconds)
+
+
+def measure_speed(items: Catalogue, dataset: Dataset, record: Record, origin: Any) -> None:
+    """Encoding of all kinds in one run, codes as they are found and refined."""
+    speed: dict[str, Any] = {**origin, "rows": {}}
+    for name, case in cases(items, dataset).items():
+        best = chosen(name, case, record)
+        if best is None:
+            continue
+        row = {"as found": encoding_speed(items, case, {**best, **_unrefined(best)})}
+        if _unrefined(best):
+            row["refined"] = encoding_speed(items, case, best)
+        speed["rows"][name] = row
+        print("speed", name, row, flush=True)
+    record.value["speed"] = speed
+    write(record.path, record.value)
+
+
+def _unrefined(settings: dict[str, Any]) -> dict[str, Any]:
+    return {"refinement": 0} if "refinement" in settings else {}
+
+
 def plan(items: Catalogue, dataset: Dataset, record: Record, what: set[str]) -> dict[str, Any]:
     """Row -> (case, settings), in the order of the table; tunes what is not tuned yet."""
     rows: dict[str, Any] = {}
@@ -288,8 +315,8 @@ def plan(items: Catalogue, dataset: Dataset, record: Record, what: set[str]) -> 
             continue
         if "tuned" in what:
             rows[f"tuned | {name}"] = (case, best)
-        if "unrefined" in what and "refinement" in best:
-            rows[f"unrefined | {name}"] = (case, {**best, "refinement": 0})
+        if "unrefined" in what and _unrefined(best):
+            rows[f"unrefined | {name}"] = (case, {**best, **_unrefined(best)})
         if "ablations" in what and name == "MMQ":
             for change, values in ABLATIONS.items():
                 rows[f"ablation | {change}"] = (case, {**best, "epochs": SHORT, **values})
@@ -308,7 +335,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path())
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", help="rows whose name holds one of these, separated by commas")
-    parser.add_argument("--what", default="tuning,tuned,unrefined,ablations,lengths")
+    parser.add_argument("--what", default="tuning,tuned,unrefined,ablations,lengths,speed")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     dataset, what = DATASETS[arguments.dataset], set(arguments.what.split(","))
@@ -322,6 +349,8 @@ def main() -> None:
         for name, case in cases(items, dataset).items():
             if name != ALONE and any(part in name for part in wanted):
                 tuned(items.take(folds.untested), name, case, record)
+    if "speed" in what:
+        measure_speed(items, dataset, record, origin)
     for row, (case, settings) in plan(items, dataset, record, what).items():
         if not any(part in row for part in wanted):
             continue

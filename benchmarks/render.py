@@ -214,6 +214,9 @@ def tokenizers(text: str) -> str:
         text = filled(text, f"quantisers-{name}", block)
     main = found["ml1m"]
     text = filled(text, "unrefined", tables.unrefined(main))
+    speed = {**main["speed"], "cells": []}
+    command = "python benchmarks/quantisers.py ml1m --data ML1M --what speed"
+    text = filled(text, "speed", f"{tables.speed(main)}\n{source(speed, command)}")
     text = filled(text, "ablations", tables.ablations(main))
     text = filled(text, "lengths", tables.length_table(main))
     return filled(text, "tuning", tables.settings(main))

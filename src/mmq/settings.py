@@ -96,9 +96,9 @@ def to_toml(values: Mapping[str, Any]) -> str:
 
 def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
-        pairs = (f"{json.dumps(name)} = {_toml(each)}" for name, each in value.items())
+        pairs = (f"{_toml(name)} = {_toml(each)}" for name, each in value.items())
         return f"{{ {', '.join(pairs)} }}"
-    return json.dumps(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _value(text: str) -> Any:

@@ -101,7 +101,10 @@ def test_a_killed_tune_goes_on_to_the_same_result(catalogue, tmp_path, capsys):
         (["--trials", "0"], "invalid value for '--trials'"),
         (["--hold-out", "0"], "setting 'hold_out' = 0.0 is not valid: it should lie between 0 and"),
         (["--hold-out", "1"], "setting 'hold_out' = 1.0 is not valid"),
-        (["--hold-out", "0.001"], "a hold-out of 0.001 of 200 items is none; raise --hold-out"),
+        (
+            ["--hold-out", "0.001"],
+            "a hold-out of 0.001 of 200 items is 0, too few to choose",
+        ),
         (["--set", "epocs=3"], "unknown setting 'epocs'; did you mean 'epochs'?"),
         (["--set", "epochs=0"], "setting 'epochs' = 0 is not valid"),
         (["--set", "codebook_size=300"], "fewer than the 300 codes"),

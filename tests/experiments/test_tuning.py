@@ -7,9 +7,9 @@ import pytest
 from mmq.errors import DataError, FormatError, SettingsError
 from mmq.experiments import tuning
 from mmq.experiments.tuning import SPACES, TunePlan, tune
-from mmq.experiments.tuning.spaces import Choice, LogUniform, Uniform, draws
+from mmq.experiments.tuning.spaces import Choice, LogUniform, Uniform, draws, settled
 from mmq.testing import tiny_catalogue
-from mmq.tokenizers import KINDS
+from mmq.tokenizers import KINDS, MMQSettings
 
 FIXED = {"codebook_size": 8, "latent_dim": 8, "epochs": 9, "batch_size": 64}
 PLAN = TunePlan(trials=4, hold_out=0.2)
@@ -31,10 +31,29 @@ def test_every_kind_has_a_space_of_its_own_settings():
     assert SPACES.keys() == KINDS.keys()
     for kind, space in SPACES.items():
         settings = KINDS[kind].settings_class
-        for values in draws(space, 40, seed=0):
+
+        def fits(values, settings=settings):
+            try:
+                settings.parse(values)
+            except SettingsError:
+                return False
+            return True
+
+        for values in draws(space, 40, 0, fits):
             parsed = settings.parse(values)
             assert all(value is not None for value in values.values())  # TOML has no null
             assert settings.parse(json.loads(json.dumps(values))) == parsed
+
+
+def test_noise_is_drawn_around_the_default_of_so_many_items():
+    space, defaults = SPACES["mmq"], MMQSettings()
+    for items in (2_000, 1_000_000):
+        drawn = [
+            settled(values, space, defaults, items)["input_noise"]
+            for values in draws(space, 30, 0)[1:]
+        ]
+        assert 0 <= min(drawn) < max(drawn) <= 2 * defaults.resolved_noise(items)
+        assert max(drawn) > defaults.resolved_noise(items)
 
 
 def test_every_value_of_a_space_is_allowed_with_the_defaults():
@@ -249,7 +268,11 @@ def test_a_damaged_line_is_refused(tmp_path):
         ({"kind": "mqm"}, SettingsError, "there is no tokenizer 'mqm'; did you mean 'mmq'?"),
         ({"fixed": {"epocs": 3}}, SettingsError, "unknown setting 'epocs'; did you mean 'epochs'?"),
         ({"fixed": {"epochs": 0}}, SettingsError, "setting 'epochs' = 0 is not valid"),
-        ({"plan": TunePlan(hold_out=0.001)}, DataError, "of 200 items is none; raise --hold-out"),
+        (
+            {"plan": TunePlan(hold_out=0.001)},
+            DataError,
+            "of 200 items is 0, too few",
+        ),
         ({"fixed": {"codebook_size": 900}}, DataError, "fewer than the 900 codes"),
         ({"kind": "rqkmeans", "fixed": {"fusion": "separated", "length": 1}}, DataError, "short"),
     ],

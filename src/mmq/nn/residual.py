@@ -21,6 +21,8 @@ from mmq.nn.codebook import (
     similarity,
 )
 
+_TINY = 1e-12  # a mean square below this, of residuals that are all zero, counts as this
+
 
 class Levels(NamedTuple):
     """A pass down the levels, without gradient.
@@ -148,7 +150,7 @@ def level_logits(
     from level to level, and the same as for a tokenizer with cosine look-up.
     """
     logits = similarity(residual.unsqueeze(1), codebook.unsqueeze(0), distance).squeeze(0)
-    return logits if distance == "cosine" else logits / mean_square
+    return logits if distance == "cosine" else logits / mean_square.clamp_min(_TINY)
 
 
 def through_index(

@@ -19,6 +19,7 @@ from mmq.testing.catalogue import ITEMS, WIDTHS, tiny_catalogue
 from mmq.tokenizers.base import Tokenizer
 from mmq.tokenizers.estimator import NetworkTokenizer, split
 from mmq.tokenizers.folder import CONFIG, WEIGHTS, fingerprint
+from mmq.tokenizers.loop import TrainingSettings
 
 HOLD_OUT = 0.2
 
@@ -206,6 +207,8 @@ class TokenizerConformance:
         except KeyboardInterrupt:
             monkeypatch.undo()
         else:
+            trained = isinstance(killed.settings, TrainingSettings)
+            assert not trained, "it is trained over epochs and writes no checkpoint"
             raise SkipTest("it writes no checkpoint")
         with _raises(FormatError, "another catalogue"):
             killed.fit(tiny_catalogue(), **options, resume=True, fingerprint="other")

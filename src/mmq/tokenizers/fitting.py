@@ -10,9 +10,8 @@ import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from mmq.errors import DataError
 from mmq.progress import bar
-from mmq.tokenizers.fused import FusedNetwork, FusionSettings, Q
+from mmq.tokenizers.fused import FusedNetwork, FusionSettings, Q, require_enough
 from mmq.tokenizers.loop import Log, Trained
 
 Advance = Callable[..., None]
@@ -37,6 +36,7 @@ def fit_quantisers(
     present: Tensor,
     settings: KMeansSettings,
     fit: Callable[[Q, Tensor, np.random.Generator, Advance], Log],
+    steps: int,
 ) -> Trained:
     """Fit the quantiser of every group on the items that have what it reads.
 
@@ -47,6 +47,7 @@ def fit_quantisers(
         settings: seed and sample.
         fit: of (quantiser, vectors that it may overwrite, source of randomness, progress): the
             log; calls the last with every iteration done.
+        steps: iterations that are planned in all, for the progress bar.
 
     Raises:
         DataError: fewer items of a group than codewords.
@@ -54,13 +55,12 @@ def fit_quantisers(
     started = time.monotonic()
     network.set_filler(x.to(network.device), present.to(network.device))
     log: Log = []
-    groups = zip(network.columns, network.groups(), network.seen(present), strict=True)
-    planned = settings.iterations * len(network.codebook_sizes)
-    items = 0
-    with bar("fit", planned, unit="iterations") as advance:
-        for group, (name, quantiser, seen) in enumerate(groups):
+    groups = zip(network.groups(), network.seen(present), strict=True)
+    require_enough(network, present, settings.codebook_size)
+    passes = passed = 0
+    with bar("fit", steps, unit="iterations") as advance:
+        for group, (quantiser, seen) in enumerate(groups):
             rows = torch.nonzero(seen).flatten()
-            _require_enough(len(rows), settings.codebook_size, name)
             generator = np.random.default_rng([settings.seed, group])
             limit = settings.items_per_codeword * settings.codebook_size
             if len(rows) > limit:
@@ -70,14 +70,7 @@ def fit_quantisers(
             vectors = own[group].clone(memory_format=torch.contiguous_format)
             own_log = fit(quantiser, vectors, generator, advance)
             log += [{"group": group, **line} for line in own_log]
-            items += len(rows) * len(own_log)
+            own_passes = sum(int(line.get("iterations", 1)) for line in own_log)
+            passes, passed = passes + own_passes, passed + own_passes * len(rows)
     seconds = time.monotonic() - started
-    return Trained(len(log), seconds, items / max(seconds, 1e-9), log)
-
-
-def _require_enough(items: int, size: int, name: str) -> None:
-    if items < size:
-        raise DataError(
-            f"{items} items to fit on have a {name} embedding, fewer than the {size} codes of a "
-            "codebook; lower it with --set codebook_size=..., or leave that modality out"
-        )
+    return Trained(passes, seconds, passed / max(seconds, 1e-9), log)

@@ -15,6 +15,8 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from mmq.errors import DataError
+from mmq.nn.additive import Refiner
+from mmq.nn.codebook import best
 from mmq.tokenizers.base import TokenizerSettings
 from mmq.tokenizers.network import CodingNetwork
 
@@ -43,6 +45,13 @@ class Quantiser(nn.Module, ABC):
     def encode(self, x: Tensor) -> Tensor:
         """Codes ``(b, l)`` int64."""
 
+    def addends(self) -> tuple[Tensor, Tensor]:
+        """Offset ``(d)`` and table ``(l, k, d)`` that a decoded vector is the sum of.
+
+        Asked for where codes are refined, by the kinds that have that setting.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def decode(self, codes: Tensor) -> Tensor:
         """Vectors ``(b, d)`` of int64 codes ``(b, l)``."""
@@ -64,6 +73,7 @@ class FusedNetwork(CodingNetwork, Generic[Q]):
         dimensions: modality -> width.
         settings: fusion, length.
         make: quantiser of (width, positions).
+        refinement: sweeps over the codes after they were found.
 
     Raises:
         DataError: fewer positions than modalities to share them.
@@ -76,9 +86,10 @@ class FusedNetwork(CodingNetwork, Generic[Q]):
         dimensions: Mapping[str, int],
         settings: FusionSettings,
         make: Callable[[int, int], Q],
+        refinement: int = 0,
     ) -> None:
         super().__init__()
-        self.dimensions = dict(dimensions)
+        self.dimensions, self.refinement = dict(dimensions), refinement
         self.columns = _columns(self.dimensions, settings.fusion)
         lengths = _shares(settings.length, list(self.columns))
         quantisers = [
@@ -118,22 +129,52 @@ class FusedNetwork(CodingNetwork, Generic[Q]):
         return [column > 0 for column in present.unbind(1)]
 
     def logits(self, x: Tensor, present: Tensor) -> Tensor:
-        """Similarity ``(b, n, k)`` to every codeword."""
+        """Similarity ``(b, n, k)`` to every codeword.
+
+        Where codes are refined: how much each code lowers the error in the light of the others.
+        """
         pairs = zip(self.groups(), self.inputs(x, present), strict=True)
-        return torch.cat([quantiser.logits(part) for quantiser, part in pairs], dim=1)
+        logits = torch.cat([quantiser.logits(part) for quantiser, part in pairs], dim=1)
+        if not self.refinement:
+            return logits
+        movable = self._movable(present)
+        scores = self._refiner()(x, present, best(logits), movable)[1]
+        return torch.where(movable[:, :, None], scores, logits)
 
     def search(self) -> Callable[[Tensor, Tensor], Tensor]:
         """Codes of inputs."""
-        return self.encode
+        if not self.refinement:
+            return self._found
+        refine = self._refiner()
+        return lambda x, present: refine(
+            x, present, self._found(x, present), self._movable(present)
+        )[0]
 
-    def encode(self, x: Tensor, present: Tensor) -> Tensor:
-        """Codes ``(b, n)`` int64."""
+    def _found(self, x: Tensor, present: Tensor) -> Tensor:
+        """Codes ``(b, n)`` int64 as the quantisers find them."""
         pairs = zip(self.groups(), self.inputs(x, present), strict=True)
         return torch.cat([quantiser.encode(part) for quantiser, part in pairs], dim=1)
 
+    def _movable(self, present: Tensor) -> Tensor:
+        """``(b, n)`` whether an item has any of what the quantiser of a position reads."""
+        columns = [
+            seen[:, None].expand(-1, len(quantiser.codebook_sizes))
+            for seen, quantiser in zip(self.seen(present), self.groups(), strict=True)
+        ]
+        return torch.cat(columns, dim=1)
+
+    def _refiner(self) -> Refiner:
+        """Refinement under what every codeword adds; zero outside the columns of its group."""
+        offset = torch.zeros_like(self.filler)
+        table = offset.new_zeros(self.length, max(self.codebook_sizes), len(offset))
+        places = zip(self.groups(), self.positions.values(), self.columns.values(), strict=True)
+        for quantiser, positions, columns in places:
+            offset[columns], table[positions, :, columns] = quantiser.addends()
+        return Refiner(offset, table, list(self.dimensions.values()), self.refinement)
+
     def reconstruct(self, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """What the codes stand for (nothing else is known of an item), and the codes."""
-        codes = self.encode(x, present)
+        codes = self.search()(x, present)
         return self.decode_codes(codes), codes
 
     def decode_codes(self, codes: Tensor) -> Tensor:
@@ -141,6 +182,16 @@ class FusedNetwork(CodingNetwork, Generic[Q]):
         places = self.positions.values()
         pairs = zip(self.groups(), places, strict=True)
         return torch.cat([quantiser.decode(codes[:, place]) for quantiser, place in pairs], dim=1)
+
+
+def require_enough(network: FusedNetwork[Q], present: Tensor, size: int) -> None:
+    """Raise :class:`DataError` if a quantiser would learn from fewer items than codewords."""
+    for name, seen in zip(network.columns, network.seen(present), strict=True):
+        if (items := int(seen.sum())) < size:
+            raise DataError(
+                f"{items} items to fit on have a {name} embedding, fewer than the {size} codes of "
+                "a codebook; lower it with --set codebook_size=..., or leave that modality out"
+            )
 
 
 def _columns(dimensions: Mapping[str, int], fusion: Fusion) -> dict[str, slice]:

@@ -102,7 +102,7 @@ class OPQ(Quantiser):
             found = kmeans(own, self.codebooks[part], 1)
             self.codebooks[part] = found.means
             sums.append(member_sums(x, found.labels, len(found.means)))
-            counts.append(found.counts[:, None])
+            counts.append(torch.bincount(found.labels, minlength=len(found.means))[:, None])
             errors += found.distortions[-1]
         cross = torch.empty_like(self.rotation)
         for solve in range(SOLVES):
@@ -110,7 +110,9 @@ class OPQ(Quantiser):
                 zip(self._parts(cross), self._parts(self.rotation), strict=True)
             ):
                 if solve:
-                    self.codebooks[part] = sums[part] @ turned / counts[part]
+                    turned_means = sums[part] @ turned / counts[part].clamp_min(1)
+                    own = self.codebooks[part]
+                    self.codebooks[part] = torch.where(counts[part] > 0, turned_means, own)
                 torch.mm(sums[part].T, self.codebooks[part], out=columns)
             self.rotation.copy_(_nearest_rotation(cross))
         return errors
@@ -215,4 +217,6 @@ class OPQTokenizer(NetworkTokenizer[OPQSettings, FusedNetwork[OPQ]]):
     def _train(
         self, network: FusedNetwork[OPQ], x: Tensor, present: Tensor, journal: Journal
     ) -> Trained:
-        return fit_quantisers(network, x, present, self.settings, OPQ.fit)
+        steps = self.settings.iterations * network.length
+        steps += self.settings.rotations * len(network.columns)
+        return fit_quantisers(network, x, present, self.settings, OPQ.fit, steps)

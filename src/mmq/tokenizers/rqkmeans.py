@@ -7,7 +7,6 @@ import torch
 from pydantic import NonNegativeInt
 from torch import Tensor
 
-from mmq.nn.additive import Refiner
 from mmq.nn.codebook import best
 from mmq.tokenizers.estimator import NetworkTokenizer
 from mmq.tokenizers.fitting import Advance, KMeansSettings, fit_quantisers
@@ -88,21 +87,18 @@ class RQKMeans(Quantiser):
         return self.codebooks[levels, codes].sum(1)
 
     def logits(self, x: Tensor) -> Tensor:
-        """Similarity ``(b, l, k)`` of what the other codes leave over; the best is the code.
-
-        The others are the levels before, and with refinement all others at the last sweep.
-        """
+        """Similarity ``(b, l, k)`` of what the levels before leave over to the codewords."""
         residual = x.clone()
         logits = x.new_empty(len(x), *self.codebooks.shape[:2])
         offsets = -0.5 * self.codebooks.square().sum(2)
         for level, codebook in enumerate(self.codebooks):
             torch.addmm(offsets[level], residual, codebook.T, out=logits[:, level])
             residual -= codebook[best(logits[:, level])]
-        if not self.settings.refinement:
-            return logits
-        codes = best(logits)
-        refine = Refiner(x.new_zeros(()), self.codebooks, [x.shape[1]], self.settings.refinement)
-        return refine(x, torch.ones_like(x[:, :1]), codes, torch.ones_like(codes) > 0)[1]
+        return logits
+
+    def addends(self) -> tuple[Tensor, Tensor]:
+        """No offset, and the codebooks."""
+        return torch.zeros_like(self.codebooks[0, 0]), self.codebooks
 
 
 class RQKMeansTokenizer(NetworkTokenizer[RQKMeansSettings, FusedNetwork[RQKMeans]]):
@@ -135,16 +131,17 @@ class RQKMeansTokenizer(NetworkTokenizer[RQKMeansSettings, FusedNetwork[RQKMeans
 
     @property
     def ordered(self) -> bool:
-        """True where one quantiser makes the whole ID, level upon level."""
-        return len(self.network.columns) == 1
+        """True where one quantiser makes the whole ID, level upon level, and no code is refined."""
+        return len(self.network.columns) == 1 and not self.settings.refinement
 
     def _make(self, dimensions: dict[str, int]) -> FusedNetwork[RQKMeans]:
         def make(width: int, levels: int) -> RQKMeans:
             return RQKMeans(width, levels, self.settings)
 
-        return FusedNetwork(dimensions, self.settings, make)
+        return FusedNetwork(dimensions, self.settings, make, self.settings.refinement)
 
     def _train(
         self, network: FusedNetwork[RQKMeans], x: Tensor, present: Tensor, journal: Journal
     ) -> Trained:
-        return fit_quantisers(network, x, present, self.settings, RQKMeans.fit)
+        steps = self.settings.iterations * network.length
+        return fit_quantisers(network, x, present, self.settings, RQKMeans.fit, steps)

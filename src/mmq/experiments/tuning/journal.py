@@ -24,6 +24,7 @@ from mmq.artifacts import (
 )
 from mmq.errors import DataError, FormatError
 from mmq.settings import to_toml
+from mmq.tokenizers.base import Figures
 
 FORMAT = 1
 PLAN, TRIALS, RESULT, BEST = "plan.json", "trials.jsonl", "tuning.json", "best.toml"
@@ -136,8 +137,12 @@ def _read_trials(path: Path) -> list[Trial]:
     if whole < len(content):
         os.truncate(path, whole)
     try:
-        return [Trial(**json.loads(line)) for line in content[:whole].splitlines()]
-    except (ValueError, TypeError) as error:
+        trials = [Trial(**json.loads(line)) for line in content[:whole].splitlines()]
+        for figures in (trial.figures for trial in trials if trial.figures is not None):
+            for name in Figures._fields:
+                figures[name]["held_out"]
+        return trials
+    except (ValueError, TypeError, KeyError) as error:
         raise FormatError(
             f"{path} is damaged ({error}); remove the folder and run again without --resume"
         ) from None

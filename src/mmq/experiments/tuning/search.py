@@ -24,7 +24,7 @@ from mmq import __version__
 from mmq.data import Catalogue
 from mmq.errors import DataError, DivergedError, SettingsError
 from mmq.experiments.tuning.journal import Journal, Trial
-from mmq.experiments.tuning.spaces import SPACES, described, draws
+from mmq.experiments.tuning.spaces import SPACES, described, draws, settled
 from mmq.settings import Settings
 from mmq.tokenizers import tokenizer_class
 from mmq.tokenizers.base import TokenizerSettings
@@ -111,9 +111,10 @@ def tune(
     base = {"seed": plan.seed, **fixed}
     defaults = maker.settings_class.parse(base)
     held = int(len(catalogue) * plan.hold_out)
-    if not held:
+    if held < 2:
         raise DataError(
-            f"a hold-out of {plan.hold_out} of {len(catalogue)} items is none; raise --hold-out"
+            f"a hold-out of {plan.hold_out} of {len(catalogue)} items is {held}, too few to choose "
+            "on; raise --hold-out"
         )
     mark = {
         "tokenizer": kind,
@@ -123,7 +124,18 @@ def tune(
         "space": described(space),
     }
     journal = Journal(folder, mark, resume)
-    tried = [{**base, **values} for values in draws(space, plan.trials, plan.seed)]
+
+    def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {**base, **settled(values, space, defaults, len(catalogue) - held)}
+
+    def fits(values: Mapping[str, Any]) -> bool:
+        try:
+            maker.settings_class.parse(settings_of(values))
+        except SettingsError:
+            return False
+        return True
+
+    tried = [settings_of(values) for values in draws(space, plan.trials, plan.seed, fits)]
     search = _Search(catalogue, maker, plan, journal, len(catalogue) - held, device, watch)
     full = search.run(tried, trained=isinstance(defaults, TrainingSettings))
     return _choose(full, search, maker.settings_class)

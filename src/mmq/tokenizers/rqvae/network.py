@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from mmq.nn import residual
-from mmq.nn.additive import Refiner
 from mmq.nn.residual import Levels
 from mmq.tokenizers.fused import FusedNetwork, Quantiser
 from mmq.tokenizers.rqvae.settings import RQVAESettings
@@ -68,8 +67,7 @@ class RQVAE(Quantiser):
 
     def encode(self, x: Tensor) -> Tensor:
         """Codes ``(b, l)`` int64 of vectors ``(b, width)``."""
-        codes = self.quantise(x).codes.T
-        return self._refined(x, codes)[0] if self.settings.refinement else codes
+        return self.quantise(x).codes.T
 
     def quantise(self, x: Tensor) -> Levels:
         """Codes and residuals of vectors ``(b, width)``, without gradient."""
@@ -81,33 +79,18 @@ class RQVAE(Quantiser):
         return vectors
 
     def logits(self, x: Tensor) -> Tensor:
-        """Similarity ``(b, l, k)`` of every level's residual to its codewords.
-
-        Where codes are refined: how much each code lowers the error in the light of the others.
-        """
-        codes, residuals = self.quantise(x)
-        if self.settings.refinement:
-            return self._refined(x, codes.T)[1]
+        """Similarity ``(b, l, k)`` of every level's residual to its codewords."""
+        residuals = self.quantise(x).residuals
         levels = zip(residuals[:-1], self.codebooks, self.mean_squares, strict=True)
         return torch.stack(
             [residual.level_logits(r, c, self.settings.distance, s) for r, c, s in levels], dim=1
         )
 
-    def _refined(self, x: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """Refined codes and their scores, in the space where codewords simply add up.
-
-        That is the embeddings' if the decoder is linear, else the latents'.
-        """
-        only = self.decoder[0] if len(self.decoder) == 1 else None
-        if isinstance(only, nn.Linear):
-            table, target = self.codebooks @ only.weight.T, x
-            offset: Tensor = only.bias
-        else:
-            table, target = self.codebooks, self.encoder(x)
-            offset = torch.zeros_like(target[0])
-        refine = Refiner(offset, table, [target.shape[1]], self.settings.refinement)
-        everything = torch.ones_like(codes, dtype=torch.bool)
-        return refine(target, torch.ones_like(target[:, :1]), codes, everything)
+    def addends(self) -> tuple[Tensor, Tensor]:
+        """The bias of a linear decoder, and what it makes of every codeword."""
+        (linear,) = self.decoder
+        assert isinstance(linear, nn.Linear)
+        return linear.bias, self.codebooks @ linear.weight.T
 
     def soft_codes(self, x: Tensor, temperature: float) -> Tensor:
         """Codes ``(b, l, k)`` as exact one-hots, with a gradient to encoder and codebooks."""
@@ -129,7 +112,12 @@ class RQVAENetwork(FusedNetwork[RQVAE]):
     """
 
     def __init__(self, dimensions: Mapping[str, int], settings: RQVAESettings) -> None:
-        super().__init__(dimensions, settings, lambda width, n: RQVAE(width, n, settings))
+        super().__init__(
+            dimensions,
+            settings,
+            lambda width, length: RQVAE(width, length, settings),
+            settings.refinement,
+        )
         self.settings = settings
 
     def soft_codes(self, x: Tensor, present: Tensor, temperature: float) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from mmq.tokenizers.fused import FusionSettings
 from mmq.tokenizers.loop import Share, TrainingSettings
@@ -56,7 +56,15 @@ class RQVAESettings(TrainingSettings, FusionSettings):
 
     refinement: NonNegativeInt = 0
     """Sweeps over the levels at export, each code chosen anew to lower the error in the light of
-    all others; 0 leaves the codes as each level found them."""
+    all others; 0 leaves the codes as each level found them. Needs a linear decoder."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> RQVAESettings:
+        if self.refinement and self.hidden_sizes:
+            raise ValueError("refinement needs hidden_sizes = []; set refinement to 0")
+        if self.assignment == "balanced" and self.codebook == "index":
+            raise ValueError("assignment = 'balanced' is for codebook = 'loss' or 'ema'")
+        return self
 
     def resolved_noise(self, items: int) -> float:
         """The setting, or for ``items`` items what keeps so few from being learned by heart."""

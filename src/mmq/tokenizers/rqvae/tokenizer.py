@@ -7,6 +7,7 @@ from torch import Tensor
 from mmq.data import Catalogue
 from mmq.errors import SettingsError
 from mmq.tokenizers.estimator import NO_SOFT_CODES, NetworkTokenizer
+from mmq.tokenizers.fused import require_enough
 from mmq.tokenizers.loop import Journal, Trained, train
 from mmq.tokenizers.rqvae.fit import RQVAETraining
 from mmq.tokenizers.rqvae.network import RQVAENetwork
@@ -39,8 +40,8 @@ class RQVAETokenizer(NetworkTokenizer[RQVAESettings, RQVAENetwork]):
 
     @property
     def ordered(self) -> bool:
-        """Whether all codes are levels of one quantiser."""
-        return len(self.network.groups()) == 1
+        """Whether all codes are levels of one quantiser, none of them refined."""
+        return len(self.network.groups()) == 1 and not self.settings.refinement
 
     def soft_codes(self, catalogue: Catalogue, temperature: float | None = None) -> Tensor:
         """``ind`` of Eq. 18, ``(items, length, k)``: one-hot forward, a softmax backward.
@@ -61,6 +62,7 @@ class RQVAETokenizer(NetworkTokenizer[RQVAESettings, RQVAENetwork]):
     def _train(
         self, network: RQVAENetwork, x: Tensor, present: Tensor, journal: Journal
     ) -> Trained:
+        require_enough(network, present, self.settings.codebook_size)
         training = RQVAETraining(network, x, present)
         trained = train(training, self.settings.seed, journal)
         training.set_mean_squares()
