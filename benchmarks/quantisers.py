@@ -1,8 +1,9 @@
 """Every tokenizer on the same embeddings, tuned with the same budget: the quantisation table.
 
     python benchmarks/quantisers.py DATASET [--data DATA] [--seeds 3] [--only NAME,..]
-                                    [--what tuning,tuned,unrefined,ablations,lengths,speed] [--out FILE]
+                                    [--what PART,..] [--out FILE]
 
+PART is tuning, tuned, unrefined, ablations, lengths or speed (all if none is named).
 DATASET is ml1m or beauty (DATA is the folder of the data set) or toyshop (generated). The items are
 shuffled once; seed s is tested on the s-th tenth of them and fitted on the other nine. Tuning sees
 none of the tested tenths: it fits on nine tenths of the remaining items and selects on the last
