@@ -13,7 +13,8 @@ os.environ["MPLBACKEND"] = "Agg"
 import pytest
 from hypothesis import settings
 
-pytest.register_assert_rewrite("mmq.testing.tokenizers")  # so that its failures show values
+# so that their failures show values
+pytest.register_assert_rewrite("mmq.testing.tokenizers", "mmq.testing.recommenders")
 
 settings.register_profile("mmq", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("mmq")

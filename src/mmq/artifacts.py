@@ -9,7 +9,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,42 @@ def check_replaceable(path: str | Path, marker: str) -> None:
             f"the folder {path} exists and holds other files (no {marker} among them); "
             "choose another --out or empty it"
         )
+
+
+def check_own_folder(
+    path: str | Path, files: Collection[str], config: str, required: Collection[str]
+) -> None:
+    """Raise :class:`DataError` if ``path`` exists and is no folder that mmq wrote.
+
+    A config alone proves nothing, since other libraries' model folders have one too; nor does a
+    folder of ours that somebody put files of their own into.
+
+    Args:
+        path: the folder to be written, or replaced.
+        files: names of all files that mmq writes there.
+        config: the one of them that is a JSON object.
+        required: keys that tell this object from that of other folders.
+    """
+    check_replaceable(path, config)
+    if not Path(path).is_dir():
+        return
+    others = sorted({each.name for each in Path(path).iterdir()} - set(files))
+    if others:
+        what = f"{others[0]} among them"
+    elif (Path(path) / config).exists() and not _has_keys(Path(path) / config, required):
+        what = f"a {config} that mmq did not write there"
+    else:
+        return
+    raise DataError(
+        f"the folder {path} exists and holds other files ({what}); choose another --out or empty it"
+    )
+
+
+def _has_keys(path: Path, required: Collection[str]) -> bool:
+    try:
+        return set(required) <= read_json(path, "config").keys()
+    except FormatError:
+        return False
 
 
 @contextlib.contextmanager
@@ -265,3 +301,24 @@ def read_tensors_with_metadata(
             f"{path} is not a whole safetensors file ({error}); it is truncated or damaged, "
             "copy or make it again"
         ) from error
+
+
+def check_tensors(
+    found: Mapping[str, np.ndarray], expected: Mapping[str, tuple[int, ...]], folder: str | Path
+) -> None:
+    """Raise :class:`FormatError` naming the first tensor that is missing, extra or misshapen."""
+    for name, shape in expected.items():
+        if name not in found:
+            raise FormatError(f"{folder} lacks the tensor '{name}' of shape {shape}")
+        if found[name].dtype != np.float32:
+            raise FormatError(
+                f"the tensor '{name}' in {folder} is {found[name].dtype}, not float32; save it anew"
+            )
+        if found[name].shape != shape:
+            raise FormatError(
+                f"the tensor '{name}' in {folder} has shape {found[name].shape}; "
+                f"config.json asks for {shape}"
+            )
+    extra = sorted(found.keys() - expected.keys())
+    if extra:
+        raise FormatError(f"{folder} holds a tensor '{extra[0]}' that config.json does not know")

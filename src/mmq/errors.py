@@ -53,6 +53,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     "did you mean 'codebook_size'?"
     """
     words = sorted(known)
+    if not words:
+        return "there are none"
     close = difflib.get_close_matches(name, words, n=1, cutoff=0.5)
     if close:
         return f"did you mean '{close[0]}'?"

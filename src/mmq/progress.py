@@ -28,7 +28,7 @@ class _Rate(ProgressColumn):
 
 @contextlib.contextmanager
 def bar(
-    title: str, total: int, unit: str = "items", done: int = 0
+    title: str, total: int, unit: str = "items", done: int = 0, shown: bool = True
 ) -> Iterator[Callable[..., None]]:
     """Give ``advance(count, note="")``, which moves the bar on and shows a short note beside it.
 
@@ -37,6 +37,7 @@ def bar(
         total: how many units there are.
         unit: what is counted.
         done: how many were done by an earlier run.
+        shown: whether to show the bar at all; of several processes one does.
     """
     console = Console(file=sys.stderr)
     progress = Progress(
@@ -48,7 +49,7 @@ def bar(
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=console,
-        disable=not console.is_terminal,
+        disable=not (shown and console.is_terminal),
     )
     with progress:
         task = progress.add_task(title, total=total, completed=done, unit=unit, note="")

@@ -78,8 +78,19 @@ def _complain(error: typer.TyperException) -> None:
         print(f"mmq: {message[:1].lower()}{message[1:]}; see {command} --help", file=sys.stderr)
 
 
-from mmq.cli import demo, doctor, embed, encode, fit, inspect, tune  # noqa: E402  (they follow `app`)
+from mmq.cli import (  # noqa: E402  (they follow `app`)
+    demo,
+    doctor,
+    embed,
+    encode,
+    evaluate,
+    fit,
+    inspect,
+    recommend,
+    tune,
+)
 from mmq.cli.import_ import import_app  # noqa: E402
+from mmq.cli.train import train_app  # noqa: E402
 
 app.add_typer(import_app, name="import")
 app.command("embed")(embed.command)
@@ -87,5 +98,8 @@ app.command("fit")(fit.command)
 app.command("tune")(tune.command)
 app.command("encode")(encode.command)
 app.command("inspect")(inspect.command)
+app.add_typer(train_app, name="train")
+app.command("evaluate")(evaluate.command)
+app.command("recommend")(recommend.command)
 app.command("demo")(demo.command)
 app.command("doctor")(doctor.command)

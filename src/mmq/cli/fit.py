@@ -48,8 +48,8 @@ def command(
     from mmq.data.parquet import CatalogueFile
     from mmq.settings import gather
     from mmq.tokenizers import tokenizer_class
+    from mmq.tokenizers.base import TrainingSettings
     from mmq.tokenizers.folder import check_target
-    from mmq.tokenizers.loop import TrainingSettings
 
     values = with_fusion(kind, fusion, gather(config, settings or []))
     if seed is not None:

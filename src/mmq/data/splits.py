@@ -19,12 +19,21 @@ class Split(NamedTuple):
     test: Interactions
 
 
+TRAIN, VALIDATION, TEST, _NONE = 0, 1, 2, 3
+"""What the functions ``*_parts`` say of each interaction."""
+
+
 def leave_one_out(interactions: Interactions) -> Split:
     """The last item of each user for the test, the one before for validation, the rest to train on.
 
     Items of one user at the same time keep the order of the input, and rows without a timestamp
     count as the earliest. Users with fewer than three interactions are trained on whole.
     """
+    return _split(interactions, leave_one_out_parts(interactions))
+
+
+def leave_one_out_parts(interactions: Interactions) -> np.ndarray:
+    """The part of each interaction, ``(interactions,)``, as :func:`leave_one_out` divides them."""
     users = interactions.users.codes
     order = interactions.user_order()
     counts = np.bincount(users)
@@ -32,7 +41,7 @@ def leave_one_out(interactions: Interactions) -> Split:
     from_end = np.empty(len(users), dtype=np.int64)
     from_end[order] = ends - np.arange(len(users))
     from_end[counts[users] < 3] = 3
-    return _split(interactions, from_end == 2, from_end == 1)
+    return np.select([from_end == 1, from_end == 2], [TEST, VALIDATION], TRAIN)
 
 
 def chronological_split(
@@ -55,6 +64,18 @@ def chronological_split(
         DataError: no row has a timestamp.
         SettingsError: the fractions are not three shares that sum to 1, the first above 0.
     """
+    part = chronological_parts(interactions, fractions)
+    if warm_only:
+        users = interactions.users.codes
+        known = np.isin(users, users[part == TRAIN])
+        part = np.where(known, part, _NONE)
+    return _split(interactions, part)
+
+
+def chronological_parts(
+    interactions: Interactions, fractions: Sequence[float] = (0.8, 0.1, 0.1)
+) -> np.ndarray:
+    """The part of each interaction, ``(interactions,)``; see :func:`chronological_split`."""
     if (
         len(fractions) != 3
         or min(fractions) < 0
@@ -73,12 +94,8 @@ def chronological_split(
             "give timestamps or use leave-one-out"
         )
     train = times <= _cut(ordered, fractions[0])
-    validation = ~train & (times <= _cut(ordered, fractions[0] + fractions[1]))
-    test = ~train & ~validation
-    if warm_only:
-        warm = np.isin(interactions.users.codes, interactions.users.codes[train])
-        validation, test = validation & warm, test & warm
-    return _split(interactions, validation, test, train)
+    early = times <= _cut(ordered, fractions[0] + fractions[1])
+    return np.select([train, early], [TRAIN, VALIDATION], TEST)
 
 
 def stored_split(interactions: Interactions) -> Split:
@@ -87,10 +104,15 @@ def stored_split(interactions: Interactions) -> Split:
     Raises:
         DataError: there is no such column.
     """
+    return _split(interactions, stored_parts(interactions))
+
+
+def stored_parts(interactions: Interactions) -> np.ndarray:
+    """The part of each interaction, ``(interactions,)``; see :func:`stored_split`."""
     if "split" not in interactions.table.column_names:
         raise DataError("the interactions have no split column; split them by time instead")
     part = interactions.table.column("split").to_numpy()
-    return _split(interactions, part == "validation", part == "test")
+    return np.select([part == "validation", part == "test"], [VALIDATION, TEST], TRAIN)
 
 
 def _cut(ordered: np.ndarray, share: float) -> int:
@@ -98,12 +120,5 @@ def _cut(ordered: np.ndarray, share: float) -> int:
     return int(ordered[max(1, round(share * len(ordered))) - 1])
 
 
-def _split(
-    interactions: Interactions,
-    validation: np.ndarray,
-    test: np.ndarray,
-    train: np.ndarray | None = None,
-) -> Split:
-    if train is None:
-        train = ~validation & ~test
-    return Split(*(interactions.filter(mask) for mask in (train, validation, test)))
+def _split(interactions: Interactions, part: np.ndarray) -> Split:
+    return Split(*(interactions.filter(part == name) for name in (TRAIN, VALIDATION, TEST)))

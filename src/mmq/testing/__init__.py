@@ -5,13 +5,29 @@ pytest (the extra ``test``) runs them::
     class TestOPQ(TokenizerConformance):
         tokenizer = staticmethod(lambda: OPQTokenizer(codebook_size=8, length=4))
 
-Failures read better with ``pytest.register_assert_rewrite("mmq.testing.tokenizers")`` in the
-project's conftest.py, before anything of mmq is imported.
+    class TestSASRec(RecommenderConformance):
+        recommender = staticmethod(lambda: SASRec(hidden_dim=8, epochs=4, patience=4))
+
+Failures read better with ``pytest.register_assert_rewrite("mmq.testing.tokenizers",
+"mmq.testing.recommenders")`` in the project's conftest.py, before anything of mmq is imported.
 """
 
 from __future__ import annotations
 
 from mmq.testing.catalogue import tiny_catalogue
+from mmq.testing.recommenders import (
+    RecommenderConformance,
+    tiny_ids,
+    tiny_log,
+    tiny_retrieval_data,
+)
 from mmq.testing.tokenizers import TokenizerConformance
 
-__all__ = ["TokenizerConformance", "tiny_catalogue"]
+__all__ = [
+    "RecommenderConformance",
+    "TokenizerConformance",
+    "tiny_catalogue",
+    "tiny_ids",
+    "tiny_log",
+    "tiny_retrieval_data",
+]

@@ -16,10 +16,9 @@ from mmq.artifacts import write_tensors
 from mmq.data import Catalogue
 from mmq.errors import DataError, FormatError
 from mmq.testing.catalogue import ITEMS, WIDTHS, tiny_catalogue
-from mmq.tokenizers.base import Tokenizer
+from mmq.tokenizers.base import Tokenizer, TrainingSettings
 from mmq.tokenizers.estimator import NetworkTokenizer, split
 from mmq.tokenizers.folder import CONFIG, WEIGHTS, fingerprint
-from mmq.tokenizers.loop import TrainingSettings
 
 HOLD_OUT = 0.2
 
@@ -199,7 +198,7 @@ class TokenizerConformance:
     def test_a_killed_fit_goes_on_to_the_same_bits(self, tmp_path: Path, monkeypatch: Any) -> None:
         """Resumed from a checkpoint it ends as one that was never stopped."""
         checkpoint, killed = tmp_path / "checkpoint", self.make()
-        monkeypatch.setattr("mmq.tokenizers.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+        monkeypatch.setattr("mmq.nn.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
         _kill_after(2, monkeypatch)
         options: dict[str, Any] = {"hold_out": HOLD_OUT, "checkpoint": checkpoint}
         try:
@@ -293,7 +292,7 @@ def _kill_after(writes: int, monkeypatch: Any) -> None:
         if next(left, None) is None:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("mmq.tokenizers.loop.write_tensors", write)
+    monkeypatch.setattr("mmq.nn.loop.write_tensors", write)
 
 
 def _raises(error: type[Exception], match: str) -> Any:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from mmq.data import Catalogue, CatalogueFile
+from mmq.nn.loop import LearningSettings
 from mmq.settings import Settings
 
 
@@ -19,6 +21,19 @@ class TokenizerSettings(Settings):
     """K: codewords a position."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of the start, the order of the items, the noise and the hold-out."""
+
+
+class TrainingSettings(TokenizerSettings, LearningSettings):
+    """Settings of every tokenizer that is trained over epochs."""
+
+    epochs: PositiveInt | None = None
+    """Passes over the items; None chooses 300 for small catalogues, fewer for large ones."""
+
+    def resolved_epochs(self, items: int) -> int:
+        """The setting, or for ``items`` items about 4,500 steps, within 3 to 300 passes."""
+        if self.epochs is not None:
+            return self.epochs
+        return min(300, max(3, math.ceil(4500 * self.batch_size / items)))
 
 
 class Figures(NamedTuple):

@@ -11,15 +11,16 @@ import torch
 from torch import Tensor
 
 from mmq import __version__
+from mmq.artifacts import check_tensors
 from mmq.data import Catalogue, CatalogueFile
 from mmq.data.catalogue import require_modalities
 from mmq.errors import DataError
 from mmq.nn.device import pick_device
+from mmq.nn.loop import Journal, Log, Trained
 from mmq.tokenizers import folder as save_format
 from mmq.tokenizers.base import Figures, FitResult, TokenizerSettings
 from mmq.tokenizers.evaluation import evaluate, reconstruction
 from mmq.tokenizers.inputs import unit_inputs
-from mmq.tokenizers.loop import Journal, Log, Trained
 from mmq.tokenizers.network import CodingNetwork
 
 BLOCK = 2048  # items encoded at a time
@@ -240,7 +241,7 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         self = cls(settings, device=device)
         network = self._make(saved.config["modalities"])
         expected = {name: tuple(t.shape) for name, t in network.state_dict().items()}
-        save_format.check_tensors(saved.tensors, expected, folder)
+        check_tensors(saved.tensors, expected, folder)
         network.load_state_dict({k: torch.from_numpy(v) for k, v in saved.tensors.items()})
         self._network = network.eval().requires_grad_(False).to(self.device)
         self.figures = saved.config.get("figures", {})

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmq.artifacts import (
-    check_replaceable,
+    check_own_folder,
     read_json,
     read_tensors,
     sha256,
@@ -24,11 +24,12 @@ from mmq.artifacts import (
     write_json,
     write_tensors,
 )
-from mmq.errors import DataError, FormatError
+from mmq.errors import FormatError
 from mmq.tokenizers.card import card
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD, LOG = "config.json", "model.safetensors", "README.md", "training.jsonl"
+FILES = (CONFIG, WEIGHTS, CARD, LOG)
 
 
 class Saved(NamedTuple):
@@ -39,32 +40,8 @@ class Saved(NamedTuple):
 
 
 def check_target(folder: str | Path) -> None:
-    """Raise :class:`~mmq.errors.DataError` if saving there would overwrite something else.
-
-    A config.json alone proves nothing, since other libraries' model folders have one too.
-    """
-    check_replaceable(folder, CONFIG)
-    if not Path(folder).is_dir():
-        return
-    others = sorted({path.name for path in Path(folder).iterdir()} - {CONFIG, WEIGHTS, CARD, LOG})
-    if others:
-        what = f"{others[0]} among them"
-    elif (Path(folder) / CONFIG).exists() and not _is_ours(folder):
-        what = f"a {CONFIG} that mmq did not write"
-    else:
-        return
-    raise DataError(
-        f"the folder {folder} exists and holds other files ({what}); choose another --out or "
-        "empty it"
-    )
-
-
-def _is_ours(folder: str | Path) -> bool:
-    try:
-        config = read_json(Path(folder) / CONFIG, "config")
-    except FormatError:
-        return False
-    return "tokenizer" in config and "mmq" in config
+    """Raise :class:`~mmq.errors.DataError` if saving there would overwrite something else."""
+    check_own_folder(folder, FILES, CONFIG, ("tokenizer", "mmq"))
 
 
 def save_folder(
@@ -123,27 +100,6 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 
 def _maps_to(value: Any, kind: type) -> bool:
     return isinstance(value, dict) and all(isinstance(entry, kind) for entry in value.values())
-
-
-def check_tensors(
-    found: Mapping[str, np.ndarray], expected: Mapping[str, tuple[int, ...]], folder: str | Path
-) -> None:
-    """Raise :class:`FormatError` naming the first tensor that is missing, extra or misshapen."""
-    for name, shape in expected.items():
-        if name not in found:
-            raise FormatError(f"{folder} lacks the tensor '{name}' of shape {shape}")
-        if found[name].dtype != np.float32:
-            raise FormatError(
-                f"the tensor '{name}' in {folder} is {found[name].dtype}, not float32; save it anew"
-            )
-        if found[name].shape != shape:
-            raise FormatError(
-                f"the tensor '{name}' in {folder} has shape {found[name].shape}; "
-                f"config.json asks for {shape}"
-            )
-    extra = sorted(found.keys() - expected.keys())
-    if extra:
-        raise FormatError(f"{folder} holds a tensor '{extra[0]}' that config.json does not know")
 
 
 def fingerprint(folder: str | Path) -> str:

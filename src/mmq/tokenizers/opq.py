@@ -12,11 +12,11 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
+from mmq.nn.loop import Journal, Log, Trained
 from mmq.tokenizers.estimator import NetworkTokenizer
 from mmq.tokenizers.fitting import Advance, KMeansSettings, fit_quantisers
 from mmq.tokenizers.fused import FusedNetwork, Quantiser
 from mmq.tokenizers.kmeans import kmeans, member_sums, shrunk, starting_means
-from mmq.tokenizers.loop import Journal, Log, Trained
 
 FIRST = 10
 """Iterations of k-means, for most of them balanced, before the first turn."""

@@ -27,9 +27,8 @@ from mmq.experiments.tuning.journal import Journal, Trial
 from mmq.experiments.tuning.spaces import SPACES, described, draws, settled
 from mmq.settings import Settings
 from mmq.tokenizers import tokenizer_class
-from mmq.tokenizers.base import TokenizerSettings
+from mmq.tokenizers.base import TokenizerSettings, TrainingSettings
 from mmq.tokenizers.estimator import NetworkTokenizer
-from mmq.tokenizers.loop import TrainingSettings
 
 SHARE = 3
 """A short trial has one in so many of the epochs, and one in so many trials goes on."""

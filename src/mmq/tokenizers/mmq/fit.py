@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmq.nn.loop import Adam, Log, Totals, epoch_generator
 from mmq.tokenizers.inputs import noisy
-from mmq.tokenizers.loop import Adam, Log, Totals, epoch_generator
 from mmq.tokenizers.mmq.network import MMQNetwork, MMQOutput
 from mmq.tokenizers.mmq.objective import weighted_losses
 from mmq.tokenizers.mmq.settings import MMQSettings

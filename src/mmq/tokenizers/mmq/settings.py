@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from mmq.tokenizers.loop import Share, TrainingSettings
+from mmq.nn.loop import Share
+from mmq.tokenizers.base import TrainingSettings
 
 DEFAULT_EXPERTS = 2
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from mmq.data import Catalogue
 from mmq.errors import DataError, SettingsError
 from mmq.nn.codebook import hard_index
+from mmq.nn.loop import Journal, Trained, train
 from mmq.tokenizers.estimator import NO_SOFT_CODES, NetworkTokenizer
-from mmq.tokenizers.loop import Journal, Trained, train
 from mmq.tokenizers.mmq.fit import Stage1
 from mmq.tokenizers.mmq.network import MMQNetwork
 from mmq.tokenizers.mmq.settings import MMQSettings

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from mmq import losses
 from mmq.nn.averages import MovingAverages
+from mmq.nn.loop import Adam, Log, Totals, epoch_generator
 from mmq.nn.residual import Levels, member_counts
 from mmq.tokenizers.inputs import noisy
-from mmq.tokenizers.loop import Adam, Log, Totals, epoch_generator
 from mmq.tokenizers.rqvae.network import RQVAE, RQVAENetwork
 from mmq.tokenizers.rqvae.start import start
 

@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from mmq.nn.loop import Share
+from mmq.tokenizers.base import TrainingSettings
 from mmq.tokenizers.fused import FusionSettings
-from mmq.tokenizers.loop import Share, TrainingSettings
 
 
 class RQVAESettings(TrainingSettings, FusionSettings):

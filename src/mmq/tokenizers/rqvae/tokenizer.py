@@ -6,9 +6,9 @@ from torch import Tensor
 
 from mmq.data import Catalogue
 from mmq.errors import SettingsError
+from mmq.nn.loop import Journal, Trained, train
 from mmq.tokenizers.estimator import NO_SOFT_CODES, NetworkTokenizer
 from mmq.tokenizers.fused import require_enough
-from mmq.tokenizers.loop import Journal, Trained, train
 from mmq.tokenizers.rqvae.fit import RQVAETraining
 from mmq.tokenizers.rqvae.network import RQVAENetwork
 from mmq.tokenizers.rqvae.settings import RQVAESettings

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from mmq.artifacts import read_tensors_with_metadata, write_tensors
 from mmq.errors import DivergedError, FormatError
+from mmq.nn.processes import is_first
 from mmq.progress import bar
-from mmq.tokenizers.base import TokenizerSettings
+from mmq.settings import Settings
 
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
 
@@ -30,13 +31,14 @@ Log = list[dict[str, float]]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class TrainingSettings(TokenizerSettings):
-    """Settings of every tokenizer that is trained over epochs."""
+class LearningSettings(Settings):
+    """Settings of everything that learns by gradient descent over epochs."""
 
-    epochs: PositiveInt | None = None
-    """Passes over the items; None chooses 300 for small catalogues, fewer for large ones."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Seed of everything random."""
     batch_size: PositiveInt = 256
-    """Items a step; the items are split evenly, so that no batch is a remnant."""
+    """Items (recommenders: windows of histories) a step; they are split evenly, so that no batch
+    is a remnant."""
     learning_rate: PositiveFloat = 5e-3
     """Peak rate of AdamW."""
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
@@ -46,14 +48,8 @@ class TrainingSettings(TokenizerSettings):
     weight_decay: NonNegativeFloat = 0.0
     """Decoupled weight decay of AdamW."""
 
-    def resolved_epochs(self, items: int) -> int:
-        """The setting, or for ``items`` items about 4,500 steps, within 3 to 300 passes."""
-        if self.epochs is not None:
-            return self.epochs
-        return min(300, max(3, math.ceil(4500 * self.batch_size / items)))
 
-
-def rate(settings: TrainingSettings, progress: float) -> float:
+def rate(settings: LearningSettings, progress: float) -> float:
     """Factor of the learning rate: linear warm-up, half cosine to (almost) zero."""
     if progress < settings.warmup:
         return 0.04 + 0.96 * progress / settings.warmup
@@ -66,7 +62,7 @@ def rate(settings: TrainingSettings, progress: float) -> float:
 class Adam:
     """Fused AdamW under the schedule, whose state can be stored by parameter name."""
 
-    def __init__(self, network: nn.Module, settings: TrainingSettings) -> None:
+    def __init__(self, network: nn.Module, settings: LearningSettings) -> None:
         self.network, self.settings = network, settings
         self.optimizer = torch.optim.AdamW(
             network.parameters(),
@@ -81,12 +77,26 @@ class Adam:
                 "exp_avg_sq": torch.zeros_like(parameter),
             }
 
-    def step(self, loss: Tensor, progress: float) -> None:
-        """One step down the gradient of ``loss``, at a share of the training."""
+    def step(
+        self,
+        loss: Tensor,
+        progress: float,
+        share: Callable[[list[nn.Parameter]], None] | None = None,
+    ) -> None:
+        """One step down the gradient of ``loss``, at a share of the training.
+
+        Args:
+            loss: a scalar.
+            progress: share of the training that is done.
+            share: lets other processes add their gradients, before the step is made.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * rate(self.settings, progress)
         self.optimizer.zero_grad()
-        loss.backward()
+        if loss.requires_grad:  # a process without a share of the batch has no graph
+            loss.backward()
+        if share is not None:
+            share(list(self.network.parameters()))
         self.optimizer.step()
 
     def state(self) -> dict[str, Tensor]:
@@ -112,10 +122,13 @@ class EpochTraining(Protocol):
     """A training that :func:`train` can run, store and go on with."""
 
     items: int
-    epochs: int
     epoch: int
     log: Log
     device: torch.device
+
+    @property
+    def epochs(self) -> int:
+        """Where it ends, as far as is known now; asked after every epoch."""
 
     def begin(self) -> None:
         """Start what the first epoch needs; not called when resumed."""
@@ -163,21 +176,22 @@ def train(training: EpochTraining, seed: int, journal: Journal) -> Trained:
         DivergedError: a loss is not finite.
         FormatError: the checkpoint is damaged or of other data or settings.
     """
-    path = journal.checkpoint
+    path, first = journal.checkpoint, is_first()
     if journal.resume and path is not None and path.exists():
         _restore(training, path, journal.mark)
     else:
         training.begin()
     done, started = training.epoch, time.monotonic()
     saved = started
-    with bar("fit", training.items * training.epochs, done=training.items * done) as advance:
+    total = training.items * training.epochs
+    with bar("fit", total, done=training.items * done, shown=first) as advance:
         while training.epoch < training.epochs:
             totals = training.run_epoch(epoch_generator(seed, training.epoch), advance)
             _require_finite(totals, training.epoch)
             training.epoch += 1
             training.log.append({"epoch": training.epoch, **totals})
             due = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
-            if path is not None and (due or training.epoch == training.epochs):
+            if path is not None and first and (due or training.epoch == training.epochs):
                 _save(training, path, journal.mark)
                 saved = time.monotonic()
     seconds = time.monotonic() - started
@@ -213,7 +227,7 @@ def _restore(training: EpochTraining, path: Path, mark: str) -> None:
     arrays, metadata = read_tensors_with_metadata(path, "checkpoint")
     if metadata.get("fingerprint") != mark:
         raise FormatError(
-            f"{path} is the checkpoint of another catalogue or other settings; "
+            f"{path} is the checkpoint of other data or other settings; "
             "run without --resume to start anew"
         )
     training.load_state(

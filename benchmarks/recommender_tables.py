@@ -1,0 +1,107 @@
+"""Markdown tables of the recommenders and of decoding, from benchmarks/results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tables import cell, table
+
+Row = Mapping[str, Any]
+
+FIGURES = {
+    "recall@5": "R@5",
+    "recall@10": "R@10",
+    "ndcg@5": "N@5",
+    "ndcg@10": "N@10",
+    "recall@10 without history": "R@10, history left out",
+    "id recall@10": "R@10 of IDs",
+    "coverage": "coverage",
+    "cold recall@10": "R@10 of cold items",
+}
+LEAST_SEEDS = 3
+
+
+def comparison(record: Row, against: str) -> str:
+    """All rows, with the paired test of NDCG@10 against one of them."""
+    columns = {
+        key: title
+        for key, title in FIGURES.items()
+        if any(key in row for row in record["summary"].values())
+    }
+    rows = []
+    for name, figures in record["summary"].items():
+        seeds = len(record["cells"][name])
+        row = [name if seeds >= LEAST_SEEDS else f"{name} ({seeds} seed{'s' * (seeds > 1)})"]
+        row += [cell(figures.get(key), 4) for key in columns]
+        rows.append([*row, _against(record["paired"], name, against)])
+    return table(["recommender", *columns.values(), f"N@10 less that of {against} (p)"], rows)
+
+
+def _against(tests: Row, name: str, other: str) -> str:
+    if f"{name} | {other}" in tests:
+        found, sign = tests[f"{name} | {other}"], 1
+    elif f"{other} | {name}" in tests:
+        found, sign = tests[f"{other} | {name}"], -1
+    else:
+        return "-"
+    p = f"{found['p_value']:.2g}" if found["p_value"] >= 1e-4 else "< 0.0001"
+    return f"{sign * found['difference']:+.4f} ({p})"
+
+
+def beams(record: Row) -> str:
+    """What beam search loses against exact search."""
+    rows = []
+    for name, figures in record["summary"].items():
+        if "exact recall@10" not in figures:
+            continue
+        row = [name, cell(figures["exact recall@10"], 4)]
+        for count in ("10", "20", "50"):
+            row.append(cell(figures[f"{count} recall@10"], 4))
+            row.append(cell(figures[f"{count} of exact"], 3))
+        rows.append(row)
+    header = ["recommender", "exact R@10"]
+    for count in ("10", "20", "50"):
+        header += [f"{count} beams: R@10", "share of exact's ten"]
+    return table(header, rows)
+
+
+def settings(record: Row) -> str:
+    """What each row was trained with, where it is not the default of all."""
+    keys = (
+        "hidden_dim",
+        "token_layers",
+        "item_layers",
+        "history",
+        "dropout",
+        "epochs",
+        "batch_size",
+        "learning_rate",
+        "schedule",
+        "objective",
+    )
+    rows = []
+    for name, cells in record["cells"].items():
+        one = next(iter(cells.values()))
+        if one["settings"]:
+            values = [str(one["settings"].get(key, "-")) for key in keys]
+            epochs = ", ".join(str(each["best_epoch"]) for each in cells.values())
+            rows.append([name, f"{one['parameters']:,}", *values, epochs])
+    return table(["recommender", "parameters", *keys, "best epochs"], rows)
+
+
+def training(record: Row) -> str:
+    """Seconds an epoch on Beauty, and their ratio to the floor."""
+    rows = []
+    for threads in ("1 threads", "2 threads"):
+        for name, found in record.get(threads, {}).items():
+            rows.append(
+                [
+                    name,
+                    threads.partition(" ")[0],
+                    f"{found['seconds_per_epoch']:.0f}",
+                    f"{found['floor_seconds']:.0f}",
+                    f"{found['ratio']:.1f}",
+                ]
+            )
+    return table(["model", "threads", "s an epoch", "s of its products alone", "ratio"], rows)

@@ -1,0 +1,307 @@
+"""Recommenders on real histories: popularity, SASRec, and HeterRec on every tokenizer's IDs.
+
+    python benchmarks/recommenders.py beauty|ml1m --data DATA [--seeds 3] [--only NAME,..]
+                                      [--cache out/recommenders]
+
+DATA is the folder of the data set. Histories are 5-core, of ML-1M those rated above 3. Beauty is
+split by leave-one-out. On ML-1M a random 5% of the items, another for every seed, is withheld from
+the log altogether: what is left is split by leave-one-out, and the withheld interactions are the
+cold cases, each asked of its user's history before it. All items compete in every ranking.
+
+Tokenizers see the embeddings of all items and no interaction. Their settings are those that
+benchmarks/quantisers.py tuned, without refinement, so that ordered codes stay ordered. Seed s is
+the seed of tokenizer, recommender and withheld items. Every cell is stored when it is done and
+never run again; codes are kept in the cache folder. Hits of single users go to an .npz beside the
+results, for the paired tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from catalogues import beauty, items_of
+from common import RESULTS, mean_sd, provenance, read, write
+from tokenizers_ml1m import catalogue as ml1m
+
+from mmq import Catalogue, SemanticIDs
+from mmq.data.cold import Withheld, withhold_items
+from mmq.data.interactions import Interactions, read_interactions
+from mmq.data.sequences import Cases, Sequences
+from mmq.metrics.resampling import paired_t_test
+from mmq.recommenders import Recommender, RetrievalData, evaluate, recommender_class
+from mmq.recommenders.data import item_rows
+from mmq.tokenizers import tokenizer_class
+
+COLD_SHARE = 0.05
+BEAMS = (10, 20, 50)
+BEAM_CASES = 2000
+"""Cases on which beam search is compared with exact search."""
+
+
+class Row(NamedTuple):
+    """A row of the table: a recommender, and the tokenizer whose IDs it speaks."""
+
+    recommender: str
+    settings: Mapping[str, Any] = MappingProxyType({})
+    tokenizer: str = ""
+    codes: Mapping[str, Any] = MappingProxyType({})
+
+
+class Dataset(NamedTuple):
+    """How to get items and log, and what the recommenders are given."""
+
+    catalogue: Callable[[Path], Catalogue]
+    columns: dict[str, str]
+    cold: bool
+    rows: dict[str, Row]
+
+
+KIND = {"MMQ": "mmq", "RQ-VAE": "rqvae", "RQ-KMeans": "rqkmeans", "OPQ": "opq"}
+
+CYCLE = {"schedule": "one-cycle", "warmup": 0.05, "learning_rate": 0.002, "patience": 100}
+SASREC_BEAUTY = {**CYCLE, "hidden_dim": 128, "history": 50, "epochs": 20}
+HETERREC_BEAUTY = {**CYCLE, "hidden_dim": 128, "history": 20, "token_layers": 1, "epochs": 15}
+SASREC_ML1M = {**CYCLE, "hidden_dim": 64, "history": 50, "dropout": 0.2, "epochs": 10}
+HETERREC_ML1M = {**CYCLE, "hidden_dim": 64, "history": 50, "token_layers": 1, "epochs": 6}
+"""Reduced settings: widths, layers and epochs that two cores can afford."""
+
+LONG = {"shared_experts": 4, "specific_experts": 12, "codebook_size": 256, "epochs": 40}
+
+DATASETS = {
+    "beauty": Dataset(
+        beauty,
+        {"user_id": "user", "item_id": "item", "timestamp": "position"},
+        False,
+        {
+            "Popularity": Row("popularity"),
+            "SASRec": Row("sasrec", SASREC_BEAUTY),
+            "HeterRec, MMQ 6 x 100": Row("heterrec", HETERREC_BEAUTY, "MMQ"),
+            "HeterRec, MMQ 16 x 256": Row("heterrec", HETERREC_BEAUTY, "MMQ", LONG),
+            "HeterRec, MMQ 6 x 100, loss over codes": Row(
+                "heterrec", {**HETERREC_BEAUTY, "objective": "codes"}, "MMQ"
+            ),
+        },
+    ),
+    "ml1m": Dataset(
+        ml1m,
+        {"user_id": "user", "item_id": "item"},
+        True,
+        {
+            "Popularity": Row("popularity"),
+            "SASRec": Row("sasrec", SASREC_ML1M),
+            **{
+                f"HeterRec, {name}": Row("heterrec", HETERREC_ML1M, name)
+                for name in (
+                    "MMQ",
+                    "MA-RQ-VAE",
+                    "MS-RQ-VAE",
+                    "MA-RQ-KMeans",
+                    "MS-RQ-KMeans",
+                    "MA-OPQ",
+                    "MS-OPQ",
+                )
+            },
+        },
+    ),
+}
+
+
+class Job(NamedTuple):
+    """One data set as it was loaded, and where codes are kept."""
+
+    name: str
+    dataset: Dataset
+    folder: Path
+    cache: Path
+    log: Interactions
+
+
+def codes(job: Job, row: Row, seed: int) -> tuple[np.ndarray, list[int]]:
+    """The codes of all items and the codebook sizes; fitted once."""
+    file = job.cache / f"{job.name} {row.tokenizer} {sorted(row.codes.items())} {seed}.npz"
+    if not file.exists():
+        tuned = read(RESULTS / f"quantisers_{job.name}.json")["tuning"][row.tokenizer]["settings"]
+        settings = {**tuned, **row.codes, "seed": seed}
+        kind = KIND[row.tokenizer.removeprefix("MA-").removeprefix("MS-")]
+        if kind != "opq":
+            settings["refinement"] = 0
+        items = job.dataset.catalogue(job.folder)
+        tokenizer = tokenizer_class(kind)(**settings)
+        tokenizer.fit(items)
+        job.cache.mkdir(parents=True, exist_ok=True)
+        np.savez(file, codes=tokenizer.encode(items), sizes=tokenizer.codebook_sizes)
+    with np.load(file) as stored:
+        return stored["codes"], stored["sizes"].tolist()
+
+
+def items(job: Job, row: Row, seed: int) -> Any:
+    """The items of the log, with their IDs where the row has a tokenizer."""
+    everything = [item["item"] for item in items_of(job.folder)]
+    met = set(job.log.items.ids.to_pylist())
+    rows = [row for row, item in enumerate(everything) if item in met]
+    names = [everything[each] for each in rows]
+    if not row.tokenizer:
+        return names
+    found, sizes = codes(job, row, seed)
+    return SemanticIDs.build(names, found[rows], sizes)
+
+
+def cold_cases(withheld: Withheld, data: RetrievalData) -> Cases:
+    """The withheld interactions, each with its user's history before it."""
+    rows = item_rows(withheld.rest, data.item_ids)[withheld.order]
+    histories = Sequences(rows, withheld.starts, withheld.ends)
+    targets = item_rows(withheld.cases, data.item_ids)
+    return Cases(histories, targets, np.arange(len(targets)))
+
+
+def beams_against_exact(recommender: Recommender[Any], cases: Cases) -> dict[str, Any]:
+    """Recall@10 of exact search and of beams, and the share of exact search's items found."""
+    some = cases.take(np.random.default_rng(0).permutation(len(cases.targets))[:BEAM_CASES])
+    exact = recommender.search(some.histories, 10).rows
+    target = torch.from_numpy(some.targets)[:, None]
+    found: dict[str, Any] = {"exact": {"recall@10": _share(exact == target)}}
+    for beams in BEAMS:
+        rows = recommender.search(some.histories, 10, beams=beams).rows
+        same = (rows[:, :, None] == exact[:, None]).any(2)
+        shared = float(same.float().mean())
+        found[str(beams)] = {"recall@10": _share(rows == target), "of exact": shared}
+    return found
+
+
+def _share(hits: torch.Tensor) -> float:
+    return float(hits.any(1).float().mean())
+
+
+def run(job: Job, row: Row, seed: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Train and measure one cell."""
+    known = items(job, row, seed)
+    withheld = withhold_items(job.log, COLD_SHARE, seed) if job.dataset.cold else None
+    data = RetrievalData.of(withheld.rest if withheld else job.log, known)
+    settings = {} if row.recommender == "popularity" else {**row.settings, "seed": seed}
+    recommender = recommender_class(row.recommender)(**settings)
+    fit = recommender.fit(data)
+    tested = evaluate(recommender, data.test)
+    cell = {
+        "settings": recommender.settings.to_dict(),
+        "parameters": sum(each.size for each in recommender.tensors().values()),
+        "validation": fit.validation,
+        "figures": tested.figures,
+        "id_level": tested.id_level,
+        "history excluded": evaluate(recommender, data.test, exclude_history=True).figures,
+        "coverage": tested.coverage,
+        "epochs": fit.epochs,
+        "best_epoch": fit.best_epoch,
+        "seconds_per_epoch": fit.seconds_per_epoch,
+        **provenance(),
+    }
+    if withheld:
+        cold = evaluate(recommender, cold_cases(withheld, data))
+        cell["cold"] = {"cases": cold.cases, "items": len(withheld.cold_items), **cold.figures}
+    if row.tokenizer:
+        cell["beams"] = beams_against_exact(recommender, data.test)
+    return cell, tested.users
+
+
+def summary(cells: dict[str, Any]) -> dict[str, Any]:
+    """Mean and sd over the seeds of every figure of a row."""
+    found: dict[str, Any] = {}
+    for name, seeds in cells.items():
+        runs = list(seeds.values())
+        row = {each: mean_sd([run["figures"][each] for run in runs]) for each in runs[0]["figures"]}
+        excluded = [run["history excluded"]["recall@10"] for run in runs]
+        row["recall@10 without history"] = mean_sd(excluded)
+        row["coverage"] = mean_sd([run["coverage"] for run in runs])
+        if runs[0]["id_level"]:
+            row["id recall@10"] = mean_sd([run["id_level"]["recall@10"] for run in runs])
+        if "cold" in runs[0]:
+            for each in ("recall@10", "ndcg@10"):
+                row[f"cold {each}"] = mean_sd([run["cold"][each] for run in runs])
+        for beams in runs[0].get("beams", {}):
+            for each in runs[0]["beams"][beams]:
+                values = [run["beams"][beams][each] for run in runs]
+                row[f"{beams} {each}"] = mean_sd(values)
+        found[name] = row
+    return found
+
+
+def paired(hits: dict[str, np.ndarray], names: list[str], seeds: int) -> dict[str, Any]:
+    """Each row against each later one over the tested users, each user's mean over the seeds."""
+
+    def mean(name: str) -> np.ndarray | None:
+        keys = [f"{name}|{seed}|ndcg@10" for seed in range(seeds)]
+        if not all(key in hits for key in keys):
+            return None
+        return np.mean([hits[key] for key in keys], axis=0, dtype=np.float64)
+
+    means = {name: mean(name) for name in names}
+    tests = {}
+    for place, first in enumerate(names):
+        for second in names[place + 1 :]:
+            a, b = means[first], means[second]
+            if a is not None and b is not None and a.shape == b.shape:
+                tests[f"{first} | {second}"] = paired_t_test(a, b)._asdict()
+    return tests
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("dataset", choices=DATASETS)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--cache", type=Path, default=Path("out/recommenders"))
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    dataset = DATASETS[arguments.dataset]
+    out = arguments.out or RESULTS / f"recommenders_{arguments.dataset}.json"
+    log = read_interactions(arguments.data / "interactions.parquet", dataset.columns)
+    log = log.positives().k_core(5)
+    job = Job(arguments.dataset, dataset, arguments.data, arguments.cache, log)
+    rows = [
+        name for name in dataset.rows if not arguments.only or name in arguments.only.split("|")
+    ]
+    for seed in map(int, arguments.seeds.split(",")):
+        for name in rows:
+            stored = read(out)
+            if str(seed) in stored.get("cells", {}).get(name, {}):
+                continue
+            cell, users = run(job, dataset.rows[name], seed)
+            print(name, seed, cell["figures"], cell.get("cold"), flush=True)
+            store(out, name, seed, cell, users, list(dataset.rows))
+
+
+def store(
+    out: Path,
+    name: str,
+    seed: int,
+    cell: dict[str, Any],
+    users: dict[str, np.ndarray],
+    names: list[str],
+) -> None:
+    """Add a cell and make the summary anew."""
+    stored = read(out) or {"cells": {}}
+    stored["cells"].setdefault(name, {})[str(seed)] = cell
+    file = out.with_suffix(".npz")
+    hits: dict[str, np.ndarray] = {}
+    if file.exists():
+        with np.load(file) as old:
+            hits = dict(old)
+    hits |= {
+        f"{name}|{seed}|{key}": users[key].astype(np.float32) for key in ("recall@10", "ndcg@10")
+    }
+    np.savez_compressed(file, **hits)
+    stored["cells"] = {each: stored["cells"][each] for each in names if each in stored["cells"]}
+    stored["summary"] = summary(stored["cells"])
+    seeds = min(len(each) for each in stored["cells"].values())
+    stored["paired"] = paired(hits, list(stored["cells"]), seeds)
+    write(out, stored)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""``mmq evaluate``: how well a model finds held-out items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from mmq.cli.frame import DeviceOption, JsonOption, SeedOption, emit
+from mmq.cli.retrieval import (
+    ItemColumnOption,
+    LabelColumnOption,
+    ModelArgument,
+    NewIdsOption,
+    RatingColumnOption,
+    TimestampColumnOption,
+    UserColumnOption,
+    load_model,
+    read_log,
+)
+
+if TYPE_CHECKING:
+    from mmq.recommenders import Evaluation
+
+
+def command(
+    model: ModelArgument,
+    interactions: Annotated[Path, typer.Option("--interactions", help="The interaction log.")],
+    part: Annotated[
+        Literal["test", "validation"], typer.Option("--part", help="What to measure on.")
+    ] = "test",
+    exclude_history: Annotated[
+        bool, typer.Option("--exclude-history", help="Do not rank items of the user's own history.")
+    ] = False,
+    ids: NewIdsOption = None,
+    user_column: UserColumnOption = None,
+    item_column: ItemColumnOption = None,
+    timestamp_column: TimestampColumnOption = None,
+    rating_column: RatingColumnOption = None,
+    label_column: LabelColumnOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Rank all items for every user, and see where the held-out ones stand.
+
+    The log is divided as it was for the training. Intervals are 95%, by bootstrap over users.
+
+    Example: mmq evaluate model --interactions interactions.parquet
+    """
+    from mmq.recommenders import RetrievalData, evaluate
+    from mmq.recommenders.folder import split_settings
+
+    recommender = load_model(model, ids, device)
+    log = read_log(
+        interactions,
+        user_id=user_column,
+        item_id=item_column,
+        timestamp=timestamp_column,
+        rating=rating_column,
+        label=label_column,
+    )
+    items = recommender.items
+    data = RetrievalData.of(log, items.ids or items.item_ids, split_settings(model))
+    found = evaluate(recommender, data.test if part == "test" else data.validation, exclude_history)
+    result = {
+        "model": recommender.kind,
+        "part": part,
+        "items": len(items.item_ids),
+        "exclude_history": exclude_history,
+        **summary(found),
+        "intervals": _intervals(found, seed),
+    }
+    emit(result, as_json, _lines(result))
+
+
+def summary(found: Evaluation) -> dict[str, Any]:
+    """What an evaluation says of all users together, for JSON."""
+    return {
+        "users": len(next(iter(found.users.values()))),
+        "cases": found.cases,
+        "item_level": found.figures,
+        "id_level": found.id_level,
+        "coverage": found.coverage,
+    }
+
+
+def _intervals(found: Evaluation, seed: int) -> dict[str, list[float]]:
+    """Ends of the 95% interval of each figure; all figures resample the same users."""
+    import numpy as np
+
+    from mmq.metrics.resampling import bootstrap_interval
+
+    return {
+        name: list(bootstrap_interval(values, np.random.default_rng(seed))[1:])
+        for name, values in found.users.items()
+    }
+
+
+def _lines(result: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"{result['model']} on the {result['part']} part: {result['cases']:,} cases of "
+        f"{result['users']:,} users, {result['items']:,} items ranked"
+        + (" but for the user's own history" if result["exclude_history"] else "")
+    )
+    by_id = result["id_level"]
+    yield f"  {'':<10}{'items':>8}{'95% interval':>20}" + (f"{'IDs':>10}" if by_id else "")
+    for name, value in result["item_level"].items():
+        low, high = result["intervals"][name]
+        interval = f"{low:.4f} to {high:.4f}"
+        yield f"  {name:<10}{value:>8.4f}{interval:>20}" + (
+            f"{by_id[name]:>10.4f}" if by_id else ""
+        )
+    yield f"  {'coverage':<10}{result['coverage']:>8.4f}  of the items are in anybody's ten best"

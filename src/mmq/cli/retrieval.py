@@ -1,0 +1,69 @@
+"""What the verbs of retrieval share: the log's columns, and a model with its items."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from mmq.data.interactions import Interactions
+    from mmq.recommenders import Recommender
+
+_PANEL = "Columns of the log"
+
+
+def _column(name: str) -> Any:
+    option = f"--{name.removesuffix('_id')}-column"
+    return typer.Option(option, help=f"Its name where it is not {name}.", rich_help_panel=_PANEL)
+
+
+UserColumnOption = Annotated[str | None, _column("user_id")]
+ItemColumnOption = Annotated[str | None, _column("item_id")]
+TimestampColumnOption = Annotated[str | None, _column("timestamp")]
+RatingColumnOption = Annotated[str | None, _column("rating")]
+LabelColumnOption = Annotated[str | None, _column("label")]
+
+ModelArgument = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Folder of the model.", show_default=False)
+]
+NewIdsOption = Annotated[
+    Path | None,
+    typer.Option("--ids", help="Recommend from this newer ID table of the same tokenizer."),
+]
+
+
+def read_log(path: Path, **columns: str | None) -> Interactions:
+    """The interaction log in a file; ``columns`` are the names that differ, None those that do not.
+
+    Raises:
+        DataError: no such file, or a column is missing.
+        FormatError: it is truncated or damaged.
+    """
+    from mmq.data.interactions import read_interactions
+
+    return read_interactions(path, {name: column for name, column in columns.items() if column})
+
+
+def load_model(folder: Path, ids: Path | None, device: str) -> Recommender[Any]:
+    """The recommender in a folder, speaking the items of another table where one is given.
+
+    Raises:
+        SettingsError: a table for a model that does not speak semantic IDs.
+        FormatError: a damaged folder, or the table of another tokenizer.
+    """
+    from mmq.errors import SettingsError
+    from mmq.recommenders import HeterRec, load_recommender
+    from mmq.semantic_ids import SemanticIDs
+
+    model = load_recommender(folder, device)
+    if ids is None:
+        return model
+    if not isinstance(model, HeterRec):
+        raise SettingsError(
+            f"--ids is not for {model.kind}, which knows items by their interactions alone; leave "
+            "it out, or train heterrec"
+        )
+    model.with_ids(SemanticIDs.read(ids))
+    return model

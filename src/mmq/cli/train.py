@@ -1,0 +1,148 @@
+"""``mmq train``: an interaction log -> a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from mmq.cli.evaluate import summary
+from mmq.cli.frame import (
+    ConfigOption,
+    DeviceOption,
+    JsonOption,
+    ResumeOption,
+    SetOption,
+    emit,
+)
+from mmq.cli.retrieval import (
+    ItemColumnOption,
+    LabelColumnOption,
+    RatingColumnOption,
+    TimestampColumnOption,
+    UserColumnOption,
+    read_log,
+)
+
+train_app = typer.Typer(help="Train a model on an interaction log.", no_args_is_help=True)
+
+
+@train_app.callback()
+def group() -> None:
+    """Train a model on an interaction log."""
+
+
+@train_app.command()
+def retrieval(
+    interactions: Annotated[Path, typer.Option("--interactions", help="The interaction log.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the model to write.")],
+    kind: Annotated[
+        str, typer.Option("--model", help="Kind of model: heterrec, sasrec or popularity.")
+    ] = "heterrec",
+    ids: Annotated[
+        Path | None,
+        typer.Option("--ids", help="ID table of the items to recommend; heterrec needs one."),
+    ] = None,
+    split: Annotated[
+        Literal["leave-one-out", "chronological", "stored"],
+        typer.Option("--split", help="How validation and test part are told from the rest."),
+    ] = "leave-one-out",
+    positive_above: Annotated[
+        float, typer.Option("--positive-above", help="Ratings above it count, where there are any.")
+    ] = 3.0,
+    min_interactions: Annotated[
+        int,
+        typer.Option(
+            "--min-interactions", min=0, help="Leave out users and items with fewer (k-core)."
+        ),
+    ] = 5,
+    user_column: UserColumnOption = None,
+    item_column: ItemColumnOption = None,
+    timestamp_column: TimestampColumnOption = None,
+    rating_column: RatingColumnOption = None,
+    label_column: LabelColumnOption = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of everything random; 0 if not given.")
+    ] = None,
+    settings: SetOption = None,
+    config: ConfigOption = None,
+    resume: ResumeOption = False,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Train a model that recommends the next item, and measure it on the test part.
+
+    Example: mmq train retrieval --interactions interactions.parquet --ids ids.parquet --out model
+
+    On two GPUs: torchrun --nproc-per-node 2 -m mmq train retrieval ...
+    """
+    from mmq.artifacts import beside, sha256
+    from mmq.nn.processes import joined
+    from mmq.recommenders import RetrievalData, SplitSettings, evaluate, recommender_class
+    from mmq.recommenders.folder import check_target, save_recommender
+    from mmq.semantic_ids import SemanticIDs
+    from mmq.settings import gather
+
+    maker = recommender_class(kind)
+    values = gather(config, settings or [])
+    if seed is not None and "seed" in maker.settings_class.model_fields:
+        values["seed"] = seed
+    model = maker(maker.settings_class.parse(values), device=device)
+    division = SplitSettings.parse(
+        {"split": split, "positive_above": positive_above, "min_interactions": min_interactions}
+    )
+    check_target(out)
+    columns = {
+        "user_id": user_column,
+        "item_id": item_column,
+        "timestamp": timestamp_column,
+        "rating": rating_column,
+        "label": label_column,
+    }
+    table = SemanticIDs.read(ids) if ids else None
+    data = RetrievalData.of(read_log(interactions, **columns), table, division)
+    table_mark = table.fingerprint() if table else "no IDs"
+    mark = f"{kind} {sha256(interactions)} {columns} {division.model_dump_json()} {table_mark}"
+    checkpoint = beside(out, "checkpoint.safetensors")
+    with joined(model.device) as first:
+        fit = model.fit(data, checkpoint, resume, mark)
+    if not first:
+        return
+    save_recommender(model, out, division, fit)
+    checkpoint.unlink(missing_ok=True)
+    result = {
+        "model": kind,
+        "items": len(data.item_ids),
+        "users": int((data.train.lengths > 0).sum()),
+        "training_interactions": int(data.train.lengths.sum()),
+        "validation": summary(evaluate(model, data.validation)),
+        "test": summary(evaluate(model, data.test)),
+        "epochs": fit.epochs,
+        "best_epoch": fit.best_epoch,
+        "seconds_per_epoch": fit.seconds_per_epoch,
+        "out": str(out),
+    }
+    emit(result, as_json, _lines(result))
+
+
+def _lines(result: Mapping[str, Any]) -> Iterator[str]:
+    epochs = ""
+    if result["epochs"]:
+        epochs = (
+            f", {result['epochs']} epochs of {result['seconds_per_epoch']:.1f} s (the best was "
+            f"{result['best_epoch']})"
+        )
+    yield f"{result['model']} for {result['items']:,} items -> {result['out']}{epochs}"
+    met = result["training_interactions"]
+    yield f"  trained on {met:,} interactions of {result['users']:,} users"
+    names = list(result["test"]["item_level"])
+    yield f"  {'':<20}" + "".join(f"{name:>11}" for name in [*names, "coverage"])
+    for part in ("validation", "test"):
+        figures = result[part]
+        values = [*figures["item_level"].values(), figures["coverage"]]
+        yield f"  {part:<20}" + "".join(f"{value:>11.4f}" for value in values)
+        if figures["id_level"]:
+            label = f"{part}, IDs"
+            yield f"  {label:<20}" + "".join(f"{v:>11.4f}" for v in figures["id_level"].values())

@@ -1,0 +1,24 @@
+"""The prefix index of a catalogue's IDs and the searches in it: exact, and by beams."""
+
+from mmq.decoding.beam import beam_search
+from mmq.decoding.exact import exact_search, score_items
+from mmq.decoding.filters import Excluded, Filters
+from mmq.decoding.index_file import read_index, write_index
+from mmq.decoding.items import Decoded
+from mmq.decoding.prefix_index import PrefixIndex, codes_fingerprint
+from mmq.decoding.scores import CodeScores, ParallelScores
+
+__all__ = [
+    "CodeScores",
+    "Decoded",
+    "Excluded",
+    "Filters",
+    "ParallelScores",
+    "PrefixIndex",
+    "beam_search",
+    "codes_fingerprint",
+    "exact_search",
+    "read_index",
+    "score_items",
+    "write_index",
+]

@@ -1,0 +1,51 @@
+"""Several processes that train one network, as ``torchrun`` starts them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import torch
+import torch.distributed as dist
+
+from mmq.errors import SettingsError
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and prints; always so where it is alone."""
+    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+
+
+@contextlib.contextmanager
+def joined(device: torch.device) -> Iterator[bool]:
+    """Give :func:`is_first`; between processes of ``torchrun``, gradients can be exchanged inside.
+
+    All of them leave together, so that none removes what another still has to read.
+
+    Args:
+        device: a GPU for each process (nccl), or the CPU (gloo).
+
+    Raises:
+        SettingsError: there are fewer GPUs than processes.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield True
+        return
+    if device.type == "cuda":
+        _take_gpu(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield is_first()
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()
+
+
+def _take_gpu(number: int) -> None:
+    if number >= torch.cuda.device_count():
+        raise SettingsError(
+            f"process {number + 1} of this machine has no GPU of its own, there are "
+            f"{torch.cuda.device_count()}; start as many processes, or choose --device cpu"
+        )
+    torch.cuda.set_device(number)

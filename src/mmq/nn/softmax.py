@@ -1,0 +1,58 @@
+"""Cross-entropy over a large vocabulary without ever holding all logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+_ROWS = 128
+"""Rows whose logits are held at a time: with 12,000 items they stay in the processor's cache."""
+
+
+def softmax_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """Mean of ``-log softmax(hidden @ weight.T)[target]``, a scalar.
+
+    Equal to ``cross_entropy(hidden @ weight.T, targets)``, at half its time on a CPU: the logits
+    are made some rows at a time, and their gradient right with them.
+
+    Args:
+        hidden: ``(n, d)``.
+        weight: ``(items, d)``.
+        targets: ``(n,)`` int64.
+    """
+    with torch.autocast(hidden.device.type, enabled=False):  # a sum over all items needs its digits
+        loss: Tensor = _SoftmaxCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            hidden.to(weight.dtype), weight, targets
+        )
+    return loss
+
+
+class _SoftmaxCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        hidden_gradient = torch.empty_like(hidden)
+        weight_gradient = torch.zeros_like(weight)
+        loss = hidden.new_zeros(())
+        share = 1 / len(hidden)
+        for start in range(0, len(hidden), _ROWS):
+            rows, wanted = hidden[start : start + _ROWS], targets[start : start + _ROWS, None]
+            p = rows @ weight.T
+            found = p.gather(1, wanted)
+            top = p.amax(1, keepdim=True)
+            total = p.sub_(top).exp_().sum(1, keepdim=True)
+            loss += (total.log() + top - found).sum()
+            p.div_(total / share)
+            p.scatter_add_(1, wanted, p.new_full(wanted.shape, -share))
+            torch.mm(p, weight, out=hidden_gradient[start : start + _ROWS])
+            weight_gradient.addmm_(p.T, rows)
+        ctx.save_for_backward(hidden_gradient, weight_gradient)
+        return loss * share
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+        hidden_gradient, weight_gradient = ctx.saved_tensors
+        return hidden_gradient * outputs[0], weight_gradient * outputs[0], None

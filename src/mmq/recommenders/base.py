@@ -1,0 +1,301 @@
+"""The contract of every recommender for retrieval, and what all of them do alike."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from mmq.data.sequences import Packed, Sequences
+from mmq.decoding import Decoded, Excluded, Filters
+from mmq.errors import DataError
+from mmq.nn.device import pick_device
+from mmq.nn.loop import Log
+from mmq.recommenders.data import RetrievalData
+from mmq.semantic_ids import SemanticIDs
+from mmq.semantic_ids.lookup import ItemIndex
+from mmq.settings import Settings
+
+S = TypeVar("S", bound=Settings)
+
+BLOCK = 256
+"""Users that are scored at a time."""
+
+
+class Items(NamedTuple):
+    """What a recommender may recommend.
+
+    Attributes:
+        item_ids: ``(items,)`` Arrow array.
+        ids: their semantic IDs, where they have any.
+        popularity: ``(items,)`` int64 interactions of each in the training part.
+    """
+
+    item_ids: pa.Array
+    ids: SemanticIDs | None
+    popularity: np.ndarray
+
+
+class Recommendations(NamedTuple):
+    """The best items of each user, best first.
+
+    Attributes:
+        item_ids: a list for each user; shorter than asked for where fewer items may be given.
+        scores: theirs; comparable within a user only.
+    """
+
+    item_ids: list[list[Any]]
+    scores: list[list[float]]
+
+
+class RetrievalFit(NamedTuple):
+    """What came out of a training.
+
+    Attributes:
+        epochs: passes that were made.
+        best_epoch: the pass whose weights were kept, from 1; 0 for what is not trained by passes.
+        seconds: time they took; of a training that was resumed, the part since then.
+        seconds_per_epoch: of training and validation together; 0 where none had to be made.
+        validation: figures of the kept weights.
+    """
+
+    epochs: int
+    best_epoch: int
+    seconds: float
+    seconds_per_epoch: float
+    validation: dict[str, float]
+
+
+class Recommender(ABC, Generic[S]):
+    """Scores every item for a history of items.
+
+    Args:
+        settings: or their values by name.
+        device: "auto" (a GPU where there is one), "cpu" or "cuda".
+
+    Raises:
+        SettingsError: an unknown setting or device, or a value out of range.
+    """
+
+    kind: ClassVar[str]
+    settings_class: type[S]
+    needs_ids: ClassVar[bool] = False
+    """Whether it can only be fitted to items with semantic IDs."""
+
+    def __init__(self, settings: S | None = None, device: str = "auto", **values: Any) -> None:
+        self.settings = settings or self.settings_class.parse(values)
+        self.device = pick_device(device)
+        self.log: Log = []
+        """Figures of every epoch of the fit."""
+        self._items: Items | None = None
+
+    def fit(
+        self,
+        data: RetrievalData,
+        checkpoint: Path | None = None,
+        resume: bool = False,
+        fingerprint: str = "",
+    ) -> RetrievalFit:
+        """Learn from the training part; what is best on the validation part is kept.
+
+        Args:
+            data: histories and held-out items; the test part is not looked at.
+            checkpoint: file that a killed training can go on from; to be removed by the caller
+                once the recommender is saved.
+            resume: go on from that file if it exists. The result is the same to the bit.
+            fingerprint: of the data, so that a checkpoint of other data is refused.
+
+        Raises:
+            DataError: nothing to learn from, items without the semantic IDs that this kind needs,
+                or a training that diverged.
+            FormatError: the checkpoint is damaged or of other data or settings.
+        """
+        if self.needs_ids and data.ids is None:
+            raise DataError(
+                f"{self.kind} speaks semantic IDs and was given none; pass them with the data "
+                "(--ids ids.parquet)"
+            )
+        if not (data.train.lengths > 1).any():
+            raise DataError(
+                "no user has two interactions in the training part, so there is nothing to learn "
+                "from; give a longer log"
+            )
+        self.load_items(Items(data.item_ids, data.ids, data.popularity()))
+        return self._fit(data, checkpoint, resume, fingerprint)
+
+    @abstractmethod
+    def _fit(
+        self, data: RetrievalData, checkpoint: Path | None, resume: bool, fingerprint: str
+    ) -> RetrievalFit: ...
+
+    @abstractmethod
+    def score_block(self, histories: Sequences) -> Tensor:
+        """``(b, items)`` scores of all items for some histories; higher is better."""
+
+    @abstractmethod
+    def search_block(
+        self, histories: Sequences, k: int, filters: Filters, beams: int | None
+    ) -> Decoded:
+        """The best ``k`` items of some histories that pass the filters."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, np.ndarray]:
+        """What was learned, by name; see :meth:`restore`."""
+
+    @abstractmethod
+    def restore(self, tensors: Mapping[str, np.ndarray], folder: Path) -> None:
+        """Go back to what :meth:`tensors` gave; the items are set already."""
+
+    @property
+    def items(self) -> Items:
+        """All items that may be recommended."""
+        if self._items is None:
+            raise DataError("the recommender is not fitted yet; call fit or load one")
+        return self._items
+
+    @property
+    def fitted(self) -> Items:
+        """The items that it was fitted to; those it recommends, unless it was given others."""
+        _ = self.items
+        return self._fitted
+
+    def load_items(self, items: Items) -> None:
+        """Take up the items that :meth:`fit` or a saved folder brings."""
+        self._fitted = items
+        self._set_items(items)
+
+    def search(
+        self,
+        histories: Sequences,
+        k: int,
+        filters: Filters | None = None,
+        beams: int | None = None,
+    ) -> Decoded:
+        """The best ``k`` items of each history, as rows: ``(b, k)``, -1 where fewer may be given.
+
+        Args:
+            histories: rows of items, oldest first, none of them empty.
+            k: items wanted.
+            filters: what may be given.
+            beams: prefixes that a beam search keeps; None scores all items. Only a recommender of
+                semantic IDs searches by beams.
+        """
+        parts = [
+            self.search_block(block, k, _part(filters or Filters(), rows), beams)
+            for rows, block in _blocks(histories)
+        ]
+        return Decoded(*(torch.cat(each) for each in zip(*parts, strict=True)))
+
+    def recommend(
+        self,
+        histories: Sequence[Sequence[Any]],
+        k: int = 10,
+        allowed: Iterable[Any] | None = None,
+        exclude_history: bool = False,
+        beams: int | None = None,
+    ) -> Recommendations:
+        """The best ``k`` items for each history.
+
+        Args:
+            histories: item ids of each user, oldest first.
+            k: items wanted.
+            allowed: ids of the items that may be given; None for all.
+            exclude_history: whether to leave out what is in the user's own history.
+            beams: see :meth:`search`.
+
+        Raises:
+            DataError: an empty history, an unknown item, ``k`` below 1 or above the number of
+                items, or filters that leave nothing to recommend.
+        """
+        rows = self._history_rows(histories)
+        known = len(self.items.item_ids)
+        if not 1 <= k <= known:
+            raise DataError(
+                f"{k} recommendations were asked for of {known:,} items; ask for 1 to {known:,}"
+            )
+        filters = self._filters(rows, allowed, exclude_history)
+        found = self.search(rows, k, filters, beams)
+        empty = (found.rows[:, 0] < 0).nonzero()[:, 0].tolist()
+        if empty:
+            raise DataError(
+                f"the filters leave nothing to recommend for history {empty[0] + 1}; allow more "
+                "items or do not exclude the history"
+            )
+        lists = [[row for row in each if row >= 0] for each in found.rows.tolist()]
+        names = [self.items.item_ids.take(pa.array(each)).to_pylist() for each in lists]
+        scores = [
+            each[: len(kept)] for each, kept in zip(found.scores.tolist(), lists, strict=True)
+        ]
+        return Recommendations(names, scores)
+
+    def rows_of(self, item_ids: Any, what: str) -> np.ndarray:
+        """Rows of items.
+
+        Raises:
+            DataError: one is unknown; the ids that sort beside it are named.
+        """
+        rows = self._find.find(item_ids)
+        for place in np.flatnonzero(rows < 0)[:1].tolist():
+            beside = ", ".join(repr(item) for item in self._find.beside(list(item_ids)[place]))
+            raise DataError(
+                f"item {list(item_ids)[place]!r} of {what} is none of the "
+                f"{len(self.items.item_ids):,} items of the model; nearest to it are {beside}"
+            )
+        return rows
+
+    def _set_items(self, items: Items) -> None:
+        self._items, self._find = items, ItemIndex(items.item_ids)
+
+    def _history_rows(self, histories: Sequence[Sequence[Any]]) -> Sequences:
+        if not len(histories):
+            raise DataError("no history was given; give at least one")
+        lengths = np.array([len(history) for history in histories])
+        for number in np.flatnonzero(lengths == 0)[:1].tolist():
+            raise DataError(
+                f"history {number + 1} is empty; give at least one item, or recommend what is "
+                "popular to users without a history"
+            )
+        items = [item for history in histories for item in history]
+        return Sequences.of(Packed(self.rows_of(items, "the history"), lengths))
+
+    def _filters(
+        self, rows: Sequences, allowed: Iterable[Any] | None, exclude_history: bool
+    ) -> Filters:
+        mask = None
+        if allowed is not None:
+            wanted = list(allowed)
+            if not wanted:
+                raise DataError("the list of allowed items is empty; allow at least one")
+            mask = torch.zeros(len(self.items.item_ids), dtype=torch.bool)
+            mask[torch.from_numpy(self.rows_of(wanted, "the allowed items"))] = True
+        return Filters(mask, exclude(rows) if exclude_history else None)
+
+
+def exclude(histories: Sequences) -> Excluded:
+    """What leaves every user's own history out."""
+    rows, lengths = histories.pack()
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    return Excluded(torch.from_numpy(rows), torch.from_numpy(offsets))
+
+
+def _blocks(histories: Sequences) -> Iterator[tuple[slice, Sequences]]:
+    for start in range(0, len(histories), BLOCK):
+        rows = slice(start, min(start + BLOCK, len(histories)))
+        yield rows, histories.take(rows)
+
+
+def _part(filters: Filters, users: slice) -> Filters:
+    """The filters of some of the users."""
+    allowed, excluded = filters.allowed, filters.excluded
+    if allowed is not None and allowed.ndim == 2:
+        allowed = allowed[users]
+    if excluded is not None:
+        offsets = excluded.offsets[users.start : users.stop + 1]
+        excluded = Excluded(excluded.rows[int(offsets[0]) : int(offsets[-1])], offsets - offsets[0])
+    return Filters(allowed, excluded)

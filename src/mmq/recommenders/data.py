@@ -1,0 +1,134 @@
+"""What a retrieval model learns from and is measured on."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from pydantic import NonNegativeInt
+
+from mmq.data.catalogue import as_item_ids, check_ids
+from mmq.data.interactions import Interactions
+from mmq.data.sequences import Cases, Sequences, held_out_cases, user_sequences
+from mmq.data.splits import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    chronological_parts,
+    leave_one_out_parts,
+    stored_parts,
+)
+from mmq.errors import DataError
+from mmq.semantic_ids import SemanticIDs
+from mmq.semantic_ids.lookup import ItemIndex
+from mmq.settings import Settings
+
+_PARTS = {
+    "leave-one-out": leave_one_out_parts,
+    "chronological": chronological_parts,
+    "stored": stored_parts,
+}
+
+
+class SplitSettings(Settings):
+    """Which interactions count, and how they are divided."""
+
+    split: Literal["leave-one-out", "chronological", "stored"] = "leave-one-out"
+    """Each user's last item for the test and the one before for validation; or the last tenths of
+    the log by time; or the log's own ``split`` column."""
+    positive_above: float = 3.0
+    """Ratings above it count; logs without ratings and labels count whole."""
+    min_interactions: NonNegativeInt = 5
+    """Users and items with fewer are left out (k-core); 0 keeps all."""
+
+
+class RetrievalData(NamedTuple):
+    """Histories to learn from, and held-out items to be measured on.
+
+    Attributes:
+        item_ids: ``(items,)`` Arrow array: the items that may be recommended; a row is a place in
+            it.
+        ids: their semantic IDs, where there are any.
+        train: one sequence for each user.
+        validation: cases whose histories are the training part before them.
+        test: cases whose histories hold the validation part as well.
+    """
+
+    item_ids: pa.Array
+    ids: SemanticIDs | None
+    train: Sequences
+    validation: Cases
+    test: Cases
+
+    @classmethod
+    def of(
+        cls,
+        interactions: Interactions,
+        items: SemanticIDs | Any = None,
+        settings: SplitSettings | None = None,
+    ) -> RetrievalData:
+        """The data of an interaction log.
+
+        Args:
+            interactions: the log.
+            items: semantic IDs of all items that may be recommended, or the items alone (any
+                array of ids); None takes those of the log.
+            settings: which interactions count, and how they are divided.
+
+        Raises:
+            DataError: an item of the log is not among ``items``, one of these is null or given
+                twice, or nothing is left to learn from or to test on.
+        """
+        settings = settings or SplitSettings()
+        log = interactions.positives(settings.positive_above)
+        if settings.min_interactions > 1:
+            log = log.k_core(settings.min_interactions)
+        if not len(log):
+            raise DataError(
+                f"no interactions are left of {len(interactions):,} above "
+                f"{settings.positive_above:g} with {settings.min_interactions} a user and item; "
+                "lower positive_above or min_interactions"
+            )
+        ids = items if isinstance(items, SemanticIDs) else None
+        item_ids = log.items.ids if items is None else as_item_ids(ids.item_ids if ids else items)
+        check_ids(item_ids)
+        rows = item_rows(log, item_ids, ids)
+        part = _PARTS[settings.split](log)
+        train = part == TRAIN
+        data = cls(
+            item_ids,
+            ids,
+            user_sequences(log, rows, train),
+            held_out_cases(log, rows, train, part == VALIDATION),
+            held_out_cases(log, rows, part != TEST, part == TEST),
+        )
+        for name, cases in (("validation", data.validation), ("test", data.test)):
+            if not len(cases.targets):
+                raise DataError(
+                    f"the {settings.split} split leaves no {name} interaction with a history "
+                    f"before it ({len(log):,} interactions); give a longer log or another split"
+                )
+        return data
+
+    def popularity(self) -> np.ndarray:
+        """``(items,)`` interactions of each item in the training part."""
+        return np.bincount(self.train.pack().rows, minlength=len(self.item_ids))
+
+
+def item_rows(log: Interactions, item_ids: pa.Array, ids: SemanticIDs | None = None) -> np.ndarray:
+    """Row of each interaction's item, ``(interactions,)``.
+
+    Raises:
+        DataError: an item is not in the table; the first is named.
+    """
+    found = ids.find(log.items.ids) if ids is not None else ItemIndex(item_ids).find(log.items.ids)
+    missing = np.flatnonzero(found < 0)
+    if len(missing):
+        raise DataError(
+            f"{len(missing):,} of {len(found):,} items of the interactions have no semantic ID or "
+            f"are not among the items, {log.items.ids[int(missing[0])].as_py()!r} among them; "
+            "encode them too or drop their interactions"
+        )
+    rows: np.ndarray = found[log.items.codes]
+    return rows

@@ -1,0 +1,150 @@
+"""How well a recommender finds held-out items: full ranking, item level and ID level."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmq.data.sequences import Cases, Sequences
+from mmq.errors import DataError, DivergedError
+from mmq.metrics.buckets import bucket_ids
+from mmq.metrics.retrieval import Ranks, count_ranks, coverage, retrieval_figures, user_figures
+from mmq.recommenders.base import BLOCK
+from mmq.semantic_ids import SemanticIDs
+
+if TYPE_CHECKING:
+    from mmq.recommenders.base import Recommender
+
+CUTOFFS = (5, 10)
+
+
+class Evaluation(NamedTuple):
+    """Figures of some cases.
+
+    Attributes:
+        figures: item level, expected where items share an ID: ``recall@5``, ``ndcg@10``, ...
+        id_level: the same of distinct IDs; None for a recommender that scores items, not IDs.
+        users: item level of every user, ``(users,)`` each, for intervals and paired tests; a user
+            whose cases have several histories counts once for each.
+        coverage: share of the items that occur in anybody's ten best.
+        cases: held-out items.
+    """
+
+    figures: dict[str, float]
+    id_level: dict[str, float] | None
+    users: dict[str, np.ndarray]
+    coverage: float
+    cases: int
+
+
+def evaluate(
+    recommender: Recommender[Any], cases: Cases, exclude_history: bool = False
+) -> Evaluation:
+    """Rank all items for every case, and see where the held-out one stands.
+
+    Args:
+        recommender: a fitted one.
+        cases: of its items.
+        exclude_history: whether items of the history are no candidates. Published figures mostly
+            rank them too; where nobody meets an item twice, leaving them out is the fairer use.
+
+    Raises:
+        DataError: there are no cases.
+        DivergedError: a score is not a number.
+    """
+    if not len(cases.targets):
+        raise DataError("there are no cases to evaluate; give at least one held-out interaction")
+    ids = recommender.items.ids if recommender.needs_ids else None
+    distinct = None if ids is None else _Distinct.of(ids, recommender.device)
+    items, lists = len(recommender.items.item_ids), cases.lists
+    wanted = np.sort(lists * items + cases.targets)
+    ranks, id_ranks, best = [], [], []
+    for start in range(0, len(cases.targets), BLOCK):
+        part = slice(start, start + BLOCK)
+        scores = _scores(recommender, cases.histories.take(part))
+        if exclude_history:
+            _leave_out(scores, cases.histories.take(part), lists[part] * items, wanted)
+        own = scores.gather(1, torch.from_numpy(cases.targets[part]).to(scores.device)[:, None])
+        ranks.append(_ranks(scores, own))
+        if distinct is not None:
+            id_ranks.append(_ranks(distinct.best(scores, alike=not exclude_history), own))
+        best.append(scores.topk(min(CUTOFFS[-1], items), dim=1).indices.cpu().numpy())
+    joined = Ranks.join(ranks)
+    return Evaluation(
+        retrieval_figures(joined, CUTOFFS, lists),
+        None if distinct is None else _id_level(Ranks.join(id_ranks), distinct, cases),
+        user_figures(joined, CUTOFFS, lists),
+        coverage(np.concatenate(best), items),
+        len(cases.targets),
+    )
+
+
+def _scores(recommender: Recommender[Any], histories: Sequences) -> Tensor:
+    """``(b, items)``, all of them numbers."""
+    scores = recommender.score_block(histories)
+    if not bool(torch.isfinite(scores.amax(1)).all()):
+        raise DivergedError(
+            "a score is not a number, so items cannot be ranked; the model has diverged, train it "
+            "again with a lower learning rate"
+        )
+    return scores
+
+
+def _leave_out(
+    scores: Tensor, histories: Sequences, offsets: np.ndarray, wanted: np.ndarray
+) -> None:
+    """Make the items of histories score -inf, but for the targets of the same list.
+
+    Args:
+        scores: ``(b, items)``, changed in place.
+        histories: of each row.
+        offsets: ``(b,)``; an offset plus an item's row is the key of that item in its list.
+        wanted: rising keys of all targets.
+    """
+    rows, lengths = histories.pack()
+    users = np.repeat(np.arange(len(lengths)), lengths)
+    keys = offsets[users] + rows
+    kept = wanted[np.minimum(np.searchsorted(wanted, keys), len(wanted) - 1)] == keys
+    out = (torch.from_numpy(each[~kept]).to(scores.device) for each in (users, rows))
+    scores[tuple(out)] = -torch.inf
+
+
+def _ranks(scores: Tensor, own: Tensor) -> Ranks:
+    above, tied = count_ranks(scores, own)
+    return Ranks(above.cpu().numpy(), tied.cpu().numpy())
+
+
+def _id_level(ranks: Ranks, distinct: _Distinct, cases: Cases) -> dict[str, float]:
+    """Figures of distinct IDs; targets of one list that share an ID are one target."""
+    lists, buckets = cases.lists, distinct.buckets.cpu().numpy()
+    asked = np.stack([lists, buckets[cases.targets]])
+    once = np.unique(asked, axis=1, return_index=True)[1]
+    return retrieval_figures(Ranks(ranks.above[once], ranks.tied[once]), CUTOFFS, lists[once])
+
+
+class _Distinct(NamedTuple):
+    """Items by their ID.
+
+    Attributes:
+        buckets: ``(items,)`` int64 number of each item's ID.
+        first: ``(ids,)`` int64 row of an item that has it.
+    """
+
+    buckets: Tensor
+    first: Tensor
+
+    @classmethod
+    def of(cls, ids: SemanticIDs, device: torch.device) -> _Distinct:
+        buckets = bucket_ids(ids.codes)
+        first = np.unique(buckets, return_index=True)[1]
+        return cls(torch.from_numpy(buckets).to(device), torch.from_numpy(first).to(device))
+
+    def best(self, scores: Tensor, alike: bool) -> Tensor:
+        """``(b, items)`` -> ``(b, ids)``, the best of each ID's items; they may be all alike."""
+        if alike:
+            return scores.index_select(1, self.first)
+        none = scores.new_full((len(scores), len(self.first)), -torch.inf)
+        return none.scatter_reduce_(1, self.buckets.expand(len(scores), -1), scores, "amax")

@@ -1,0 +1,142 @@
+"""HeterRec's network: code tokens -> item vectors -> user vectors -> codes of the next item."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout
+
+from mmq.nn.code_sums import CodeSums
+from mmq.nn.softmax import softmax_cross_entropy
+from mmq.nn.transformer import Block, block_causal_mask
+from mmq.recommenders.batches import Histories
+from mmq.recommenders.heterrec.heads import AutoregressiveHeads, CodeHeads, ParallelHeads
+from mmq.recommenders.heterrec.settings import HeterRecSettings
+from mmq.recommenders.network import HistoryNetwork, embedding
+from mmq.semantic_ids import SemanticIDs
+
+HEADS = {"parallel": ParallelHeads, "autoregressive": AutoregressiveHeads}
+
+
+class HeterRecNetwork(HistoryNetwork):
+    """Tokens of an item see each other, are pooled, and the items of a history follow.
+
+    Args:
+        ids: semantic IDs of all items.
+        settings: how it is built.
+        met: ``(items,)`` bool, the items of the training part. The others are no competitors in the
+            loss over the catalogue: that nobody chose them yet says nothing against them.
+    """
+
+    tokens: Tensor
+    codes: Tensor
+    own: Tensor
+    places: Tensor
+
+    def __init__(self, ids: SemanticIDs, settings: HeterRecSettings, met: np.ndarray) -> None:
+        super().__init__(settings)
+        dim, sizes = settings.hidden_dim, ids.codebook_sizes
+        self.scope = settings.token_scope
+        self.token_embeddings = embedding(sum(sizes), dim)
+        self.positions = embedding(len(sizes), dim)
+        self.token_blocks = nn.ModuleList(
+            Block(dim, settings.heads, settings.dropout) for _ in range(settings.token_layers)
+        )
+        self.heads: CodeHeads = HEADS[settings.head](sizes, dim)
+        self.steps = nn.ModuleList(nn.Linear(dim, dim) for _ in range(settings.steps - 1))
+        self.item_tokens = embedding(len(ids), dim) if settings.item_token else None
+        self.item_scores = embedding(len(ids), dim) if settings.ties == "items" else None
+        for name in ("codes", "tokens", "own"):
+            self.register_buffer(name, None, persistent=False)
+        self.set_items(ids, torch.arange(len(ids)))
+        self.sums: CodeSums | None = None
+        over_catalogue = settings.resolved_objective(len(ids)) == "catalogue"
+        if over_catalogue and isinstance(self.heads, ParallelHeads):
+            competitors = torch.from_numpy(np.flatnonzero(met))
+            places = torch.from_numpy(np.cumsum(met) - 1)
+            self.sums = self.heads.catalogue_sums(self.codes[competitors])
+            self.register_buffer("places", places, persistent=False)
+
+    def set_items(self, ids: SemanticIDs, own: Tensor) -> None:
+        """Speak of the items of another table of the same tokenizer.
+
+        Args:
+            ids: the table.
+            own: ``(items,)`` int64 row of each item in the table that was learned from, -1 for a
+                new one.
+        """
+        device = self.times.device
+        offsets = torch.tensor([0, *ids.codebook_sizes[:-1]]).cumsum(0)
+        self.codes = torch.from_numpy(ids.codes.astype(np.int64)).to(device)
+        self.tokens = self.codes + offsets.to(device)
+        self.own = own.to(device)
+
+    def item_vectors(self, histories: Histories) -> Tensor:
+        """``(n, d)``: the pooled tokens of each entry, and its own token if it has one."""
+        rows = histories.rows
+        if self.scope == "item":  # an item's vector is the same wherever it occurs
+            rows, entries = torch.unique(rows, return_inverse=True)
+            vectors = self._pooled(self._embedded(rows))
+        else:
+            vectors, entries = self._in_history(histories), None
+        if self.item_tokens is not None:
+            vectors = vectors + self._of_items(self.item_tokens, rows)
+        return vectors if entries is None else vectors.index_select(0, entries)
+
+    def loss(self, users: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy of codes, and of items with an item head: mean over users and steps.
+
+        A step past the end of a sequence counts as 0, so that the losses of parts of a batch, each
+        weighed by its users, sum to that of the batch.
+        """
+        losses = [self._step_loss(users, targets[:, 0])]
+        for step, layer in enumerate(self.steps, start=1):
+            there = (targets[:, step] >= 0).nonzero()[:, 0]
+            if len(there):
+                ahead = users.index_select(0, there)
+                loss = self._step_loss(ahead + layer(ahead), targets[there, step])
+                losses.append(loss * (len(there) / len(users)))
+        return torch.stack(losses).sum() / (len(self.steps) + 1)
+
+    def ties(self, users: Tensor) -> Tensor | None:
+        """``(b, items)`` scores of items, by which those that share an ID are ordered."""
+        if self.item_scores is None:
+            return None
+        return users @ self._of_items(self.item_scores, slice(None)).t()
+
+    def _step_loss(self, users: Tensor, targets: Tensor) -> Tensor:
+        if self.sums is not None and isinstance(self.heads, ParallelHeads):
+            loss = self.heads.catalogue_loss(users, self.sums, self.places[targets])
+        else:
+            loss = self.heads.loss(users, self.codes[targets])
+        if self.item_scores is not None:
+            loss = loss + softmax_cross_entropy(users, self.item_scores, targets)
+        return loss
+
+    def _embedded(self, rows: Tensor) -> Tensor:
+        """``(n,)`` -> ``(n, length, d)`` tokens with their position."""
+        return self.token_embeddings[self.tokens[rows]] + self.positions
+
+    def _pooled(self, tokens: Tensor) -> Tensor:
+        """``(n, length, d)`` -> ``(n, d)``; the tokens of an item see each other."""
+        tokens = dropout(tokens, self.dropout, self.training)
+        for block in self.token_blocks:
+            tokens = block(tokens, None)
+        return tokens.mean(1)
+
+    def _in_history(self, histories: Histories) -> Tensor:
+        """``(n, d)``, where the tokens of an item see those of the items before it too."""
+        tokens = self._embedded(histories.rows) + self.times[histories.layout.times][:, None]
+        n, each, dim = tokens.shape
+        layout = histories.layout.expand(each)
+        mask = block_causal_mask(histories.layout.longest, each, tokens.device)
+        tokens = dropout(tokens, self.dropout, self.training).flatten(0, 1)
+        for block in self.token_blocks:
+            tokens = block(tokens, layout, mask)
+        return tokens.view(n, each, dim).mean(1)
+
+    def _of_items(self, table: Tensor, rows: Tensor | slice) -> Tensor:
+        """Rows of a table of items; zero for an item without."""
+        own = self.own[rows]
+        return table[own.clamp(min=0)] * (own >= 0)[:, None]

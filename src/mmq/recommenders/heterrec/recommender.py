@@ -1,0 +1,142 @@
+"""HeterRec as an estimator."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmq.data.sequences import Sequences
+from mmq.decoding import (
+    Decoded,
+    Filters,
+    ParallelScores,
+    PrefixIndex,
+    beam_search,
+    exact_search,
+    score_items,
+)
+from mmq.errors import FormatError
+from mmq.recommenders.base import Items
+from mmq.recommenders.heterrec.network import HeterRecNetwork
+from mmq.recommenders.heterrec.settings import HeterRecSettings
+from mmq.recommenders.sequential import SequentialRecommender
+from mmq.semantic_ids import SemanticIDs, require_same_tokenizer
+from mmq.semantic_ids.lookup import ItemIndex
+
+
+class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
+    """Generative retrieval: reads the codes of a history's items, predicts those of the next.
+
+    After HeterRec (arXiv 2503.01469), whose full text could not be had: this is our reading.
+
+    It knows an item by its semantic ID alone, so items that nobody met yet can be recommended,
+    and :meth:`with_ids` gives it new ones without training.
+
+    Args:
+        settings: or their values by name, ``HeterRec(hidden_dim=64)``.
+    """
+
+    kind: ClassVar[str] = "heterrec"
+    settings_class = HeterRecSettings
+    needs_ids: ClassVar[bool] = True
+
+    _index: PrefixIndex | None = None
+
+    @property
+    def steps(self) -> int:  # type: ignore[override]
+        """Next items that a history is asked for in training."""
+        return self.settings.steps
+
+    @property
+    def semantic_ids(self) -> SemanticIDs:
+        """The table that it speaks."""
+        ids = self.items.ids
+        assert ids is not None, "fit and load refuse items without semantic IDs"
+        return ids
+
+    @property
+    def index(self) -> PrefixIndex:
+        """Of the table's IDs; made when it is first asked for."""
+        if self._index is None:
+            ids = self.semantic_ids
+            self._index = PrefixIndex.build(ids.codes, ids.codebook_sizes).to(self.device)
+        return self._index
+
+    def with_ids(self, ids: SemanticIDs) -> None:
+        """Recommend from another table of the same tokenizer, such as one with new items.
+
+        Items keep what was learned of them under their id.
+
+        Raises:
+            FormatError: the table comes from another tokenizer, or its items have other IDs.
+        """
+        require_same_tokenizer(
+            self.semantic_ids.manifest,
+            ids.manifest,
+            "its codes mean something else to this model; train one on the new IDs",
+        )
+        fitted = self.fitted
+        known = ItemIndex(fitted.item_ids).find(ids.item_ids)
+        self._require_same_codes(ids, known)
+        self.network.set_items(ids, torch.from_numpy(known))
+        popularity = np.where(known >= 0, fitted.popularity[np.maximum(known, 0)], 0)
+        self._set_items(Items(ids.item_ids, ids, popularity))
+        self._index = None
+
+    def _require_same_codes(self, ids: SemanticIDs, known: np.ndarray) -> None:
+        """Refuse a table in which items of the model have other codes, or that has none of them.
+
+        Args:
+            ids: the table.
+            known: ``(items,)`` row of each of its items in the fitted table, -1 for none.
+        """
+        fitted = self.fitted.ids
+        assert fitted is not None, "fit and load refuse items without semantic IDs"
+        there = known >= 0
+        moved = int((ids.codes[there] != fitted.codes[known[there]]).any(axis=1).sum())
+        if moved:
+            raise FormatError(
+                f"{moved:,} of the {int(there.sum()):,} items that the model knows have another "
+                "semantic ID in this table; add new items with mmq encode --append, which leaves "
+                "the old ones alone, or train a model on the new IDs"
+            )
+        if not there.any() and ids.manifest["tokenizer"] is None:
+            raise FormatError(
+                "the table has none of the model's items and does not say which tokenizer made "
+                "it, so nothing tells what its codes mean; add the new items to the old table"
+            )
+
+    def search_block(
+        self, histories: Sequences, k: int, filters: Filters, beams: int | None
+    ) -> Decoded:
+        """The best IDs among those that items have, and their items; see ``settings.ties``."""
+        users = self.user_vectors(histories)
+        with torch.no_grad():
+            scores, ties = self.network.heads.scores(users), self._ties(users)
+            if beams is None:
+                return exact_search(scores, self.index, k, filters, ties)
+            return beam_search(scores, self.index, k, beams, filters, ties)
+
+    def _make(self) -> HeterRecNetwork:
+        self._index = None
+        fitted = self.fitted
+        assert fitted.ids is not None, "fit and load refuse items without semantic IDs"
+        return HeterRecNetwork(fitted.ids, self.settings, fitted.popularity > 0)
+
+    def _scores(self, users: Tensor) -> Tensor:
+        scores = self.network.heads.scores(users)
+        if isinstance(scores, ParallelScores):
+            return score_items(scores.log_probs, self.network.codes)
+        found = exact_search(scores, self.index, len(self.items.item_ids))
+        return torch.empty_like(found.scores).scatter_(1, found.rows, found.scores)
+
+    def _ties(self, users: Tensor) -> Tensor | None:
+        """What orders items that share an ID, or None for their rank."""
+        if self.settings.ties == "rank":
+            return -torch.from_numpy(self.semantic_ids.rank.astype(np.float32)).to(self.device)
+        if self.settings.ties == "items":
+            return self.network.ties(users)
+        return torch.from_numpy(self.items.popularity).float().to(self.device)

@@ -1,0 +1,48 @@
+"""Settings of HeterRec."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import NonNegativeInt, PositiveInt, model_validator
+
+from mmq.recommenders.settings import RecommenderSettings
+
+
+class HeterRecSettings(RecommenderSettings):
+    """Settings of :class:`~mmq.recommenders.heterrec.HeterRec`."""
+
+    token_layers: NonNegativeInt = 2
+    """Transformer layers over the code tokens, before an item's tokens are pooled."""
+    token_scope: Literal["item", "history"] = "item"
+    """What a code token sees in these layers: the tokens of its own item, or those of the items
+    before it as well (block-causal). The latter costs a token's work for every entry of a history,
+    the former once for every item."""
+    head: Literal["parallel", "autoregressive"] = "parallel"
+    """All codes of the next item at once, or each given those before it, for ordered codes."""
+    objective: Literal["catalogue", "codes"] | None = None
+    """Cross-entropy of the whole ID among those that items have, or of every code in its codebook.
+    None chooses the catalogue for parallel heads and up to 100,000 items; it costs a product of
+    users and items, and finds more of them."""
+    steps: PositiveInt = 1
+    """Next items predicted in training (listwise); the first of them is what is recommended."""
+    item_token: bool = False
+    """Whether an item has a token of its own beside its codes; zero for items without history."""
+    ties: Literal["popularity", "rank", "items"] = "popularity"
+    """What orders items that share an ID: interactions in the training part, their rank in the
+    table, or scores of items that are learned beside the codes."""
+
+    def resolved_objective(self, items: int) -> Literal["catalogue", "codes"]:
+        """The setting, or what suits ``items`` items."""
+        if self.objective is not None:
+            return self.objective
+        return "catalogue" if self.head == "parallel" and items <= 100_000 else "codes"
+
+    @model_validator(mode="after")
+    def _catalogue_needs_parallel_heads(self) -> HeterRecSettings:
+        if self.head == "autoregressive" and self.objective == "catalogue":
+            raise ValueError(
+                "objective 'catalogue' is for parallel heads; choose objective 'codes' with "
+                "head 'autoregressive'"
+            )
+        return self

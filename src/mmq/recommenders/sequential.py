@@ -1,0 +1,119 @@
+"""What all recommenders over histories do alike: train, score, search, store."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmq.artifacts import check_tensors
+from mmq.data.sequences import Sequences
+from mmq.decoding import Decoded, Filters
+from mmq.errors import DataError
+from mmq.nn.loop import Journal, train
+from mmq.recommenders.base import Recommender, RetrievalFit
+from mmq.recommenders.batches import history_batch
+from mmq.recommenders.data import RetrievalData
+from mmq.recommenders.dense import top_items
+from mmq.recommenders.evaluation import evaluate
+from mmq.recommenders.fit import RetrievalTraining
+from mmq.recommenders.network import HistoryNetwork
+from mmq.recommenders.settings import RecommenderSettings
+
+R = TypeVar("R", bound=RecommenderSettings)
+N = TypeVar("N", bound=HistoryNetwork)
+
+
+class SequentialRecommender(Recommender[R], Generic[R, N]):
+    """A network that reads the last items of a history."""
+
+    _network: N | None = None
+    steps = 1
+    """Next items that a history is asked for in training."""
+
+    @abstractmethod
+    def _make(self) -> N:
+        """A network for the items, that has not learned yet."""
+
+    @abstractmethod
+    def _scores(self, users: Tensor) -> Tensor:
+        """``(b, d)`` user vectors -> ``(b, items)``."""
+
+    @property
+    def network(self) -> N:
+        """The trained network."""
+        if self._network is None:
+            raise DataError("the recommender is not fitted yet; call fit or load one")
+        return self._network
+
+    def user_vectors(self, histories: Sequences) -> Tensor:
+        """``(b, d)``: what the network makes of each history's last items."""
+        with torch.no_grad():
+            latest = histories.latest(self.settings.history)
+            return self.network.last(history_batch(latest, self.device)).float()
+
+    def score_block(self, histories: Sequences) -> Tensor:
+        """``(b, items)``."""
+        with torch.no_grad():
+            return self._scores(self.user_vectors(histories))
+
+    def search_block(
+        self, histories: Sequences, k: int, filters: Filters, beams: int | None
+    ) -> Decoded:
+        """The best items by their scores."""
+        return top_items(self.score_block(histories), k, filters)
+
+    def _fit(
+        self, data: RetrievalData, checkpoint: Path | None, resume: bool, fingerprint: str
+    ) -> RetrievalFit:
+        network = self._seeded().to(self.device)
+        self._network = network.eval()
+        training = RetrievalTraining(
+            network,
+            self.settings,
+            data.train,
+            self.steps,
+            lambda: evaluate(self, data.validation).figures,
+        )
+        mark = f"{fingerprint} {len(data.item_ids)} {self.settings.model_dump_json()}"
+        trained = train(training, self.settings.seed, Journal(checkpoint, resume, mark))
+        network.load_state_dict(training.best)
+        network.eval().requires_grad_(False)
+        self.log = trained.log
+        best = training.log[training.best_epoch - 1]
+        return RetrievalFit(
+            trained.epochs,
+            training.best_epoch,
+            trained.seconds,
+            training.items / trained.items_per_second if trained.items_per_second else 0.0,
+            {name: value for name, value in best.items() if "@" in name},
+        )
+
+    def _seeded(self) -> N:
+        with torch.random.fork_rng(devices=[]):  # the caller's own randomness stays as it is
+            torch.default_generator.manual_seed(self.settings.seed)
+            return self._make()
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """The weights by name."""
+        return {
+            name: value.detach().cpu().numpy() for name, value in self.network.state_dict().items()
+        }
+
+    def restore(self, tensors: Mapping[str, np.ndarray], folder: Path) -> None:
+        """Weights of :meth:`tensors`, checked against the settings.
+
+        Raises:
+            FormatError: a tensor is missing, extra or misshapen.
+        """
+        network = self._seeded()
+        expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+        check_tensors(tensors, expected, folder)
+        weights = {name: torch.from_numpy(np.array(value)) for name, value in tensors.items()}
+        network.load_state_dict(weights)
+        self._network = network.to(self.device).eval().requires_grad_(False)

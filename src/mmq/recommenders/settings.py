@@ -1,0 +1,45 @@
+"""Settings that the trained recommenders share."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from mmq.nn.loop import LearningSettings, Share
+
+
+class RecommenderSettings(LearningSettings):
+    """How a recommender over histories is built and trained."""
+
+    history: PositiveInt = 20
+    """Last items of a user that are read."""
+    hidden_dim: PositiveInt = 128
+    """d: width of an item's and of a user's vector."""
+    item_layers: PositiveInt = 2
+    """Transformer layers over the items of a history."""
+    heads: PositiveInt = 4
+    """Attention heads; they share the width."""
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Share of the embeddings and of what each layer adds that is dropped in training."""
+    epochs: PositiveInt = 40
+    """Most passes over the training histories."""
+    patience: PositiveInt = 8
+    """Epochs without a better validation NDCG@10 after which training stops; the best is kept."""
+    batch_size: PositiveInt = 64
+    """Windows of histories a step; they are split evenly, so that no batch is a remnant."""
+    learning_rate: PositiveFloat = 1e-3
+    """Peak rate of AdamW."""
+    schedule: Literal["one-cycle", "constant"] = "constant"
+    """After the warm-up, a constant rate, or a half cosine that is zero after ``epochs``."""
+    warmup: Share = 0.02
+    """Share of ``epochs`` over which the rate rises."""
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> RecommenderSettings:
+        if self.hidden_dim % self.heads:
+            raise ValueError(
+                f"hidden_dim {self.hidden_dim} cannot be shared by {self.heads} heads; "
+                "choose a multiple"
+            )
+        return self

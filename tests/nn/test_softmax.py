@@ -1,0 +1,64 @@
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from mmq.nn import softmax
+from mmq.nn.softmax import softmax_cross_entropy
+
+
+def tensors(n, items, dim, dtype=torch.float64, scale=1.0):
+    generator = torch.Generator().manual_seed(n)
+    hidden = torch.randn(n, dim, generator=generator, dtype=dtype) * scale
+    weight = torch.randn(items, dim, generator=generator, dtype=dtype)
+    targets = torch.randint(items, (n,), generator=generator)
+    return hidden.requires_grad_(), weight.requires_grad_(), targets
+
+
+@pytest.mark.parametrize("n", [1, 127, 128, 129, 300])
+def test_it_is_the_cross_entropy_of_torch_with_both_gradients(n):
+    hidden, weight, targets = tensors(n, 17, 5)
+    expected = cross_entropy(hidden @ weight.T, targets)
+    wanted = torch.autograd.grad(3 * expected, (hidden, weight))
+    loss = softmax_cross_entropy(hidden, weight, targets)
+    found = torch.autograd.grad(3 * loss, (hidden, weight))
+    torch.testing.assert_close(loss, expected, rtol=1e-12, atol=1e-12)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_the_gradient_is_that_of_differences(monkeypatch):
+    monkeypatch.setattr(softmax, "_ROWS", 3)
+    hidden, weight, targets = tensors(7, 5, 4)
+    assert torch.autograd.gradcheck(
+        lambda h, w: softmax_cross_entropy(h, w, targets), (hidden, weight)
+    )
+
+
+def test_large_logits_do_not_overflow():
+    hidden, weight, targets = tensors(40, 9, 6, torch.float32, scale=1e4)
+    loss = softmax_cross_entropy(hidden, weight, targets)
+    loss.backward()
+    expected = cross_entropy((hidden.double() @ weight.double().T), targets)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert hidden.grad.isfinite().all()
+    assert weight.grad.isfinite().all()
+
+
+def test_mixed_precision_does_not_reach_it():
+    hidden, weight, targets = tensors(150, 30, 8, torch.float32)
+    expected = softmax_cross_entropy(hidden, weight, targets)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = softmax_cross_entropy(hidden, weight, targets)
+        rounded = softmax_cross_entropy(hidden.bfloat16(), weight, targets)
+    assert loss.item() == expected.item()
+    rounded.backward()
+    assert hidden.grad.dtype == torch.float32
+    assert rounded.item() == pytest.approx(expected.item(), rel=1e-2)
+
+
+def test_what_it_is_given_stays_as_it_is():
+    hidden, weight, targets = tensors(10, 6, 3)
+    before = hidden.clone(), weight.clone(), targets.clone()
+    softmax_cross_entropy(hidden, weight, targets).backward()
+    for one, other in zip(before, (hidden, weight, targets), strict=True):
+        assert torch.equal(one, other)
