@@ -7,8 +7,11 @@ evenly or skewed (the commonest code of a position is one in ten). Search: beams
 of the whole catalogue without the recommender, from random log-probabilities; the floor of exact
 scoring is one pass of its additions alone. Generate: a GPT-2 of HeterRec's size (width 128, four
 layers, four heads, a history of 20 items as 120 tokens) that writes six tokens under
-``prefix_allowed_tokens_fn`` over a trie of dictionaries, beside ours with its forward pass, same
-catalogue, same machine, in turns; both with the batch that suits them best.
+``prefix_allowed_tokens_fn`` over a trie of dictionaries, beside HeterRec (width 128, two layers
+over tokens and two over items, four heads, random weights) with its forward pass, same histories
+and catalogue, same machine, in turns; both with the batch that suits them best. "ours" has the
+vectors of all items at hand, made once before, as a service would; "from tokens" makes those of the
+history anew for every batch.
 
 Every time is the least of several rounds, with the median, and the least of the process's own
 time, which other processes on the machine lengthen less (of all threads, so: run with one).
@@ -20,7 +23,7 @@ import argparse
 import gc
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,10 +31,12 @@ from typing import Any
 import numpy as np
 import torch
 from common import RESULTS, provenance, write
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import embedding_bag
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from mmq import SemanticIDs
+from mmq.data.sequences import Packed, Sequences
 from mmq.decoding import (
     Excluded,
     Filters,
@@ -42,6 +47,7 @@ from mmq.decoding import (
     read_index,
     write_index,
 )
+from mmq.recommenders import HeterRec, Items
 
 LENGTH, SIZE, HISTORY, WIDTH, K = 6, 100, 20, 128, 10
 BEAMS, BATCHES, PEER_BATCHES = (10, 50), (16, 64, 256), (1, 4)
@@ -148,36 +154,17 @@ def _search(
     return lambda: beam_search(scores, index, K, beams, filters)
 
 
-class StandIn(nn.Module):
-    """A recommender of HeterRec's size: two layers over tokens, two over items, parallel heads."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tokens = nn.Embedding(LENGTH * SIZE, WIDTH)
-        layers = [
-            nn.TransformerEncoderLayer(WIDTH, 4, 4 * WIDTH, 0.0, "gelu", batch_first=True)
-            for _ in range(4)
-        ]
-        self.token_layers, self.item_layers = nn.ModuleList(layers[:2]), nn.ModuleList(layers[2:])
-        self.head = nn.Linear(WIDTH, LENGTH * SIZE)
-
-    def forward(self, tokens: Tensor) -> ParallelScores:
-        """``(b, HISTORY * LENGTH)`` tokens to log-probabilities."""
-        mask = nn.Transformer.generate_square_subsequent_mask
-        x = self.tokens(tokens)
-        for layer in self.token_layers:
-            x = layer(x, src_mask=mask(HISTORY * LENGTH), is_causal=True)
-        x = x.view(len(x), HISTORY, LENGTH, WIDTH).mean(dim=2)
-        for layer in self.item_layers:
-            x = layer(x, src_mask=mask(HISTORY), is_causal=True)
-        logits = self.head(x[:, -1]).view(-1, LENGTH, SIZE)
-        return ParallelScores(list(logits.log_softmax(-1).unbind(1)))
+def our_model(codes: np.ndarray) -> HeterRec:
+    """HeterRec as it starts."""
+    ids = SemanticIDs.build(range(len(codes)), codes, [SIZE] * LENGTH)
+    recommender = HeterRec(hidden_dim=WIDTH, history=HISTORY, ties="rank")
+    recommender.load_items(Items(ids.item_ids, ids, np.ones(len(ids), np.int64)))
+    recommender.restore({name: each.numpy() for name, each in _weights(recommender)}, Path())
+    return recommender
 
 
-def our_model() -> Callable[[Tensor], ParallelScores]:
-    """What turns tokens of histories into scores."""
-    torch.manual_seed(0)
-    return StandIn().eval()
+def _weights(recommender: HeterRec) -> Iterator[tuple[str, Tensor]]:
+    return iter(recommender._seeded().state_dict().items())
 
 
 def peer_model() -> GPT2LMHeadModel:
@@ -237,14 +224,15 @@ def generate(model: GPT2LMHeadModel, trie: Trie, prompts: Tensor, beams: int) ->
 def measure_generate(items: int, rounds: int) -> dict[str, Any]:
     """Users a second of ours and of ``generate``, in turns."""
     codes = draw_codes(items)
-    index = PrefixIndex.build(codes, [SIZE] * LENGTH)
     tokens = codes + np.arange(LENGTH) * SIZE
     gc.collect()
     before, started = resident_bytes(), time.perf_counter()
     trie = build_trie(tokens.tolist())
     trie_seconds, trie_bytes = time.perf_counter() - started, resident_bytes() - before
     gc.freeze()  # the collector would walk the trie's dictionaries again and again
-    model, peer = our_model(), peer_model()
+    model, peer = our_model(codes), peer_model()
+    index = model.index
+    model.prepare(items)
     rows = np.random.default_rng(2).integers(0, items, (max(BATCHES), HISTORY))
     prompts = torch.from_numpy(tokens[rows].reshape(len(rows), -1)).long()
     known = {item.tobytes() for item in tokens.astype(np.int64)}
@@ -252,14 +240,14 @@ def measure_generate(items: int, rounds: int) -> dict[str, Any]:
     for beams in BEAMS:
         jobs: dict[str, Callable[[], Any]] = {}
         for batch in BATCHES:
-            jobs[f"ours {batch}"] = _ours(model, index, prompts[:batch], beams)
+            jobs[f"ours {batch}"] = _ours(model, rows[:batch], beams)
+            jobs[f"from tokens {batch}"] = _from_tokens(model, rows[:batch], beams)
         for batch in PEER_BATCHES:
             jobs[f"generate {batch}"] = _theirs(peer, trie, prompts[:batch], beams)
-        jobs["forward 64"] = lambda: model(prompts[:64])
         written = generate(peer, trie, prompts[:1], beams).numpy()
         times = seconds(rounds, **jobs)
         rates = {
-            name: {key: int(name.split()[1]) / value for key, value in each.items()}
+            name: {key: int(name.split()[-1]) / value for key, value in each.items()}
             for name, each in times.items()
         }
         cells.append(
@@ -267,7 +255,10 @@ def measure_generate(items: int, rounds: int) -> dict[str, Any]:
                 "items": items,
                 "beams": beams,
                 "users_per_second": rates,
-                "ours_to_generate": {key: _ratio(rates, key) for key in ("least", "own")},
+                "ours_to_generate": {
+                    side: {key: _ratio(rates, side, key) for key in ("least", "own")}
+                    for side in ("ours", "from tokens")
+                },
                 "valid_ids_of_generate": float(np.mean([i.tobytes() in known for i in written])),
             }
         )
@@ -281,19 +272,30 @@ def measure_generate(items: int, rounds: int) -> dict[str, Any]:
     }
 
 
-def _ratio(rates: dict[str, dict[str, float]], key: str) -> float:
+def _ratio(rates: dict[str, dict[str, float]], side: str, key: str) -> float:
     """Users a second of ours over those of generate, each with its best batch."""
     ours, theirs = (
         max(each[key] for name, each in rates.items() if name.startswith(side))
-        for side in ("ours", "generate")
+        for side in (side, "generate")
     )
     return ours / theirs
 
 
-def _ours(
-    model: Callable[[Tensor], ParallelScores], index: PrefixIndex, prompts: Tensor, beams: int
-) -> Callable[[], Any]:
-    return lambda: beam_search(model(prompts), index, K, beams)
+def _ours(model: HeterRec, rows: np.ndarray, beams: int) -> Callable[[], Any]:
+    histories = Sequences.of(Packed(rows.reshape(-1), np.full(len(rows), HISTORY)))
+    return lambda: model.search_block(histories, K, Filters(), beams)
+
+
+def _from_tokens(model: HeterRec, rows: np.ndarray, beams: int) -> Callable[[], Any]:
+    search = _ours(model, rows, beams)
+
+    def run() -> Any:
+        kept, model.network.cached = model.network.cached, None
+        found = search()
+        model.network.cached = kept
+        return found
+
+    return run
 
 
 def _theirs(peer: GPT2LMHeadModel, trie: Trie, prompts: Tensor, beams: int) -> Callable[[], Any]:
@@ -320,7 +322,7 @@ def main() -> None:
         for users in BATCHES:
             record["search"].append(measure_search(index, users, arguments.rounds))
             print(record["search"][-1], flush=True)
-    for items in (sizes[0], sizes[-1]):
+    for items in dict.fromkeys((sizes[0], sizes[-1])):
         record["generate"].append(measure_generate(items, max(arguments.rounds // 2, 2)))
     write(arguments.out, record)
 

@@ -65,10 +65,10 @@ class Dataset(NamedTuple):
 KIND = {"MMQ": "mmq", "RQ-VAE": "rqvae", "RQ-KMeans": "rqkmeans", "OPQ": "opq"}
 
 CYCLE = {"schedule": "one-cycle", "warmup": 0.05, "learning_rate": 0.002, "patience": 100}
-SASREC_BEAUTY = {**CYCLE, "hidden_dim": 128, "history": 50, "epochs": 20}
+SASREC_BEAUTY = {**CYCLE, "hidden_dim": 256, "history": 50, "epochs": 12}
 HETERREC_BEAUTY = {**CYCLE, "hidden_dim": 128, "history": 20, "token_layers": 1, "epochs": 15}
-SASREC_ML1M = {**CYCLE, "hidden_dim": 64, "history": 50, "dropout": 0.2, "epochs": 10}
-HETERREC_ML1M = {**CYCLE, "hidden_dim": 64, "history": 50, "token_layers": 1, "epochs": 6}
+SASREC_ML1M = {**CYCLE, "hidden_dim": 64, "history": 50, "dropout": 0.2, "epochs": 8}
+HETERREC_ML1M = {**CYCLE, "hidden_dim": 64, "history": 50, "token_layers": 1, "epochs": 5}
 """Reduced settings: widths, layers and epochs that two cores can afford."""
 
 LONG = {"shared_experts": 4, "specific_experts": 12, "codebook_size": 256, "epochs": 40}

@@ -19,7 +19,10 @@ import mmq
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-EXECUTED = [ROOT / "README.md", ROOT / "docs" / "own_data.md"]
+EXECUTED = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("own_data", "recommenders")),
+]
 
 _NOT_RUN = "<!-- not run -->"
 _BLOCK = re.compile(rf"^({_NOT_RUN}\n)?```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

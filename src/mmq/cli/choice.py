@@ -169,4 +169,5 @@ def _values(entry: Any) -> set[str]:
     """The values of one item."""
     if entry is None:
         return set()
-    return {str(entry), *(_SEPARATOR.split(entry) if isinstance(entry, str) else ())}
+    several = entry if isinstance(entry, list) else _SEPARATOR.split(str(entry))
+    return {str(entry), *map(str, several)}

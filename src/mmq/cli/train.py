@@ -29,11 +29,6 @@ from mmq.cli.retrieval import (
 train_app = typer.Typer(help="Train a model on an interaction log.", no_args_is_help=True)
 
 
-@train_app.callback()
-def group() -> None:
-    """Train a model on an interaction log."""
-
-
 @train_app.command()
 def retrieval(
     interactions: Annotated[Path, typer.Option("--interactions", help="The interaction log.")],
@@ -128,15 +123,14 @@ def retrieval(
 
 
 def _lines(result: Mapping[str, Any]) -> Iterator[str]:
-    epochs = ""
-    if result["epochs"]:
-        epochs = (
-            f", {result['epochs']} epochs of {result['seconds_per_epoch']:.1f} s (the best was "
-            f"{result['best_epoch']})"
-        )
-    yield f"{result['model']} for {result['items']:,} items -> {result['out']}{epochs}"
+    yield f"{result['model']} for {result['items']:,} items -> {result['out']}"
     met = result["training_interactions"]
     yield f"  trained on {met:,} interactions of {result['users']:,} users"
+    if result["epochs"]:
+        yield (
+            f"  best epoch {result['best_epoch']} of {result['epochs']}, "
+            f"{result['seconds_per_epoch']:.1f} s each"
+        )
     names = list(result["test"]["item_level"])
     yield f"  {'':<20}" + "".join(f"{name:>11}" for name in [*names, "coverage"])
     for part in ("validation", "test"):

@@ -52,7 +52,7 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
         return loss * share
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, Tensor, None]:
         hidden_gradient, weight_gradient = ctx.saved_tensors
         return hidden_gradient * outputs[0], weight_gradient * outputs[0], None

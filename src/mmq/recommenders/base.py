@@ -138,6 +138,9 @@ class Recommender(ABC, Generic[S]):
     def score_block(self, histories: Sequences) -> Tensor:
         """``(b, items)`` scores of all items for some histories; higher is better."""
 
+    def prepare(self, users: int) -> None:
+        """Make once what scoring so many users would make again and again."""
+
     @abstractmethod
     def search_block(
         self, histories: Sequences, k: int, filters: Filters, beams: int | None
@@ -186,6 +189,7 @@ class Recommender(ABC, Generic[S]):
             beams: prefixes that a beam search keeps; None scores all items. Only a recommender of
                 semantic IDs searches by beams.
         """
+        self.prepare(len(histories))
         parts = [
             self.search_block(block, k, _part(filters or Filters(), rows), beams)
             for rows, block in _blocks(histories)
@@ -240,12 +244,13 @@ class Recommender(ABC, Generic[S]):
         Raises:
             DataError: one is unknown; the ids that sort beside it are named.
         """
+        known = self.items
         rows = self._find.find(item_ids)
         for place in np.flatnonzero(rows < 0)[:1].tolist():
             beside = ", ".join(repr(item) for item in self._find.beside(list(item_ids)[place]))
             raise DataError(
                 f"item {list(item_ids)[place]!r} of {what} is none of the "
-                f"{len(self.items.item_ids):,} items of the model; nearest to it are {beside}"
+                f"{len(known.item_ids):,} items of the model; nearest to it are {beside}"
             )
         return rows
 

@@ -88,7 +88,7 @@ class RetrievalData(NamedTuple):
             raise DataError(
                 f"no interactions are left of {len(interactions):,} above "
                 f"{settings.positive_above:g} with {settings.min_interactions} a user and item; "
-                "lower positive_above or min_interactions"
+                "give a longer log, or lower positive_above or min_interactions"
             )
         ids = items if isinstance(items, SemanticIDs) else None
         item_ids = log.items.ids if items is None else as_item_ids(ids.item_ids if ids else items)

@@ -61,6 +61,7 @@ def evaluate(
     distinct = None if ids is None else _Distinct.of(ids, recommender.device)
     items, lists = len(recommender.items.item_ids), cases.lists
     wanted = np.sort(lists * items + cases.targets)
+    recommender.prepare(len(cases.targets))
     ranks, id_ranks, best = [], [], []
     for start in range(0, len(cases.targets), BLOCK):
         part = slice(start, start + BLOCK)

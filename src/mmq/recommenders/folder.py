@@ -2,7 +2,8 @@
 
 config.json holds ``format`` (version), ``recommender`` (kind), ``settings``, ``split`` (settings of
 the data it was fitted to), ``ids`` (manifest and fingerprint of the semantic IDs, or null),
-``figures`` of the fit and the ``mmq`` version. items.parquet is the ID table, or for a recommender
+``items`` and ``items_sha256`` (how many, and the hash of their file), ``figures`` of the fit and
+the ``mmq`` version. items.parquet is the ID table, or for a recommender
 without IDs a table of the item ids. This module is the only reader and writer.
 """
 
@@ -23,6 +24,7 @@ from mmq.artifacts import (
     read_json,
     read_tensors,
     require_file,
+    sha256,
     write_folder,
     write_json,
     write_tensors,
@@ -45,6 +47,15 @@ CONFIG, WEIGHTS, ITEMS, CARD, LOG = (
     "training.jsonl",
 )
 FILES = (CONFIG, WEIGHTS, ITEMS, CARD, LOG)
+_KEYS = {
+    "format": int,
+    "recommender": str,
+    "settings": dict,
+    "split": dict,
+    "ids": dict | None,
+    "items_sha256": str,
+}
+"""What config.json has to hold."""
 KINDS: dict[str, type[Recommender[Any]]] = {
     each.kind: each for each in (HeterRec, SASRec, Popularity)
 }
@@ -103,12 +114,13 @@ def save_recommender(
         "mmq": version("mmq-tokenizer"),
     }
     with write_folder(folder, CONFIG) as temporary:
-        write_json(temporary / CONFIG, config)
         write_tensors(temporary / WEIGHTS, {**recommender.tensors(), POPULARITY: fitted.popularity})
         if fitted.ids is not None:
             fitted.ids.write(temporary / ITEMS)
         else:
             pq.write_table(pa.table({"item_id": fitted.item_ids}), temporary / ITEMS)
+        config["items_sha256"] = sha256(temporary / ITEMS)
+        write_json(temporary / CONFIG, config)
         (temporary / CARD).write_text(_card(config), "utf-8")
         if recommender.log:
             lines = [json.dumps(epoch) + "\n" for epoch in recommender.log]
@@ -135,9 +147,10 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     """The checked config.json of a recommender folder."""
     path = Path(folder) / CONFIG
     config = read_json(path, "recommender (a folder with config.json)")
-    missing = {"format", "recommender", "settings", "split", "ids"} - config.keys()
-    if missing or not isinstance(config["format"], int):
-        what = f"no '{min(missing)}'" if missing else "its 'format' is no number"
+    missing = _KEYS.keys() - config.keys()
+    wrong = [name for name, kind in _KEYS.items() if not isinstance(config.get(name), kind)]
+    if missing or wrong:
+        what = f"no '{min(missing)}'" if missing else f"'{wrong[0]}' is not as mmq writes it"
         raise FormatError(
             f"{path} is not the config of an mmq recommender ({what}); give the folder that "
             "mmq train wrote"
@@ -170,6 +183,11 @@ def _items(folder: Path, config: Mapping[str, Any], popularity: np.ndarray | Non
         item_ids = ids.item_ids
     else:
         ids, item_ids = None, _read_item_ids(folder / ITEMS)
+        if sha256(folder / ITEMS) != config["items_sha256"]:
+            raise FormatError(
+                f"the items in {folder / ITEMS} are not those that the model was trained on; train "
+                "it again, or copy the whole folder"
+            )
     if popularity is None or popularity.shape != (len(item_ids),):
         raise FormatError(
             f"{folder} has no popularity for its {len(item_ids):,} items; its files do not belong "

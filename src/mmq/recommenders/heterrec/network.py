@@ -9,12 +9,15 @@ from torch.nn.functional import dropout
 
 from mmq.nn.code_sums import CodeSums
 from mmq.nn.softmax import softmax_cross_entropy
-from mmq.nn.transformer import Block, block_causal_mask
+from mmq.nn.transformer import Block, Layout, block_causal_mask
 from mmq.recommenders.batches import Histories
 from mmq.recommenders.heterrec.heads import AutoregressiveHeads, CodeHeads, ParallelHeads
 from mmq.recommenders.heterrec.settings import HeterRecSettings
 from mmq.recommenders.network import HistoryNetwork, embedding
 from mmq.semantic_ids import SemanticIDs
+
+_ITEMS = 4096
+"""Items whose vectors are made at a time."""
 
 HEADS = {"parallel": ParallelHeads, "autoregressive": AutoregressiveHeads}
 
@@ -38,6 +41,7 @@ class HeterRecNetwork(HistoryNetwork):
         super().__init__(settings)
         dim, sizes = settings.hidden_dim, ids.codebook_sizes
         self.scope = settings.token_scope
+        self.cached: Tensor | None = None
         self.token_embeddings = embedding(sum(sizes), dim)
         self.positions = embedding(len(sizes), dim)
         self.token_blocks = nn.ModuleList(
@@ -71,10 +75,13 @@ class HeterRecNetwork(HistoryNetwork):
         self.codes = torch.from_numpy(ids.codes.astype(np.int64)).to(device)
         self.tokens = self.codes + offsets.to(device)
         self.own = own.to(device)
+        self.cached = None
 
     def item_vectors(self, histories: Histories) -> Tensor:
         """``(n, d)``: the pooled tokens of each entry, and its own token if it has one."""
         rows = histories.rows
+        if self.cached is not None:
+            return self.cached.index_select(0, rows)
         if self.scope == "item":  # an item's vector is the same wherever it occurs
             rows, entries = torch.unique(rows, return_inverse=True)
             vectors = self._pooled(self._embedded(rows))
@@ -83,6 +90,24 @@ class HeterRecNetwork(HistoryNetwork):
         if self.item_tokens is not None:
             vectors = vectors + self._of_items(self.item_tokens, rows)
         return vectors if entries is None else vectors.index_select(0, entries)
+
+    def train(self, mode: bool = True) -> HeterRecNetwork:
+        """Training changes item vectors, so those that were kept are forgotten."""
+        self.cached = None
+        super().train(mode)
+        return self
+
+    def keep_item_vectors(self) -> None:
+        """Make the vectors of all items once, for many users to come; ``(items, d)`` are kept.
+
+        Only where tokens see their own item alone, so that a vector is the same in all histories.
+        """
+        if self.scope != "item" or self.cached is not None:
+            return
+        rows = torch.arange(len(self.codes), device=self.codes.device)
+        layout = Layout.of(torch.ones(1, dtype=torch.int64))  # not read
+        parts = [self.item_vectors(Histories(part, layout)) for part in rows.split(_ITEMS)]
+        self.cached = torch.cat(parts)
 
     def loss(self, users: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of codes, and of items with an item head: mean over users and steps.

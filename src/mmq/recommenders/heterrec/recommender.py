@@ -59,10 +59,15 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
 
     @property
     def index(self) -> PrefixIndex:
-        """Of the table's IDs; made when it is first asked for."""
+        """Of the table's IDs, items that share one in the order of ``settings.ties``.
+
+        Made when it is first asked for.
+        """
         if self._index is None:
             ids = self.semantic_ids
-            self._index = PrefixIndex.build(ids.codes, ids.codebook_sizes).to(self.device)
+            index = PrefixIndex.build(ids.codes, ids.codebook_sizes).to(self.device)
+            first = -ids.rank if self.settings.ties == "rank" else self.items.popularity
+            self._index = index.ordered(torch.from_numpy(first.astype(np.float32)).to(self.device))
         return self._index
 
     def with_ids(self, ids: SemanticIDs) -> None:
@@ -109,13 +114,19 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
                 "it, so nothing tells what its codes mean; add the new items to the old table"
             )
 
+    def prepare(self, users: int) -> None:
+        """Make all items' vectors once, if so many users will have most of them in a history."""
+        if users * self.settings.history >= len(self.semantic_ids):
+            with torch.no_grad():
+                self.network.keep_item_vectors()
+
     def search_block(
         self, histories: Sequences, k: int, filters: Filters, beams: int | None
     ) -> Decoded:
         """The best IDs among those that items have, and their items; see ``settings.ties``."""
         users = self.user_vectors(histories)
         with torch.no_grad():
-            scores, ties = self.network.heads.scores(users), self._ties(users)
+            scores, ties = self.network.heads.scores(users), self.network.ties(users)
             if beams is None:
                 return exact_search(scores, self.index, k, filters, ties)
             return beam_search(scores, self.index, k, beams, filters, ties)
@@ -132,11 +143,3 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
             return score_items(scores.log_probs, self.network.codes)
         found = exact_search(scores, self.index, len(self.items.item_ids))
         return torch.empty_like(found.scores).scatter_(1, found.rows, found.scores)
-
-    def _ties(self, users: Tensor) -> Tensor | None:
-        """What orders items that share an ID, or None for their rank."""
-        if self.settings.ties == "rank":
-            return -torch.from_numpy(self.semantic_ids.rank.astype(np.float32)).to(self.device)
-        if self.settings.ties == "items":
-            return self.network.ties(users)
-        return torch.from_numpy(self.items.popularity).float().to(self.device)

@@ -1,0 +1,360 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from mmq.data.sequences import Packed, Sequences
+from mmq.decoding import PrefixIndex, beam_search, exact_search, score_items
+from mmq.errors import FormatError, SettingsError
+from mmq.recommenders import HeterRec
+from mmq.recommenders.batches import history_batch, training_batch
+from mmq.recommenders.heterrec.heads import AutoregressiveHeads, ParallelHeads
+from mmq.recommenders.heterrec.network import HeterRecNetwork
+from mmq.recommenders.heterrec.settings import HeterRecSettings
+from mmq.semantic_ids import SemanticIDs
+from mmq.testing import tiny_ids, tiny_retrieval_data
+
+CPU = torch.device("cpu")
+SIZES, DIM, USERS = (4, 2, 3), 8, 5
+SMALL = {"hidden_dim": DIM, "heads": 2, "item_layers": 1, "token_layers": 1, "history": 5}
+HEADS = {"parallel": ParallelHeads, "autoregressive": AutoregressiveHeads}
+
+
+def heads_of(kind, sizes=SIZES):
+    torch.manual_seed(0)
+    heads = HEADS[kind](sizes, DIM).double()
+    for parameter in heads.parameters():  # far from the start, where all is nearly uniform
+        torch.nn.init.normal_(parameter)
+    return heads
+
+
+def users_of(n=USERS):
+    return torch.randn(n, DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def all_ids(sizes=SIZES):
+    """Every combination of codes."""
+    grid = torch.meshgrid(*(torch.arange(size) for size in sizes), indexing="ij")
+    return torch.stack([each.flatten() for each in grid], dim=1)
+
+
+def log_probs_by_loops(kind, heads, user, codes):
+    """Log-probability of one ID, code after code."""
+    total, state = 0.0, user
+    for position, code in enumerate(codes):
+        if kind == "autoregressive":
+            if position:
+                state = state + heads.taken[position - 1, codes[position - 1]]
+            inner = state @ heads.inner[position] + heads.inner_bias[position, 0]
+            read = state + inner * torch.sigmoid(inner)
+        else:
+            read = state
+        logits = [
+            float((read @ heads.codes[position, k] + heads.bias[position, 0, k]).detach())
+            for k in range(heads.sizes[position])
+        ]
+        total += logits[code] - np.log(np.sum(np.exp(logits)))
+    return total
+
+
+@pytest.mark.parametrize("sizes", [SIZES, (3, 3), (5,)])
+@pytest.mark.parametrize("kind", HEADS)
+def test_loss_scores_and_search_agree(kind, sizes):
+    heads, users = heads_of(kind, sizes), users_of()
+    codes = all_ids(sizes)
+    with torch.no_grad():
+        index = PrefixIndex.build(codes.numpy().astype(np.int32), sizes)
+        found = exact_search(heads.scores(users), index, len(codes))
+        loss = heads.loss(users[:1].expand(len(codes), -1), codes)
+    expected = [
+        [log_probs_by_loops(kind, heads, user, each) for each in codes.tolist()] for user in users
+    ]
+    scores = torch.empty_like(found.scores).scatter_(1, found.rows, found.scores)
+    torch.testing.assert_close(scores, torch.tensor(expected).float(), rtol=1e-4, atol=1e-4)
+    # padded codes take no share: all IDs together are certain
+    assert np.exp(expected).sum(1) == pytest.approx(np.ones(USERS))
+    assert loss.item() == pytest.approx(-np.mean(expected[0]) / len(sizes), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_beams_find_what_the_exact_search_finds(kind):
+    heads, users = heads_of(kind), users_of().float()
+    heads = heads.float()
+    codes = all_ids()[::2]
+    index = PrefixIndex.build(codes.numpy().astype(np.int32), SIZES)
+    with torch.no_grad():
+        exact = exact_search(heads.scores(users), index, 4)
+        beams = beam_search(heads.scores(users), index, 4, len(codes))
+    assert torch.equal(exact.rows, beams.rows)
+    torch.testing.assert_close(exact.scores, beams.scores)
+
+
+def test_catalogue_loss_is_cross_entropy_over_explicit_sums():
+    heads, users = heads_of("parallel"), users_of().requires_grad_()
+    codes = torch.from_numpy(tiny_ids().codes).long()
+    targets = torch.tensor([0, 3, 29, 3, 11])
+    loss = heads.catalogue_loss(users, heads.catalogue_sums(codes), targets)
+    logits = torch.stack(
+        [
+            sum(
+                users @ heads.codes[position, code] + heads.bias[position, 0, code]
+                for position, code in enumerate(item)
+            )
+            for item in codes.tolist()
+        ],
+        dim=1,
+    )
+    expected = cross_entropy(logits, targets)
+    torch.testing.assert_close(loss, expected)
+    inputs = (users, heads.codes, heads.bias)
+    for one, other in zip(
+        torch.autograd.grad(loss, inputs), torch.autograd.grad(expected, inputs), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+    # what the search ranks by differs from the logits by a constant of the user
+    scores = score_items(heads.scores(users.detach()).log_probs, codes)
+    gap = scores - logits.detach()
+    torch.testing.assert_close(gap, gap[:, :1].expand(-1, 30), rtol=1e-4, atol=1e-4)
+
+
+def network_of(ids=None, met=None, **changes):
+    torch.manual_seed(0)
+    ids = ids or tiny_ids()
+    settings = HeterRecSettings(**{**SMALL, **changes})
+    met = np.ones(len(ids), bool) if met is None else met
+    return HeterRecNetwork(ids, settings, met).double().eval()
+
+
+def sequences_of(*values):
+    rows = np.array([row for each in values for row in each])
+    return Sequences.of(Packed(rows, np.array([len(each) for each in values])))
+
+
+def test_items_that_nobody_met_are_no_competitors():
+    met = np.arange(30) % 4 > 0
+    network, users = network_of(met=met), users_of(3)
+    competitors = torch.from_numpy(np.flatnonzero(met))
+    targets = torch.tensor([5, 29, 1])
+    logits = sum(
+        users @ network.heads.codes[n, network.codes[competitors, n]].T
+        + network.heads.bias[n, 0, network.codes[competitors, n]]
+        for n in range(3)
+    )
+    places = torch.tensor([competitors.tolist().index(row) for row in targets.tolist()])
+    torch.testing.assert_close(network.loss(users, targets[:, None]), cross_entropy(logits, places))
+
+
+@pytest.mark.parametrize("options", [{}, {"ties": "items"}, {"head": "autoregressive"}])
+def test_listwise_steps_predict_the_items_after_the_next(options):
+    network = network_of(steps=3, objective="codes", **options)
+    users, targets = users_of(4), torch.tensor([[1, 2, 3], [2, 3, -1], [3, -1, -1], [5, 6, -1]])
+    expected = torch.zeros((), dtype=torch.float64)
+    for step in range(3):
+        for user, row in zip(users, targets[:, step].tolist(), strict=True):
+            if row < 0:
+                continue
+            state = user[None] if step == 0 else (user + network.steps[step - 1](user))[None]
+            expected = expected + network.heads.loss(state, network.codes[[row]])
+            if "ties" in options:
+                expected = expected + cross_entropy(
+                    state @ network.item_scores.T, torch.tensor([row])
+                )
+    torch.testing.assert_close(network.loss(users, targets).double(), expected / 12)
+
+
+def test_a_batch_without_later_items():
+    network = network_of(steps=3)
+    batch = training_batch(sequences_of([1, 2], [3, 4]), 3, CPU)
+    assert network(batch).isfinite()
+
+
+def twins_of(ids):
+    """Two rows that share an ID."""
+    return next(
+        rows[:2] for row in range(30) if len(rows := ids.rows_of(ids.codes[[row]]).rows) > 1
+    )
+
+
+def test_items_of_one_id_are_one_to_it():
+    ids = tiny_ids()
+    one, other = twins_of(ids)
+    third = next(row for row in range(30) if (ids.codes[row] != ids.codes[one]).all())
+    for options in ({}, {"token_scope": "history"}):
+        network = network_of(ids, **options)
+        users = [
+            network.last(history_batch(sequences_of([7, row, 9]), CPU))
+            for row in (one, other, third)
+        ]
+        assert torch.equal(users[0], users[1])
+        assert not torch.allclose(users[0], users[2])
+    with_tokens = network_of(ids, item_token=True)
+    users = [with_tokens.last(history_batch(sequences_of([row]), CPU)) for row in (one, other)]
+    assert not torch.allclose(*users)
+
+
+def test_the_scope_decides_what_a_token_sees():
+    batches = [history_batch(sequences_of(each), CPU) for each in ([1, 2, 3], [4, 2, 3], [1, 2, 5])]
+    vectors = [network_of().item_vectors(batch) for batch in batches]
+    torch.testing.assert_close(vectors[0][1:], vectors[1][1:])
+    vectors = [network_of(token_scope="history").item_vectors(batch) for batch in batches]
+    assert ((vectors[0] - vectors[1]).abs().amax(1) > 1e-9).all()  # items after it see the first
+    torch.testing.assert_close(vectors[0][:2], vectors[2][:2])  # and none sees what comes later
+
+
+@pytest.mark.parametrize("scope", ["item", "history"])
+def test_the_order_of_tokens_counts_by_position_alone(scope):
+    network, batch = network_of(token_scope=scope), history_batch(sequences_of([1, 2], [3]), CPU)
+    users = network.users(batch)
+    alone = network.users(history_batch(sequences_of([3]), CPU))
+    torch.testing.assert_close(users[2:], alone)
+    order = torch.tensor([2, 0, 1])
+    network.tokens = network.tokens[:, order]
+    network.positions.data = network.positions.data[order]
+    torch.testing.assert_close(network.users(batch), users)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"objective": "codes"},
+        {"head": "autoregressive"},
+        {"token_scope": "history", "item_token": True, "ties": "items", "steps": 2},
+    ],
+)
+def test_gradients_reach_every_parameter(options):
+    network = network_of(**options).train()
+    windows = sequences_of(*(np.random.default_rng(n).permutation(30)[:6] for n in range(20)))
+    network(training_batch(windows, options.get("steps", 1), CPU)).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+    padded = network.heads.forbidden[:, 0] < 0
+    assert not network.heads.codes.grad[padded].any()
+
+
+def fitted(**changes):
+    made = HeterRec(**{**SMALL, "epochs": 2, **changes}, device="cpu")
+    made.fit(tiny_retrieval_data())
+    return made
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_scores_are_log_probabilities_and_equal_within_an_id(head):
+    made, histories = fitted(head=head), tiny_retrieval_data().test.histories
+    scores = made.score_block(histories)
+    codes = torch.from_numpy(tiny_ids().codes)
+    for row in range(30):
+        twins = (codes == codes[row]).all(1)
+        assert (scores[:, twins] == scores[:, row : row + 1]).all()
+    users = made.user_vectors(histories).double()
+    heads = made.network.heads.double()
+    for user in range(3):
+        expected = [log_probs_by_loops(head, heads, users[user], each) for each in codes.tolist()]
+        np.testing.assert_allclose(scores[user], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("ties", ["popularity", "rank", "items"])
+def test_items_of_one_id_are_ordered_by_ties(head, ties):
+    made, histories = fitted(head=head, ties=ties), tiny_retrieval_data().test.histories
+    ids = tiny_ids()
+    if ties == "items":
+        order = made.user_vectors(histories) @ made.network.item_scores.T
+    elif ties == "rank":
+        order = -torch.from_numpy(ids.rank).float().expand(len(histories), -1)
+    else:
+        counts = tiny_retrieval_data().popularity()
+        order = torch.from_numpy(counts).float().expand(len(histories), -1)
+    for beams in (None, 30):
+        found = made.search(histories, 30, beams=beams)
+        for rows, values in zip(found.rows.tolist(), order.tolist(), strict=True):
+            for one, other in pairwise(rows):
+                if ids.codes[one].tolist() == ids.codes[other].tolist():
+                    assert values[one] >= values[other]
+
+
+def test_a_table_with_new_items():
+    made, old = fitted(item_token=True, ties="items"), tiny_ids()
+    histories = tiny_retrieval_data().test.histories
+    before = made.score_block(histories)
+    recommended = made.recommend([["item-1", "item-2"]], 5)
+    order = np.random.default_rng(0).permutation(30)
+    names = ["new-a", *(f"item-{row}" for row in order), "new-b"]
+    codes = np.concatenate([[[3, 1, 2]], old.codes[order], [old.codes[4]]])
+    new = SemanticIDs.build(names, codes, SIZES)
+    made.with_ids(new)
+    rows = np.argsort(order)[histories.rows] + 1
+    after = made.score_block(Sequences(rows, histories.first, histories.end))
+    torch.testing.assert_close(after[:, 1:-1], before[:, order])
+    assert torch.equal(after[:, -1], after[:, new.row("item-4")])
+    assert made.items.popularity.tolist() == [
+        0,
+        *tiny_retrieval_data().popularity()[order].tolist(),
+        0,
+    ]
+    assert len(made.fitted.item_ids) == 30
+    network = made.network
+    assert not network._of_items(network.item_tokens, torch.tensor([0, 31])).any()
+    own = network._of_items(network.item_tokens, torch.arange(1, 31))
+    assert torch.equal(own, network.item_tokens[order])
+    found = made.recommend([["new-a", "item-2"]], k=32)
+    assert sorted(found.item_ids[0]) == sorted(names)
+    assert made.recommend([["new-b"]], k=1, allowed=["new-a"]).item_ids == [["new-a"]]
+    made.with_ids(old)
+    assert made.recommend([["item-1", "item-2"]], 5) == recommended
+
+
+def test_tables_that_mean_something_else():
+    made, old = fitted(), tiny_ids()
+    moved = old.codes.copy()
+    moved[3:5, 2] = (moved[3:5, 2] + 1) % 3
+    for table, expected in (
+        (SemanticIDs.build(["a"], [[0, 0, 0]], (4, 2, 4)), r"\[4, 2, 3\] codes, not \[4, 2, 4\]"),
+        (SemanticIDs.build(old.item_ids, moved, SIZES), "2 of the 30 items .* another semantic ID"),
+        (SemanticIDs.build(["a", "b"], old.codes[:2], SIZES), "none of the model's items"),
+    ):
+        with pytest.raises(FormatError, match=expected):
+            made.with_ids(table)
+    assert len(made.items.item_ids) == 30
+    assert made.recommend([["item-1"]], 3) == fitted().recommend([["item-1"]], 3)
+
+
+@pytest.mark.parametrize("options", [{}, {"item_token": True}, {"token_scope": "history"}])
+def test_item_vectors_that_are_kept_change_nothing(options):
+    made, histories = fitted(**options), tiny_retrieval_data().test.histories
+    network = made.network
+    network.train(False)  # forgets what the validation of the fit kept
+    fresh = made.user_vectors(histories)
+    made.prepare(len(histories))
+    assert (network.cached is None) == ("token_scope" in options)
+    torch.testing.assert_close(made.user_vectors(histories), fresh)
+    made.fit(tiny_retrieval_data())  # the same again, whatever was kept before
+    torch.testing.assert_close(made.user_vectors(histories), fresh)
+
+
+def test_the_objective_follows_from_heads_and_items():
+    settings = HeterRecSettings()
+    assert settings.resolved_objective(100_000) == "catalogue"
+    assert settings.resolved_objective(100_001) == "codes"
+    assert HeterRecSettings(head="autoregressive").resolved_objective(10) == "codes"
+    assert HeterRecSettings(objective="codes").resolved_objective(10) == "codes"
+    with pytest.raises(SettingsError, match="objective 'catalogue' is for parallel heads"):
+        HeterRec(head="autoregressive", objective="catalogue")
+
+
+def test_every_option_does_something():
+    plain = fitted().score_block(tiny_retrieval_data().test.histories)
+    for changes in (
+        {"token_layers": 0},
+        {"token_scope": "history"},
+        {"head": "autoregressive"},
+        {"objective": "codes"},
+        {"steps": 2},
+        {"item_token": True},
+        {"ties": "items"},
+    ):
+        other = fitted(**changes).score_block(tiny_retrieval_data().test.histories)
+        assert not torch.allclose(other, plain), changes

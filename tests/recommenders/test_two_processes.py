@@ -1,0 +1,98 @@
+"""Two processes train as one: the step of each is that of the whole batch."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmq.nn.loop import epoch_generator
+from mmq.recommenders import SASRec
+from mmq.recommenders.fit import RetrievalTraining
+from mmq.recommenders.heterrec.network import HeterRecNetwork
+from mmq.recommenders.heterrec.settings import HeterRecSettings
+from mmq.recommenders.sasrec import SASRecNetwork, SASRecSettings
+from mmq.testing import tiny_ids, tiny_retrieval_data
+
+SMALL = {"hidden_dim": 8, "heads": 2, "item_layers": 1, "history": 5, "batch_size": 16}
+
+NETWORKS = {
+    "sasrec": lambda: SASRecNetwork(30, SASRecSettings(**SMALL, dropout=0.0)),
+    "listwise": lambda: HeterRecNetwork(
+        tiny_ids(),
+        HeterRecSettings(**SMALL, dropout=0.0, steps=3, ties="items", head="autoregressive"),
+        np.ones(30, bool),
+    ),
+}
+
+
+def step_of(name, windows):
+    """Loss summed over the targets and all gradients of a step."""
+    torch.manual_seed(0)
+    network = NETWORKS[name]()
+    train = tiny_retrieval_data().train
+    training = RetrievalTraining(network, network_settings(name), train, steps_of(name), dict)
+    total = torch.zeros(())
+    chosen = train.windows(5, epoch_generator(0, 0)).take(slice(0, windows))
+    training._step(chosen, 0.5, total)
+    gradients = [
+        (torch.zeros_like(each) if each.grad is None else each.grad).flatten()
+        for each in network.parameters()
+    ]
+    return torch.cat([total[None], *gradients])
+
+
+def network_settings(name):
+    return SASRecSettings(**SMALL) if name == "sasrec" else HeterRecSettings(**SMALL)
+
+
+def steps_of(name):
+    return 1 if name == "sasrec" else 3
+
+
+WORKER = """
+import sys, json
+import torch, torch.distributed as dist
+folder, rank, tests = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+sys.path.insert(0, tests)
+dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+from test_two_processes import NETWORKS, SMALL, step_of
+from mmq.recommenders import SASRec
+from mmq.testing import tiny_retrieval_data
+steps = {f"{name} {n}": step_of(name, n).tolist() for name in NETWORKS for n in (1, 13)}
+made = SASRec(**SMALL, epochs=3, dropout=0.0)
+made.fit(tiny_retrieval_data())
+weights = [float(each.sum()) for each in made.tensors().values()]
+with open(f"{folder}/{rank}.json", "w") as file:
+    json.dump({"steps": steps, "log": made.log, "weights": weights}, file)
+dist.barrier()
+dist.destroy_process_group()
+"""
+
+
+def test_two_processes_make_the_step_of_one(tmp_path):
+    here = str(Path(__file__).parent)
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(tmp_path), str(rank), here],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    for worker in workers:
+        errors = worker.communicate(timeout=120)[1]
+        assert worker.returncode == 0, errors
+    one, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert one == other  # to the bit, or the processes would drift apart
+    for name, step in one["steps"].items():
+        network, windows = name.split()
+        expected = step_of(network, int(windows))
+        torch.testing.assert_close(torch.tensor(step), expected, rtol=1e-4, atol=1e-6)
+    alone = SASRec(**SMALL, epochs=3, dropout=0.0)
+    alone.fit(tiny_retrieval_data())
+    for found, expected in zip(one["log"], alone.log, strict=True):
+        assert found["loss"] == pytest.approx(expected["loss"], rel=1e-3)
