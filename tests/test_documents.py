@@ -19,10 +19,7 @@ import mmq
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-EXECUTED = [
-    ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("own_data", "recommenders")),
-]
+EXECUTED = [ROOT / name for name in ("README.md", "docs/own_data.md", "docs/recommenders.md")]
 
 _NOT_RUN = "<!-- not run -->"
 _BLOCK = re.compile(rf"^({_NOT_RUN}\n)?```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

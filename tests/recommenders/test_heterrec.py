@@ -285,6 +285,7 @@ def test_a_table_with_new_items():
     names = ["new-a", *(f"item-{row}" for row in order), "new-b"]
     codes = np.concatenate([[[3, 1, 2]], old.codes[order], [old.codes[4]]])
     new = SemanticIDs.build(names, codes, SIZES)
+    made.prepare(30)  # what is kept of the old items is not that of the new
     made.with_ids(new)
     rows = np.argsort(order)[histories.rows] + 1
     after = made.score_block(Sequences(rows, histories.first, histories.end))

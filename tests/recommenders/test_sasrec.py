@@ -87,7 +87,7 @@ def walks():
 LEARNING = {
     "hidden_dim": 32,
     "heads": 2,
-    "epochs": 12,
+    "epochs": 25,
     "batch_size": 10,
     "dropout": 0.1,
     "learning_rate": 3e-3,

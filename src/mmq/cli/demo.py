@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmq.cli import embed, encode, fit
+from mmq.cli import embed, encode, fit, recommend, train
 from mmq.cli.frame import JsonOption, SeedOption, emit
 from mmq.cli.inspect import verdict_lines
 
@@ -27,6 +27,8 @@ MARKER = "demo.json"
 """The file that tells a folder of an earlier demo, which may be replaced, from other folders."""
 
 _MOST_CODES, _ITEMS_A_CODE = 64, 20
+_RECOMMENDER = ["hidden_dim=64", "token_layers=1", "epochs=8", "learning_rate=0.003"]
+"""Settings of a recommender for so small a shop."""
 _MOST_SHOPPERS, _SHOPPERS_AN_ITEM = 5000, 2
 
 
@@ -38,7 +40,9 @@ def command(
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Generate a shop, embed it, fit a tokenizer, encode every item, and write a report.
+    """Generate a shop, embed it, fit a tokenizer, encode every item, train a recommender.
+
+    A report says what the semantic IDs are worth.
 
     The folder holds everything that the other verbs read, to play on with.
 
@@ -51,7 +55,9 @@ def command(
     steps = _Steps(quiet=as_json)
     with disk_errors(out), made_folder(out), _emptied(out):
         write_json(out / MARKER, {"mmq": __version__, "items": items, "seed": seed})
-        found, probes, figures = _run(_Shop(out, items, seed), steps)
+        shop = _Shop(out, items, seed)
+        found, probes, figures = _run(shop, steps)
+        trained, advice = _recommend(shop, steps)
     result = {
         "out": str(out),
         "items": items,
@@ -61,6 +67,8 @@ def command(
         "examples": [found.describe(row) for row in found.examples.items.tolist()],
         "probes": {name: dict(row) for name, row in probes.accuracy.items()},
         "report": str(out / "report.html"),
+        "test": trained,
+        "recommended": advice,
     }
     emit(result, as_json, _lines(result, found, probes))
 
@@ -154,6 +162,37 @@ def _run(shop: _Shop, steps: _Steps) -> tuple[Inspection, Probes, dict[str, Any]
         probes = _probes(toys, found)
         write_report(found, shop / "report.html", probes)
     return found, probes, figures
+
+
+def _recommend(shop: _Shop, steps: _Steps) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Figures of recommenders on the purchases kept back, and one shopper's recommendations."""
+    from mmq.data.interactions import read_interactions
+
+    tested = {}
+    log = shop / "interactions.parquet"
+    names = {"heterrec": "that speaks semantic IDs", "popularity": "that knows what sells"}
+    for kind, what in names.items():
+        with steps.step("train", f"a recommender {what} -> {kind}"), _one_thread():
+            trained = _figures(
+                train.retrieval,
+                log,
+                shop / kind,
+                kind=kind,
+                ids=shop / "ids.parquet",
+                seed=shop.seed if kind == "heterrec" else None,
+                settings=_RECOMMENDER if kind == "heterrec" else None,
+            )
+        tested[kind] = trained["test"]
+    advice = _figures(
+        recommend.command,
+        shop / "heterrec",
+        user=str(read_interactions(log).user_ids[0]),
+        interactions=log,
+        catalogue=shop / "catalogue.parquet",
+        k=5,
+        exclude_history=True,
+    )
+    return tested, advice
 
 
 def _write_shop(shop: _Shop) -> Toyshop:
@@ -250,11 +289,26 @@ def _lines(result: Mapping[str, Any], found: Inspection, probes: Probes) -> Iter
     yield "what the codes tell of the truth (accuracy of a linear probe on toys it has not seen)"
     yield from _probe_lines(probes)
     yield ""
+    yield from _advice_lines(result)
+    yield ""
     yield f"look at {result['report']} in a browser; then try"
     out = result["out"]
     yield f"  mmq inspect {out}/ids.parquet --catalogue {out}/catalogue.parquet --item 7"
     yield f"  mmq fit {out}/catalogue.parquet --out another --set codebook_size=32"
+    yield f"  mmq recommend {out}/heterrec --history 7,8 --catalogue {out}/catalogue.parquet"
     yield "  mmq embed --help        for items of your own"
+
+
+def _advice_lines(result: Mapping[str, Any]) -> Iterator[str]:
+    recall = {kind: test["item_level"]["recall@10"] for kind, test in result["test"].items()}
+    yield (
+        f"the next purchase is among the ten recommended for {recall['heterrec']:.1%} of the "
+        f"shoppers (the ten bestsellers: {recall['popularity']:.1%})"
+    )
+    advice = result["recommended"]
+    yield "what one of them bought last, and what is recommended"
+    yield from (f"  bought       {item['title']}" for item in advice["history"][-3:])
+    yield from (f"  recommended  {item['title']}" for item in advice["recommendations"])
 
 
 def _probe_lines(probes: Probes) -> Iterator[str]:

@@ -15,7 +15,7 @@ from mmq.artifacts import write_tensors
 from mmq.data.interactions import Interactions
 from mmq.decoding import Excluded, Filters
 from mmq.errors import DataError, FormatError
-from mmq.recommenders.base import Recommender
+from mmq.recommenders.base import Recommender, exclude
 from mmq.recommenders.data import RetrievalData, SplitSettings
 from mmq.recommenders.evaluation import evaluate
 from mmq.recommenders.folder import (
@@ -132,6 +132,22 @@ class RecommenderConformance:
             assert got == wanted + [-1] * (ITEMS_IN_ALL - len(wanted))
         assert (found.scores[found.rows < 0] == -torch.inf).all()
 
+    def test_blocks_of_users_make_no_difference(self, monkeypatch: Any) -> None:
+        """Filters of single users go with them, however many are searched at a time."""
+        recommender, histories = self.fitted(), tiny_retrieval_data().test.histories
+        allowed = torch.from_numpy(
+            np.random.default_rng(2).random((len(histories), ITEMS_IN_ALL)) < 0.6
+        )
+        for filters in (
+            Filters(excluded=exclude(histories)),
+            Filters(allowed),
+            Filters(allowed, exclude(histories)),
+        ):
+            whole = recommender.search(histories, 9, filters).rows
+            with monkeypatch.context() as patch:
+                patch.setattr("mmq.recommenders.base.BLOCK", 7)
+                assert torch.equal(recommender.search(histories, 9, filters).rows, whole)
+
     def test_fewer_items_than_asked_for(self) -> None:
         """What is missing is -1; excluded rows of -1 are ignored."""
         histories = tiny_retrieval_data().test.histories.take(slice(0, 2))
@@ -163,19 +179,19 @@ class RecommenderConformance:
         """Recall and NDCG of ``evaluate`` by plain loops over scores, ties by expectation."""
         recommender, cases = self.fitted(), tiny_retrieval_data().test
         scores = recommender.score_block(cases.histories).tolist()
-        for exclude in (False, True):
+        for without_history in (False, True):
             expected: dict[str, list[float]] = {"recall@5": [], "ndcg@10": []}
             for own, target, history in zip(
                 scores, cases.targets.tolist(), _lists(cases.histories), strict=True
             ):
-                out = set(history) - {target} if exclude else set()
+                out = set(history) - {target} if without_history else set()
                 candidates = [own[row] for row in range(len(own)) if row not in out]
                 above = sum(score > own[target] for score in candidates)
                 places = range(above, above + candidates.count(own[target]))
                 gains = [1 / np.log2(place + 2) if place < 10 else 0.0 for place in places]
                 expected["recall@5"].append(float(np.mean([place < 5 for place in places])))
                 expected["ndcg@10"].append(float(np.mean(gains)))
-            found = evaluate(recommender, cases, exclude_history=exclude)
+            found = evaluate(recommender, cases, exclude_history=without_history)
             for name, values in expected.items():
                 np.testing.assert_allclose(found.users[name], values, atol=1e-9)
                 np.testing.assert_allclose(found.figures[name], np.mean(values), atol=1e-9)

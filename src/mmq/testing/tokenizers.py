@@ -209,7 +209,7 @@ class TokenizerConformance:
             trained = isinstance(killed.settings, TrainingSettings)
             assert not trained, "it is trained over epochs and writes no checkpoint"
             raise SkipTest("it writes no checkpoint")
-        with _raises(FormatError, "another catalogue"):
+        with _raises(FormatError, "other data"):
             killed.fit(tiny_catalogue(), **options, resume=True, fingerprint="other")
         killed.fit(tiny_catalogue(), **options, resume=True)
         assert _same(killed, self.fitted())
