@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from mmq.data.sequences import Packed, Sequences
-from mmq.decoding import Decoded, Excluded, Filters
-from mmq.errors import DataError
+from mmq.decoding import Decoded, Filters
+from mmq.errors import DataError, SettingsError
 from mmq.nn.device import pick_device
 from mmq.nn.loop import Log
+from mmq.recommenders.candidates import exclude, of_users
 from mmq.recommenders.data import RetrievalData
-from mmq.semantic_ids import SemanticIDs
+from mmq.recommenders.results import Items, Recommendations, RetrievalFit
 from mmq.semantic_ids.lookup import ItemIndex
 from mmq.settings import Settings
 
@@ -26,50 +27,6 @@ S = TypeVar("S", bound=Settings)
 
 BLOCK = 256
 """Users that are scored at a time."""
-
-
-class Items(NamedTuple):
-    """What a recommender may recommend.
-
-    Attributes:
-        item_ids: ``(items,)`` Arrow array.
-        ids: their semantic IDs, where they have any.
-        popularity: ``(items,)`` int64 interactions of each in the training part.
-    """
-
-    item_ids: pa.Array
-    ids: SemanticIDs | None
-    popularity: np.ndarray
-
-
-class Recommendations(NamedTuple):
-    """The best items of each user, best first.
-
-    Attributes:
-        item_ids: a list for each user; shorter than asked for where fewer items may be given.
-        scores: theirs; comparable within a user only.
-    """
-
-    item_ids: list[list[Any]]
-    scores: list[list[float]]
-
-
-class RetrievalFit(NamedTuple):
-    """What came out of a training.
-
-    Attributes:
-        epochs: passes that were made.
-        best_epoch: the pass whose weights were kept, from 1; 0 for what is not trained by passes.
-        seconds: time they took; of a training that was resumed, the part since then.
-        seconds_per_epoch: of training and validation together; 0 where none had to be made.
-        validation: figures of the kept weights.
-    """
-
-    epochs: int
-    best_epoch: int
-    seconds: float
-    seconds_per_epoch: float
-    validation: dict[str, float]
 
 
 class Recommender(ABC, Generic[S]):
@@ -89,6 +46,10 @@ class Recommender(ABC, Generic[S]):
     """Whether it can only be fitted to items with semantic IDs."""
 
     def __init__(self, settings: S | None = None, device: str = "auto", **values: Any) -> None:
+        if settings is not None and values:
+            raise SettingsError(
+                f"settings were given, and '{min(values)}' beside them; give one or the other"
+            )
         self.settings = settings or self.settings_class.parse(values)
         self.device = pick_device(device)
         self.log: Log = []
@@ -127,7 +88,11 @@ class Recommender(ABC, Generic[S]):
                 "from; give a longer log"
             )
         self.load_items(Items(data.item_ids, data.ids, data.popularity()))
-        return self._fit(data, checkpoint, resume, fingerprint)
+        try:
+            return self._fit(data, checkpoint, resume, fingerprint)
+        except BaseException:
+            self._items = None  # half-trained weights are no recommender
+            raise
 
     @abstractmethod
     def _fit(
@@ -189,9 +154,13 @@ class Recommender(ABC, Generic[S]):
             beams: prefixes that a beam search keeps; None scores all items. Only a recommender of
                 semantic IDs searches by beams.
         """
+        if beams is not None and not self.needs_ids:
+            raise SettingsError(
+                f"{self.kind} has no semantic IDs to search by beams; leave beams out"
+            )
         self.prepare(len(histories))
         parts = [
-            self.search_block(block, k, _part(filters or Filters(), rows), beams)
+            self.search_block(block, k, of_users(filters or Filters(), rows), beams)
             for rows, block in _blocks(histories)
         ]
         return Decoded(*(torch.cat(each) for each in zip(*parts, strict=True)))
@@ -260,6 +229,12 @@ class Recommender(ABC, Generic[S]):
     def _history_rows(self, histories: Sequence[Sequence[Any]]) -> Sequences:
         if not len(histories):
             raise DataError("no history was given; give at least one")
+        for history in histories:
+            if isinstance(history, str) or not hasattr(history, "__len__"):
+                raise DataError(
+                    f"{history!r} is no history; give a list of item ids for each user, such as "
+                    "[[1, 5, 9]]"
+                )
         lengths = np.array([len(history) for history in histories])
         for number in np.flatnonzero(lengths == 0)[:1].tolist():
             raise DataError(
@@ -282,25 +257,7 @@ class Recommender(ABC, Generic[S]):
         return Filters(mask, exclude(rows) if exclude_history else None)
 
 
-def exclude(histories: Sequences) -> Excluded:
-    """What leaves every user's own history out."""
-    rows, lengths = histories.pack()
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    return Excluded(torch.from_numpy(rows), torch.from_numpy(offsets))
-
-
 def _blocks(histories: Sequences) -> Iterator[tuple[slice, Sequences]]:
     for start in range(0, len(histories), BLOCK):
         rows = slice(start, min(start + BLOCK, len(histories)))
         yield rows, histories.take(rows)
-
-
-def _part(filters: Filters, users: slice) -> Filters:
-    """The filters of some of the users."""
-    allowed, excluded = filters.allowed, filters.excluded
-    if allowed is not None and allowed.ndim == 2:
-        allowed = allowed[users]
-    if excluded is not None:
-        offsets = excluded.offsets[users.start : users.stop + 1]
-        excluded = Excluded(excluded.rows[int(offsets[0]) : int(offsets[-1])], offsets - offsets[0])
-    return Filters(allowed, excluded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -110,6 +111,16 @@ class RetrievalData(NamedTuple):
                     f"before it ({len(log):,} interactions); give a longer log or another split"
                 )
         return data
+
+    def fingerprint(self) -> str:
+        """Content hash (SHA-256) of what is learned from and selected on."""
+        digest = hashlib.sha256(self.ids.fingerprint().encode() if self.ids else b"no IDs")
+        held = self.validation
+        for part in (self.train, held.histories):
+            for array in part.pack():
+                digest.update(np.ascontiguousarray(array).data)
+        digest.update(np.ascontiguousarray(held.targets).data)
+        return f"{digest.hexdigest()} {len(self.item_ids)}"
 
     def popularity(self) -> np.ndarray:
         """``(items,)`` interactions of each item in the training part."""

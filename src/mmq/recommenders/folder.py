@@ -31,10 +31,11 @@ from mmq.artifacts import (
 )
 from mmq.data.catalogue import as_item_ids, check_ids
 from mmq.errors import FormatError, nearest
-from mmq.recommenders.base import Items, Recommender, RetrievalFit
+from mmq.recommenders.base import Recommender
 from mmq.recommenders.data import SplitSettings
 from mmq.recommenders.heterrec import HeterRec
 from mmq.recommenders.popularity import Popularity
+from mmq.recommenders.results import Items, RetrievalFit
 from mmq.recommenders.sasrec import SASRec
 from mmq.semantic_ids import SemanticIDs
 

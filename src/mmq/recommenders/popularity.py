@@ -14,10 +14,11 @@ from torch import Tensor
 from mmq.data.sequences import Sequences
 from mmq.decoding import Decoded, Filters
 from mmq.errors import FormatError
-from mmq.recommenders.base import Recommender, RetrievalFit
+from mmq.recommenders.base import Recommender
 from mmq.recommenders.data import RetrievalData
 from mmq.recommenders.dense import top_items
 from mmq.recommenders.evaluation import evaluate
+from mmq.recommenders.results import RetrievalFit
 from mmq.settings import Settings
 
 

@@ -16,13 +16,14 @@ from mmq.data.sequences import Sequences
 from mmq.decoding import Decoded, Filters
 from mmq.errors import DataError
 from mmq.nn.loop import Journal, train
-from mmq.recommenders.base import Recommender, RetrievalFit
+from mmq.recommenders.base import Recommender
 from mmq.recommenders.batches import history_batch
 from mmq.recommenders.data import RetrievalData
 from mmq.recommenders.dense import top_items
 from mmq.recommenders.evaluation import evaluate
 from mmq.recommenders.fit import RetrievalTraining
 from mmq.recommenders.network import HistoryNetwork
+from mmq.recommenders.results import RetrievalFit
 from mmq.recommenders.settings import RecommenderSettings
 
 R = TypeVar("R", bound=RecommenderSettings)
@@ -80,7 +81,7 @@ class SequentialRecommender(Recommender[R], Generic[R, N]):
             self.steps,
             lambda: evaluate(self, data.validation).figures,
         )
-        mark = f"{fingerprint} {len(data.item_ids)} {self.settings.model_dump_json()}"
+        mark = f"{fingerprint} {data.fingerprint()} {self.settings.model_dump_json()}"
         trained = train(training, self.settings.seed, Journal(checkpoint, resume, mark))
         network.load_state_dict(training.best)
         network.eval().requires_grad_(False)

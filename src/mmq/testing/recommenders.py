@@ -15,7 +15,8 @@ from mmq.artifacts import write_tensors
 from mmq.data.interactions import Interactions
 from mmq.decoding import Excluded, Filters
 from mmq.errors import DataError, FormatError
-from mmq.recommenders.base import Recommender, exclude
+from mmq.recommenders.base import Recommender
+from mmq.recommenders.candidates import exclude
 from mmq.recommenders.data import RetrievalData, SplitSettings
 from mmq.recommenders.evaluation import evaluate
 from mmq.recommenders.folder import (

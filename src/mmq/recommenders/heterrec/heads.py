@@ -104,7 +104,7 @@ class AutoregressiveHeads(CodeHeads):
     def __init__(self, codebook_sizes: Sequence[int], dim: int) -> None:
         super().__init__(codebook_sizes, dim)
         length = len(codebook_sizes)
-        self.taken = embedding(length, max(codebook_sizes), dim)
+        self.taken = embedding(length - 1, max(codebook_sizes), dim)
         self.inner = nn.Parameter(torch.randn(length, dim, dim) * dim**-0.5)
         self.inner_bias = nn.Parameter(torch.zeros(length, 1, dim))
 

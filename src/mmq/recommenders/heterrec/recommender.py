@@ -19,9 +19,9 @@ from mmq.decoding import (
     score_items,
 )
 from mmq.errors import FormatError
-from mmq.recommenders.base import Items
 from mmq.recommenders.heterrec.network import HeterRecNetwork
 from mmq.recommenders.heterrec.settings import HeterRecSettings
+from mmq.recommenders.results import Items
 from mmq.recommenders.sequential import SequentialRecommender
 from mmq.semantic_ids import SemanticIDs, require_same_tokenizer
 from mmq.semantic_ids.lookup import ItemIndex
@@ -127,6 +127,8 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
         users = self.user_vectors(histories)
         with torch.no_grad():
             scores, ties = self.network.heads.scores(users), self.network.ties(users)
+            if beams is None and self.settings.head == "autoregressive":
+                beams = self.settings.beams
             if beams is None:
                 return exact_search(scores, self.index, k, filters, ties)
             return beam_search(scores, self.index, k, beams, filters, ties)
@@ -141,5 +143,7 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
         scores = self.network.heads.scores(users)
         if isinstance(scores, ParallelScores):
             return score_items(scores.log_probs, self.network.codes)
-        found = exact_search(scores, self.index, len(self.items.item_ids))
-        return torch.empty_like(found.scores).scatter_(1, found.rows, found.scores)
+        found = beam_search(scores, self.index, self.settings.beams, self.settings.beams)
+        everything = users.new_full((len(users), len(self.items.item_ids) + 1), -torch.inf)
+        # what was not found ranks below all that was; -1, nothing found, is written past the end
+        return everything.scatter_(1, found.rows % everything.shape[1], found.scores)[:, :-1]

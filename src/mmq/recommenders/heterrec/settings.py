@@ -24,6 +24,9 @@ class HeterRecSettings(RecommenderSettings):
     """Cross-entropy of the whole ID among those that items have, or of every code in its codebook.
     None chooses the catalogue for parallel heads and up to 100,000 items; it costs a product of
     users and items, and finds more of them."""
+    beams: PositiveInt = 50
+    """Prefixes that a search keeps where no number is given, of an autoregressive head; a parallel
+    one then scores all items, which an autoregressive one could only one by one."""
     steps: PositiveInt = 1
     """Next items predicted in training (listwise); the first of them is what is recommended."""
     item_token: bool = False
