@@ -105,3 +105,56 @@ def training(record: Row) -> str:
                 ]
             )
     return table(["model", "threads", "s an epoch", "s of its products alone", "ratio"], rows)
+
+
+def generate(record: Row) -> str:
+    """Users a second beside Hugging Face's generate."""
+    rows = []
+    for catalogue in record["generate"]:
+        for found in catalogue["cells"]:
+            rates = found["users_per_second"]
+            best = [
+                max(each["least"] for name, each in rates.items() if name.startswith(side))
+                for side in ("ours", "from tokens", "generate")
+            ]
+            ratio = found["ours_to_generate"]
+            rows.append(
+                [
+                    f"{found['items']:,}",
+                    str(found["beams"]),
+                    *(f"{rate:,.{1 if rate < 10 else 0}f}" for rate in best),
+                    f"{ratio['ours']['least']:.0f}",
+                    f"{ratio['from tokens']['least']:.0f}",
+                ]
+            )
+    header = ["items", "beams", "HeterRec, users/s", "the same, item vectors made anew"]
+    return table([*header, "generate", "ratio", "ratio, anew"], rows)
+
+
+def search(record: Row, users: int = 256) -> str:
+    """Microseconds a user of the search alone."""
+    rows = []
+    for found in record["search"]:
+        if found["users"] == users:
+            times = [each["own"] for each in found["microseconds_a_user"].values()]
+            rows.append([f"{found['items']:,}", *(f"{each:,.0f}" for each in times)])
+    names = list(record["search"][0]["microseconds_a_user"])
+    return table(["items", *(name.replace("_", " ") for name in names)], rows)
+
+
+def index(record: Row) -> str:
+    """Size and building time of the prefix index."""
+    rows = [
+        [
+            f"{found['items']:,}",
+            found["codes"],
+            f"{found['distinct_ids']:,}",
+            f"{found['bytes'] / 1e6:.2f}",
+            f"{found['bytes_a_level_and_item']:.1f}",
+            f"{found['build_seconds']['own']:.2f}",
+            f"{found['load_seconds']['least'] * 1e3:.1f}",
+        ]
+        for found in record["index"]
+    ]
+    header = ["items", "codes", "distinct IDs", "MB", "bytes a level and item"]
+    return table([*header, "s to build", "ms to map from disk"], rows)

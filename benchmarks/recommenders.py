@@ -65,7 +65,7 @@ class Dataset(NamedTuple):
 KIND = {"MMQ": "mmq", "RQ-VAE": "rqvae", "RQ-KMeans": "rqkmeans", "OPQ": "opq"}
 
 CYCLE = {"schedule": "one-cycle", "warmup": 0.05, "learning_rate": 0.002, "patience": 100}
-SASREC_BEAUTY = {**CYCLE, "hidden_dim": 256, "history": 50, "epochs": 12}
+SASREC_BEAUTY = {**CYCLE, "hidden_dim": 128, "history": 50, "epochs": 20}
 HETERREC_BEAUTY = {**CYCLE, "hidden_dim": 128, "history": 20, "token_layers": 1, "epochs": 15}
 SASREC_ML1M = {**CYCLE, "hidden_dim": 64, "history": 50, "dropout": 0.2, "epochs": 8}
 HETERREC_ML1M = {**CYCLE, "hidden_dim": 64, "history": 50, "token_layers": 1, "epochs": 5}

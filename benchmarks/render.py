@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import recommender_tables
 import tables
 from common import RESULTS, read
 from tables import cell, table
@@ -219,16 +220,39 @@ def tokenizers(text: str) -> str:
     return filled(text, "tuning", tables.settings(main))
 
 
+def recommenders(text: str) -> str:
+    """docs/recommenders.md with its tables renewed."""
+    for name, against in (("beauty", "SASRec"), ("ml1m", "HeterRec, MMQ")):
+        record = read(RESULTS / f"recommenders_{name}.json")
+        command = f"python benchmarks/recommenders.py {name} --data {name.upper()}"
+        runs = {f"{row} {s}": run for row, c in record["cells"].items() for s, run in c.items()}
+        origin = source({"cells": runs}, command)
+        block = f"{recommender_tables.comparison(record, against)}\n{origin}"
+        text = filled(text, f"recommenders-{name}", block)
+        text = filled(text, f"beams-{name}", recommender_tables.beams(record))
+        text = filled(text, f"settings-{name}", recommender_tables.settings(record))
+    record = read(RESULTS / "recommender_training.json")
+    origin = source({**record, "cells": []}, "python benchmarks/bench_recommenders.py")
+    text = filled(text, "training", f"{recommender_tables.training(record)}\n{origin}")
+    record = read(RESULTS / "decode.json")
+    origin = source({**record, "cells": []}, "python benchmarks/bench_decode.py")
+    text = filled(text, "generate", f"{recommender_tables.generate(record)}\n{origin}")
+    text = filled(text, "search", recommender_tables.search(record))
+    return filled(text, "index", recommender_tables.index(record))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     readme_path, results_path = ROOT / "README.md", ROOT / "docs" / "results.md"
     page = ROOT / "docs" / "tokenizers.md"
+    recommender_page = ROOT / "docs" / "recommender_results.md"
     wanted = {
         readme_path: readme(readme_path.read_text("utf-8")),
         results_path: results(),
         page: tokenizers(page.read_text("utf-8")),
+        recommender_page: recommenders(recommender_page.read_text("utf-8")),
     }
     if not arguments.check:
         tables.plot_lengths(read(RESULTS / "quantisers_ml1m.json"), PLOT)

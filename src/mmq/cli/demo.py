@@ -27,7 +27,7 @@ MARKER = "demo.json"
 """The file that tells a folder of an earlier demo, which may be replaced, from other folders."""
 
 _MOST_CODES, _ITEMS_A_CODE = 64, 20
-_RECOMMENDER = ["hidden_dim=64", "token_layers=1", "epochs=8", "learning_rate=0.003"]
+_RECOMMENDER = ["hidden_dim=64", "dropout=0.5", "token_layers=1", "epochs=8", "learning_rate=0.002"]
 """Settings of a recommender for so small a shop."""
 _MOST_SHOPPERS, _SHOPPERS_AN_ITEM = 5000, 2
 
