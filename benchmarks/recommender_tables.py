@@ -19,6 +19,7 @@ FIGURES = {
     "coverage": "coverage",
     "cold recall@10": "R@10 of cold items",
 }
+BEAMS = ("10", "20", "50", "200", "1000")
 LEAST_SEEDS = 3
 
 
@@ -56,12 +57,12 @@ def beams(record: Row) -> str:
         if "exact recall@10" not in figures:
             continue
         row = [name, cell(figures["exact recall@10"], 4)]
-        for count in ("10", "20", "50"):
-            row.append(cell(figures[f"{count} recall@10"], 4))
-            row.append(cell(figures[f"{count} of exact"], 3))
+        for count in BEAMS:
+            row.append(cell(figures.get(f"{count} recall@10"), 4))
+            row.append(cell(figures.get(f"{count} of exact"), 3))
         rows.append(row)
     header = ["recommender", "exact R@10"]
-    for count in ("10", "20", "50"):
+    for count in BEAMS:
         header += [f"{count} beams: R@10", "share of exact's ten"]
     return table(header, rows)
 

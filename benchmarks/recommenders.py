@@ -39,7 +39,7 @@ from mmq.recommenders.data import item_rows
 from mmq.tokenizers import tokenizer_class
 
 COLD_SHARE = 0.05
-BEAMS = (10, 20, 50)
+BEAMS = (10, 20, 50, 200, 1000)
 BEAM_CASES = 2000
 """Cases on which beam search is compared with exact search."""
 

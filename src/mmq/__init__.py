@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from mmq.data import Catalogue as Catalogue
     from mmq.data import read_catalogue as read_catalogue
     from mmq.data import write_catalogue as write_catalogue
+    from mmq.data.interactions import Interactions as Interactions
+    from mmq.data.interactions import read_interactions as read_interactions
+    from mmq.recommenders import HeterRec as HeterRec
+    from mmq.recommenders import Popularity as Popularity
+    from mmq.recommenders import RetrievalData as RetrievalData
+    from mmq.recommenders import SASRec as SASRec
+    from mmq.recommenders import load_recommender as load_recommender
+    from mmq.recommenders import save_recommender as save_recommender
     from mmq.semantic_ids import SemanticIDs as SemanticIDs
     from mmq.tokenizers import MMQSettings as MMQSettings
     from mmq.tokenizers import MMQTokenizer as MMQTokenizer
@@ -30,6 +38,14 @@ _HOMES = {
     "Catalogue": "mmq.data",
     "read_catalogue": "mmq.data",
     "write_catalogue": "mmq.data",
+    "Interactions": "mmq.data.interactions",
+    "read_interactions": "mmq.data.interactions",
+    "HeterRec": "mmq.recommenders",
+    "Popularity": "mmq.recommenders",
+    "RetrievalData": "mmq.recommenders",
+    "SASRec": "mmq.recommenders",
+    "load_recommender": "mmq.recommenders",
+    "save_recommender": "mmq.recommenders",
     "SemanticIDs": "mmq.semantic_ids",
     "MMQSettings": "mmq.tokenizers",
     "MMQTokenizer": "mmq.tokenizers",

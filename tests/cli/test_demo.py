@@ -57,7 +57,7 @@ def test_the_figures_are_those_of_the_files(
     assert inspected["verdict"] == result["verdict"]
     assert inspected["fvu_by_modality"]["held_out"] == result["fit"]["fvu_by_modality"]["held_out"]
     assert len(result["examples"]) == 3
-    assert set(result["seconds"]) == {"shop", "embed", "fit", "encode", "inspect", "all"}
+    assert set(result["seconds"]) == {"shop", "embed", "fit", "encode", "inspect", "train", "all"}
 
 
 def test_experts_know_what_their_modality_tells(result: dict[str, Any]) -> None:
@@ -65,6 +65,23 @@ def test_experts_know_what_their_modality_tells(result: dict[str, Any]) -> None:
     assert probes["maker"]["text"] > probes["maker"]["chance"] + 0.2
     assert probes["maker"]["text"] > probes["maker"]["image"] + 0.2
     assert probes["badge"]["image"] > probes["badge"]["text"] + 0.2
+
+
+def test_what_is_recommended_is_new_to_the_shopper_and_known_to_the_shop(
+    result: dict[str, Any], folder: Path
+) -> None:
+    advice = result["recommended"]
+    bought = {item["item_id"] for item in advice["history"]}
+    recommended = {item["item_id"] for item in advice["recommendations"]}
+    assert len(recommended) == 5
+    assert not recommended & bought
+    assert recommended <= set(SemanticIDs.read(folder / "ids.parquet").item_ids.to_pylist())
+    log = read_interactions(folder / "interactions.parquet")
+    first = log.user_ids[0].as_py()
+    mask = [user == first for user in log.user_ids.to_pylist()]
+    assert bought <= {item for item, own in zip(log.item_ids.to_pylist(), mask, strict=True) if own}
+    for test in result["test"].values():
+        assert 0 < test["item_level"]["recall@10"] < 1
 
 
 def test_a_previous_demo_is_replaced_and_other_folders_are_not(
@@ -97,10 +114,12 @@ def test_lines_for_people(
 ) -> None:
     assert main(["demo", "--out", str(tmp_path / "d"), "--items", "200"]) == 0
     printed = capsys.readouterr().out
-    for step in ("shop", "embed", "fit", "encode", "inspect"):
+    for step in ("shop", "embed", "fit", "encode", "inspect", "train"):
         assert f"\n{step} " in f"\n{printed}"
     for toy in result["examples"]:  # the same seed, the same shop
         assert toy["title"] in printed
+    for item in result["recommended"]["recommendations"]:
+        assert f"recommended  {item['title']}" in printed
     assert f"look at {tmp_path / 'd' / 'report.html'}" in printed
 
 

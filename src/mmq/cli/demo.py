@@ -170,9 +170,9 @@ def _recommend(shop: _Shop, steps: _Steps) -> tuple[dict[str, Any], dict[str, An
 
     tested = {}
     log = shop / "interactions.parquet"
-    names = {"heterrec": "that speaks semantic IDs", "popularity": "that knows what sells"}
-    for kind, what in names.items():
-        with steps.step("train", f"a recommender {what} -> {kind}"), _one_thread():
+    what = "HeterRec, which speaks semantic IDs, and popularity -> heterrec"
+    with steps.step("train", what), _one_thread():
+        for kind in ("heterrec", "popularity"):
             trained = _figures(
                 train.retrieval,
                 log,
@@ -182,7 +182,7 @@ def _recommend(shop: _Shop, steps: _Steps) -> tuple[dict[str, Any], dict[str, An
                 seed=shop.seed if kind == "heterrec" else None,
                 settings=_RECOMMENDER if kind == "heterrec" else None,
             )
-        tested[kind] = trained["test"]
+            tested[kind] = trained["test"]
     advice = _figures(
         recommend.command,
         shop / "heterrec",
