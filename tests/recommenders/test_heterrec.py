@@ -256,6 +256,18 @@ def test_scores_are_log_probabilities_and_equal_within_an_id(head):
         np.testing.assert_allclose(scores[user], expected, rtol=1e-4)
 
 
+def test_an_autoregressive_head_ranks_what_its_beams_find_before_all_others():
+    made, histories = fitted(head="autoregressive", beams=4), tiny_retrieval_data().test.histories
+    everything = fitted(head="autoregressive", beams=1000)
+    scores, full = made.score_block(histories), everything.score_block(histories)
+    found = scores > -torch.inf
+    assert found.sum(1).tolist() == [4] * len(histories)
+    assert torch.equal(scores[found], full[found])
+    assert (full > -torch.inf).all()
+    best = made.search(histories, 4)
+    assert torch.equal(scores.gather(1, best.rows), best.scores)
+
+
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("ties", ["popularity", "rank", "items"])
 def test_items_of_one_id_are_ordered_by_ties(head, ties):
