@@ -20,7 +20,14 @@ def items(tmp_path):
     return write_lines(
         tmp_path / "items.jsonl",
         [
-            {"id": 1, "title": "One", "image": "images/1.jpg", "year": 1995, "genres": ["a"]},
+            {
+                "id": 1,
+                "title": "One",
+                "image": "images/1.jpg",
+                "year": 1995,
+                "genres": ["a"],
+                "sizes": [4],
+            },
             {"id": 2, "title": "", "image": None, "year": 1996, "genres": []},
             {"id": 3, "title": "Three", "image": "/abs/3.jpg", "year": None, "genres": []},
             {"id": 4, "image": "https://example.org/4.jpg"},
@@ -55,6 +62,16 @@ def test_other_columns_may_be_title_and_image(items):
     assert shown.column("image_path")[0].as_py().endswith("/One")
 
 
+def test_a_list_of_text_is_joined(tmp_path):
+    path = tmp_path / "items.jsonl"
+    path.write_text(
+        '{"item_id": 1, "genres": ["Drama", "War"]}\n{"item_id": 2, "genres": []}\n'
+        '{"item_id": 3, "genres": null}\n{"item_id": 4, "genres": ["Comedy"]}\n'
+    )
+    shown = read_display(path, ItemColumns(attributes=("genres",)))[1]
+    assert shown.column("genres").to_pylist() == ["Drama|War", "", None, "Comedy"]
+
+
 def test_without_title_and_image(tmp_path):
     ids, shown = read_display(write_lines(tmp_path / "i.jsonl", [{"id": 1}]), ItemColumns("id"))
     assert (ids.to_pylist(), shown.num_columns) == ([1], 0)
@@ -66,7 +83,7 @@ def test_without_title_and_image(tmp_path):
         (ItemColumns("idd"), "no column 'idd'; did you mean 'id'.*--id"),
         (ItemColumns("id", title="titel"), "did you mean 'title'.*--title-column"),
         (ItemColumns("id", attributes=("yaer",)), "did you mean 'year'.*--attribute"),
-        (ItemColumns("id", attributes=("genres",)), "'genres' of .* holds list<"),
+        (ItemColumns("id", attributes=("sizes",)), "'sizes' of .* holds list<"),
         (ItemColumns("id", image="genres"), "image column 'genres' holds list<"),
     ],
 )

@@ -13,6 +13,9 @@ from mmq.data.catalogue import as_item_ids, check_ids
 from mmq.data.tables import ColumnOption, missing_column, read_table
 from mmq.errors import DataError
 
+SEPARATOR = "|"
+"""Stands between the values of an attribute that is a list of text, such as genres."""
+
 
 @dataclass(frozen=True)
 class ItemColumns:
@@ -22,7 +25,8 @@ class ItemColumns:
         item_id: the id.
         title: the name to show; None takes ``title`` where the file has it.
         image: path or address of a picture; None takes ``image`` where the file has it.
-        attributes: further columns of text or numbers, kept under their names.
+        attributes: further columns of text, lists of text (joined by :data:`SEPARATOR`) or numbers,
+            kept under their names.
     """
 
     item_id: str = "item_id"
@@ -64,7 +68,8 @@ def read_display(path: str | Path, columns: ItemColumns) -> tuple[pa.Array, pa.T
     as they are. An empty title or path is null.
 
     Raises:
-        DataError: a column that was asked for is missing or is neither text nor numbers, or the
+        DataError: a column that was asked for is missing or is neither text, lists of text nor
+            numbers, or the
             file does not pass :func:`read_items`.
         FormatError: the file is truncated or damaged.
     """
@@ -92,10 +97,12 @@ def _scalars(table: pa.Table, name: str, path: str | Path) -> pa.ChunkedArray:
     values = table.column(name)
     if pa.types.is_null(values.type):
         return values.cast(pa.string())
+    if pa.types.is_list(values.type) and pa.types.is_string(values.type.value_type):
+        return pa.chunked_array([pc.binary_join(part, SEPARATOR) for part in values.chunks])
     if pa.types.is_nested(values.type) or pa.types.is_binary(values.type):
         raise DataError(
-            f"column '{name}' of {path} holds {values.type}; only text and numbers can be kept, "
-            "leave it out"
+            f"column '{name}' of {path} holds {values.type}; only text, lists of text and numbers "
+            "can be kept, leave it out"
         )
     return values
 
