@@ -12,9 +12,16 @@ import torch.distributed as dist
 from mmq.errors import SettingsError
 
 
+def place() -> tuple[int, int]:
+    """The number of this process and how many there are; 0 of 1 where it is alone."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
 def is_first() -> bool:
     """Whether this process is the one that writes and prints; always so where it is alone."""
-    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+    return place()[0] == 0
 
 
 @contextlib.contextmanager

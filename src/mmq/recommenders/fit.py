@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mmq.data.sequences import Sequences
 from mmq.nn.loop import Adam, Log, Totals
+from mmq.nn.processes import place
 from mmq.recommenders.batches import training_batch
 from mmq.recommenders.network import HistoryNetwork
 from mmq.recommenders.settings import RecommenderSettings
@@ -103,7 +104,7 @@ class RetrievalTraining:
     def _step(self, windows: Sequences, progress: float, total: Tensor) -> int:
         """One step; ``total`` grows by the loss summed over the targets, which are counted."""
         everyone = int((windows.lengths - 1).sum())
-        rank, world = (dist.get_rank(), dist.get_world_size()) if _distributed() else (0, 1)
+        rank, world = place()
         own = windows.take(slice(rank, None, world))
         loss = torch.zeros((), device=self.device)
         if len(own):
@@ -130,13 +131,8 @@ def mixed_precision(device: torch.device) -> Any:
 def seeded(generator: np.random.Generator, device: torch.device) -> Iterator[None]:
     """Let dropout depend on ``generator`` alone; the caller's own randomness stays as it is."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        rank = dist.get_rank() if _distributed() else 0
-        torch.manual_seed(int(generator.integers(2**62)) + rank)
+        torch.manual_seed(int(generator.integers(2**62)) + place()[0])
         yield
-
-
-def _distributed() -> bool:
-    return dist.is_available() and dist.is_initialized()
 
 
 def _sum_gradients(parameters: list[torch.nn.Parameter]) -> None:

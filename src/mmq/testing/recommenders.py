@@ -11,7 +11,6 @@ from unittest import SkipTest
 import numpy as np
 import torch
 
-from mmq.artifacts import write_tensors
 from mmq.data.interactions import Interactions
 from mmq.decoding import Excluded, Filters
 from mmq.errors import DataError, FormatError
@@ -29,6 +28,7 @@ from mmq.recommenders.folder import (
 )
 from mmq.recommenders.settings import RecommenderSettings
 from mmq.semantic_ids import SemanticIDs
+from mmq.testing.interruption import kill_after, raises
 
 ITEMS_IN_ALL, USERS = 30, 40
 """Of the tiny log."""
@@ -263,7 +263,7 @@ class RecommenderConformance:
         """Resumed from a checkpoint it ends as one that was never stopped, log and all."""
         checkpoint, killed = tmp_path / "checkpoint", self.make()
         monkeypatch.setattr("mmq.nn.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-        _kill_after(2, monkeypatch)
+        kill_after(2, monkeypatch)
         data = tiny_retrieval_data()
         try:
             killed.fit(data, checkpoint)
@@ -273,7 +273,7 @@ class RecommenderConformance:
             trained = isinstance(killed.settings, RecommenderSettings)
             assert not trained, "it is trained over epochs and writes no checkpoint"
             raise SkipTest("it writes no checkpoint")
-        with _raises(FormatError, "other data"):
+        with raises(FormatError, "other data"):
             self.make().fit(data, checkpoint, resume=True, fingerprint="other")
         resumed = self.make()
         fit = resumed.fit(data, checkpoint, resume=True)
@@ -284,15 +284,15 @@ class RecommenderConformance:
     def test_what_it_refuses_to_fit(self) -> None:
         """Nothing to learn from; items without semantic IDs, if it speaks them."""
         data = tiny_retrieval_data()
-        with _raises(DataError, "no user has two interactions"):
+        with raises(DataError, "no user has two interactions"):
             self.make().fit(data._replace(train=data.train.latest(1)))
         if self.fitted().needs_ids:
-            with _raises(DataError, "speaks semantic IDs and was given none"):
+            with raises(DataError, "speaks semantic IDs and was given none"):
                 self.make().fit(data._replace(ids=None))
 
     def test_what_it_refuses_to_recommend(self) -> None:
         """Anything before it is fitted; histories, items and numbers that make no sense."""
-        with _raises(DataError, "not fitted yet"):
+        with raises(DataError, "not fitted yet"):
             self.make().recommend([["item-1"]])
         known = ["item-1"]
         for histories, options, expected in (
@@ -309,23 +309,23 @@ class RecommenderConformance:
                 "leave nothing to recommend for history 2",
             ),
         ):
-            with _raises(DataError, expected):
+            with raises(DataError, expected):
                 self.fitted().recommend(histories, **options)
 
     def test_damaged_and_foreign_folders(self, tmp_path: Path) -> None:
         """A folder with other content is left alone, damaged files are refused by name."""
         (tmp_path / "thesis.txt").write_text("years of work")
-        with _raises(DataError, "holds other files"):
+        with raises(DataError, "holds other files"):
             save_recommender(self.fitted(), tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
         for name in (CONFIG, WEIGHTS, ITEMS):
             folder = tmp_path / name.partition(".")[0]
             save_recommender(self.fitted(), folder)
             (folder / name).write_bytes((folder / name).read_bytes()[:-20])
-            with _raises(FormatError, "truncated or damaged"):
+            with raises(FormatError, "truncated or damaged"):
                 load_recommender(folder, device="cpu")
             (folder / name).unlink()
-            with _raises(DataError, "there is no"):
+            with raises(DataError, "there is no"):
                 load_recommender(folder, device="cpu")
 
 
@@ -343,21 +343,3 @@ def _same(one: Recommender[Any], other: Recommender[Any]) -> bool:
         and states[0].keys() == states[1].keys()
         and all(np.array_equal(tensor, states[1][name]) for name, tensor in states[0].items())
     )
-
-
-def _kill_after(writes: int, monkeypatch: Any) -> None:
-    """Interrupt the training when it has written so many checkpoints."""
-    left = iter(range(writes - 1))
-
-    def write(*arguments: Any) -> None:
-        write_tensors(*arguments)
-        if next(left, None) is None:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("mmq.nn.loop.write_tensors", write)
-
-
-def _raises(error: type[Exception], match: str) -> Any:
-    import pytest  # here, so that this module can be read without it
-
-    return pytest.raises(error, match=match)

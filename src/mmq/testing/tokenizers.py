@@ -12,10 +12,10 @@ from unittest import SkipTest
 import numpy as np
 import torch
 
-from mmq.artifacts import write_tensors
 from mmq.data import Catalogue
 from mmq.errors import DataError, FormatError
 from mmq.testing.catalogue import ITEMS, WIDTHS, tiny_catalogue
+from mmq.testing.interruption import kill_after, raises
 from mmq.tokenizers.base import Tokenizer, TrainingSettings
 from mmq.tokenizers.estimator import NetworkTokenizer, split
 from mmq.tokenizers.folder import CONFIG, WEIGHTS, fingerprint
@@ -199,7 +199,7 @@ class TokenizerConformance:
         """Resumed from a checkpoint it ends as one that was never stopped."""
         checkpoint, killed = tmp_path / "checkpoint", self.make()
         monkeypatch.setattr("mmq.nn.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-        _kill_after(2, monkeypatch)
+        kill_after(2, monkeypatch)
         options: dict[str, Any] = {"hold_out": HOLD_OUT, "checkpoint": checkpoint}
         try:
             killed.fit(tiny_catalogue(), **options)
@@ -209,7 +209,7 @@ class TokenizerConformance:
             trained = isinstance(killed.settings, TrainingSettings)
             assert not trained, "it is trained over epochs and writes no checkpoint"
             raise SkipTest("it writes no checkpoint")
-        with _raises(FormatError, "other data"):
+        with raises(FormatError, "other data"):
             killed.fit(tiny_catalogue(), **options, resume=True, fingerprint="other")
         killed.fit(tiny_catalogue(), **options, resume=True)
         assert _same(killed, self.fitted())
@@ -217,48 +217,48 @@ class TokenizerConformance:
     def test_what_it_refuses_to_fit(self) -> None:
         """Too few items, a modality that none has, a hold-out that is no share."""
         size = self.fitted().settings.codebook_size
-        with _raises(DataError, f"fewer than the {size} codes"):
+        with raises(DataError, f"fewer than the {size} codes"):
             self.make().fit(tiny_catalogue(size - 1))
-        with _raises(DataError, "no item has a image"):
+        with raises(DataError, "no item has a image"):
             self.make().fit(tiny_catalogue(missing=1.1))
         for share in (-0.1, 1.0):
-            with _raises(DataError, "hold-out"):
+            with raises(DataError, "hold-out"):
                 self.make().fit(tiny_catalogue(), hold_out=share)
 
     def test_what_it_refuses_to_encode(self) -> None:
         """Other widths and modalities; anything before it is fitted."""
-        with _raises(DataError, "not fitted"):
+        with raises(DataError, "not fitted"):
             self.make().encode(tiny_catalogue())
         for widths, expected in (
             ({"text": 11, "image": 8}, "fitted on 12"),
             ({"text": 12}, "no modality 'image'"),
             ({**WIDTHS, "audio": 3}, "does not know"),
         ):
-            with _raises(DataError, expected):
+            with raises(DataError, expected):
                 self.fitted().encode(tiny_catalogue(widths=widths))
 
     def test_what_it_refuses_to_decode(self) -> None:
         """Codes of another length or out of range."""
         tokenizer = self.fitted()
         size, length = tokenizer.settings.codebook_size, tokenizer.length
-        with _raises(DataError, "expected"):
+        with raises(DataError, "expected"):
             tokenizer.decode(np.zeros((2, length + 1), np.int32))
         for wrong in (-1, size):
-            with _raises(DataError, rf"0 \.\. {size - 1}"):
+            with raises(DataError, rf"0 \.\. {size - 1}"):
                 tokenizer.decode(np.full((2, length), wrong, np.int32))
 
     def test_damaged_and_foreign_folders(self, tmp_path: Path) -> None:
         """A folder with other content is left alone, damaged files are refused by name."""
         tokenizer = self.fitted()
         (tmp_path / "thesis.txt").write_text("years of work")
-        with _raises(DataError, "holds other files"):
+        with raises(DataError, "holds other files"):
             tokenizer.save(tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
         for name in (CONFIG, WEIGHTS):
             folder = tmp_path / name.partition(".")[0]
             tokenizer.save(folder)
             (folder / name).write_bytes((folder / name).read_bytes()[:-20])
-            with _raises(FormatError, "truncated or damaged"):
+            with raises(FormatError, "truncated or damaged"):
                 type(tokenizer).load(folder, device="cpu")
 
 
@@ -281,21 +281,3 @@ def _errors(catalogue: Catalogue, decoded: Mapping[str, np.ndarray]) -> tuple[fl
             error += float(((unit - decoded[modality][row]) ** 2).sum())
             variance += float(((unit - mean) ** 2).sum())
     return error, variance
-
-
-def _kill_after(writes: int, monkeypatch: Any) -> None:
-    """Interrupt the training when it has written so many checkpoints."""
-    left = iter(range(writes - 1))
-
-    def write(*arguments: Any) -> None:
-        write_tensors(*arguments)
-        if next(left, None) is None:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("mmq.nn.loop.write_tensors", write)
-
-
-def _raises(error: type[Exception], match: str) -> Any:
-    import pytest  # here, so that this module can be read without it
-
-    return pytest.raises(error, match=match)
