@@ -68,7 +68,7 @@ CYCLE = {"schedule": "one-cycle", "warmup": 0.05, "learning_rate": 0.002, "patie
 SASREC_BEAUTY = {**CYCLE, "hidden_dim": 128, "history": 50, "epochs": 20}
 HETERREC_BEAUTY = {**CYCLE, "hidden_dim": 128, "history": 20, "token_layers": 1, "epochs": 15}
 SASREC_ML1M = {**CYCLE, "hidden_dim": 64, "history": 50, "dropout": 0.2, "epochs": 8}
-HETERREC_ML1M = {**CYCLE, "hidden_dim": 128, "history": 50, "token_layers": 1, "epochs": 5}
+HETERREC_ML1M = {**CYCLE, "hidden_dim": 64, "history": 50, "token_layers": 1, "epochs": 5}
 """Reduced settings: widths, layers and epochs that two cores can afford."""
 
 LONG = {"shared_experts": 4, "specific_experts": 12, "codebook_size": 256, "epochs": 40}
@@ -83,9 +83,6 @@ DATASETS = {
             "SASRec": Row("sasrec", SASREC_BEAUTY),
             "HeterRec, MMQ 6 x 100": Row("heterrec", HETERREC_BEAUTY, "MMQ"),
             "HeterRec, MMQ 16 x 256": Row("heterrec", HETERREC_BEAUTY, "MMQ", LONG),
-            "HeterRec, MMQ 6 x 100, loss over codes": Row(
-                "heterrec", {**HETERREC_BEAUTY, "objective": "codes"}, "MMQ"
-            ),
         },
     ),
     "ml1m": Dataset(
@@ -107,6 +104,9 @@ DATASETS = {
                     "MS-OPQ",
                 )
             },
+            "HeterRec, MMQ, loss over codes": Row(
+                "heterrec", {**HETERREC_ML1M, "objective": "codes"}, "MMQ"
+            ),
         },
     ),
 }
