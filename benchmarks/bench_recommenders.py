@@ -83,13 +83,13 @@ def measure(log: Interactions, kind: str, settings: dict[str, Any], shape: tuple
     total = torch.zeros(())
     network.train()
     with FlopCounterMode(display=False) as counter:
-        training._step(windows.take(batches[0]), 0.5, total)
+        training.step(windows.take(batches[0]), 0.5, total)
     products = counter.get_total_flops() / 2
     seconds, floors = [], []
     for batch in batches[1 : STEPS + 1]:
         floors.append(products / product_rate())
         started = time.perf_counter()
-        training._step(windows.take(batch), 0.5, total)
+        training.step(windows.take(batch), 0.5, total)
         seconds.append(time.perf_counter() - started)
     return {
         "steps": len(batches),

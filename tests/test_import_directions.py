@@ -15,7 +15,7 @@ LAYERS = (
     {"errors", "artifacts", "settings", "progress"},
     {"data"},
     {"encoders", "semantic_ids", "nn", "losses", "metrics"},
-    {"recommenders", "tokenizers", "decoding"},
+    {"recommenders", "ranking", "tokenizers", "decoding"},
     {"training"},
     {"reports", "experiments"},
     {"cli", "serve", "testing", "__main__", "__init__"},

@@ -37,7 +37,7 @@ def step_of(name, windows):
     training = RetrievalTraining(network, network_settings(name), train, steps_of(name), dict)
     total = torch.zeros(())
     chosen = train.windows(5, epoch_generator(0, 0)).take(slice(0, windows))
-    training._step(chosen, 0.5, total)
+    training.step(chosen, 0.5, total)
     gradients = [
         (torch.zeros_like(each) if each.grad is None else each.grad).flatten()
         for each in network.parameters()

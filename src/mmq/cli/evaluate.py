@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from mmq.cli import rank
 from mmq.cli.frame import DeviceOption, JsonOption, SeedOption, emit
 from mmq.cli.retrieval import (
     ItemColumnOption,
@@ -44,24 +45,36 @@ def command(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Rank all items for every user, and see where the held-out ones stand.
+    """Measure a model on held-out interactions.
 
-    The log is divided as it was for the training. Intervals are 95%, by bootstrap over users.
+    Of a recommender: rank all items for every user, and see where the held-out ones stand. Of a
+    ranker: predict every impression, and see how far predictions tell the liked ones. The log is
+    divided as it was for the training. Intervals are 95%, by bootstrap over users.
 
     Example: mmq evaluate model --interactions interactions.parquet
     """
+    from mmq.errors import SettingsError
+    from mmq.ranking.folder import is_ranker
     from mmq.recommenders import RetrievalData, evaluate
     from mmq.recommenders.folder import split_settings
 
+    columns = {
+        "user_id": user_column,
+        "item_id": item_column,
+        "timestamp": timestamp_column,
+        "rating": rating_column,
+        "label": label_column,
+    }
+    if is_ranker(model):
+        if exclude_history:
+            raise SettingsError(
+                "--exclude-history is for recommenders; a ranker is asked for what was shown"
+            )
+        result, lines = rank.evaluate(model, interactions, columns, part, ids, seed, device)
+        emit(result, as_json, lines)
+        return
     recommender = load_model(model, ids, device)
-    log = read_log(
-        interactions,
-        user_id=user_column,
-        item_id=item_column,
-        timestamp=timestamp_column,
-        rating=rating_column,
-        label=label_column,
-    )
+    log = read_log(interactions, **columns)
     items = recommender.items
     data = RetrievalData.of(log, items.ids or items.item_ids, split_settings(model))
     found = evaluate(recommender, data.test if part == "test" else data.validation, exclude_history)

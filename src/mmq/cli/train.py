@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from mmq.cli import rank
 from mmq.cli.evaluate import summary
 from mmq.cli.frame import (
     ConfigOption,
@@ -27,6 +28,7 @@ from mmq.cli.retrieval import (
 )
 
 train_app = typer.Typer(help="Train a model on an interaction log.", no_args_is_help=True)
+train_app.command("ranking")(rank.command)
 
 
 @train_app.command()

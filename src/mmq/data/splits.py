@@ -76,6 +76,17 @@ def chronological_parts(
     interactions: Interactions, fractions: Sequence[float] = (0.8, 0.1, 0.1)
 ) -> np.ndarray:
     """The part of each interaction, ``(interactions,)``; see :func:`chronological_split`."""
+    return parts_by_time(interactions.times, interactions.has_time, fractions)
+
+
+def parts_by_time(times: np.ndarray, known: np.ndarray, fractions: Sequence[float]) -> np.ndarray:
+    """The part of each row, ``(rows,)``; see :func:`chronological_split`.
+
+    Args:
+        times: ``(rows,)`` int64; what is not known is smaller than all that is.
+        known: ``(rows,)`` bool.
+        fractions: shares of train, validation and test.
+    """
     if (
         len(fractions) != 3
         or min(fractions) < 0
@@ -86,7 +97,6 @@ def chronological_parts(
             f"the fractions {tuple(fractions)} should be three shares that sum to 1, "
             "such as 0.8,0.1,0.1"
         )
-    times, known = interactions.times, interactions.has_time
     ordered = np.sort(times[known])
     if not len(ordered):
         raise DataError(

@@ -6,10 +6,11 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from mmq.nn.loop import LearningSettings, Share
+from mmq.nn.loop import Share
+from mmq.nn.selected import SelectedSettings
 
 
-class RecommenderSettings(LearningSettings):
+class RecommenderSettings(SelectedSettings):
     """How a recommender over histories is built and trained."""
 
     history: PositiveInt = 20
@@ -22,10 +23,6 @@ class RecommenderSettings(LearningSettings):
     """Attention heads; they share the width."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Share of the embeddings and of what each layer adds that is dropped in training."""
-    epochs: PositiveInt = 40
-    """Most passes over the training histories."""
-    patience: PositiveInt = 8
-    """Epochs without a better validation NDCG@10 after which training stops; the best is kept."""
     batch_size: PositiveInt = 64
     """Windows of histories a step; they are split evenly, so that no batch is a remnant."""
     learning_rate: PositiveFloat = 1e-3

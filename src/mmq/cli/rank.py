@@ -1,0 +1,262 @@
+"""``mmq train ranking``, and ``mmq evaluate`` of what it made."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from mmq.cli.frame import (
+    ConfigOption,
+    DeviceOption,
+    JsonOption,
+    ResumeOption,
+    SetOption,
+    emit,
+)
+from mmq.cli.retrieval import (
+    ItemColumnOption,
+    LabelColumnOption,
+    RatingColumnOption,
+    TimestampColumnOption,
+    UserColumnOption,
+)
+
+if TYPE_CHECKING:
+    from mmq.ranking import Pieces, RankingEvaluation
+
+ROWS_IN_MEMORY = 50_000_000
+"""Longer logs are kept on disk while they are learned from."""
+
+
+def command(
+    interactions: Annotated[
+        Path, typer.Option("--interactions", help="The log: what was shown, and how it went.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the model to write.")],
+    ids: Annotated[
+        Path | None, typer.Option("--ids", help="ID table of the items; item IDs alone without.")
+    ] = None,
+    split: Annotated[
+        Literal["chronological", "stored"] | None,
+        typer.Option(
+            "--split",
+            help="How validation and test part are told from the rest; stored where the log has a "
+            "split column, else by time.",
+        ),
+    ] = None,
+    positive_above: Annotated[
+        float, typer.Option("--positive-above", help="Ratings above it count, without labels.")
+    ] = 3.0,
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", help="A further categorical column of the log. Repeats."),
+    ] = None,
+    user_column: UserColumnOption = None,
+    item_column: ItemColumnOption = None,
+    timestamp_column: TimestampColumnOption = None,
+    rating_column: RatingColumnOption = None,
+    label_column: LabelColumnOption = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of everything random; 0 if not given.")
+    ] = None,
+    settings: SetOption = None,
+    config: ConfigOption = None,
+    resume: ResumeOption = False,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Train PPNet, which predicts whether a user will like an item, and measure it.
+
+    Example: mmq train ranking --interactions interactions.parquet --ids ids.parquet --out ranker
+
+    On two GPUs: torchrun --nproc-per-node 2 -m mmq train ranking ...
+    """
+    from mmq.artifacts import beside, sha256
+    from mmq.nn.processes import joined
+    from mmq.ranking import PPNet, PPNetSettings, RankingData, RankingSplit, evaluate_ranking
+    from mmq.ranking.folder import check_target, save_ranker
+    from mmq.semantic_ids import SemanticIDs
+    from mmq.settings import gather
+
+    values = gather(config, settings or [])
+    if seed is not None:
+        values["seed"] = seed
+    model = PPNet(PPNetSettings.parse(values), device=device)
+    division = RankingSplit.parse({"split": split, "positive_above": positive_above})
+    check_target(out)
+    columns = {
+        "user_id": user_column,
+        "item_id": item_column,
+        "timestamp": timestamp_column,
+        "rating": rating_column,
+        "label": label_column,
+    }
+    table = SemanticIDs.read(ids) if ids else None
+    pieces = open_log(interactions, columns, column or [])
+    mark = f"{sha256(interactions)} {columns} {column} {division.model_dump_json()}"
+    checkpoint = beside(out, "checkpoint.safetensors")
+    with rows_on_disk(out, pieces) as spool, joined(model.device) as first:
+        data = RankingData.of(pieces, division, spool=spool)
+        fit = model.fit(data, table, checkpoint, resume, mark)
+        if not first:
+            return
+        save_ranker(model, out, division, fit)
+        checkpoint.unlink(missing_ok=True)
+        tested = evaluate_ranking(model, data)
+        result = {
+            "model": model.kind,
+            "users": len(model.vocabulary.users),
+            "items": len(model.vocabulary.items),
+            "impressions": {"train": len(data.train), "validation": len(data.validation)},
+            "validation": fit.validation,
+            "test": summary(tested),
+            "epochs": fit.epochs,
+            "best_epoch": fit.best_epoch,
+            "rows_per_second": fit.rows_per_second,
+            "out": str(out),
+        }
+        emit(result, as_json, _trained_lines(result))
+
+
+def evaluate(
+    folder: Path,
+    interactions: Path,
+    columns: Mapping[str, str | None],
+    part: str,
+    ids: Path | None,
+    seed: int,
+    device: str,
+) -> tuple[dict[str, Any], Iterator[str]]:
+    """What ``mmq evaluate`` says of a ranker: for JSON, and line by line.
+
+    Args:
+        folder: of the ranker.
+        interactions: the log.
+        columns: names that differ.
+        part: ``test`` or ``validation``.
+        ids: a newer ID table.
+        seed: of the intervals.
+        device: where to compute.
+    """
+    from mmq.ranking import RankingData, evaluate_ranking, load_ranker
+    from mmq.ranking.folder import read_config, split_settings
+    from mmq.semantic_ids import SemanticIDs
+
+    model = load_ranker(folder, device)
+    if ids is not None:
+        model.with_ids(SemanticIDs.read(ids))
+    further = read_config(folder)["columns"]
+    data = RankingData.of(open_log(interactions, columns, further), split_settings(folder))
+    held = data.test if part == "test" else data.validation
+    found = evaluate_ranking(model, data, held)
+    result = {
+        "model": model.kind,
+        "part": part,
+        **summary(found),
+        "intervals": _intervals(found, held.users, held.labels, seed),
+    }
+    return result, _lines(result)
+
+
+def open_log(path: Path, columns: Mapping[str, str | None], further: list[str]) -> Pieces:
+    """The log in a file, with further columns."""
+    from mmq.ranking import Pieces
+
+    names = {name: source for name, source in columns.items() if source}
+    return Pieces.open(path, names, further)
+
+
+@contextlib.contextmanager
+def rows_on_disk(out: Path, pieces: Pieces) -> Iterator[Path | None]:
+    """A folder for the numbers of a long log, which vanishes; None for one that fits in memory."""
+    import os
+
+    from mmq.artifacts import beside
+
+    if pieces.rows <= ROWS_IN_MEMORY:
+        yield None
+        return
+    folder = beside(out, f"rows-{os.environ.get('RANK', '0')}")
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def summary(found: RankingEvaluation) -> dict[str, Any]:
+    """What an evaluation says, for JSON."""
+    by_user, bins = found.by_user, found.calibration
+    return {
+        "impressions": found.rows,
+        "liked": found.positives,
+        "users": by_user.all_users,
+        "eligible_users": by_user.eligible_users,
+        "eligible_impressions": by_user.eligible_rows,
+        **found.figures,
+        "strata": {name: each._asdict() for name, each in found.strata.items()},
+        "calibration": [
+            {"predicted": p, "liked": o, "impressions": n}
+            for p, o, n in zip(
+                bins.predicted.tolist(), bins.observed.tolist(), bins.rows.tolist(), strict=True
+            )
+        ],
+    }
+
+
+def _intervals(
+    found: RankingEvaluation, users: Any, labels: Any, seed: int
+) -> dict[str, list[float]]:
+    """Ends of the 95% interval of AUC and GAUC."""
+    import numpy as np
+
+    from mmq.metrics.ranking_intervals import auc_interval, gauc_interval
+
+    overall = auc_interval(users, labels, found.predictions, np.random.default_rng(seed))
+    within = gauc_interval(found.by_user, np.random.default_rng(seed))
+    return {"auc": list(overall[1:]), "gauc": list(within[1:])}
+
+
+def _trained_lines(result: Mapping[str, Any]) -> Iterator[str]:
+    met = result["impressions"]["train"]
+    yield f"{result['model']} -> {result['out']}"
+    yield (
+        f"  trained on {met:,} impressions of {result['items']:,} items to {result['users']:,} "
+        f"users; best epoch {result['best_epoch']} of {result['epochs']}"
+    )
+    figures = result["validation"]
+    yield f"  validation: AUC {figures['auc']:.4f}, log-loss {figures['log_loss']:.4f}"
+    yield from _lines({"model": result["model"], "part": "test", **result["test"]})
+
+
+def _lines(result: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"{result['model']} on the {result['part']} part: {result['impressions']:,} impressions, "
+        f"{result['liked']:,} of them liked"
+    )
+    intervals = result.get("intervals", {})
+    for name, title in (("auc", "AUC"), ("gauc", "GAUC"), ("gauc_unweighted", "GAUC, unweighted")):
+        low, high = intervals.get(name, (None, None))
+        between = "" if low is None else f"   95% interval {low:.4f} to {high:.4f}"
+        yield f"  {title:<18}{result[name]:>8.4f}{between}"
+    yield (
+        f"  {'':<18}GAUC is of the {result['eligible_users']:,} of {result['users']:,} users who "
+        f"have rows of both labels, {result['eligible_impressions']:,} impressions"
+    )
+    yield f"  {'log-loss':<18}{result['log_loss']:>8.4f}"
+    yield (
+        f"  {'calibration':<18}{result['calibration_ratio']:>8.4f}   mean prediction over share "
+        f"of liked; expected error {result['calibration_error']:.4f}"
+    )
+    for name, stratum in result["strata"].items():
+        figure = "-" if stratum["auc"] is None else f"{stratum['auc']:.4f}"
+        yield (
+            f"  {'AUC, ' + name:<18}{figure:>8}   {stratum['rows']:,} impressions of "
+            f"{stratum['items']:,} items"
+        )

@@ -1,0 +1,21 @@
+"""Ranking: will this user like this item? With item IDs, semantic IDs, or both."""
+
+from mmq.ranking.data import RankingData
+from mmq.ranking.evaluation import RankingEvaluation, evaluate_ranking
+from mmq.ranking.folder import load_ranker, save_ranker
+from mmq.ranking.log import Pieces
+from mmq.ranking.ppnet import PPNet, RankingFit
+from mmq.ranking.settings import PPNetSettings, RankingSplit
+
+__all__ = [
+    "PPNet",
+    "PPNetSettings",
+    "Pieces",
+    "RankingData",
+    "RankingEvaluation",
+    "RankingFit",
+    "RankingSplit",
+    "evaluate_ranking",
+    "load_ranker",
+    "save_ranker",
+]

@@ -1,0 +1,95 @@
+"""Impressions as numbers: what a ranker learns from and is measured on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from mmq.data.interactions import Interactions
+from mmq.data.spool import Spool
+from mmq.ranking.impressions import BLOCK, Impressions
+from mmq.ranking.log import Pieces
+from mmq.ranking.parts import like, read_parts
+from mmq.ranking.settings import RankingSplit
+from mmq.ranking.survey import survey
+
+
+class Met(NamedTuple):
+    """Who and what occurs in a log; numbers of impressions are places in these.
+
+    Attributes:
+        user_ids: Arrow array.
+        item_ids: Arrow array.
+        column_values: name of each further column -> Arrow array.
+    """
+
+    user_ids: pa.Array
+    item_ids: pa.Array
+    column_values: dict[str, pa.Array]
+
+
+class RankingData(NamedTuple):
+    """A log of impressions in its three parts.
+
+    Attributes:
+        met: who and what occurs in it.
+        train: to learn from.
+        validation: to tell the best epoch by; histories hold the training part as well.
+        test: histories hold the other parts as well.
+    """
+
+    met: Met
+    train: Impressions
+    validation: Impressions
+    test: Impressions
+
+    @classmethod
+    def of(
+        cls,
+        log: Interactions | pa.Table | Pieces,
+        settings: RankingSplit | None = None,
+        columns: Sequence[str] = (),
+        spool: Path | None = None,
+    ) -> RankingData:
+        """The data of a log.
+
+        Args:
+            log: of impressions: rows with a label, or a rating. :meth:`Pieces.open` reads one that
+                is larger than the memory.
+            settings: what counts as liked, and how the log is divided.
+            columns: names of further categorical columns.
+            spool: an existing folder for the numbers, which the caller removes; None keeps them
+                in memory. What users liked, and the times while they are sorted, stay in memory:
+                about 25 bytes a row.
+
+        Raises:
+            DataError: a row has neither label nor rating, the log cannot be divided, or a part of
+                it is empty.
+        """
+        settings = settings or RankingSplit()
+        pieces = log if isinstance(log, Pieces) else Pieces.of(log, columns)
+        space = Spool(spool)
+        known = survey(pieces, settings, space)
+        read = read_parts(pieces, known, space)
+        users = len(known.user_ids)
+        parts = [
+            rows.impressions(like(read[: number + 1], users), space)
+            for number, rows in enumerate(read)
+        ]
+        values = dict(zip(pieces.columns, known.values, strict=True))
+        return cls(Met(known.user_ids, known.item_ids, values), *parts)
+
+    def fingerprint(self) -> str:
+        """Content hash (SHA-256) of what is learned from and selected on."""
+        digest = hashlib.sha256(f"{len(self.met.user_ids)} {len(self.met.item_ids)}".encode())
+        for part in (self.train, self.validation):
+            for piece in part.batches(BLOCK):
+                for array in (piece.users, piece.items, piece.labels, piece.columns, piece.ends):
+                    digest.update(np.ascontiguousarray(array).data)
+            digest.update(part.liked.items.data)
+        return digest.hexdigest()

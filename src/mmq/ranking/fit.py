@@ -1,0 +1,108 @@
+"""The training of rankers: shuffled impressions and their cross-entropy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from mmq.nn.processes import place
+from mmq.nn.selected import SelectedTraining, mixed_precision
+from mmq.ranking.batches import hidden, shown_batch
+from mmq.ranking.impressions import Impressions
+from mmq.ranking.network import PPNetNetwork
+from mmq.ranking.settings import PPNetSettings
+from mmq.ranking.vocabulary import Numbering
+
+_RUN = 4096
+"""Rows that are read one after another."""
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """Batches of row numbers in a random order, in the memory of some rows.
+
+    Runs of consecutive rows are drawn at random, and as many as fit in ``together`` are shuffled
+    with each other. A log of no more rows is shuffled as a whole.
+
+    Attributes:
+        rows: of the log.
+        size: of a batch; batches are split evenly.
+        together: rows that are shuffled with each other.
+        seed: of the order.
+    """
+
+    rows: int
+    size: int
+    together: int
+    seed: int
+
+    def __len__(self) -> int:
+        return sum(math.ceil(len(part) / self.size) for part in self._parts())
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        generator = np.random.default_rng(self.seed)
+        for part in self._parts():
+            yield from np.array_split(generator.permutation(part), math.ceil(len(part) / self.size))
+
+    def _parts(self) -> Iterator[np.ndarray]:
+        generator = np.random.default_rng([self.seed, 1])
+        run = min(_RUN, self.together)
+        runs = generator.permutation(math.ceil(self.rows / run))
+        each = self.together // run
+        for start in range(0, len(runs), each):
+            first = runs[start : start + each, None] * run
+            numbers = (first + np.arange(run)).ravel()
+            yield numbers[numbers < self.rows]
+
+
+class RankingTraining(SelectedTraining):
+    """A training that :func:`mmq.nn.loop.train` runs, stores and goes on with.
+
+    Args:
+        network: what learns.
+        settings: how.
+        train: impressions to learn from.
+        numbering: of their log.
+        validate: gives the figures of the network as it is.
+    """
+
+    selected_by = "auc"
+
+    def __init__(
+        self,
+        network: PPNetNetwork,
+        settings: PPNetSettings,
+        train: Impressions,
+        numbering: Numbering,
+        validate: Callable[[], dict[str, float]],
+    ) -> None:
+        super().__init__(network, settings, len(train), validate)
+        self.network, self.ranker = network, settings
+        self.train_impressions, self.numbering = train, numbering
+
+    def batches(self, generator: np.random.Generator) -> Shuffled:
+        """Row numbers of all impressions, shuffled."""
+        settings = self.ranker
+        seed = int(generator.integers(2**62))
+        return Shuffled(self.items, settings.batch_size, settings.shuffle_rows, seed)
+
+    def step(self, batch: np.ndarray, progress: float, total: Tensor) -> int:
+        """One step; ``total`` grows by the loss summed over the impressions, which are counted."""
+        rank, world = place()
+        own = batch[rank::world]
+        loss = torch.zeros((), device=self.device)
+        if len(own):
+            impressions = self.train_impressions.take(own)
+            shown = shown_batch(impressions, self.numbering, self.ranker.history, self.device)
+            labels = torch.from_numpy(impressions.labels.astype(np.float32)).to(self.device)
+            with mixed_precision(self.device):
+                logits = self.network(hidden(shown, self.ranker.unknown_share))
+            loss = binary_cross_entropy_with_logits(logits.float(), labels)
+        total += self.descend(loss, len(own) / len(batch), progress) * len(batch)
+        return len(batch)

@@ -1,0 +1,232 @@
+"""The save format of rankers: config.json, model.safetensors, vocabulary and IDs, README.md.
+
+config.json holds ``format`` (version), ``ranker`` (kind), ``settings``, ``split`` (settings of the
+data it was fitted to), ``ids`` (manifest and fingerprint of the semantic IDs, or null),
+``columns`` (names of the further columns), ``vocabulary_sha256`` (hash of the vocabulary's file),
+``figures`` of the fit and the ``mmq`` version. vocabulary.parquet has a row a value: ``column``
+(``user``, ``item``, or ``column:`` and a further column's name), ``value`` as text, ``whole``
+(whether it is a whole number), ``shown`` (an item's training impressions).
+ids.parquet is the ID table, where there is one. This module is the only reader and writer.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mmq.artifacts import (
+    check_own_folder,
+    read_json,
+    read_tensors,
+    require_file,
+    sha256,
+    write_folder,
+    write_json,
+    write_tensors,
+)
+from mmq.errors import FormatError
+from mmq.ranking.ppnet import PPNet, RankingFit
+from mmq.ranking.settings import RankingSplit
+from mmq.ranking.vocabulary import Vocabulary
+from mmq.semantic_ids import SemanticIDs
+
+FORMAT = 1
+CONFIG, WEIGHTS, VOCABULARY, IDS, CARD, LOG = (
+    "config.json",
+    "model.safetensors",
+    "vocabulary.parquet",
+    "ids.parquet",
+    "README.md",
+    "training.jsonl",
+)
+FILES = (CONFIG, WEIGHTS, VOCABULARY, IDS, CARD, LOG)
+_KEYS = {
+    "format": int,
+    "ranker": str,
+    "settings": dict,
+    "split": dict,
+    "ids": dict | None,
+    "columns": list,
+    "vocabulary_sha256": str,
+}
+"""What config.json has to hold."""
+
+
+def check_target(folder: str | Path) -> None:
+    """Raise :class:`~mmq.errors.DataError` if saving there would overwrite something else."""
+    check_own_folder(folder, FILES, CONFIG, ("ranker", "mmq"))
+
+
+def is_ranker(folder: str | Path) -> bool:
+    """Whether a folder says that it holds a ranker."""
+    path = Path(folder) / CONFIG
+    return path.is_file() and "ranker" in read_json(path, "model (a folder with config.json)")
+
+
+def save_ranker(
+    ranker: PPNet,
+    folder: str | Path,
+    split: RankingSplit | None = None,
+    fit: RankingFit | None = None,
+) -> None:
+    """Write a ranker's folder, whole or not at all.
+
+    What it was fitted to is written; a table given later (``PPNet.with_ids``) is not.
+
+    Args:
+        ranker: a fitted one.
+        folder: to write, or to replace if mmq made it.
+        split: how its log was divided, so that ``mmq evaluate`` does the same.
+        fit: what the fit gave back.
+
+    Raises:
+        DataError: the folder exists with other content, or the disk is full.
+    """
+    check_target(folder)
+    ids = ranker.fitted_ids
+    config = {
+        "format": FORMAT,
+        "ranker": ranker.kind,
+        "settings": ranker.settings.to_dict(),
+        "split": (split or RankingSplit()).to_dict(),
+        "ids": ids and {"fingerprint": ids.fingerprint(), "manifest": ids.manifest},
+        "columns": list(ranker.vocabulary.columns),
+        "figures": _figures(fit) if fit else {},
+        "mmq": version("mmq-tokenizer"),
+    }
+    with write_folder(folder, CONFIG) as temporary:
+        write_tensors(temporary / WEIGHTS, ranker.tensors())
+        _write_vocabulary(temporary / VOCABULARY, ranker.vocabulary)
+        if ids is not None:
+            ids.write(temporary / IDS)
+        config["vocabulary_sha256"] = sha256(temporary / VOCABULARY)
+        write_json(temporary / CONFIG, config)
+        (temporary / CARD).write_text(_card(config), "utf-8")
+        lines = [json.dumps(epoch) + "\n" for epoch in ranker.log]
+        (temporary / LOG).write_text("".join(lines), "utf-8")
+
+
+def load_ranker(folder: str | Path, device: str = "auto") -> PPNet:
+    """The ranker in a folder, ready to predict.
+
+    Raises:
+        DataError: no such folder.
+        FormatError: damaged, of a newer version, or its parts do not belong together.
+    """
+    config, folder = read_config(folder), Path(folder)
+    ranker = PPNet(PPNet.settings_class.parse(config["settings"]), device=device)
+    ids = None
+    if config["ids"] is not None:
+        ids = SemanticIDs.read(folder / IDS)
+        if ids.fingerprint() != config["ids"]["fingerprint"]:
+            raise _foreign(folder / IDS)
+    if sha256(require_file(folder / VOCABULARY, "vocabulary")) != config["vocabulary_sha256"]:
+        raise _foreign(folder / VOCABULARY)
+    ranker.load_vocabulary(_read_vocabulary(folder / VOCABULARY, config["columns"]), ids)
+    ranker.restore(read_tensors(folder / WEIGHTS, "file of the ranker's weights"), folder)
+    return ranker
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """The checked config.json of a ranker's folder."""
+    path = Path(folder) / CONFIG
+    config = read_json(path, "ranker (a folder with config.json)")
+    wrong = [name for name, kind in _KEYS.items() if not isinstance(config.get(name, ...), kind)]
+    if wrong or config["ranker"] != PPNet.kind:
+        what = wrong[0] if wrong else "ranker"
+        raise FormatError(
+            f"{path} is not the config of an mmq ranker ('{what}' is not as mmq writes it); give "
+            "the folder that mmq train ranking wrote"
+        )
+    if config["format"] > FORMAT:
+        raise FormatError(
+            f"{folder} has format {config['format']}, this mmq reads up to {FORMAT}; upgrade mmq"
+        )
+    return config
+
+
+def split_settings(folder: str | Path) -> RankingSplit:
+    """How the log of the ranker in a folder was divided."""
+    return RankingSplit.parse(read_config(folder)["split"])
+
+
+def _foreign(path: Path) -> FormatError:
+    return FormatError(
+        f"{path} is not the file that the model was trained with; train it again, or copy the "
+        "whole folder"
+    )
+
+
+def _write_vocabulary(path: Path, known: Vocabulary) -> None:
+    kinds = {"user": known.users, "item": known.items}
+    kinds |= {f"column:{name}": values for name, values in known.columns.items()}
+    tables = []
+    for kind, values in kinds.items():
+        shown = known.shown if kind == "item" else np.zeros(len(values), np.int64)
+        tables.append(
+            pa.table(
+                {
+                    "column": pa.array([kind] * len(values), pa.string()),
+                    "value": values.cast(pa.string()),
+                    "whole": pa.array([pa.types.is_integer(values.type)] * len(values)),
+                    "shown": pa.array(shown, pa.int64()),
+                }
+            )
+        )
+    pq.write_table(pa.concat_tables(tables), path, compression="zstd")
+
+
+def _read_vocabulary(path: Path, columns: list[str]) -> Vocabulary:
+    table = pq.read_table(path)
+
+    def of(kind: str) -> pa.Table:
+        return table.filter(pc.equal(table["column"], kind))
+
+    def values(rows: pa.Table) -> pa.Array:
+        whole = rows.num_rows and rows["whole"][0].as_py()
+        return rows["value"].combine_chunks().cast(pa.int64() if whole else pa.string())
+
+    items = of("item")
+    further = {name: values(of(f"column:{name}")) for name in columns}
+    return Vocabulary(values(of("user")), values(items), items["shown"].to_numpy(), further)
+
+
+def _figures(fit: RankingFit) -> dict[str, Any]:
+    """What is the same whenever the same model is trained: no times."""
+    return {"epochs": fit.epochs, "best_epoch": fit.best_epoch, "validation": fit.validation}
+
+
+def _card(config: dict[str, Any]) -> str:
+    """Markdown that says what the folder holds."""
+    figures = config["figures"].get("validation", {})
+    known = "item IDs" if config["settings"]["item_id"] else "no item IDs"
+    lines = [
+        "---",
+        "library_name: mmq",
+        "tags: [semantic-ids, recommender-systems, click-prediction]",
+        "---",
+        "",
+        f"# Ranker ({config['ranker']})",
+        "",
+        f"Predicts whether a user will like an item, from {known}"
+        + (" and semantic IDs." if config["ids"] else "."),
+        "",
+        "```sh",
+        "mmq evaluate THIS_FOLDER --interactions interactions.parquet",
+        "```",
+        "",
+    ]
+    if figures:
+        lines += ["| validation | value |", "|---|---|"]
+        lines += [f"| {name} | {value:.4f} |" for name, value in figures.items()]
+        lines.append("")
+    lines += ["| setting | value |", "|---|---|"]
+    lines += [f"| {name} | {value} |" for name, value in config["settings"].items()]
+    return "\n".join(lines) + f"\n\nMade by mmq {config['mmq']}.\n"

@@ -1,0 +1,72 @@
+"""Items that were shown to users, as numbers, and what the users had liked before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from mmq.data.sequences import Packed, Sequences
+
+BLOCK = 1 << 18
+"""Rows that are looked at together."""
+
+
+class Liked(NamedTuple):
+    """What users liked, oldest first: user u's items are ``items[starts[u] : starts[u + 1]]``.
+
+    Attributes:
+        items: ``(liked,)`` int32.
+        starts: ``(users + 1,)`` int64.
+        keys: ``(liked,)`` int64, rising: user times ``span`` plus time.
+        span: more than any time.
+    """
+
+    items: np.ndarray
+    starts: np.ndarray
+    keys: np.ndarray
+    span: int
+
+
+@dataclass(frozen=True, eq=False)
+class Impressions:
+    """Items that were shown to users. Numbers are places in what the log met.
+
+    A history is what the user liked before the impression.
+
+    Attributes:
+        users: ``(rows,)`` int32.
+        items: ``(rows,)`` int32.
+        labels: ``(rows,)`` uint8, 1 for what was liked.
+        columns: ``(rows, c)`` int32, values of further columns.
+        liked: where histories lie.
+        ends: ``(rows,)`` int64 end of each history in ``liked``.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    labels: np.ndarray
+    columns: np.ndarray
+    liked: Liked
+    ends: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, rows: np.ndarray | slice) -> Impressions:
+        """Some of the impressions."""
+        parts = (self.users, self.items, self.labels, self.columns, self.ends)
+        users, items, labels, columns, ends = (np.asarray(part[rows]) for part in parts)
+        return Impressions(users, items, labels, columns, self.liked, ends)
+
+    def histories(self, length: int) -> Packed:
+        """The last ``length`` items of each history; it may be empty."""
+        first = self.liked.starts[self.users]
+        return Sequences(self.liked.items, first, self.ends).latest(length).pack()
+
+    def batches(self, size: int) -> Iterator[Impressions]:
+        """Consecutive pieces."""
+        for start in range(0, len(self), size):
+            yield self.take(slice(start, start + size))

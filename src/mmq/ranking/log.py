@@ -1,0 +1,114 @@
+"""A log of impressions, read a piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmq.data.interactions import COLUMNS, Interactions
+from mmq.data.tables import ColumnOption, column_names, missing_column, read_table
+from mmq.errors import DataError, FormatError, nearest
+
+PIECE = 1 << 20
+"""Rows that are read at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """A log that can be read several times over.
+
+    Attributes:
+        rows: how many there are.
+        source: a Parquet file, or the table itself.
+        names: name of each column of :data:`~mmq.data.interactions.COLUMNS` -> its own.
+        columns: further columns.
+    """
+
+    rows: int
+    source: Path | pa.Table
+    names: Mapping[str, str]
+    columns: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, log: Interactions | pa.Table, columns: Sequence[str] = ()) -> Pieces:
+        """Of a log in memory, under the names of :data:`~mmq.data.interactions.COLUMNS`."""
+        table = log.table if isinstance(log, Interactions) else log
+        for name in columns:
+            if name not in table.column_names:
+                raise DataError(
+                    f"the log has no column '{name}'; {nearest(name, table.column_names)}"
+                )
+        names = {name: name for name in COLUMNS if name in table.column_names}
+        return cls(table.num_rows, table, names, tuple(columns))
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        column_names_: Mapping[str, str] | None = None,
+        columns: Sequence[str] = (),
+    ) -> Pieces:
+        """Of a file; Parquet is read a piece at a time, other formats at once.
+
+        Args:
+            path: see :func:`~mmq.data.tables.read_table`.
+            column_names_: name in :data:`~mmq.data.interactions.COLUMNS` -> its name in the file,
+                where they differ.
+            columns: further columns.
+
+        Raises:
+            DataError: no such file, or a column is missing.
+            FormatError: it is truncated or damaged.
+        """
+        path = Path(path)
+        wanted = {name: name for name in COLUMNS} | dict(column_names_ or {})
+        parquet = path.suffix in (".parquet", ".pq")
+        ids = (wanted["user_id"], wanted["item_id"])
+        table = None if parquet else read_table(path, [*wanted.values(), *columns], ids)
+        known = column_names(path) if table is None else table.column_names
+        names = {name: source for name, source in wanted.items() if source in known}
+        for name in ("user_id", "item_id", *(column_names_ or {})):
+            if name not in names:
+                option = f"--{name.removesuffix('_id')}-column"
+                raise missing_column(path, ColumnOption(wanted[name], option))
+        for name in columns:
+            if name not in known:
+                raise DataError(f"{path} has no column '{name}'; {nearest(name, known)}")
+        rows = pq.ParquetFile(path).metadata.num_rows if table is None else table.num_rows
+        return cls(rows, path if table is None else table, names, tuple(columns))
+
+    def __iter__(self) -> Iterator[tuple[Interactions, pa.Table]]:
+        """Checked rows, and their further columns."""
+        start = 0
+        for piece in self._tables():
+            known = {name: piece.column(source) for name, source in self.names.items()}
+            try:
+                log = Interactions.build(known)
+            except DataError as error:
+                raise DataError(f"{self._place(start)}: {error}") from error
+            yield log, piece.select(list(self.columns))
+            start += len(piece)
+
+    def _tables(self) -> Iterator[pa.Table]:
+        if isinstance(self.source, pa.Table):
+            for start in range(0, self.rows, PIECE):
+                yield self.source.slice(start, PIECE)
+            return
+        wanted = [*dict.fromkeys([*self.names.values(), *self.columns])]
+        try:
+            file = pq.ParquetFile(self.source, pre_buffer=False)
+            for batch in file.iter_batches(PIECE, columns=wanted):
+                yield pa.Table.from_batches([batch])
+        except (pa.ArrowInvalid, OSError) as error:
+            raise FormatError(
+                f"{self.source} is not a whole Parquet file ({str(error).splitlines()[0]}); it is "
+                "truncated or damaged, make it again"
+            ) from error
+
+    def _place(self, start: int) -> str:
+        name = self.source if isinstance(self.source, Path) else "the log"
+        return f"{name}, rows from {start:,} on" if start else str(name)

@@ -1,0 +1,191 @@
+"""The second reading of a log: ids become places, and times become histories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mmq.data.splits import TRAIN
+from mmq.data.spool import Spool
+from mmq.errors import DataError
+from mmq.ranking.impressions import BLOCK, Impressions, Liked
+from mmq.ranking.log import Pieces
+from mmq.ranking.survey import PARTS, Survey, as_values
+from mmq.semantic_ids.lookup import ItemIndex
+
+
+class Rows(NamedTuple):
+    """A part of the log as it was read.
+
+    Attributes:
+        users: ``(rows,)`` int32 place in the users of the log.
+        items: ``(rows,)`` int32.
+        labels: ``(rows,)`` uint8.
+        columns: ``(rows, c)`` int32.
+        times: ``(rows,)`` int64, from 1 on.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    labels: np.ndarray
+    columns: np.ndarray
+    times: np.ndarray
+
+    def impressions(self, liked: Liked, spool: Spool) -> Impressions:
+        """The rows with their histories, which lie in ``liked``."""
+        ends = spool.empty(len(self.users), np.int64)
+        for start in range(0, len(ends), BLOCK):
+            block = slice(start, start + BLOCK)
+            keys = self.users[block] * np.int64(liked.span) + self.times[block]
+            ends[block] = np.searchsorted(liked.keys, keys)
+        return Impressions(self.users, self.items, self.labels, self.columns, liked, ends)
+
+
+def read_parts(pieces: Pieces, known: Survey, spool: Spool) -> list[Rows]:
+    """Read the log once more, into its parts.
+
+    Args:
+        pieces: the log.
+        known: what the first reading gave.
+        spool: makes arrays.
+
+    Raises:
+        DataError: a part is empty, its rows have a time in part only, or the times span more than
+            can be told apart.
+    """
+    counts = _counts(known)
+    parts = [
+        Rows(
+            spool.empty(count, np.int32),
+            spool.empty(count, np.int32),
+            spool.empty(count, np.uint8),
+            spool.empty((count, len(pieces.columns)), np.int32),
+            spool.empty(count, np.int64),
+        )
+        for count in counts.tolist()
+    ]
+    times = _times(known)
+    filled, start = [0] * len(parts), 0
+    for piece in _numbers(pieces, known):
+        rows = slice(start, start + len(piece.users))
+        given = (*piece[:2], known.labels[rows], piece.columns, times[rows])
+        for number, part in enumerate(parts):
+            mask = known.parts[rows] == number
+            place = slice(filled[number], filled[number] + int(np.count_nonzero(mask)))
+            for array, values in zip(part, given, strict=True):
+                array[place] = values[mask]
+            filled[number] = place.stop
+        start = rows.stop
+    _draw_times(parts[TRAIN])
+    return parts
+
+
+class _Numbers(NamedTuple):
+    """A piece of a log as numbers: places in what :func:`survey` found.
+
+    Attributes:
+        users: ``(rows,)`` int64.
+        items: ``(rows,)`` int64.
+        columns: ``(rows, c)`` int64.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    columns: np.ndarray
+
+
+def _numbers(pieces: Pieces, known: Survey) -> Iterator[_Numbers]:
+    """Read the log once more, as numbers."""
+    users, items = ItemIndex(known.user_ids), ItemIndex(known.item_ids)
+    values = [ItemIndex(each) for each in known.values]
+    for log, further in pieces:
+        columns = [
+            index.find(as_values(column))
+            for index, column in zip(values, further.columns, strict=True)
+        ]
+        shape = (len(log), len(columns))
+        stacked = np.stack(columns, 1) if columns else np.empty(shape, np.int64)
+        yield _Numbers(users.find(log.user_ids), items.find(log.item_ids), stacked)
+
+
+def like(parts: Sequence[Rows], users: int) -> Liked:
+    """What each of so many users liked in these parts, by time."""
+    masks = [part.labels == 1 for part in parts]
+    who, times, items = (
+        np.concatenate([each[mask] for each, mask in zip(arrays, masks, strict=True)])
+        for arrays in zip(*((part.users, part.times, part.items) for part in parts), strict=True)
+    )
+    span = max(int(part.times.max()) for part in parts) + 1
+    keys = who.astype(np.int64) * span + times
+    order = np.argsort(keys, kind="stable")
+    starts = np.zeros(users + 1, np.int64)
+    np.cumsum(np.bincount(who, minlength=users), out=starts[1:])
+    return Liked(items[order], starts, keys[order], span)
+
+
+def _counts(known: Survey) -> np.ndarray:
+    """``(parts,)`` rows of each part, none of them 0."""
+    counts = np.bincount(known.parts, minlength=len(PARTS))
+    for name, part in PARTS.items():
+        if not counts[part]:
+            raise DataError(
+                f"the {name} part of the log is empty ({len(known.parts):,} rows in all); give a "
+                "longer log, other shares, or a split column that names it"
+            )
+    return counts
+
+
+def _times(known: Survey) -> np.ndarray:
+    """``(rows,)`` int64 from 1 on; 0 for a training row without a time.
+
+    A held-out part without times comes after all that is before it.
+    """
+    first, last = 0, 0
+    if known.has_time.any():
+        timed = known.times[known.has_time]
+        first, last = int(timed.min()), int(timed.max())
+    latest = last - first + 1
+    if (latest + 3) * len(known.user_ids) >= 2**63:
+        raise DataError(
+            f"the timestamps span {last - first:,} seconds, which is too much for "
+            f"{len(known.user_ids):,} users; give seconds since 1970"
+        )
+    times = np.where(known.has_time, known.times - first + 1, 0)
+    for name, part in PARTS.items():
+        mask = (known.parts == part) & ~known.has_time
+        if part == TRAIN or not mask.any():
+            continue
+        if (known.has_time & (known.parts == part)).any():
+            raise DataError(
+                f"{np.count_nonzero(mask):,} rows of the {name} part have no timestamp and others "
+                "have, so what their users liked before is not known; give all of them a time, or "
+                "none"
+            )
+        times[mask] = latest + part
+    return times
+
+
+def _draw_times(rows: Rows) -> None:
+    """Give each row without a time that of a random row of its user, or any where there is none.
+
+    A log may hold times for what was liked alone. Were the history of the other rows all that the
+    user ever liked, it would tell their label; drawn so, it is as long as that of a liked row.
+    """
+    rng = np.random.default_rng(0)
+    timed = np.flatnonzero(rows.times > 0)
+    untimed = np.flatnonzero(rows.times == 0)
+    if not len(untimed):
+        return
+    last = int(rows.times.max()) if len(timed) else len(untimed)
+    drawn = rng.integers(1, last + 1, len(untimed))
+    if len(timed):
+        timed = timed[np.argsort(rows.users[timed], kind="stable")]
+        users = rows.users[timed]
+        first = np.searchsorted(users, rows.users[untimed])
+        end = np.searchsorted(users, rows.users[untimed], "right")
+        place = first + (rng.random(len(untimed)) * (end - first)).astype(np.int64)
+        have = end > first
+        drawn[have] = rows.times[timed[place[have]]]
+    rows.times[untimed] = drawn

@@ -1,0 +1,254 @@
+"""PPNet: will this user like this item? (Chang et al. 2023, arXiv 2302.01115)"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from mmq.artifacts import check_tensors
+from mmq.data.catalogue import as_item_ids
+from mmq.errors import DataError, SettingsError
+from mmq.metrics.calibration import log_loss
+from mmq.metrics.ranking import auc
+from mmq.nn.device import pick_device
+from mmq.nn.loop import Journal, Log, train
+from mmq.ranking.batches import shown_batch
+from mmq.ranking.code_features import CODE_FEATURES, CodeFeatures
+from mmq.ranking.data import Met, RankingData
+from mmq.ranking.fit import RankingTraining
+from mmq.ranking.impressions import Impressions, Liked
+from mmq.ranking.network import PPNetNetwork, Sizes
+from mmq.ranking.settings import PPNetSettings
+from mmq.ranking.survey import as_values
+from mmq.ranking.vocabulary import Numbering, Vocabulary
+from mmq.semantic_ids import SemanticIDs
+
+_BLOCK = 8192
+"""Impressions that are scored at a time."""
+
+
+class RankingFit(NamedTuple):
+    """What came out of a training.
+
+    Attributes:
+        epochs: passes that were made.
+        best_epoch: the pass whose weights were kept, from 1.
+        seconds: time they took; of a training that was resumed, the part since then.
+        rows_per_second: training impressions, validation included.
+        validation: AUC and log-loss of the kept weights.
+    """
+
+    epochs: int
+    best_epoch: int
+    seconds: float
+    rows_per_second: float
+    validation: dict[str, float]
+
+
+class PPNet:
+    """Predicts whether an item that is shown to a user will be liked.
+
+    Items are known by their own embedding, by the codes of their semantic ID, or by both; a user
+    by an embedding and by what they liked before. What training never met has an embedding that
+    stands for all of its kind, so that an item that is new is known by its codes.
+
+    Args:
+        settings: or their values by name.
+        device: "auto" (a GPU where there is one), "cpu" or "cuda".
+
+    Raises:
+        SettingsError: an unknown setting or device, or a value out of range.
+    """
+
+    kind = "ppnet"
+    settings_class = PPNetSettings
+
+    def __init__(
+        self, settings: PPNetSettings | None = None, device: str = "auto", **values: Any
+    ) -> None:
+        if settings is not None and values:
+            raise SettingsError(
+                f"settings were given, and '{min(values)}' beside them; give one or the other"
+            )
+        self.settings = settings or PPNetSettings.parse(values)
+        self.device = pick_device(device)
+        self.log: Log = []
+        """Figures of every epoch of the fit."""
+        self.ids: SemanticIDs | None = None
+        self._network: PPNetNetwork | None = None
+
+    def fit(
+        self,
+        data: RankingData,
+        ids: SemanticIDs | None = None,
+        checkpoint: Path | None = None,
+        resume: bool = False,
+        fingerprint: str = "",
+    ) -> RankingFit:
+        """Learn from the training part; what is best on the validation part is kept.
+
+        Args:
+            data: impressions; the test part is not looked at.
+            ids: semantic IDs of all items of the log; None for item IDs alone.
+            checkpoint: file that a killed training can go on from; to be removed by the caller
+                once the ranker is saved.
+            resume: go on from that file if it exists. The result is the same to the bit.
+            fingerprint: of the data, so that a checkpoint of other data is refused.
+
+        Raises:
+            DataError: an item without semantic ID, a validation part of one label, or a training
+                that diverged.
+            FormatError: the checkpoint is damaged or of other data or settings.
+        """
+        self.load_vocabulary(Vocabulary.of(data), ids)
+        numbering = self.numbering(data.met)
+        network = self._seeded().to(self.device)
+        self._network = network.eval()
+
+        def validate() -> dict[str, float]:
+            scores = self.predict(data.validation, numbering)
+            labels = data.validation.labels
+            return {"auc": auc(labels, scores), "log_loss": log_loss(labels, scores)}
+
+        validate()  # a part that cannot be measured is refused before the training
+        training = RankingTraining(network, self.settings, data.train, numbering, validate)
+        table = ids.fingerprint() if ids else "no IDs"
+        mark = f"{fingerprint} {data.fingerprint()} {table} {self.settings.model_dump_json()}"
+        try:
+            trained = train(training, self.settings.seed, Journal(checkpoint, resume, mark))
+        except BaseException:
+            self._network = None  # half-trained weights are no ranker
+            raise
+        network.load_state_dict(training.best)
+        network.eval().requires_grad_(False)
+        self.log = trained.log
+        best = training.log[training.best_epoch - 1]
+        return RankingFit(
+            trained.epochs,
+            training.best_epoch,
+            trained.seconds,
+            trained.items_per_second,
+            {name: best[name] for name in ("auc", "log_loss")},
+        )
+
+    def predict(self, impressions: Impressions, log: RankingData | Numbering) -> np.ndarray:
+        """``(rows,)`` float32 probability that each impression is liked.
+
+        Args:
+            impressions: of a log.
+            log: the log, or :meth:`numbering` of it where much is to be predicted from one.
+        """
+        numbering = log if isinstance(log, Numbering) else self.numbering(log.met)
+        network = self.network
+        found = np.empty(len(impressions), np.float32)
+        with torch.no_grad():
+            for start in range(0, len(impressions), _BLOCK):
+                rows = slice(start, start + _BLOCK)
+                piece = impressions.take(rows)
+                shown = shown_batch(piece, numbering, self.settings.history, self.device)
+                found[rows] = torch.sigmoid(network(shown).float()).cpu().numpy()
+        return found
+
+    def score(
+        self,
+        user_id: Any,
+        history: Sequence[Any],
+        item_ids: Sequence[Any],
+        columns: Mapping[str, Any] | None = None,
+    ) -> np.ndarray:
+        """``(items,)`` float32 probability that a user will like each item.
+
+        Args:
+            user_id: of the user; one that training never met is known by the history alone.
+            history: ids of what the user liked, oldest first; may be empty.
+            item_ids: of the items.
+            columns: name of each further column -> its value, or a list of one for each item.
+
+        Raises:
+            DataError: there are no items, one has no semantic ID, or a column is missing.
+        """
+        if not len(item_ids):
+            raise DataError("no items were given to be scored; give at least one")
+        values = {
+            name: as_values(pa.array([each] * len(item_ids) if isinstance(each, str) else each))
+            for name, each in (columns or {}).items()
+        }
+        items = as_item_ids([*history, *item_ids])
+        numbering = self.numbering(Met(as_item_ids([user_id]), items, values))
+        rows, before = len(item_ids), len(history)
+        places = np.arange(rows)
+        liked = Liked(np.arange(before), np.array([0, before]), np.zeros(before, np.int64), 1)
+        further = np.repeat(places[:, None], len(values), 1)
+        impressions = Impressions(
+            np.zeros(rows, np.int64), places + before, np.zeros(rows, np.uint8), further, liked,
+            np.full(rows, before),
+        )  # fmt: skip
+        return self.predict(impressions, numbering)
+
+    def numbering(self, met: Met) -> Numbering:
+        """Where the users, items and values of a log have their embeddings.
+
+        Raises:
+            DataError: an item of the log has no semantic ID, or a column is missing.
+        """
+        return Numbering.of(met, self.vocabulary, self.ids, self._features)
+
+    def with_ids(self, ids: SemanticIDs) -> None:
+        """Speak of the items of a newer table of the same tokenizer, new items among them."""
+        self.ids = ids
+
+    @property
+    def network(self) -> PPNetNetwork:
+        """The trained network."""
+        if self._network is None:
+            raise DataError("the ranker is not fitted yet; call fit or load one")
+        return self._network
+
+    def load_vocabulary(self, vocabulary: Vocabulary, ids: SemanticIDs | None) -> None:
+        """Take up what :meth:`fit` or a saved folder brings."""
+        if ids is None and not self.settings.item_id:
+            raise SettingsError(
+                "item_id=false leaves nothing that tells items apart; give semantic IDs too "
+                "(--ids ids.parquet)"
+            )
+        self.vocabulary = vocabulary
+        self.ids = self.fitted_ids = ids
+        features = CODE_FEATURES[self.settings.code_features]
+        self._features: CodeFeatures | None = None if ids is None else features(ids)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """The weights by name."""
+        return {
+            name: value.detach().cpu().numpy() for name, value in self.network.state_dict().items()
+        }
+
+    def restore(self, tensors: Mapping[str, np.ndarray], folder: Path) -> None:
+        """Weights of :meth:`tensors`, checked against the settings.
+
+        Raises:
+            FormatError: a tensor is missing, extra or misshapen.
+        """
+        network = self._seeded()
+        expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+        check_tensors(tensors, expected, folder)
+        weights = {name: torch.from_numpy(np.array(value)) for name, value in tensors.items()}
+        network.load_state_dict(weights)
+        self._network = network.to(self.device).eval().requires_grad_(False)
+
+    def _seeded(self) -> PPNetNetwork:
+        known, features, ids = self.vocabulary, self._features, self.ids
+        sizes = Sizes(
+            len(known.users) + 1,
+            len(known.items) + 1,
+            tuple(len(values) + 1 for values in known.columns.values()),
+            features.size if features else 0,
+            ids.length if ids else 0,
+        )
+        with torch.random.fork_rng(devices=[]):  # the caller's own randomness stays as it is
+            torch.default_generator.manual_seed(self.settings.seed)
+            return PPNetNetwork(self.settings, sizes)

@@ -1,0 +1,82 @@
+"""Settings of ranking: how the log is divided, and how a ranker learns."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from mmq.nn.loop import Share
+from mmq.nn.selected import SelectedSettings
+from mmq.settings import Settings
+
+PartShare = Annotated[float, Field(gt=0, lt=0.5)]
+
+
+class RankingSplit(Settings):
+    """What was liked, and how impressions are divided."""
+
+    split: Literal["chronological", "stored"] | None = None
+    """The last shares of the log by time, or its own ``split`` column; None takes the column where
+    there is one."""
+    validation_share: PartShare = 0.1
+    """Share of the log, by time, that the best epoch is told by."""
+    test_share: PartShare = 0.1
+    """Share of the log, by time, that is measured on: the latest."""
+    positive_above: float = 3.0
+    """Ratings above it count as liked, where there are no labels."""
+
+    def resolved_split(self, has_column: bool) -> str:
+        """How a log with or without a ``split`` column is divided."""
+        return self.split or ("stored" if has_column else "chronological")
+
+    @property
+    def fractions(self) -> tuple[float, float, float]:
+        """Shares of training, validation and test."""
+        held = self.validation_share + self.test_share
+        return 1 - held, self.validation_share, self.test_share
+
+
+class RankerSettings(SelectedSettings):
+    """How a ranker learns."""
+
+    batch_size: PositiveInt = 4096
+    """Impressions a step; they are split evenly, so that no batch is a remnant."""
+    learning_rate: PositiveFloat = 1e-3
+    """Peak rate of AdamW."""
+    schedule: Literal["one-cycle", "constant"] = "constant"
+    """After the warm-up, a constant rate, or a half cosine that is zero after ``epochs``."""
+    warmup: Share = 0.02
+    """Share of ``epochs`` over which the rate rises."""
+    epochs: PositiveInt = 20
+    """Most passes over the training impressions."""
+    patience: PositiveInt = 3
+    """Epochs without a better validation AUC after which training stops; the best is kept."""
+    shuffle_rows: PositiveInt = 1 << 20
+    """Impressions that are shuffled together: as many are read from disk at random at a time."""
+
+
+class PPNetSettings(RankerSettings):
+    """How PPNet is built and trained."""
+
+    embedding_dim: PositiveInt = 16
+    """Width of every embedding."""
+    hidden: tuple[PositiveInt, ...] = Field(default=(64, 64, 64), min_length=1)
+    """Widths of the layers of the tower."""
+    gate_dim: PositiveInt = 64
+    """Width inside a gate."""
+    history: PositiveInt = 50
+    """Last liked items of a user that are pooled."""
+    item_id: bool = True
+    """Whether an item has an embedding of its own."""
+    codes: Literal["concat", "sum", "gated"] = "concat"
+    """How the embeddings of a semantic ID enter: side by side, added up, or side by side and into
+    the gates as well."""
+    code_features: Literal["codes", "prefixes"] = "codes"
+    """What has an embedding: every code of a position, or every prefix of the IDs that occur, which
+    is for codes that refine each other."""
+    unknown_share: Share = 0.05
+    """Share of users and of items that training hides, so that the embedding of those it never met
+    is learned."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the tower's input that is dropped in training."""

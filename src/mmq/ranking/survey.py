@@ -1,0 +1,128 @@
+"""The first reading of a log: who and what occurs in it, what was liked, how it is divided."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmq.data.catalogue import as_item_ids
+from mmq.data.interactions import Interactions
+from mmq.data.splits import TEST, TRAIN, VALIDATION, parts_by_time, stored_parts
+from mmq.data.spool import Spool
+from mmq.errors import DataError
+from mmq.ranking.log import Pieces
+from mmq.ranking.settings import RankingSplit
+
+PARTS = {"training": TRAIN, "validation": VALIDATION, "test": TEST}
+
+
+class Survey(NamedTuple):
+    """What a first reading gives.
+
+    Attributes:
+        user_ids: Arrow array of all users, by first appearance.
+        item_ids: Arrow array of all items.
+        values: of each further column, Arrow array of its values.
+        times: ``(rows,)`` int64, the smallest where unknown.
+        has_time: ``(rows,)`` bool.
+        labels: ``(rows,)`` uint8, 1 for what was liked.
+        parts: ``(rows,)`` uint8; see :mod:`mmq.data.splits`.
+    """
+
+    user_ids: pa.Array
+    item_ids: pa.Array
+    values: tuple[pa.Array, ...]
+    times: np.ndarray
+    has_time: np.ndarray
+    labels: np.ndarray
+    parts: np.ndarray
+
+
+def survey(pieces: Pieces, settings: RankingSplit, spool: Spool) -> Survey:
+    """Read the log once: who and what occurs in it, what was liked, and how it is divided.
+
+    Raises:
+        DataError: there are no rows, a row has neither label nor rating, or the log cannot be
+            divided as asked.
+    """
+    if not pieces.rows:
+        raise DataError("there are no interactions; give at least one row")
+    stored = settings.resolved_split("split" in pieces.names) == "stored"
+    if stored and "split" not in pieces.names:
+        raise DataError("the interactions have no split column; split them by time instead")
+    times, has_time = spool.empty(pieces.rows, np.int64), spool.empty(pieces.rows, bool)
+    labels, parts = (spool.empty(pieces.rows, np.uint8) for _ in range(2))
+    users, items = _Distinct(), _Distinct()
+    values = tuple(_Distinct() for _ in pieces.columns)
+    start = 0
+    for log, further in pieces:
+        rows = slice(start, start + len(log))
+        times[rows], has_time[rows] = log.times, log.has_time
+        labels[rows] = _labels(log, settings.positive_above, start)
+        if stored:
+            parts[rows] = stored_parts(log)
+        users.add(log.user_ids)
+        items.add(log.item_ids)
+        for distinct, column in zip(values, further.columns, strict=True):
+            distinct.add(as_values(column))
+        start = rows.stop
+    if not stored:
+        parts[:] = parts_by_time(times, has_time, settings.fractions)
+    found = tuple(each.values for each in values)
+    return Survey(users.values, items.values, found, times, has_time, labels, parts)
+
+
+class _Distinct:
+    """Gathers the distinct values of pieces, by first appearance."""
+
+    def __init__(self) -> None:
+        self._known: pa.Array | None = None
+
+    def add(self, values: pa.Array) -> None:
+        """Take up those that are new."""
+        new = pc.unique(values)
+        if self._known is not None:
+            new = pc.unique(pa.concat_arrays([self._known, new]))
+        self._known = new
+
+    @property
+    def values(self) -> pa.Array:
+        """All of them."""
+        assert self._known is not None
+        return self._known
+
+
+def as_values(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """The values of a categorical column as text; a null is a value of its own."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if pa.types.is_nested(column.type):
+        raise DataError(
+            f"a further column is of type {column.type}; give columns of one value a row"
+        )
+    return as_item_ids(column.cast(pa.string()).fill_null(""), "values")
+
+
+def _labels(log: Interactions, above: float, start: int) -> np.ndarray:
+    """``(rows,)``: the label where there is one, else whether the rating is above."""
+    names = log.table.column_names
+    if "label" in names:
+        labels: np.ndarray = log.table.column("label").to_numpy()
+        return labels
+    if "rating" not in names:
+        raise DataError(
+            "the interactions have neither labels nor ratings; ranking learns from what was shown "
+            "and not liked as well, so give a label column of 0 and 1 (--label-column)"
+        )
+    rating = log.table.column("rating")
+    unknown = np.flatnonzero(rating.is_null().to_numpy(zero_copy_only=False))
+    if len(unknown):
+        raise DataError(
+            f"row {start + unknown[0]} has no rating ({len(unknown):,} such rows); drop them, or "
+            "give a label column"
+        )
+    liked: np.ndarray = rating.to_numpy() > above
+    return liked

@@ -1,0 +1,125 @@
+"""What a ranker has embeddings for, and how the ids of any log find theirs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from mmq.errors import DataError
+from mmq.ranking.code_features import CodeFeatures
+from mmq.ranking.data import Met, RankingData
+from mmq.ranking.impressions import BLOCK, Impressions
+from mmq.semantic_ids import SemanticIDs
+from mmq.semantic_ids.lookup import ItemIndex
+
+
+class Vocabulary(NamedTuple):
+    """Who and what occurs in the training part.
+
+    Attributes:
+        users: Arrow array of ids; number i has the embedding i + 1, all others have 0.
+        items: likewise.
+        shown: ``(items,)`` int64 training impressions of each item.
+        columns: name of each further column -> Arrow array of values, likewise.
+    """
+
+    users: pa.Array
+    items: pa.Array
+    shown: np.ndarray
+    columns: dict[str, pa.Array]
+
+    @classmethod
+    def of(cls, data: RankingData) -> Vocabulary:
+        """That of the training part."""
+        met = data.met
+        sizes = [len(each) for each in met.column_values.values()]
+        users = np.zeros(len(met.user_ids), np.int64)
+        items = np.zeros(len(met.item_ids), np.int64)
+        columns = [np.zeros(size, np.int64) for size in sizes]
+        for piece in data.train.batches(BLOCK):
+            users += np.bincount(piece.users, minlength=len(users))
+            items += np.bincount(piece.items, minlength=len(items))
+            for place, counts in enumerate(columns):
+                counts += np.bincount(piece.columns[:, place], minlength=len(counts))
+        values = {
+            name: _with_rows(each, counts)
+            for (name, each), counts in zip(met.column_values.items(), columns, strict=True)
+        }
+        known = _with_rows(met.item_ids, items)
+        return cls(_with_rows(met.user_ids, users), known, items[items > 0], values)
+
+
+class Numbering(NamedTuple):
+    """Where the users, items and values of a log have their embeddings.
+
+    Attributes:
+        users: ``(users of the log,)`` int64, 0 for those that training did not meet.
+        items: ``(items of the log,)`` int64, likewise.
+        columns: of each further column ``(values of the log,)`` int64, likewise.
+        codes: ``(items of the log, length)`` int64 rows of the embeddings of semantic IDs; None
+            without.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    columns: tuple[np.ndarray, ...]
+    codes: np.ndarray | None
+
+    @classmethod
+    def of(
+        cls,
+        met: Met,
+        known: Vocabulary,
+        ids: SemanticIDs | None,
+        features: CodeFeatures | None,
+    ) -> Numbering:
+        """That of what occurs in a log.
+
+        Raises:
+            DataError: an item has no semantic ID, or a further column of the training is missing.
+        """
+        for name in known.columns:
+            if name not in met.column_values:
+                raise DataError(
+                    f"the model was trained with the column '{name}', which was not read; name it "
+                    "with --column"
+                )
+        codes = None
+        if ids is not None and features is not None:
+            codes = features.rows(ids.codes[_id_rows(met.item_ids, ids)])
+        columns = tuple(
+            _place(met.column_values[name], values) for name, values in known.columns.items()
+        )
+        return cls(
+            _place(met.user_ids, known.users), _place(met.item_ids, known.items), columns, codes
+        )
+
+    def column_numbers(self, impressions: Impressions) -> np.ndarray:
+        """``(rows, c)`` int64."""
+        numbers = [each[impressions.columns[:, c]] for c, each in enumerate(self.columns)]
+        return np.stack(numbers, 1) if numbers else np.empty((len(impressions), 0), np.int64)
+
+
+def _with_rows(values: pa.Array, counts: np.ndarray) -> pa.Array:
+    return values.filter(pa.array(counts > 0))
+
+
+def _place(values: pa.Array, known: pa.Array) -> np.ndarray:
+    try:
+        return ItemIndex(known).find(values) + 1
+    except DataError:  # text where training had whole numbers: nothing is known
+        return np.zeros(len(values), np.int64)
+
+
+def _id_rows(item_ids: pa.Array, ids: SemanticIDs) -> np.ndarray:
+    rows = ids.find(item_ids)
+    missing = np.flatnonzero(rows < 0)
+    if len(missing):
+        raise DataError(
+            f"{len(missing):,} of the {len(rows):,} items of the log have no semantic ID, "
+            f"{item_ids[int(missing[0])].as_py()!r} among them; give them one with mmq encode "
+            "--append, or drop their rows"
+        )
+    return rows
