@@ -19,7 +19,10 @@ import mmq
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-EXECUTED = [ROOT / name for name in ("README.md", "docs/own_data.md", "docs/recommenders.md")]
+EXECUTED = [
+    ROOT / name
+    for name in ("README.md", "docs/own_data.md", "docs/recommenders.md", "docs/ranking.md")
+]
 
 _NOT_RUN = "<!-- not run -->"
 _BLOCK = re.compile(rf"^({_NOT_RUN}\n)?```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

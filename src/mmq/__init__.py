@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from mmq.data import write_catalogue as write_catalogue
     from mmq.data.interactions import Interactions as Interactions
     from mmq.data.interactions import read_interactions as read_interactions
+    from mmq.ranking import PPNet as PPNet
+    from mmq.ranking import RankingData as RankingData
+    from mmq.ranking import load_ranker as load_ranker
+    from mmq.ranking import save_ranker as save_ranker
     from mmq.recommenders import HeterRec as HeterRec
     from mmq.recommenders import Popularity as Popularity
     from mmq.recommenders import RetrievalData as RetrievalData
@@ -40,6 +44,10 @@ _HOMES = {
     "write_catalogue": "mmq.data",
     "Interactions": "mmq.data.interactions",
     "read_interactions": "mmq.data.interactions",
+    "PPNet": "mmq.ranking",
+    "RankingData": "mmq.ranking",
+    "load_ranker": "mmq.ranking",
+    "save_ranker": "mmq.ranking",
     "HeterRec": "mmq.recommenders",
     "Popularity": "mmq.recommenders",
     "RetrievalData": "mmq.recommenders",

@@ -10,6 +10,7 @@ from mmq.semantic_ids.manifest import (
     build_manifest,
     require_same_tokenizer,
 )
+from mmq.semantic_ids.newer import require_newer_table
 from mmq.semantic_ids.quality import CatalogueFacts, Quality, catalogue_facts, inspect_ids
 from mmq.semantic_ids.table import SemanticIDs
 from mmq.semantic_ids.verdict import Verdict, verdict
@@ -32,6 +33,7 @@ __all__ = [
     "drift",
     "inspect_ids",
     "move_collisions",
+    "require_newer_table",
     "require_same_tokenizer",
     "verdict",
 ]

@@ -18,13 +18,11 @@ from mmq.decoding import (
     exact_search,
     score_items,
 )
-from mmq.errors import FormatError
 from mmq.recommenders.heterrec.network import HeterRecNetwork
 from mmq.recommenders.heterrec.settings import HeterRecSettings
 from mmq.recommenders.results import Items
 from mmq.recommenders.sequential import SequentialRecommender
-from mmq.semantic_ids import SemanticIDs, require_same_tokenizer
-from mmq.semantic_ids.lookup import ItemIndex
+from mmq.semantic_ids import SemanticIDs, require_newer_table
 
 
 class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
@@ -78,41 +76,13 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
         Raises:
             FormatError: the table comes from another tokenizer, or its items have other IDs.
         """
-        require_same_tokenizer(
-            self.semantic_ids.manifest,
-            ids.manifest,
-            "its codes mean something else to this model; train one on the new IDs",
-        )
         fitted = self.fitted
-        known = ItemIndex(fitted.item_ids).find(ids.item_ids)
-        self._require_same_codes(ids, known)
+        assert fitted.ids is not None, "fit and load refuse items without semantic IDs"
+        known = require_newer_table(fitted.ids, ids)
         self.network.set_items(ids, torch.from_numpy(known))
         popularity = np.where(known >= 0, fitted.popularity[np.maximum(known, 0)], 0)
         self._set_items(Items(ids.item_ids, ids, popularity))
         self._index = None
-
-    def _require_same_codes(self, ids: SemanticIDs, known: np.ndarray) -> None:
-        """Refuse a table in which items of the model have other codes, or that has none of them.
-
-        Args:
-            ids: the table.
-            known: ``(items,)`` row of each of its items in the fitted table, -1 for none.
-        """
-        fitted = self.fitted.ids
-        assert fitted is not None, "fit and load refuse items without semantic IDs"
-        there = known >= 0
-        moved = int((ids.codes[there] != fitted.codes[known[there]]).any(axis=1).sum())
-        if moved:
-            raise FormatError(
-                f"{moved:,} of the {int(there.sum()):,} items that the model knows have another "
-                "semantic ID in this table; add new items with mmq encode --append, which leaves "
-                "the old ones alone, or train a model on the new IDs"
-            )
-        if not there.any() and ids.manifest["tokenizer"] is None:
-            raise FormatError(
-                "the table has none of the model's items and does not say which tokenizer made "
-                "it, so nothing tells what its codes mean; add the new items to the old table"
-            )
 
     def prepare(self, users: int) -> None:
         """Make all items' vectors once, if so many users will have most of them in a history."""

@@ -1,0 +1,56 @@
+"""Markdown tables of ranking, from benchmarks/results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from recommender_tables import LEAST_SEEDS
+from tables import cell, table
+
+Row = Mapping[str, Any]
+
+FIGURES = {
+    "auc": "AUC",
+    "gauc": "GAUC",
+    "gauc_unweighted": "GAUC, unweighted",
+    "log_loss": "log-loss",
+    "calibration_ratio": "calibration",
+}
+STRATA = ("head", "tail", "cold", "new")
+
+
+def comparison(record: Row, against: str = "item IDs") -> str:
+    """All rows, with the paired test of users' AUC against one of them."""
+    rows = []
+    for name, figures in record["summary"].items():
+        seeds = len(record["cells"][name])
+        row = [name if seeds >= LEAST_SEEDS else f"{name} ({seeds} seed{'s' * (seeds > 1)})"]
+        row += [cell(figures[key], 4) for key in FIGURES]
+        test = record["paired"].get(f"{against} | {name}")
+        p = test and (f"{test['p_value']:.2g}" if test["p_value"] >= 1e-4 else "< 0.0001")
+        rows.append([*row, f"{-test['difference']:+.4f} ({p})" if test else "-"])
+    return table(["PPNet with", *FIGURES.values(), f"users' AUC less that of {against} (p)"], rows)
+
+
+def strata(record: Row) -> str:
+    """AUC by popularity of the item in training."""
+    one = next(iter(next(iter(record["cells"].values())).values()))["strata"]
+    header = [f"{name} ({one[name]['rows']:,} rows of {one[name]['items']:,})" for name in STRATA]
+    rows = [
+        [name, *(cell(figures[f"auc {stratum}"], 4) for stratum in STRATA)]
+        for name, figures in record["summary"].items()
+    ]
+    return table(["PPNet with", *header], rows)
+
+
+def peer(record: Row) -> str:
+    """Beside FuxiCTR's PPNet."""
+    own = record["ours"]
+    rows = [["ours", f"{own['test_auc']:.4f}", f"{own['rows_per_cpu_second']:,.0f}", "-", "-"]]
+    for name, found in record.get("fuxictr", {}).items():
+        rates = found["rows_per_cpu_second"], found["step_rows_per_cpu_second"]
+        ratios = [f"{own['rows_per_cpu_second'] / rate:.1f}" for rate in rates]
+        rows.append([f"FuxiCTR, {name}", f"{found['test_auc']:.4f}", f"{rates[0]:,.0f}", *ratios])
+    header = ["PPNet", "test AUC", "rows a processor second", "ours to it"]
+    return table([*header, "ours to its steps without loading"], rows)
