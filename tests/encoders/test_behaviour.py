@@ -1,0 +1,103 @@
+import collections
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmq.data.sequences import Packed, Sequences
+from mmq.encoders.behaviour import BehaviourSettings, count_pairs, embed_behaviour
+from mmq.errors import DataError
+
+ITEMS = 8
+HISTORIES = st.lists(st.lists(st.integers(0, ITEMS - 1), max_size=9), min_size=1, max_size=8)
+
+
+def packed(histories):
+    rows = np.array([row for history in histories for row in history], np.int64)
+    return Sequences.of(Packed(rows, np.array([len(history) for history in histories])))
+
+
+def counted_by_hand(histories, window):
+    counts = collections.Counter()
+    for history in histories:
+        for place, first in enumerate(history):
+            for other, second in enumerate(history):
+                if first != second and 0 < abs(place - other) <= window:
+                    counts[first, second] += 1
+    return counts
+
+
+@given(HISTORIES, st.integers(1, 10))
+def test_pairs_are_those_of_plain_loops(histories, window):
+    pairs = count_pairs(packed(histories), ITEMS, window)
+    found = dict(zip(zip(pairs.first, pairs.second, strict=True), pairs.counts, strict=True))
+    assert found == counted_by_hand(histories, window)
+
+
+def test_counting_in_many_pieces_changes_nothing(monkeypatch):
+    rng = np.random.default_rng(0)
+    histories = packed([rng.integers(0, 30, 40).tolist() for _ in range(20)])
+    whole = count_pairs(histories, 30, 20)
+    monkeypatch.setattr("mmq.encoders.behaviour._PAIRS", 100)
+    for a, b in zip(whole, count_pairs(histories, 30, 20), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("shift", "smoothing"), [(1.0, 1.0), (2.0, 0.75)])
+def test_all_dimensions_give_back_the_mutual_information(shift, smoothing):
+    """With as many dimensions as items nothing is truncated: U S V' is the matrix itself, so that
+    the norms of U sqrt(S) are those of the diagonal of (A A')^(1/2)."""
+    rng = np.random.default_rng(1)
+    histories = [rng.integers(0, ITEMS, 12).tolist() for _ in range(30)]
+    counts = counted_by_hand(histories, 3)
+    each = collections.Counter()
+    for (first, _), times in counts.items():
+        each[first] += times
+    company = {item: times**smoothing for item, times in each.items()}
+    expected = np.zeros((ITEMS, ITEMS))
+    for (first, second), times in counts.items():
+        share = company[second] / sum(company.values())
+        expected[first, second] = max(0.0, math.log(times / (each[first] * share) / shift))
+    settings = BehaviourSettings(dimension=ITEMS, window=3, shift=shift, smoothing=smoothing)
+    found = embed_behaviour(packed(histories), ITEMS, settings)
+    left, values, _ = np.linalg.svd(expected)
+    gram = left @ np.diag(values) @ left.T
+    np.testing.assert_allclose(found.matrix @ found.matrix.T, gram, atol=1e-4)
+
+
+def test_items_without_company_are_missing():
+    histories = packed([[0, 1, 2], [2, 1, 0], [4], [5, 5]])
+    found = embed_behaviour(histories, 6, BehaviourSettings(dimension=2))
+    assert found.present.tolist() == [True, True, True, False, False, False]
+    assert not found.matrix[3:].any()
+
+
+def test_items_of_one_kind_of_user_come_together():
+    rng = np.random.default_rng(2)
+    groups = [rng.permutation(20)[:10] + 20 * (user % 2) for user in range(60)]
+    found = embed_behaviour(packed(groups), 40, BehaviourSettings(dimension=4))
+    unit = found.matrix / np.linalg.norm(found.matrix, axis=1, keepdims=True)
+    near, far = unit[:20] @ unit[:20].T, unit[:20] @ unit[20:].T
+    assert near[~np.eye(20, dtype=bool)].mean() > far.mean() + 0.3
+
+
+def test_the_seed_decides():
+    rng = np.random.default_rng(3)
+    histories = packed([rng.integers(0, 50, 20).tolist() for _ in range(40)])
+    first, again, other = (
+        embed_behaviour(histories, 50, BehaviourSettings(dimension=8, seed=seed)).matrix
+        for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_too_few_items_are_refused():
+    with pytest.raises(
+        DataError, match=r"^2 items occur together .* of 4 dimensions; choose fewer"
+    ):
+        embed_behaviour(packed([[0, 1], [3]]), 5, BehaviourSettings(dimension=4))
+    with pytest.raises(DataError, match=r"^0 items occur together"):
+        embed_behaviour(packed([[0], []]), 5, BehaviourSettings(dimension=4))
