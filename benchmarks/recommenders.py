@@ -18,6 +18,7 @@ results, for the paired tests.
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -182,7 +183,8 @@ def run(job: Job, row: Row, seed: int) -> tuple[dict[str, Any], dict[str, np.nda
     """Train and measure one cell."""
     known = items(job, row, seed)
     withheld = withhold_items(job.log, COLD_SHARE, seed) if job.dataset.cold else None
-    data = RetrievalData.of(withheld.rest if withheld else job.log, known)
+    log = (withheld.rest if withheld else job.log).positives().k_core(5)
+    data = RetrievalData.of(log, known)
     settings = {} if row.recommender == "popularity" else {**row.settings, "seed": seed}
     recommender = recommender_class(row.recommender)(**settings)
     fit = recommender.fit(data)
@@ -205,7 +207,13 @@ def run(job: Job, row: Row, seed: int) -> tuple[dict[str, Any], dict[str, np.nda
         cell["cold"] = {"cases": cold.cases, "items": len(withheld.cold_items), **cold.figures}
     if row.tokenizer:
         cell["beams"] = beams_against_exact(recommender, data.test)
-    return cell, tested.users
+    return cell, {**tested.users, "user": tested_users(log, data)}
+
+
+def tested_users(log: Interactions, data: RetrievalData) -> np.ndarray:
+    """``(users,)`` id of each user whom figures are of."""
+    ids: np.ndarray = log.users.ids.to_numpy()[np.unique(data.test.users)]
+    return ids
 
 
 def summary(cells: dict[str, Any]) -> dict[str, Any]:
@@ -232,21 +240,23 @@ def summary(cells: dict[str, Any]) -> dict[str, Any]:
 
 def paired(hits: dict[str, np.ndarray], names: list[str], seeds: int) -> dict[str, Any]:
     """Each row against each later one over the tested users, each user's mean over the seeds."""
-
-    def mean(name: str) -> np.ndarray | None:
-        keys = [f"{name}|{seed}|ndcg@10" for seed in range(seeds)]
-        if not all(key in hits for key in keys):
-            return None
-        return np.mean([hits[key] for key in keys], axis=0, dtype=np.float64)
-
-    means = {name: mean(name) for name in names}
+    means = {name: _of_users(hits, name, seeds) for name in names}
     tests = {}
-    for place, first in enumerate(names):
-        for second in names[place + 1 :]:
-            a, b = means[first], means[second]
-            if a is not None and b is not None and a.shape == b.shape:
-                tests[f"{first} | {second}"] = paired_t_test(a, b)._asdict()
+    for first, second in itertools.combinations(names, 2):
+        (one, a), (other, b) = means[first], means[second]
+        _, at, place = np.intersect1d(one, other, assume_unique=True, return_indices=True)
+        tests[f"{first} | {second}"] = paired_t_test(a[at], b[place])._asdict()
     return tests
+
+
+def _of_users(hits: dict[str, np.ndarray], name: str, seeds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Users, and the mean NDCG@10 of each over the seeds that tested them."""
+    parts = {
+        key: np.concatenate([hits[f"{name}|{seed}|{key}"] for seed in range(seeds)])
+        for key in ("user", "ndcg@10")
+    }
+    users, place = np.unique(parts["user"], return_inverse=True)
+    return users, np.bincount(place, weights=parts["ndcg@10"]) / np.bincount(place)
 
 
 def main() -> None:
@@ -292,9 +302,7 @@ def store(
     if file.exists():
         with np.load(file) as old:
             hits = dict(old)
-    hits |= {
-        f"{name}|{seed}|{key}": users[key].astype(np.float32) for key in ("recall@10", "ndcg@10")
-    }
+    hits |= {f"{name}|{seed}|{key}": users[key] for key in ("user", "recall@10", "ndcg@10")}
     np.savez_compressed(file, **hits)
     stored["cells"] = {each: stored["cells"][each] for each in names if each in stored["cells"]}
     stored["summary"] = summary(stored["cells"])
