@@ -79,6 +79,7 @@ def command(
     from mmq.artifacts import beside, sha256
     from mmq.nn.processes import joined
     from mmq.ranking import PPNet, PPNetSettings, RankingData, RankingSplit, evaluate_ranking
+    from mmq.ranking.evaluation import require_measurable
     from mmq.ranking.folder import check_target, save_ranker
     from mmq.semantic_ids import SemanticIDs
     from mmq.settings import gather
@@ -98,10 +99,13 @@ def command(
     }
     table = SemanticIDs.read(ids) if ids else None
     pieces = open_log(interactions, columns, column or [])
+    resolved = division.resolved_split("split" in pieces.names)  # for other logs, later
+    division = RankingSplit.parse({**division.to_dict(), "split": resolved})
     mark = f"{sha256(interactions)} {columns} {column} {division.model_dump_json()}"
     checkpoint = beside(out, "checkpoint.safetensors")
     with rows_on_disk(out, pieces) as spool, joined(model.device) as first:
         data = RankingData.of(pieces, division, spool=spool)
+        require_measurable(data.test, "test")  # rather now than after the training
         fit = model.fit(data, table, checkpoint, resume, mark)
         if not first:
             return
@@ -176,18 +180,19 @@ def rows_on_disk(out: Path, pieces: Pieces) -> Iterator[Path | None]:
     """A folder for the numbers of a long log, which vanishes; None for one that fits in memory."""
     import os
 
-    from mmq.artifacts import beside
+    from mmq.artifacts import beside, made_folder
 
     if pieces.rows <= ROWS_IN_MEMORY:
         yield None
         return
     folder = beside(out, f"rows-{os.environ.get('RANK', '0')}")
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with made_folder(folder.parent):
+        try:
+            folder.mkdir()
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def summary(found: RankingEvaluation) -> dict[str, Any]:

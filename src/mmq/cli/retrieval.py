@@ -50,13 +50,19 @@ def load_model(folder: Path, ids: Path | None, device: str) -> Recommender[Any]:
     """The recommender in a folder, speaking the items of another table where one is given.
 
     Raises:
-        SettingsError: a table for a model that does not speak semantic IDs.
+        SettingsError: a table for a model that does not speak semantic IDs, or a ranker.
         FormatError: a damaged folder, or the table of another tokenizer.
     """
     from mmq.errors import SettingsError
+    from mmq.ranking.folder import is_ranker
     from mmq.recommenders import HeterRec, load_recommender
     from mmq.semantic_ids import SemanticIDs
 
+    if is_ranker(folder):
+        raise SettingsError(
+            f"{folder} holds a ranker, which judges items that are put before it and finds none; "
+            "give the folder that mmq train retrieval wrote"
+        )
     model = load_recommender(folder, device)
     if ids is None:
         return model

@@ -82,6 +82,15 @@ def missing_column(path: str | Path, column: ColumnOption) -> DataError:
     )
 
 
+def without_dictionaries(table: pa.Table) -> pa.Table:
+    """The table with categories, as pandas writes them, as plain values."""
+    for index, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            plain = table.column(index).cast(field.type.value_type)
+            table = table.set_column(index, field.name, plain)
+    return table
+
+
 def _open_parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, memory_map=True)
@@ -96,11 +105,7 @@ def _read_parquet(path: Path, columns: Collection[str] | None) -> pa.Table:
         table = file.read(columns=names)
     except (pa.ArrowInvalid, OSError) as error:
         raise _damaged(path, error) from error
-    for index, field in enumerate(table.schema):
-        if pa.types.is_dictionary(field.type):
-            plain = table.column(index).cast(field.type.value_type)
-            table = table.set_column(index, field.name, plain)
-    return table.replace_schema_metadata(None)
+    return without_dictionaries(table).replace_schema_metadata(None)
 
 
 def _damaged(path: Path, error: Exception) -> FormatError:

@@ -92,11 +92,12 @@ class SelectedTraining(ABC):
         """One pass over the training part, then the validation."""
         network, name = self.adam.network, self.selected_by
         batches = self.batches(generator)
+        steps = len(batches)
         total = torch.zeros((), device=self.device)
         with seeded(generator, self.device):
             network.train()
             for number, batch in enumerate(batches):
-                progress = (self.epoch + number / len(batches)) / self.settings.epochs
+                progress = (self.epoch + number / steps) / self.settings.epochs
                 advance(self.step(batch, progress, total))
             network.eval()
         figures = self.validate()

@@ -38,12 +38,14 @@ def shown_batch(
 
 
 def hidden(shown: Shown, share: float) -> Shown:
-    """The batch with a random share of its users and items as if they had never been met."""
+    """The batch with a random share of users, items and values as if they had never been met."""
 
     def hide(rows: Tensor) -> Tensor:
-        return rows * (torch.rand(len(rows), device=rows.device) >= share)
+        return rows * (torch.rand(rows.shape, device=rows.device) >= share)
 
-    return shown._replace(users=hide(shown.users), item_rows=hide(shown.item_rows))
+    return shown._replace(
+        users=hide(shown.users), item_rows=hide(shown.item_rows), columns=hide(shown.columns)
+    )
 
 
 def _tensor(array: np.ndarray, device: torch.device) -> Tensor:

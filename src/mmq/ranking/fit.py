@@ -54,10 +54,9 @@ class Shuffled:
         generator = np.random.default_rng([self.seed, 1])
         run = min(_RUN, self.together)
         runs = generator.permutation(math.ceil(self.rows / run))
-        each = self.together // run
-        for start in range(0, len(runs), each):
-            first = runs[start : start + each, None] * run
-            numbers = (first + np.arange(run)).ravel()
+        parts = math.ceil(len(runs) / (self.together // run))
+        for part in np.array_split(runs, parts):
+            numbers = (part[:, None] * run + np.arange(run)).ravel()
             yield numbers[numbers < self.rows]
 
 

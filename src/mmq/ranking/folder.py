@@ -125,7 +125,7 @@ def load_ranker(folder: str | Path, device: str = "auto") -> PPNet:
     ids = None
     if config["ids"] is not None:
         ids = SemanticIDs.read(folder / IDS)
-        if ids.fingerprint() != config["ids"]["fingerprint"]:
+        if ids.fingerprint() != config["ids"].get("fingerprint"):
             raise _foreign(folder / IDS)
     if sha256(require_file(folder / VOCABULARY, "vocabulary")) != config["vocabulary_sha256"]:
         raise _foreign(folder / VOCABULARY)
@@ -138,16 +138,16 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     """The checked config.json of a ranker's folder."""
     path = Path(folder) / CONFIG
     config = read_json(path, "ranker (a folder with config.json)")
+    if isinstance(config.get("format"), int) and config["format"] > FORMAT:
+        raise FormatError(
+            f"{folder} has format {config['format']}, this mmq reads up to {FORMAT}; upgrade mmq"
+        )
     wrong = [name for name, kind in _KEYS.items() if not isinstance(config.get(name, ...), kind)]
     if wrong or config["ranker"] != PPNet.kind:
         what = wrong[0] if wrong else "ranker"
         raise FormatError(
             f"{path} is not the config of an mmq ranker ('{what}' is not as mmq writes it); give "
             "the folder that mmq train ranking wrote"
-        )
-    if config["format"] > FORMAT:
-        raise FormatError(
-            f"{folder} has format {config['format']}, this mmq reads up to {FORMAT}; upgrade mmq"
         )
     return config
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmq.data.sequences import Packed, Sequences
+from mmq.errors import DataError
 
 BLOCK = 1 << 18
 """Rows that are looked at together."""
@@ -54,6 +55,15 @@ class Impressions:
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def require_both_labels(self, name: str) -> None:
+        """Raise :class:`DataError` if all were liked, or none; ``name`` is that of the part."""
+        liked = int(np.count_nonzero(self.labels))
+        if liked in (0, len(self)):
+            raise DataError(
+                f"all {len(self):,} rows of the {name} part have the label {int(liked > 0)}, so "
+                "there is nothing to tell apart; give a longer log, or divide it otherwise"
+            )
 
     def take(self, rows: np.ndarray | slice) -> Impressions:
         """Some of the impressions."""

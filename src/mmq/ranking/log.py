@@ -9,8 +9,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmq.artifacts import require_file
 from mmq.data.interactions import COLUMNS, Interactions
-from mmq.data.tables import ColumnOption, column_names, missing_column, read_table
+from mmq.data.tables import (
+    ColumnOption,
+    column_names,
+    missing_column,
+    read_table,
+    without_dictionaries,
+)
 from mmq.errors import DataError, FormatError, nearest
 
 PIECE = 1 << 20
@@ -37,12 +44,8 @@ class Pieces:
     def of(cls, log: Interactions | pa.Table, columns: Sequence[str] = ()) -> Pieces:
         """Of a log in memory, under the names of :data:`~mmq.data.interactions.COLUMNS`."""
         table = log.table if isinstance(log, Interactions) else log
-        for name in columns:
-            if name not in table.column_names:
-                raise DataError(
-                    f"the log has no column '{name}'; {nearest(name, table.column_names)}"
-                )
         names = {name: name for name in COLUMNS if name in table.column_names}
+        _check_further(columns, names, table.column_names, "the log")
         return cls(table.num_rows, table, names, tuple(columns))
 
     @classmethod
@@ -64,7 +67,7 @@ class Pieces:
             DataError: no such file, or a column is missing.
             FormatError: it is truncated or damaged.
         """
-        path = Path(path)
+        path = require_file(path, "table")
         wanted = {name: name for name in COLUMNS} | dict(column_names_ or {})
         parquet = path.suffix in (".parquet", ".pq")
         ids = (wanted["user_id"], wanted["item_id"])
@@ -75,16 +78,14 @@ class Pieces:
             if name not in names:
                 option = f"--{name.removesuffix('_id')}-column"
                 raise missing_column(path, ColumnOption(wanted[name], option))
-        for name in columns:
-            if name not in known:
-                raise DataError(f"{path} has no column '{name}'; {nearest(name, known)}")
+        _check_further(columns, names, known, path)
         rows = pq.ParquetFile(path).metadata.num_rows if table is None else table.num_rows
         return cls(rows, path if table is None else table, names, tuple(columns))
 
     def __iter__(self) -> Iterator[tuple[Interactions, pa.Table]]:
         """Checked rows, and their further columns."""
         start = 0
-        for piece in self._tables():
+        for piece in map(without_dictionaries, self._tables()):
             known = {name: piece.column(source) for name, source in self.names.items()}
             try:
                 log = Interactions.build(known)
@@ -112,3 +113,17 @@ class Pieces:
     def _place(self, start: int) -> str:
         name = self.source if isinstance(self.source, Path) else "the log"
         return f"{name}, rows from {start:,} on" if start else str(name)
+
+
+def _check_further(
+    columns: Sequence[str], names: Mapping[str, str], known: Sequence[str], where: str | Path
+) -> None:
+    """Refuse further columns that are not there, or that hold what is to be predicted."""
+    for name in columns:
+        if name not in known:
+            raise DataError(f"{where} has no column '{name}'; {nearest(name, known)}")
+        if name in (names.get("label"), names.get("rating")):
+            raise DataError(
+                f"the column '{name}' of {where} tells what was liked, so a model that reads it "
+                "has nothing to predict; leave it out of the further columns"
+            )

@@ -38,7 +38,7 @@ class Rows(NamedTuple):
         ends = spool.empty(len(self.users), np.int64)
         for start in range(0, len(ends), BLOCK):
             block = slice(start, start + BLOCK)
-            keys = self.users[block] * np.int64(liked.span) + self.times[block]
+            keys = self.users[block].astype(np.int64) * liked.span + self.times[block]
             ends[block] = np.searchsorted(liked.keys, keys)
         return Impressions(self.users, self.items, self.labels, self.columns, liked, ends)
 
@@ -102,8 +102,8 @@ def _numbers(pieces: Pieces, known: Survey) -> Iterator[_Numbers]:
     values = [ItemIndex(each) for each in known.values]
     for log, further in pieces:
         columns = [
-            index.find(as_values(column))
-            for index, column in zip(values, further.columns, strict=True)
+            index.find(as_values(further.column(name), name))
+            for index, name in zip(values, pieces.columns, strict=True)
         ]
         shape = (len(log), len(columns))
         stacked = np.stack(columns, 1) if columns else np.empty(shape, np.int64)
@@ -146,6 +146,9 @@ def _times(known: Survey) -> np.ndarray:
     if known.has_time.any():
         timed = known.times[known.has_time]
         first, last = int(timed.min()), int(timed.max())
+    training = known.parts == TRAIN
+    if not known.has_time[training].any():  # it is given times from 1 on, before all others
+        first -= int(np.count_nonzero(training))
     latest = last - first + 1
     if (latest + 3) * len(known.user_ids) >= 2**63:
         raise DataError(

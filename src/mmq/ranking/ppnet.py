@@ -26,10 +26,11 @@ from mmq.ranking.network import PPNetNetwork, Sizes
 from mmq.ranking.settings import PPNetSettings
 from mmq.ranking.survey import as_values
 from mmq.ranking.vocabulary import Numbering, Vocabulary
-from mmq.semantic_ids import SemanticIDs
+from mmq.semantic_ids import SemanticIDs, require_newer_table
 
 _BLOCK = 8192
 """Impressions that are scored at a time."""
+_NOT_FITTED = "the ranker is not fitted yet; call fit or load one"
 
 
 class RankingFit(NamedTuple):
@@ -80,6 +81,8 @@ class PPNet:
         self.log: Log = []
         """Figures of every epoch of the fit."""
         self.ids: SemanticIDs | None = None
+        self.fitted_ids: SemanticIDs | None = None
+        self._vocabulary: Vocabulary | None = None
         self._network: PPNetNetwork | None = None
 
     def fit(
@@ -105,6 +108,8 @@ class PPNet:
                 that diverged.
             FormatError: the checkpoint is damaged or of other data or settings.
         """
+        data.validation.require_both_labels("validation")
+        self._network = None  # of what was learned before, nothing is left
         self.load_vocabulary(Vocabulary.of(data), ids)
         numbering = self.numbering(data.met)
         network = self._seeded().to(self.device)
@@ -113,9 +118,10 @@ class PPNet:
         def validate() -> dict[str, float]:
             scores = self.predict(data.validation, numbering)
             labels = data.validation.labels
+            if not np.isfinite(scores).all():  # the loop will say that the training diverged
+                return {"auc": np.nan, "log_loss": np.nan}
             return {"auc": auc(labels, scores), "log_loss": log_loss(labels, scores)}
 
-        validate()  # a part that cannot be measured is refused before the training
         training = RankingTraining(network, self.settings, data.train, numbering, validate)
         table = ids.fingerprint() if ids else "no IDs"
         mark = f"{fingerprint} {data.fingerprint()} {table} {self.settings.model_dump_json()}"
@@ -143,8 +149,8 @@ class PPNet:
             impressions: of a log.
             log: the log, or :meth:`numbering` of it where much is to be predicted from one.
         """
-        numbering = log if isinstance(log, Numbering) else self.numbering(log.met)
         network = self.network
+        numbering = log if isinstance(log, Numbering) else self.numbering(log.met)
         found = np.empty(len(impressions), np.float32)
         with torch.no_grad():
             for start in range(0, len(impressions), _BLOCK):
@@ -170,12 +176,13 @@ class PPNet:
             columns: name of each further column -> its value, or a list of one for each item.
 
         Raises:
-            DataError: there are no items, one has no semantic ID, or a column is missing.
+            DataError: there are no items, one has no semantic ID, or a column is missing or has
+                not a value for each item.
         """
         if not len(item_ids):
             raise DataError("no items were given to be scored; give at least one")
         values = {
-            name: as_values(pa.array([each] * len(item_ids) if isinstance(each, str) else each))
+            name: as_values(_for_each(each, len(item_ids), name), name)
             for name, each in (columns or {}).items()
         }
         items = as_item_ids([*history, *item_ids])
@@ -199,14 +206,33 @@ class PPNet:
         return Numbering.of(met, self.vocabulary, self.ids, self._features)
 
     def with_ids(self, ids: SemanticIDs) -> None:
-        """Speak of the items of a newer table of the same tokenizer, new items among them."""
+        """Speak of the items of a newer table of the same tokenizer, new items among them.
+
+        Raises:
+            SettingsError: the ranker was trained without semantic IDs.
+            FormatError: the table comes from another tokenizer, or its items have other IDs.
+        """
+        _ = self.network  # one that is not fitted has nothing to compare with
+        if self.fitted_ids is None:
+            raise SettingsError(
+                "the ranker was trained without semantic IDs and knows items by their own alone; "
+                "leave --ids out, or train it with them"
+            )
+        require_newer_table(self.fitted_ids, ids)
         self.ids = ids
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What has an embedding."""
+        if self._vocabulary is None:
+            raise DataError(_NOT_FITTED)
+        return self._vocabulary
 
     @property
     def network(self) -> PPNetNetwork:
         """The trained network."""
         if self._network is None:
-            raise DataError("the ranker is not fitted yet; call fit or load one")
+            raise DataError(_NOT_FITTED)
         return self._network
 
     def load_vocabulary(self, vocabulary: Vocabulary, ids: SemanticIDs | None) -> None:
@@ -216,7 +242,7 @@ class PPNet:
                 "item_id=false leaves nothing that tells items apart; give semantic IDs too "
                 "(--ids ids.parquet)"
             )
-        self.vocabulary = vocabulary
+        self._vocabulary = vocabulary
         self.ids = self.fitted_ids = ids
         features = CODE_FEATURES[self.settings.code_features]
         self._features: CodeFeatures | None = None if ids is None else features(ids)
@@ -252,3 +278,15 @@ class PPNet:
         with torch.random.fork_rng(devices=[]):  # the caller's own randomness stays as it is
             torch.default_generator.manual_seed(self.settings.seed)
             return PPNetNetwork(self.settings, sizes)
+
+
+def _for_each(value: Any, rows: int, name: str) -> pa.Array:
+    """``(rows,)`` of one value, or of one for each row."""
+    if isinstance(value, str) or not hasattr(value, "__len__"):
+        value = [value] * rows
+    if len(value) != rows:
+        raise DataError(
+            f"the column '{name}' has {len(value)} values for {rows} items; give one value, or one "
+            "for each item"
+        )
+    return value if isinstance(value, pa.Array | pa.ChunkedArray) else pa.array(value)

@@ -76,7 +76,7 @@ class PPNetSettings(RankerSettings):
     """What has an embedding: every code of a position, or every prefix of the IDs that occur, which
     is for codes that refine each other."""
     unknown_share: Share = 0.05
-    """Share of users and of items that training hides, so that the embedding of those it never met
-    is learned."""
+    """Share of users, items and further values that training hides, so that the embedding of those
+    it never met is learned."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the tower's input that is dropped in training."""

@@ -66,10 +66,15 @@ def survey(pieces: Pieces, settings: RankingSplit, spool: Spool) -> Survey:
             parts[rows] = stored_parts(log)
         users.add(log.user_ids)
         items.add(log.item_ids)
-        for distinct, column in zip(values, further.columns, strict=True):
-            distinct.add(as_values(column))
+        for distinct, name in zip(values, pieces.columns, strict=True):
+            distinct.add(as_values(further.column(name), name))
         start = rows.stop
     if not stored:
+        if not has_time.any():
+            raise DataError(
+                "no row of the log has a timestamp, so it cannot be divided by time; give "
+                "timestamps, or a split column of train, validation and test"
+            )
         parts[:] = parts_by_time(times, has_time, settings.fractions)
     found = tuple(each.values for each in values)
     return Survey(users.values, items.values, found, times, has_time, labels, parts)
@@ -95,13 +100,17 @@ class _Distinct:
         return self._known
 
 
-def as_values(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """The values of a categorical column as text; a null is a value of its own."""
+def as_values(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array:
+    """The values of a categorical column as text; a null is a value of its own.
+
+    Raises:
+        DataError: a row has several of them.
+    """
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if pa.types.is_nested(column.type):
         raise DataError(
-            f"a further column is of type {column.type}; give columns of one value a row"
+            f"the column '{name}' is of type {column.type}; give columns of one value a row"
         )
     return as_item_ids(column.cast(pa.string()).fill_null(""), "values")
 

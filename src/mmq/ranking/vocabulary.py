@@ -57,14 +57,15 @@ class Numbering(NamedTuple):
     Attributes:
         users: ``(users of the log,)`` int64, 0 for those that training did not meet.
         items: ``(items of the log,)`` int64, likewise.
-        columns: of each further column ``(values of the log,)`` int64, likewise.
+        columns: of each further column of the training, its place among those of the log, and
+            ``(values of the log,)`` int64, likewise.
         codes: ``(items of the log, length)`` int64 rows of the embeddings of semantic IDs; None
             without.
     """
 
     users: np.ndarray
     items: np.ndarray
-    columns: tuple[np.ndarray, ...]
+    columns: tuple[tuple[int, np.ndarray], ...]
     codes: np.ndarray | None
 
     @classmethod
@@ -89,8 +90,10 @@ class Numbering(NamedTuple):
         codes = None
         if ids is not None and features is not None:
             codes = features.rows(ids.codes[_id_rows(met.item_ids, ids)])
+        there = list(met.column_values)
         columns = tuple(
-            _place(met.column_values[name], values) for name, values in known.columns.items()
+            (there.index(name), _place(met.column_values[name], values))
+            for name, values in known.columns.items()
         )
         return cls(
             _place(met.user_ids, known.users), _place(met.item_ids, known.items), columns, codes
@@ -98,7 +101,7 @@ class Numbering(NamedTuple):
 
     def column_numbers(self, impressions: Impressions) -> np.ndarray:
         """``(rows, c)`` int64."""
-        numbers = [each[impressions.columns[:, c]] for c, each in enumerate(self.columns)]
+        numbers = [each[impressions.columns[:, place]] for place, each in self.columns]
         return np.stack(numbers, 1) if numbers else np.empty((len(impressions), 0), np.int64)
 
 
@@ -109,8 +112,8 @@ def _with_rows(values: pa.Array, counts: np.ndarray) -> pa.Array:
 def _place(values: pa.Array, known: pa.Array) -> np.ndarray:
     try:
         return ItemIndex(known).find(values) + 1
-    except DataError:  # text where training had whole numbers: nothing is known
-        return np.zeros(len(values), np.int64)
+    except DataError:  # text among what were whole numbers in training
+        return ItemIndex(known.cast(pa.string())).find(values) + 1
 
 
 def _id_rows(item_ids: pa.Array, ids: SemanticIDs) -> np.ndarray:

@@ -1,0 +1,86 @@
+"""What rankers learn of the shop's rule, and of what they never met."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from ranking_shop import LEARNED, OLD, SMALL, codes, columns, data, fitted, table
+
+from mmq.data.interactions import Interactions
+from mmq.metrics.ranking import auc
+from mmq.ranking import PPNet, RankingData, evaluate_ranking
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"codes": "sum"}, {"codes": "gated"}, {"item_id": False}, {"code_features": "prefixes"}],
+    ids=str,
+)
+def test_the_rule_of_the_shop_is_learned_and_holds_for_new_items(changes):
+    found = evaluate_ranking(fitted(**LEARNED, **changes), data())
+    assert found.figures["auc"] > 0.8
+    assert found.figures["gauc"] > 0.8
+    assert found.strata["new"].rows > 50
+    assert found.strata["new"].auc > 0.75
+
+
+def test_item_ids_alone_know_nothing_of_new_items():
+    made = fitted(with_ids=False, **LEARNED)
+    found = evaluate_ranking(made, data())
+    new = np.isin(data().test.items, np.flatnonzero(made.numbering(data().met).items == 0))
+    assert found.strata["new"].rows == int(new.sum())
+    old = ~new
+    labels = data().test.labels
+    assert auc(labels[old], found.predictions[old]) > 0.75
+    assert found.strata["new"].auc < 0.65
+    # of one user, all new items are alike
+    for user in np.unique(data().test.users[new]):
+        rows = np.flatnonzero(new & (data().test.users == user))
+        histories = data().test.take(rows).histories(SMALL["history"])
+        parts = np.split(histories.rows, np.cumsum(histories.lengths)[:-1])
+        for one, other in itertools.pairwise(range(len(rows))):
+            if parts[one].tolist() == parts[other].tolist():
+                assert found.predictions[rows[one]] == found.predictions[rows[other]]
+
+
+def test_without_item_ids_items_of_one_semantic_id_are_one():
+    made = fitted(**LEARNED, item_id=False)
+    names = data().met.item_ids.to_pylist()
+    rows = table().find(data().met.item_ids)
+    scores = made.score(100, [], names)
+    for one in range(len(names)):
+        for other in range(one):
+            alike = codes()[rows[one]].tolist() == codes()[rows[other]].tolist()
+            assert scores[one] == scores[other] or not alike
+    assert len(set(scores.tolist())) > len({tuple(each) for each in codes()[rows].tolist()}) / 2
+
+
+def test_what_users_liked_is_heard():
+    """Users whom nobody knows: only their history tells of their kind."""
+    log = columns()
+    log["user_id"] = np.where(np.arange(2000) % 10 == 0, log["user_id"], np.arange(2000) // 50)
+    rng = np.random.default_rng(0)
+    kind = (log["user_id"] + np.array([codes()[int(each[5:]), 0] for each in log["item_id"]])) % 2
+    log["label"] = ((kind == 0) ^ (rng.random(2000) < 0.05)).astype(np.int8)
+    made = PPNet(**{**SMALL, "learning_rate": 0.05, "epochs": 12, "history": 20}, patience=12)
+    made.fit(RankingData.of(Interactions.build(log)), table())
+    even = [f"item-{row}" for row in range(OLD) if codes()[row, 0] % 2 == 0]
+    odd = [f"item-{row}" for row in range(OLD) if codes()[row, 0] % 2]
+    of_even, of_odd = (made.score(-1, liked[:8], [even[9], odd[9]]) for liked in (even, odd))
+    assert of_even[0] > of_odd[0]
+    assert of_even[1] < of_odd[1]
+
+
+def test_bfloat16_of_a_gpu_learns_as_well(monkeypatch):
+    """The path of a GPU, on the CPU's own bfloat16."""
+    monkeypatch.setattr(
+        "mmq.ranking.fit.mixed_precision", lambda device: torch.autocast("cpu", torch.bfloat16)
+    )
+    made = PPNet(**{**SMALL, **LEARNED})
+    made.fit(data(), table())
+    plain = fitted(**LEARNED)
+    assert made.log != plain.log
+    assert made.log[0]["loss"] == pytest.approx(plain.log[0]["loss"], rel=0.02)
+    assert max(epoch["auc"] for epoch in made.log) > 0.8
+    assert {value.dtype for value in made.tensors().values()} == {np.dtype(np.float32)}
