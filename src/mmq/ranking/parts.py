@@ -132,7 +132,7 @@ def _counts(known: Survey) -> np.ndarray:
         if not counts[part]:
             raise DataError(
                 f"the {name} part of the log is empty ({len(known.parts):,} rows in all); give a "
-                "longer log, other shares, or a split column that names it"
+                "longer log, or a split column that names it"
             )
     return counts
 
