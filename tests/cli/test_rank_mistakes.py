@@ -74,6 +74,7 @@ def write_bad(folder):
         "no_test": {"split": np.where(place < 800, "train", "validation")},
         "timeless": {"timestamp": None},
         "half_timed": {"timestamp": pa.array(times, mask=place == 950), "split": parts},
+        "parted": {"split": parts},
         "strange": {"split": np.where(place < 800, "train", "dev")},
         "no_items": {"item_id": None},
         "nobody": {"user_id": pa.array(users, mask=place == 5)},
@@ -105,6 +106,7 @@ def bad_shop(tmp_path_factory):
     write_bad(folder)
     assert train(folder, "model", "--ids", folder / "ids.parquet") == 0
     assert train(folder, "plain") == 0
+    assert train(folder, "parted", "--interactions", folder / "parted.parquet") == 0
     return folder
 
 
@@ -146,7 +148,8 @@ def test_bad_training(arguments, expected, bad_shop, capsys, monkeypatch):
         (["model", "--interactions", "one_label.parquet"], "no user has rows of both labels in"),
         (["model", "--interactions", "none_liked.parquet", "--part", "validation"],
          "all 100 rows of the validation part have the label 0"),
-        (["model", "--interactions", "no_test.parquet"], "the test part of the log is empty"),
+        (["parted", "--interactions", "no_test.parquet"], "the test part of the log is empty"),
+        (["parted", "--interactions", "log.parquet"], "have no split column"),
     ],
     ids=lambda value: str(value)[:40],
 )  # fmt: skip
