@@ -33,9 +33,16 @@ from mmq.ranking.vocabulary import Numbering, Vocabulary
 HISTORY = 50
 
 
-def ours(data: RankingData, epochs: int) -> dict[str, Any]:
+def ours(data: RankingData, epochs: int, precision: str) -> dict[str, Any]:
     """Test AUC of the best epoch, and rows by processor second of the median epoch."""
-    ranker = PPNet(epochs=epochs, patience=epochs, unknown_share=0.0, warmup=0.0, history=HISTORY)
+    ranker = PPNet(
+        epochs=epochs,
+        patience=epochs,
+        unknown_share=0.0,
+        warmup=0.0,
+        history=HISTORY,
+        precision=precision,
+    )
     ranker.fit(data)
     tested = auc(data.test.labels, ranker.predict(data.test, data))
     numbering = ranker.numbering(data.met)
@@ -131,7 +138,10 @@ def main() -> None:
     torch.set_num_threads(1)
     columns = {"user_id": "user", "item_id": "item"}
     data = RankingData.of(Pieces.open(arguments.data / "interactions.parquet", columns))
-    found = {"metrics": metrics(arguments.rows), "ours": ours(data, arguments.epochs)}
+    found = {
+        "metrics": metrics(arguments.rows),
+        "ours": {each: ours(data, arguments.epochs, each) for each in ("float32", "bfloat16")},
+    }
     print(found, flush=True)
     if importlib.util.find_spec("fuxictr"):
         found["fuxictr"] = theirs(data, arguments.epochs)

@@ -46,11 +46,23 @@ def strata(record: Row) -> str:
 
 def peer(record: Row) -> str:
     """Beside FuxiCTR's PPNet."""
-    own = record["ours"]
-    rows = [["ours", f"{own['test_auc']:.4f}", f"{own['rows_per_cpu_second']:,.0f}", "-", "-"]]
-    for name, found in record.get("fuxictr", {}).items():
-        rates = found["rows_per_cpu_second"], found["step_rows_per_cpu_second"]
-        ratios = [f"{own['rows_per_cpu_second'] / rate:.1f}" for rate in rates]
-        rows.append([f"FuxiCTR, {name}", f"{found['test_auc']:.4f}", f"{rates[0]:,.0f}", *ratios])
-    header = ["PPNet", "test AUC", "rows a processor second", "ours to it"]
-    return table([*header, "ours to its steps without loading"], rows)
+    rates = {
+        f"ours, {name}": (found["test_auc"], found["rows_per_cpu_second"])
+        for name, found in record["ours"].items()
+    }
+    theirs = record.get("fuxictr", {})
+    rates |= {
+        f"FuxiCTR, {name}": (found["test_auc"], found["rows_per_cpu_second"])
+        for name, found in theirs.items()
+    }
+    rows = [
+        [
+            name,
+            f"{auc:.4f}",
+            f"{rate:,.0f}",
+            *(f"{rate / found['rows_per_cpu_second']:.1f}" for found in theirs.values()),
+        ]
+        for name, (auc, rate) in rates.items()
+    ]
+    header = ["PPNet", "test AUC", "rows a processor second"]
+    return table([*header, *(f"to FuxiCTR, {name}" for name in theirs)], rows)

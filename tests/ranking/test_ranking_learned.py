@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
 from ranking_shop import LEARNED, OLD, SMALL, codes, columns, data, fitted, table
 
 from mmq.data.interactions import Interactions
@@ -72,12 +71,9 @@ def test_what_users_liked_is_heard():
     assert of_even[1] < of_odd[1]
 
 
-def test_bfloat16_of_a_gpu_learns_as_well(monkeypatch):
+def test_bfloat16_learns_as_well():
     """The path of a GPU, on the CPU's own bfloat16."""
-    monkeypatch.setattr(
-        "mmq.ranking.fit.mixed_precision", lambda device: torch.autocast("cpu", torch.bfloat16)
-    )
-    made = PPNet(**{**SMALL, **LEARNED})
+    made = PPNet(**{**SMALL, **LEARNED}, precision="bfloat16")
     made.fit(data(), table())
     plain = fitted(**LEARNED)
     assert made.log != plain.log

@@ -118,16 +118,12 @@ def test_every_setting_of_the_training_has_its_say():
         assert made.log != plain.log, changes
 
 
-def test_bfloat16_of_a_gpu_learns_as_well(monkeypatch):
+def test_bfloat16_learns_as_well():
     """The path of a GPU, on the CPU's own bfloat16."""
     plain = HeterRec(**SMALL, epochs=2, dropout=0.0)
     plain.fit(tiny_retrieval_data())
-    monkeypatch.setattr(
-        "mmq.recommenders.fit.mixed_precision",
-        lambda device: torch.autocast("cpu", torch.bfloat16),
-    )
     for kind in (SASRec, HeterRec):
-        made = kind(**SMALL, epochs=2, dropout=0.0)
+        made = kind(**SMALL, epochs=2, dropout=0.0, precision="bfloat16")
         made.fit(tiny_retrieval_data())
         assert made.log[-1]["loss"] < made.log[0]["loss"]
     assert made.log[-1]["loss"] == pytest.approx(plain.log[-1]["loss"], rel=0.02)

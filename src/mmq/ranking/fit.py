@@ -100,7 +100,7 @@ class RankingTraining(SelectedTraining):
             impressions = self.train_impressions.take(own)
             shown = shown_batch(impressions, self.numbering, self.ranker.history, self.device)
             labels = torch.from_numpy(impressions.labels.astype(np.float32)).to(self.device)
-            with mixed_precision(self.device):
+            with mixed_precision(self.device, self.settings.precision):
                 logits = self.network(hidden(shown, self.ranker.unknown_share))
             loss = binary_cross_entropy_with_logits(logits.float(), labels)
         total += self.descend(loss, len(own) / len(batch), progress) * len(batch)

@@ -56,7 +56,7 @@ class RetrievalTraining(SelectedTraining):
         own = batch.take(slice(rank, None, world))
         loss = torch.zeros((), device=self.device)
         if len(own):
-            with mixed_precision(self.device):
+            with mixed_precision(self.device, self.settings.precision):
                 loss = self.network(training_batch(own, self.steps, self.device))
         share = int((own.lengths - 1).sum()) / everyone
         total += self.descend(loss, share, progress) * everyone
