@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from mmq.artifacts import check_tensors
 from mmq.data.catalogue import as_item_ids
 from mmq.errors import DataError, SettingsError
 from mmq.metrics.calibration import log_loss
 from mmq.metrics.ranking import auc
 from mmq.nn.device import pick_device
 from mmq.nn.loop import Journal, Log, train
+from mmq.nn.weights import load_arrays, to_arrays
 from mmq.ranking.batches import shown_batch
 from mmq.ranking.code_features import CODE_FEATURES, CodeFeatures
 from mmq.ranking.data import Met, RankingData
@@ -249,9 +249,7 @@ class PPNet:
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The weights by name."""
-        return {
-            name: value.detach().cpu().numpy() for name, value in self.network.state_dict().items()
-        }
+        return to_arrays(self.network)
 
     def restore(self, tensors: Mapping[str, np.ndarray], folder: Path) -> None:
         """Weights of :meth:`tensors`, checked against the settings.
@@ -260,10 +258,7 @@ class PPNet:
             FormatError: a tensor is missing, extra or misshapen.
         """
         network = self._seeded()
-        expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-        check_tensors(tensors, expected, folder)
-        weights = {name: torch.from_numpy(np.array(value)) for name, value in tensors.items()}
-        network.load_state_dict(weights)
+        load_arrays(network, tensors, folder)
         self._network = network.to(self.device).eval().requires_grad_(False)
 
     def _seeded(self) -> PPNetNetwork:

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmq.artifacts import check_tensors
 from mmq.data.sequences import Sequences
 from mmq.decoding import Decoded, Filters
 from mmq.errors import DataError
 from mmq.nn.loop import Journal, train
+from mmq.nn.weights import load_arrays, to_arrays
 from mmq.recommenders.base import Recommender
 from mmq.recommenders.batches import history_batch
 from mmq.recommenders.data import RetrievalData
@@ -102,9 +102,7 @@ class SequentialRecommender(Recommender[R], Generic[R, N]):
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The weights by name."""
-        return {
-            name: value.detach().cpu().numpy() for name, value in self.network.state_dict().items()
-        }
+        return to_arrays(self.network)
 
     def restore(self, tensors: Mapping[str, np.ndarray], folder: Path) -> None:
         """Weights of :meth:`tensors`, checked against the settings.
@@ -113,8 +111,5 @@ class SequentialRecommender(Recommender[R], Generic[R, N]):
             FormatError: a tensor is missing, extra or misshapen.
         """
         network = self._seeded()
-        expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-        check_tensors(tensors, expected, folder)
-        weights = {name: torch.from_numpy(np.array(value)) for name, value in tensors.items()}
-        network.load_state_dict(weights)
+        load_arrays(network, tensors, folder)
         self._network = network.to(self.device).eval().requires_grad_(False)

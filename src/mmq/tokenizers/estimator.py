@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from mmq import __version__
-from mmq.artifacts import check_tensors
 from mmq.data import Catalogue, CatalogueFile
 from mmq.data.catalogue import require_modalities
 from mmq.errors import DataError
 from mmq.nn.device import pick_device
 from mmq.nn.loop import Journal, Log, Trained
+from mmq.nn.weights import load_arrays, to_arrays
 from mmq.tokenizers import folder as save_format
 from mmq.tokenizers.base import Figures, FitResult, TokenizerSettings
 from mmq.tokenizers.evaluation import evaluate, reconstruction
@@ -223,9 +223,7 @@ class NetworkTokenizer(ABC, Generic[S, N]):
             "settings": self.settings.to_dict(),
             "figures": self.figures,
         }
-        state = self.network.state_dict()
-        tensors = {name: tensor.cpu().numpy() for name, tensor in state.items()}
-        save_format.save_folder(folder, config, tensors, self.log)
+        save_format.save_folder(folder, config, to_arrays(self.network), self.log)
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> Self:
@@ -240,9 +238,7 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         settings: Any = cls.settings_class.parse(saved.config["settings"])
         self = cls(settings, device=device)
         network = self._make(saved.config["modalities"])
-        expected = {name: tuple(t.shape) for name, t in network.state_dict().items()}
-        check_tensors(saved.tensors, expected, folder)
-        network.load_state_dict({k: torch.from_numpy(v) for k, v in saved.tensors.items()})
+        load_arrays(network, saved.tensors, folder)
         self._network = network.eval().requires_grad_(False).to(self.device)
         self.figures = saved.config.get("figures", {})
         self.reductions = saved.config.get("reductions", {})
