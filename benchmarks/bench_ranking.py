@@ -24,9 +24,9 @@ from common import RESULTS, provenance, write
 
 from mmq.metrics.ranking import auc, user_aucs
 from mmq.nn.loop import epoch_generator
-from mmq.nn.selected import seeded
+from mmq.nn.selected import SelectedTraining, seeded
 from mmq.ranking import Pieces, PPNet, RankingData
-from mmq.ranking.fit import RankingTraining
+from mmq.ranking.fit import RankingTask
 from mmq.ranking.impressions import Impressions
 from mmq.ranking.vocabulary import Numbering, Vocabulary
 
@@ -46,16 +46,15 @@ def ours(data: RankingData, epochs: int, precision: str) -> dict[str, Any]:
     ranker.fit(data)
     tested = auc(data.test.labels, ranker.predict(data.test, data))
     numbering = ranker.numbering(data.met)
-    training = RankingTraining(
-        ranker._seeded(), ranker.settings, data.train, numbering, lambda: {"auc": 0.0}
-    )
+    task = RankingTask(ranker._seeded(), ranker.settings, data.train, numbering, dict)
+    training = SelectedTraining(task, ranker.settings)
     times = []
     for epoch in range(epochs):
         generator, total = epoch_generator(0, epoch), torch.zeros(())
         start = time.process_time()
         with seeded(generator, ranker.device):
-            training.network.train()
-            for batch in training.batches(generator):
+            task.network.train()
+            for batch in task.batches(generator):
                 training.step(batch, 0.5, total)
         times.append(time.process_time() - start)
     return {

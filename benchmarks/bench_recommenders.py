@@ -24,8 +24,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmq import SemanticIDs
 from mmq.data.interactions import Interactions, read_interactions
+from mmq.nn.selected import SelectedTraining
 from mmq.recommenders import Items, RetrievalData, recommender_class
-from mmq.recommenders.fit import RetrievalTraining
+from mmq.recommenders.fit import RetrievalTask
 
 MODELS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
     "SASRec, d 64": ("sasrec", {"hidden_dim": 64}, (6, 100)),
@@ -76,7 +77,8 @@ def measure(log: Interactions, kind: str, settings: dict[str, Any], shape: tuple
     recommender = recommender_class(kind)(**settings, device="cpu")
     recommender.load_items(Items(data.item_ids, data.ids, data.popularity()))
     network = recommender._make()
-    training = RetrievalTraining(network, recommender.settings, data.train, 1, dict)
+    task = RetrievalTask(network, recommender.settings, data.train, 1, dict)
+    training = SelectedTraining(task, recommender.settings)
     windows = data.train.windows(recommender.settings.history, np.random.default_rng(0))
     order = np.random.default_rng(1).permutation(len(windows))
     batches = np.array_split(order, -(-len(order) // recommender.settings.batch_size))

@@ -220,14 +220,14 @@ def test_what_lies_on_disk_vanishes_when_the_training_fails(shop, capsys, monkey
 CHILD = """
 import sys, time
 import mmq.nn.loop as loop
-from mmq.ranking.fit import RankingTraining
+from mmq.nn.selected import SelectedTraining
 loop.SECONDS_BETWEEN_CHECKPOINTS = 0.0
-plain = RankingTraining.run_epoch
+plain = SelectedTraining.run_epoch
 def slow(self, generator, advance):
     if self.epoch:
         time.sleep(0.2)
     return plain(self, generator, advance)
-RankingTraining.run_epoch = slow
+SelectedTraining.run_epoch = slow
 from mmq.cli import main
 sys.exit(main(sys.argv[1:]))
 """

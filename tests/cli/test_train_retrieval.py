@@ -180,14 +180,14 @@ def test_same_seed_same_files_another_seed_others(shop):
 CHILD = """
 import sys, time
 import mmq.nn.loop as loop
-from mmq.recommenders.fit import RetrievalTraining
+from mmq.nn.selected import SelectedTraining
 loop.SECONDS_BETWEEN_CHECKPOINTS = 0.0
-plain = RetrievalTraining.run_epoch
+plain = SelectedTraining.run_epoch
 def slow(self, generator, advance):
     if self.epoch:
         time.sleep(0.2)
     return plain(self, generator, advance)
-RetrievalTraining.run_epoch = slow
+SelectedTraining.run_epoch = slow
 from mmq.cli import main
 sys.exit(main(sys.argv[1:]))
 """

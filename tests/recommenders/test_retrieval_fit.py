@@ -4,8 +4,9 @@ import torch
 
 from mmq.errors import DivergedError
 from mmq.nn.loop import Journal, train
+from mmq.nn.selected import SelectedTraining
 from mmq.recommenders import HeterRec, SASRec, evaluate
-from mmq.recommenders.fit import RetrievalTraining
+from mmq.recommenders.fit import RetrievalTask
 from mmq.recommenders.sasrec import SASRecNetwork, SASRecSettings
 from mmq.testing import tiny_retrieval_data
 
@@ -23,7 +24,8 @@ def training_of(figures, **changes):
         seen.append({name: value.clone() for name, value in network.state_dict().items()})
         return {"ndcg@10": next(left)}
 
-    return RetrievalTraining(network, settings, tiny_retrieval_data().train, 1, validate), seen
+    task = RetrievalTask(network, settings, tiny_retrieval_data().train, 1, validate)
+    return SelectedTraining(task, settings), seen
 
 
 def same(one, other):
@@ -71,7 +73,7 @@ def test_killed_between_the_best_and_the_last(tmp_path, monkeypatch):
     trained = train(resumed, 0, Journal(tmp_path / "checkpoint", resume=True))
     assert trained.log == log
     assert same(resumed.best, seen[1])
-    assert same(resumed.network.state_dict(), seen[-1])
+    assert same(resumed.task.network.state_dict(), seen[-1])
 
 
 def test_the_weights_of_the_best_epoch_are_kept_not_the_last():

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from mmq.nn.loop import epoch_generator
+from mmq.nn.selected import SelectedTraining
 from mmq.recommenders import SASRec
-from mmq.recommenders.fit import RetrievalTraining
+from mmq.recommenders.fit import RetrievalTask
 from mmq.recommenders.heterrec.network import HeterRecNetwork
 from mmq.recommenders.heterrec.settings import HeterRecSettings
 from mmq.recommenders.sasrec import SASRecNetwork, SASRecSettings
@@ -34,7 +35,9 @@ def step_of(name, windows):
     torch.manual_seed(0)
     network = NETWORKS[name]()
     train = tiny_retrieval_data().train
-    training = RetrievalTraining(network, network_settings(name), train, steps_of(name), dict)
+    settings = network_settings(name)
+    task = RetrievalTask(network, settings, train, steps_of(name), dict)
+    training = SelectedTraining(task, settings)
     total = torch.zeros(())
     chosen = train.windows(5, epoch_generator(0, 0)).take(slice(0, windows))
     training.step(chosen, 0.5, total)

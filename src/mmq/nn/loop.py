@@ -60,17 +60,33 @@ def rate(settings: LearningSettings, progress: float) -> float:
 
 
 class Adam:
-    """Fused AdamW under the schedule, whose state can be stored by parameter name."""
+    """Fused AdamW under the schedule, whose state can be stored by parameter name.
 
-    def __init__(self, network: nn.Module, settings: LearningSettings) -> None:
+    Args:
+        network: what learns; parameters that ask for no gradient are left alone.
+        settings: rate, schedule, decay.
+        slower: start of a parameter's name -> factor of its learning rate.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        settings: LearningSettings,
+        slower: Mapping[str, float] | None = None,
+    ) -> None:
         self.network, self.settings = network, settings
+        self.parameters = {n: p for n, p in network.named_parameters() if p.requires_grad}
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in self.parameters.items():
+            factors = (each for start, each in (slower or {}).items() if name.startswith(start))
+            groups.setdefault(next(factors, 1.0), []).append(parameter)
         self.optimizer = torch.optim.AdamW(
-            network.parameters(),
+            [{"params": group, "factor": factor} for factor, group in groups.items()],
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
             fused=True,
         )
-        for parameter in network.parameters():  # made now, so that a checkpoint can fill it
+        for parameter in self.parameters.values():  # made now, so that a checkpoint can fill it
             self.optimizer.state[parameter] = {
                 "step": torch.tensor(0.0, device=parameter.device),
                 "exp_avg": torch.zeros_like(parameter),
@@ -91,18 +107,19 @@ class Adam:
             share: lets other processes add their gradients, before the step is made.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * rate(self.settings, progress)
+            peak = self.settings.learning_rate * group["factor"]
+            group["lr"] = peak * rate(self.settings, progress)
         self.optimizer.zero_grad()
         if loss.requires_grad:  # a process without a share of the batch has no graph
             loss.backward()
         if share is not None:
-            share(list(self.network.parameters()))
+            share(list(self.parameters.values()))
         self.optimizer.step()
 
     def state(self) -> dict[str, Tensor]:
         """Weights and moments by name."""
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        for name, parameter in self.network.named_parameters():
+        for name, parameter in self.parameters.items():
             for key, value in self.optimizer.state[parameter].items():
                 tensors[f"optimizer.{name}.{key}"] = value
         return tensors
@@ -112,7 +129,7 @@ class Adam:
         self.network.load_state_dict(
             {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
         )
-        for name, parameter in self.network.named_parameters():
+        for name, parameter in self.parameters.items():
             state = self.optimizer.state[parameter]
             for key in state:
                 state[key] = tensors[f"optimizer.{name}.{key}"]

@@ -7,9 +7,11 @@ step is the one that a single process would have made with the whole batch.
 from __future__ import annotations
 
 import contextlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Literal, Protocol
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -41,60 +43,92 @@ class Batches(Protocol):
     def __iter__(self) -> Iterator[Any]: ...
 
 
-class SelectedTraining(ABC):
-    """A training that :func:`mmq.nn.loop.train` runs, whose best epoch is kept.
+class Part(NamedTuple):
+    """What a process makes of its share of a batch.
 
-    Args:
-        network: what learns.
-        settings: how.
-        items: what an epoch passes, for the progress bar.
-        validate: gives the figures of the network as it is.
+    Attributes:
+        loss: mean over its targets, a scalar.
+        share: of the batch's targets that are its own.
+        targets: of the whole batch.
     """
 
-    selected_by: ClassVar[str]
-    """The figure of :attr:`validate` that tells the best epoch; higher is better."""
+    loss: Tensor
+    share: float
+    targets: int
 
-    def __init__(
-        self,
-        network: nn.Module,
-        settings: SelectedSettings,
-        items: int,
-        validate: Callable[[], dict[str, float]],
-    ) -> None:
-        self.settings, self.items, self.validate = settings, items, validate
-        self.device = next(network.parameters()).device
-        self.adam = Adam(network, settings)
-        self.epoch, self.log = 0, Log()
-        self.best = _copy(network)
+
+class Task(ABC):
+    """What a :class:`SelectedTraining` learns.
+
+    Attributes:
+        network: what learns.
+        items: targets that an epoch passes.
+        selected_by: the figure of :meth:`validate` that tells the best epoch; higher is better.
+        slower: start of a parameter's name -> factor of its learning rate.
+    """
+
+    network: nn.Module
+    items: int
+    selected_by: str
+    slower: Mapping[str, float] = MappingProxyType({})
 
     @abstractmethod
     def batches(self, generator: np.random.Generator) -> Batches:
         """The batches of an epoch, in the order in which they are learned."""
 
     @abstractmethod
-    def step(self, batch: Any, progress: float, total: Tensor) -> int:
-        """One step; ``total`` grows by the loss summed over the targets, which are counted."""
+    def part(self, batch: Any, progress: float) -> Part:
+        """The loss of this process's share of a batch, at a share of the training."""
+
+    @abstractmethod
+    def validate(self) -> dict[str, float]:
+        """Figures of the network as it is."""
+
+    def refused(self, figures: Mapping[str, float]) -> bool:
+        """Whether an epoch of such figures is not to be kept, and ends the training."""
+        return False
+
+
+class SelectedTraining:
+    """A training that :func:`mmq.nn.loop.train` runs, whose best epoch is kept.
+
+    Args:
+        task: what is learned.
+        settings: how.
+        improve: whether what the network was at the start is kept unless an epoch is better.
+    """
+
+    def __init__(self, task: Task, settings: SelectedSettings, improve: bool = False) -> None:
+        self.task, self.settings, self.items = task, settings, task.items
+        self.device = next(task.network.parameters()).device
+        self.adam = Adam(task.network, settings, task.slower)
+        self.epoch, self.log = 0, Log()
+        self.improve, self.floor = improve, -math.inf
+        self.best = _copy(task.network)
 
     @property
     def best_epoch(self) -> int:
-        """The epoch that was best on the validation part, from 1; 0 before the first."""
-        scores = [epoch[self.selected_by] for epoch in self.log]
-        return int(np.argmax(scores)) + 1 if scores else 0
+        """The epoch that was best on the validation part, from 1; 0 for the start."""
+        scores = [self.floor, *map(self._score, self.log)]
+        return int(np.argmax(scores))
 
     @property
     def epochs(self) -> int:
         """Where the training ends: after the last epoch, or once it has not improved for long."""
-        if self.epoch - self.best_epoch >= self.settings.patience:
+        waited = self.epoch - self.best_epoch >= self.settings.patience
+        if waited or (self.log and self.task.refused(self.log[-1])):
             return self.epoch
         return self.settings.epochs
 
-    def begin(self) -> None:  # noqa: B027  (a kind may have something to prepare, and need not)
-        """Nothing to prepare."""
+    def begin(self) -> None:
+        """See what the start is worth, where it may be kept."""
+        if self.improve:
+            self.floor = self.task.validate()[self.task.selected_by]
 
     def run_epoch(self, generator: np.random.Generator, advance: Callable[..., None]) -> Totals:
         """One pass over the training part, then the validation."""
-        network, name = self.adam.network, self.selected_by
-        batches = self.batches(generator)
+        network, name = self.task.network, self.task.selected_by
+        batches = self.task.batches(generator)
         steps = len(batches)
         total = torch.zeros((), device=self.device)
         with seeded(generator, self.device):
@@ -103,40 +137,45 @@ class SelectedTraining(ABC):
                 progress = (self.epoch + number / steps) / self.settings.epochs
                 advance(self.step(batch, progress, total))
             network.eval()
-        figures = self.validate()
+        figures = self.task.validate()
         advance(0, f"{name} {figures[name]:.4f}")
-        if figures[name] > max((each[name] for each in self.log), default=-1.0):
+        if self._score(figures) > max([self.floor, *map(self._score, self.log)]):
             self.best = _copy(network)
         return {"loss": float(total) / self.items, **figures}
 
+    def step(self, batch: Any, progress: float, total: Tensor) -> int:
+        """One step; ``total`` grows by the loss summed over the targets, which are counted.
+
+        Gradients of all processes are summed, each weighed by its share of the batch.
+        """
+        world = place()[1]
+        part = self.task.part(batch, progress)
+        loss = part.loss * part.share
+        self.adam.step(loss, progress, _sum_gradients if world > 1 else None)
+        loss = loss.detach()
+        if world > 1:
+            dist.all_reduce(loss)
+        total += loss * part.targets
+        return part.targets
+
+    def _score(self, figures: Mapping[str, float]) -> float:
+        return -math.inf if self.task.refused(figures) else figures[self.task.selected_by]
+
     def state(self) -> dict[str, Tensor]:
-        """Weights, moments, and the best weights so far."""
-        return self.adam.state() | {f"best.{name}": value for name, value in self.best.items()}
+        """Weights, moments, and the best weights so far with the figure to be beaten."""
+        floor = torch.tensor(self.floor, dtype=torch.float64)
+        best = {f"best.{name}": value for name, value in self.best.items()}
+        return self.adam.state() | best | {"floor": floor}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Go back to a :meth:`state`."""
         self.adam.load_state(tensors)
+        self.floor = float(tensors["floor"])
         self.best = {
             name.removeprefix("best."): value
             for name, value in tensors.items()
             if name.startswith("best.")
         }
-
-    def descend(self, loss: Tensor, share: float, progress: float) -> Tensor:
-        """Step down the mean loss of all processes, and give it.
-
-        Args:
-            loss: mean over this process's part of the batch.
-            share: of the batch's targets that the part holds.
-            progress: share of the training that is done.
-        """
-        world = place()[1]
-        loss = loss * share
-        self.adam.step(loss, progress, _sum_gradients if world > 1 else None)
-        loss = loss.detach()
-        if world > 1:
-            dist.all_reduce(loss)
-        return loss
 
 
 def mixed_precision(device: torch.device, precision: str = "auto") -> Any:

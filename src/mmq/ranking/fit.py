@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from mmq.nn.processes import place
-from mmq.nn.selected import SelectedTraining, mixed_precision
+from mmq.nn.selected import Part, Task, mixed_precision
 from mmq.ranking.batches import hidden, shown_batch
 from mmq.ranking.impressions import Impressions
 from mmq.ranking.network import PPNetNetwork
@@ -60,15 +59,15 @@ class Shuffled:
             yield numbers[numbers < self.rows]
 
 
-class RankingTraining(SelectedTraining):
-    """A training that :func:`mmq.nn.loop.train` runs, stores and goes on with.
+class RankingTask(Task):
+    """Every impression predicts whether it was liked.
 
     Args:
         network: what learns.
         settings: how.
-        train: impressions to learn from.
-        numbering: of their log.
-        validate: gives the figures of the network as it is.
+        train: the impressions to learn from.
+        numbering: where their users, items and values have embeddings.
+        figures: gives those of the network as it is.
     """
 
     selected_by = "auc"
@@ -79,29 +78,33 @@ class RankingTraining(SelectedTraining):
         settings: PPNetSettings,
         train: Impressions,
         numbering: Numbering,
-        validate: Callable[[], dict[str, float]],
+        figures: Callable[[], dict[str, float]],
     ) -> None:
-        super().__init__(network, settings, len(train), validate)
-        self.network, self.ranker = network, settings
-        self.train_impressions, self.numbering = train, numbering
+        self.network: PPNetNetwork = network
+        self.settings, self.train, self.figures = settings, train, figures
+        self.numbering, self.items = numbering, len(train)
+        self.device = next(network.parameters()).device
 
     def batches(self, generator: np.random.Generator) -> Shuffled:
         """Row numbers of all impressions, shuffled."""
-        settings = self.ranker
+        settings = self.settings
         seed = int(generator.integers(2**62))
         return Shuffled(self.items, settings.batch_size, settings.shuffle_rows, seed)
 
-    def step(self, batch: np.ndarray, progress: float, total: Tensor) -> int:
-        """One step; ``total`` grows by the loss summed over the impressions, which are counted."""
+    def part(self, batch: np.ndarray, progress: float) -> Part:
+        """Mean over this process's impressions."""
         rank, world = place()
         own = batch[rank::world]
         loss = torch.zeros((), device=self.device)
         if len(own):
-            impressions = self.train_impressions.take(own)
-            shown = shown_batch(impressions, self.numbering, self.ranker.history, self.device)
+            impressions = self.train.take(own)
+            shown = shown_batch(impressions, self.numbering, self.settings.history, self.device)
             labels = torch.from_numpy(impressions.labels.astype(np.float32)).to(self.device)
             with mixed_precision(self.device, self.settings.precision):
-                logits = self.network(hidden(shown, self.ranker.unknown_share))
+                logits = self.network(hidden(shown, self.settings.unknown_share))
             loss = binary_cross_entropy_with_logits(logits.float(), labels)
-        total += self.descend(loss, len(own) / len(batch), progress) * len(batch)
-        return len(batch)
+        return Part(loss, len(own) / len(batch), len(batch))
+
+    def validate(self) -> dict[str, float]:
+        """AUC and log-loss of the validation part."""
+        return self.figures()

@@ -16,11 +16,12 @@ from mmq.metrics.calibration import log_loss
 from mmq.metrics.ranking import auc
 from mmq.nn.device import pick_device
 from mmq.nn.loop import Journal, Log, train
+from mmq.nn.selected import SelectedTraining
 from mmq.nn.weights import load_arrays, to_arrays
 from mmq.ranking.batches import shown_batch
 from mmq.ranking.code_features import CODE_FEATURES, CodeFeatures
 from mmq.ranking.data import Met, RankingData
-from mmq.ranking.fit import RankingTraining
+from mmq.ranking.fit import RankingTask
 from mmq.ranking.impressions import Impressions, Liked
 from mmq.ranking.network import PPNetNetwork, Sizes
 from mmq.ranking.settings import PPNetSettings
@@ -111,21 +112,12 @@ class PPNet:
         data.validation.require_both_labels("validation")
         self._network = None  # of what was learned before, nothing is left
         self.load_vocabulary(Vocabulary.of(data), ids)
-        numbering = self.numbering(data.met)
         network = self._seeded().to(self.device)
         self._network = network.eval()
-
-        def validate() -> dict[str, float]:
-            scores = self.predict(data.validation, numbering)
-            labels = data.validation.labels
-            if not np.isfinite(scores).all():  # the loop will say that the training diverged
-                return {"auc": np.nan, "log_loss": np.nan}
-            return {"auc": auc(labels, scores), "log_loss": log_loss(labels, scores)}
-
-        training = RankingTraining(network, self.settings, data.train, numbering, validate)
         table = ids.fingerprint() if ids else "no IDs"
         mark = f"{fingerprint} {data.fingerprint()} {table} {self.settings.model_dump_json()}"
         try:
+            training = SelectedTraining(self.task(data), self.settings)
             trained = train(training, self.settings.seed, Journal(checkpoint, resume, mark))
         except BaseException:
             self._network = None  # half-trained weights are no ranker
@@ -141,6 +133,18 @@ class PPNet:
             trained.items_per_second,
             {name: best[name] for name in ("auc", "log_loss")},
         )
+
+    def task(self, data: RankingData) -> RankingTask:
+        """What the network learns from ``data``."""
+        numbering, held = self.numbering(data.met), data.validation
+
+        def figures() -> dict[str, float]:
+            scores = self.predict(held, numbering)
+            if not np.isfinite(scores).all():  # the loop will say that the training diverged
+                return {"auc": np.nan, "log_loss": np.nan}
+            return {"auc": auc(held.labels, scores), "log_loss": log_loss(held.labels, scores)}
+
+        return RankingTask(self.network, self.settings, data.train, numbering, figures)
 
     def predict(self, impressions: Impressions, log: RankingData | Numbering) -> np.ndarray:
         """``(rows,)`` float32 probability that each impression is liked.

@@ -15,13 +15,14 @@ from mmq.data.sequences import Sequences
 from mmq.decoding import Decoded, Filters
 from mmq.errors import DataError
 from mmq.nn.loop import Journal, train
+from mmq.nn.selected import SelectedTraining
 from mmq.nn.weights import load_arrays, to_arrays
 from mmq.recommenders.base import Recommender
 from mmq.recommenders.batches import history_batch
 from mmq.recommenders.data import RetrievalData
 from mmq.recommenders.dense import top_items
 from mmq.recommenders.evaluation import evaluate
-from mmq.recommenders.fit import RetrievalTraining
+from mmq.recommenders.fit import RetrievalTask
 from mmq.recommenders.network import HistoryNetwork
 from mmq.recommenders.results import RetrievalFit
 from mmq.recommenders.settings import RecommenderSettings
@@ -74,13 +75,7 @@ class SequentialRecommender(Recommender[R], Generic[R, N]):
     ) -> RetrievalFit:
         network = self._seeded().to(self.device)
         self._network = network.eval()
-        training = RetrievalTraining(
-            network,
-            self.settings,
-            data.train,
-            self.steps,
-            lambda: evaluate(self, data.validation).figures,
-        )
+        training = SelectedTraining(self.task(data), self.settings)
         mark = f"{fingerprint} {data.fingerprint()} {self.settings.model_dump_json()}"
         trained = train(training, self.settings.seed, Journal(checkpoint, resume, mark))
         network.load_state_dict(training.best)
@@ -93,6 +88,16 @@ class SequentialRecommender(Recommender[R], Generic[R, N]):
             trained.seconds,
             training.items / trained.items_per_second if trained.items_per_second else 0.0,
             {name: value for name, value in best.items() if "@" in name},
+        )
+
+    def task(self, data: RetrievalData) -> RetrievalTask:
+        """What the network learns from ``data``, whose items are those of the recommender."""
+        return RetrievalTask(
+            self.network,
+            self.settings,
+            data.train,
+            self.steps,
+            lambda: evaluate(self, data.validation).figures,
         )
 
     def _seeded(self) -> N:
