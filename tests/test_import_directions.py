@@ -16,7 +16,7 @@ LAYERS = (
     {"data"},
     {"encoders", "semantic_ids", "nn", "losses", "metrics"},
     {"recommenders", "ranking", "tokenizers", "decoding"},
-    {"training"},
+    {"finetuning"},
     {"reports", "experiments"},
     {"cli", "serve", "testing", "__main__", "__init__"},
 )

@@ -44,6 +44,7 @@ def shown_of(ids=True, columns=COLUMNS):
         torch.from_numpy(np.stack(values, 1) if values else np.empty((ROWS, 0), np.int64)),
         torch.from_numpy(history),
         torch.from_numpy(lengths),
+        torch.arange(TABLE),
         torch.from_numpy(rng.integers(0, 6, TABLE)),
         torch.from_numpy(rng.integers(0, CODES, (TABLE, LENGTH))) if ids else None,
     )

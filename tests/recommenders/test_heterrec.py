@@ -95,7 +95,8 @@ def test_catalogue_loss_is_cross_entropy_over_explicit_sums():
     heads, users = heads_of("parallel"), users_of().requires_grad_()
     codes = torch.from_numpy(tiny_ids().codes).long()
     targets = torch.tensor([0, 3, 29, 3, 11])
-    loss = heads.catalogue_loss(users, heads.catalogue_sums(codes), targets)
+    items = heads.catalogue_sums(codes)(heads.classifiers())
+    loss = heads.catalogue_loss(users, items, targets)
     logits = torch.stack(
         [
             sum(

@@ -10,7 +10,7 @@ from mmq.nn.codebook import quantise_through_index, similarity
 from mmq.nn.loop import epoch_generator, rate
 from mmq.tokenizers.mmq.fit import Stage1, temperature
 from mmq.tokenizers.mmq.network import MMQNetwork
-from mmq.tokenizers.mmq.objective import weighted_losses
+from mmq.tokenizers.mmq.objective import loss_terms, weighted_losses
 
 SMALL = {"codebook_size": 16, "latent_dim": 16, "epochs": 8, "batch_size": 64}
 
@@ -157,7 +157,8 @@ def test_missing_modality_counts_in_no_loss(specific):
     values = []
     for inputs in (x, other):
         output = network(inputs, present, 0.1)
-        terms = weighted_losses(network, output, inputs, present, present, 0.1)
+        parts = loss_terms(network, output, inputs, present, present, 0.1)
+        terms = weighted_losses(network.settings, parts)
         values.append({name: float(term.detach()) for name, term in terms.items()})
     assert values[0] == pytest.approx(values[1])
     assert not output.weights[4:, 4:].any()

@@ -134,8 +134,18 @@ def straight_through(z: Tensor, quantised: Tensor) -> Tensor:
     return z + (quantised - z).detach()
 
 
-def hard_index(logits: Tensor, temperature: float) -> Tensor:
-    """``ind`` of Eq. 18 for logits ``(..., k)``: exactly one-hot forward, the softmax backward."""
+def hard_index(logits: Tensor, temperature: float, noise: float = 0.0) -> Tensor:
+    """``ind`` of Eq. 18 for logits ``(..., k)``: exactly one-hot forward, the softmax backward.
+
+    Args:
+        logits: similarities.
+        temperature: tau of Eq. 16.
+        noise: scale of the Gumbel noise on ``logits / tau`` (DIGER, arXiv 2601.19711); with 1 a
+            code is drawn by its softmax, with 0 it is the best.
+    """
+    if noise > 0:
+        uniform = torch.rand_like(logits).clamp_(1e-7, 1 - 1e-7)
+        logits = logits - uniform.log().neg_().log() * (noise * temperature)
     index: Tensor = _HardIndex.apply(logits, temperature)  # type: ignore[no-untyped-call]
     return index
 

@@ -169,9 +169,16 @@ def through_index(
 
 
 def soft_codes(
-    z: Tensor, codebooks: Tensor, distance: Distance, mean_squares: Tensor, temperature: float
+    z: Tensor,
+    codebooks: Tensor,
+    distance: Distance,
+    mean_squares: Tensor,
+    temperature: float,
+    noise: float = 0.0,
 ) -> Tensor:
     """``ind`` of Eq. 18, ``(b, l, k)``: exactly one-hot forward, a softmax backward.
+
+    ``noise`` is that of :func:`~mmq.nn.codebook.hard_index`.
 
     The residual of a level is ``r - ind @ C`` of the level before, so the gradient of a code
     reaches the codes before it and, through them and directly, ``z`` and all their codebooks.
@@ -179,7 +186,7 @@ def soft_codes(
     indices = []
 
     def step(logits: Tensor, codebook: Tensor) -> Tensor:
-        indices.append(hard_index(logits, temperature))
+        indices.append(hard_index(logits, temperature, noise))
         return indices[-1] @ codebook
 
     _descend(z, codebooks, distance, mean_squares, step)

@@ -95,15 +95,14 @@ class SelectedTraining:
     Args:
         task: what is learned.
         settings: how.
-        improve: whether what the network was at the start is kept unless an epoch is better.
+        floor: the figure of the network as it is, which is kept unless an epoch is better.
     """
 
-    def __init__(self, task: Task, settings: SelectedSettings, improve: bool = False) -> None:
+    def __init__(self, task: Task, settings: SelectedSettings, floor: float = -math.inf) -> None:
         self.task, self.settings, self.items = task, settings, task.items
         self.device = next(task.network.parameters()).device
         self.adam = Adam(task.network, settings, task.slower)
-        self.epoch, self.log = 0, Log()
-        self.improve, self.floor = improve, -math.inf
+        self.epoch, self.log, self.floor = 0, Log(), floor
         self.best = _copy(task.network)
 
     @property
@@ -121,9 +120,7 @@ class SelectedTraining:
         return self.settings.epochs
 
     def begin(self) -> None:
-        """See what the start is worth, where it may be kept."""
-        if self.improve:
-            self.floor = self.task.validate()[self.task.selected_by]
+        """Nothing to prepare."""
 
     def run_epoch(self, generator: np.random.Generator, advance: Callable[..., None]) -> Totals:
         """One pass over the training part, then the validation."""
@@ -162,15 +159,12 @@ class SelectedTraining:
         return -math.inf if self.task.refused(figures) else figures[self.task.selected_by]
 
     def state(self) -> dict[str, Tensor]:
-        """Weights, moments, and the best weights so far with the figure to be beaten."""
-        floor = torch.tensor(self.floor, dtype=torch.float64)
-        best = {f"best.{name}": value for name, value in self.best.items()}
-        return self.adam.state() | best | {"floor": floor}
+        """Weights, moments, and the best weights so far."""
+        return self.adam.state() | {f"best.{name}": value for name, value in self.best.items()}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Go back to a :meth:`state`."""
         self.adam.load_state(tensors)
-        self.floor = float(tensors["floor"])
         self.best = {
             name.removeprefix("best."): value
             for name, value in tensors.items()

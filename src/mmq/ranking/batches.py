@@ -32,6 +32,7 @@ def shown_batch(
         _tensor(numbering.column_numbers(impressions), device),
         _tensor(rows, device),
         _tensor(packed.lengths, device),
+        _tensor(table, device),
         _tensor(numbering.items[table], device),
         None if codes is None else _tensor(codes, device),
     )

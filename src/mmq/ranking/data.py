@@ -84,6 +84,11 @@ class RankingData(NamedTuple):
         values = dict(zip(pieces.columns, known.values, strict=True))
         return cls(Met(known.user_ids, known.item_ids, values), *parts)
 
+    @property
+    def item_ids(self) -> pa.Array:
+        """The items of the log."""
+        return self.met.item_ids
+
     def fingerprint(self) -> str:
         """Content hash (SHA-256) of what is learned from and selected on."""
         digest = hashlib.sha256(f"{len(self.met.user_ids)} {len(self.met.item_ids)}".encode())

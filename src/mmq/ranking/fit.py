@@ -105,6 +105,10 @@ class RankingTask(Task):
             loss = binary_cross_entropy_with_logits(logits.float(), labels)
         return Part(loss, len(own) / len(batch), len(batch))
 
+    def rows(self, batch: np.ndarray) -> np.ndarray:
+        """The items of the log that a batch shows, each once."""
+        return np.unique(self.train.take(batch).items)
+
     def validate(self) -> dict[str, float]:
         """AUC and log-loss of the validation part."""
         return self.figures()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, embedding
 
 from mmq.nn.pooling import pooled_means
+from mmq.nn.soft_items import SoftItems
 from mmq.ranking.settings import PPNetSettings
 
 START = 0.02
@@ -25,6 +26,7 @@ class Shown(NamedTuple):
         columns: ``(b, c)`` int64, 0 for a value that training did not meet.
         history: ``(n,)`` int64 places in the table, those of all impressions end to end.
         lengths: ``(b,)`` int64 of each history.
+        rows: ``(u,)`` int64 row of each item of the table among the items of the log.
         item_rows: ``(u,)`` int64 number of the embedding of each item of the table, 0 for one that
             training did not meet.
         code_rows: ``(u, length)`` int64 numbers of the embeddings of its codes; None without IDs.
@@ -35,6 +37,7 @@ class Shown(NamedTuple):
     columns: Tensor
     history: Tensor
     lengths: Tensor
+    rows: Tensor
     item_rows: Tensor
     code_rows: Tensor | None
 
@@ -69,8 +72,12 @@ class PPNetNetwork(nn.Module):
         sizes: of its tables.
     """
 
+    soft: SoftItems | None
+    """Items whose codes carry a gradient in stage 2."""
+
     def __init__(self, settings: PPNetSettings, sizes: Sizes) -> None:
         super().__init__()
+        self.soft = None
         dim, self.settings = settings.embedding_dim, settings
         self.users = _table(sizes.users, 2 * dim)  # for the tower and for the gates, side by side
         self.items = _table(sizes.items, 2 * dim) if settings.item_id else None
@@ -116,6 +123,8 @@ class PPNetNetwork(nn.Module):
             priors.append(own[:, dim:])
         if self.codes is not None and shown.code_rows is not None:
             codes = embedding(shown.code_rows, self.codes)
+            if self.soft is not None:
+                codes = self.soft.replace(codes, shown.rows, self.soft.look_up(self.codes))
             flat = codes.sum(1) if self.settings.codes == "sum" else codes.flatten(1)
             vectors.append(flat)
             if self.settings.codes == "gated":

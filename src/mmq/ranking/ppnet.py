@@ -226,6 +226,37 @@ class PPNet:
         self.ids = ids
 
     @property
+    def semantic_ids(self) -> SemanticIDs:
+        """The table that it was fitted to.
+
+        Raises:
+            SettingsError: it was trained without.
+        """
+        if self.fitted_ids is None:
+            raise SettingsError(
+                "the ranker was trained without semantic IDs, so there are none to fine-tune; "
+                "train it with --ids"
+            )
+        return self.fitted_ids
+
+    def require_soft(self) -> None:
+        """Raise :class:`SettingsError` if it cannot read soft codes."""
+        _ = self.semantic_ids
+        if self.settings.code_features != "codes":
+            raise SettingsError(
+                "a ranker of prefixes has an embedding for those alone that it met, so its IDs "
+                "cannot be fine-tuned; train it with code_features=codes"
+            )
+
+    def rename(self, codes: np.ndarray) -> None:
+        """Give the items that it was fitted to other IDs, as stage 2 does; weights stay.
+
+        Args:
+            codes: ``(items, length)`` of the items of :attr:`fitted_ids` in their order.
+        """
+        self.load_vocabulary(self.vocabulary, self.semantic_ids.recoded(codes))
+
+    @property
     def vocabulary(self) -> Vocabulary:
         """What has an embedding."""
         if self._vocabulary is None:

@@ -98,6 +98,10 @@ class SemanticIDs:
             manifest or build_manifest(codebook_sizes),
         )
 
+    def recoded(self, codes: Any, manifest: Manifest | None = None) -> SemanticIDs:
+        """The same items with other codes; without a manifest, it is "unknown" what made them."""
+        return SemanticIDs.build(self.item_ids, codes, self.codebook_sizes, manifest)
+
     def __len__(self) -> int:
         return len(self.item_ids)
 

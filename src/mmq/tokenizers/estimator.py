@@ -25,11 +25,6 @@ from mmq.tokenizers.network import CodingNetwork
 
 BLOCK = 2048  # items encoded at a time
 
-NO_SOFT_CODES = (
-    "refined codes have no gradient, so there are no soft codes of them; fit the tokenizer with "
-    "refinement=0"
-)
-
 S = TypeVar("S", bound=TokenizerSettings)
 N = TypeVar("N", bound=CodingNetwork)
 

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import chain
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+
+class Softened(NamedTuple):
+    """What stage 2 takes of some items: codes with a gradient, and what anchors them.
+
+    Attributes:
+        codes: ``ind`` of Eq. 18, ``(b, n, k)``: exactly one-hot forward, a softmax backward.
+        losses: name ("reconstruction", "auxiliary", "commitment") -> makes that loss, unweighted;
+            those that the kind has.
+    """
+
+    codes: Tensor
+    losses: Mapping[str, Callable[[], Tensor]]
 
 
 class CodingNetwork(nn.Module, ABC):

@@ -68,7 +68,7 @@ class ParallelHeads(CodeHeads):
         offsets = torch.arange(length, device=codes.device) * most
         return CodeSums(codes + offsets, length * most)
 
-    def catalogue_loss(self, users: Tensor, catalogue: CodeSums, targets: Tensor) -> Tensor:
+    def catalogue_loss(self, users: Tensor, items: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of whole IDs among those that items have, a scalar.
 
         The log-probability of an ID is the sum of its codes' logits, up to a constant of the user.
@@ -77,12 +77,14 @@ class ParallelHeads(CodeHeads):
 
         Args:
             users: ``(n, d)``.
-            catalogue: of all items.
+            items: ``(items, d + 1)`` sums of :meth:`classifiers` over the codes of each item.
             targets: ``(n,)`` rows of items.
         """
-        classifiers = torch.cat([self.codes, self.bias.mT], dim=2)
-        items = catalogue(classifiers.flatten(0, 1))
         return softmax_cross_entropy(pad(users, (0, 1), value=1.0), items, targets)
+
+    def classifiers(self) -> Tensor:
+        """``(length * K, d + 1)``: what gives each code its logit, the bias last."""
+        return torch.cat([self.codes, self.bias.mT], dim=2).flatten(0, 1)
 
     def scores(self, users: Tensor) -> ParallelScores:
         """As :meth:`CodeHeads.scores`."""

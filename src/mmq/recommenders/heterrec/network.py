@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout
 
 from mmq.nn.code_sums import CodeSums
+from mmq.nn.soft_items import SoftItems
 from mmq.nn.softmax import softmax_cross_entropy
 from mmq.nn.transformer import Block, Layout, block_causal_mask
 from mmq.recommenders.batches import Histories
@@ -35,7 +36,12 @@ class HeterRecNetwork(HistoryNetwork):
     tokens: Tensor
     codes: Tensor
     own: Tensor
+    met: Tensor
     places: Tensor
+    soft: SoftItems | None
+    """Items whose codes carry a gradient in stage 2."""
+    soft_targets: bool
+    """Whether they do so as items that are predicted too, not only in histories."""
 
     def __init__(self, ids: SemanticIDs, settings: HeterRecSettings, met: np.ndarray) -> None:
         super().__init__(settings)
@@ -53,14 +59,13 @@ class HeterRecNetwork(HistoryNetwork):
         self.item_scores = embedding(len(ids), dim) if settings.ties == "items" else None
         for name in ("codes", "tokens", "own"):
             self.register_buffer(name, None, persistent=False)
+        self.register_buffer("met", torch.from_numpy(np.flatnonzero(met)), persistent=False)
+        places = torch.from_numpy(np.cumsum(met) - 1)
+        self.register_buffer("places", places, persistent=False)
+        self.over_catalogue = settings.resolved_objective(len(ids)) == "catalogue"
+        self.soft, self.soft_targets = None, False
         self.set_items(ids, torch.arange(len(ids)))
-        self.sums: CodeSums | None = None
-        over_catalogue = settings.resolved_objective(len(ids)) == "catalogue"
-        if over_catalogue and isinstance(self.heads, ParallelHeads):
-            competitors = torch.from_numpy(np.flatnonzero(met))
-            places = torch.from_numpy(np.cumsum(met) - 1)
-            self.sums = self.heads.catalogue_sums(self.codes[competitors])
-            self.register_buffer("places", places, persistent=False)
+        self.set_competitors()
 
     def set_items(self, ids: SemanticIDs, own: Tensor) -> None:
         """Speak of the items of another table of the same tokenizer.
@@ -76,6 +81,12 @@ class HeterRecNetwork(HistoryNetwork):
         self.tokens = self.codes + offsets.to(device)
         self.own = own.to(device)
         self.cached = None
+
+    def set_competitors(self) -> None:
+        """Compare the items that training met by the codes that they have now."""
+        self.sums: CodeSums | None = None
+        if self.over_catalogue and isinstance(self.heads, ParallelHeads):
+            self.sums = self.heads.catalogue_sums(self.codes[self.met])
 
     def item_vectors(self, histories: Histories) -> Tensor:
         """``(n, d)``: the pooled tokens of each entry, and its own token if it has one."""
@@ -132,16 +143,27 @@ class HeterRecNetwork(HistoryNetwork):
 
     def _step_loss(self, users: Tensor, targets: Tensor) -> Tensor:
         if self.sums is not None and isinstance(self.heads, ParallelHeads):
-            loss = self.heads.catalogue_loss(users, self.sums, self.places[targets])
+            items = self._competitors(self.sums, self.heads.classifiers())
+            loss = self.heads.catalogue_loss(users, items, self.places[targets])
         else:
             loss = self.heads.loss(users, self.codes[targets])
         if self.item_scores is not None:
             loss = loss + softmax_cross_entropy(users, self.item_scores, targets)
         return loss
 
+    def _competitors(self, sums: CodeSums, classifiers: Tensor) -> Tensor:
+        """``(items, d + 1)`` of all items that training met, what they are known by at the end."""
+        items: Tensor = sums(classifiers)
+        if self.soft is None or not self.soft_targets:
+            return items
+        return items.index_copy(0, self.places[self.soft.rows], self.soft.add_up(classifiers))
+
     def _embedded(self, rows: Tensor) -> Tensor:
         """``(n,)`` -> ``(n, length, d)`` tokens with their position."""
-        return self.token_embeddings[self.tokens[rows]] + self.positions
+        tokens = self.token_embeddings[self.tokens[rows]]
+        if self.soft is not None:
+            tokens = self.soft.replace(tokens, rows, self.soft.look_up(self.token_embeddings))
+        return tokens + self.positions
 
     def _pooled(self, tokens: Tensor) -> Tensor:
         """``(n, length, d)`` -> ``(n, d)``; the tokens of an item see each other."""

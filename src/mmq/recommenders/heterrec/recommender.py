@@ -84,6 +84,23 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
         self._set_items(Items(ids.item_ids, ids, popularity))
         self._index = None
 
+    def require_soft(self) -> None:
+        """It always reads soft codes."""
+
+    def rename(self, codes: np.ndarray) -> None:
+        """Give the items that it was fitted to other IDs, as stage 2 does; weights stay.
+
+        Args:
+            codes: ``(items, length)`` of the items in their order.
+        """
+        fitted = self.fitted
+        assert fitted.ids is not None, "fit and load refuse items without semantic IDs"
+        ids = fitted.ids.recoded(codes)
+        self.load_items(fitted._replace(ids=ids))
+        self.network.set_items(ids, torch.arange(len(ids)))
+        self.network.set_competitors()
+        self._index = None
+
     def prepare(self, users: int) -> None:
         """Make all items' vectors once, if so many users will have most of them in a history."""
         if users * self.settings.history >= len(self.semantic_ids):

@@ -12,7 +12,7 @@ from torch import Tensor
 from mmq.nn.loop import Adam, Log, Totals, epoch_generator
 from mmq.tokenizers.inputs import noisy
 from mmq.tokenizers.mmq.network import MMQNetwork, MMQOutput
-from mmq.tokenizers.mmq.objective import weighted_losses
+from mmq.tokenizers.mmq.objective import loss_terms, weighted_losses
 from mmq.tokenizers.mmq.settings import MMQSettings
 from mmq.tokenizers.mmq.start import start_codebooks, start_decoders, start_experts
 
@@ -78,7 +78,8 @@ class Stage1:
         spoken = network.spoken_for(seen)
         tau = temperature(settings, progress)
         output = network(x, seen, tau)
-        terms = weighted_losses(network, output, target, present, seen, tau)
+        parts = loss_terms(network, output, target, present, seen, tau)
+        terms = weighted_losses(settings, parts)
         self.adam.step(torch.stack(list(terms.values())).sum(), progress)
         if settings.codebook == "ema":
             self._move_averages(output, spoken)

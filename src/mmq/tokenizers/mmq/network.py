@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mmq.nn.additive import Refiner
 from mmq.nn.codebook import (
     balanced_codes,
+    hard_index,
     look_up,
     quantise_through_index,
     similarity,
@@ -103,6 +104,23 @@ class MMQNetwork(CodingNetwork):
         weights = self.mixing_weights(parts, present)
         reconstruction, auxiliary = self.decode(quantised, weights)
         return MMQOutput(z, logits, codes, codewords, quantised, weights, reconstruction, auxiliary)
+
+    def soften(
+        self, x: Tensor, present: Tensor, temperature: float, noise: float = 0.0
+    ) -> tuple[Tensor, MMQOutput]:
+        """``ind`` of Eq. 18 ``(b, n, k)``, and what one pass through it gives.
+
+        Codes learn by the index whatever the estimator of stage 1 was.
+        """
+        z, parts = self.latents(x, present)
+        logits = similarity(z, self.codebooks, self.settings.distance)
+        index = hard_index(logits, temperature, noise)
+        quantised = torch.bmm(index, self.codebooks).transpose(0, 1)
+        weights = self.mixing_weights(parts, present)
+        codes = index.detach().argmax(2).T
+        made = self.decode(quantised, weights)
+        output = MMQOutput(z, logits, codes, quantised, quantised, weights, *made)
+        return index.transpose(0, 1), output
 
     def latents(self, x: Tensor, present: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Latents ``(b, n, d)`` (Eq. 2-3) and the input a modality, the missing ones filled in."""

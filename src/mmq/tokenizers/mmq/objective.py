@@ -1,25 +1,26 @@
-"""What stage 1 minimises: the terms of Eq. 14 and the quantiser's own, by name."""
+"""What training minimises: the terms of Eq. 14 and the quantiser's own, by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from mmq import losses
 from mmq.tokenizers.mmq.network import MMQNetwork, MMQOutput
+from mmq.tokenizers.mmq.settings import MMQSettings
 
 
-def weighted_losses(
+def loss_terms(
     network: MMQNetwork,
     output: MMQOutput,
     target: Tensor,
     present: Tensor,
     seen: Tensor,
     tau: float,
-) -> dict[str, Tensor]:
-    """The terms of Eq. 14 and the quantiser's, each times its weight; zero weights are left out.
+) -> dict[str, Callable[[], Tensor]]:
+    """The terms of Eq. 14 and the quantiser's, unweighted; each is made when it is called.
 
     Args:
         network: for weights, codebooks and names.
@@ -30,7 +31,6 @@ def weighted_losses(
             reconstruction all the same, not of the experts that could not see it.
         tau: temperature, for the entropy term.
     """
-    settings = network.settings
     parts = target.split(list(network.dimensions.values()), dim=1)
     masks: list[Tensor | None] = [None] * len(parts)
     wide = heard = None  # no masks where nothing is missing
@@ -39,7 +39,7 @@ def weighted_losses(
     if not bool(seen.all()):
         masks = [seen[:, m : m + 1] for m in range(seen.shape[1])]
         heard = network.spoken_for(seen).unsqueeze(2)
-    terms: dict[str, Callable[[], Tensor]] = {
+    return {
         "reconstruction": lambda: losses.squared_error(output.reconstruction, target, wide),
         "auxiliary": lambda: sum_of(
             losses.squared_error(prediction, part, mask)
@@ -52,6 +52,12 @@ def weighted_losses(
         "codebook": lambda: losses.squared_error(output.latents.detach(), output.codewords, heard),
         "entropy": lambda: -losses.usage_entropy(output.logits, tau),
     }
+
+
+def weighted_losses(
+    settings: MMQSettings, terms: Mapping[str, Callable[[], Tensor]]
+) -> dict[str, Tensor]:
+    """Each of :func:`loss_terms` times its weight in stage 1; zero weights are left out."""
     weights = {name: getattr(settings, f"{name}_weight") for name in terms}
     if settings.codebook != "loss":
         weights["codebook"] = 0.0

@@ -9,16 +9,17 @@ import torch
 from torch import Tensor
 
 from mmq.data import Catalogue
-from mmq.errors import DataError, SettingsError
-from mmq.nn.codebook import hard_index
+from mmq.errors import DataError
 from mmq.nn.loop import Journal, Trained, train
-from mmq.tokenizers.estimator import NO_SOFT_CODES, NetworkTokenizer
 from mmq.tokenizers.mmq.fit import Stage1
 from mmq.tokenizers.mmq.network import MMQNetwork
+from mmq.tokenizers.mmq.objective import loss_terms
 from mmq.tokenizers.mmq.settings import MMQSettings
+from mmq.tokenizers.network import Softened
+from mmq.tokenizers.soft import SoftTokenizer
 
 
-class MMQTokenizer(NetworkTokenizer[MMQSettings, MMQNetwork]):
+class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
     """Multimodal mixture of quantisers: shared and specific experts, a cosine codebook each.
 
     >>> import numpy as np
@@ -50,18 +51,18 @@ class MMQTokenizer(NetworkTokenizer[MMQSettings, MMQNetwork]):
         """False: every code comes from an expert of its own."""
         return False
 
-    def soft_codes(self, catalogue: Catalogue, temperature: float | None = None) -> Tensor:
-        """``ind`` of Eq. 18, ``(items, length, k)``: one-hot forward, a softmax backward.
+    def soften(
+        self, x: Tensor, present: Tensor, temperature: float, noise: float = 0.0
+    ) -> Softened:
+        """As :meth:`SoftTokenizer.soften`."""
+        index, output = self.network.soften(x, present, temperature, noise)
+        terms = loss_terms(self.network, output, x, present, present, temperature)
+        return Softened(index, terms)
 
-        A fitted network is frozen; ``tokenizer.network.requires_grad_(True)`` lets gradients in.
-
-        Raises:
-            SettingsError: codes are refined, which is no function of the experts alone.
-        """
-        if self.settings.refinement:
-            raise SettingsError(NO_SOFT_CODES)
-        logits = self.network.logits(*self._inputs(catalogue))
-        return hard_index(logits, temperature or self.settings.temperature)
+    @torch.no_grad()
+    def settle(self, x: Tensor, present: Tensor) -> None:
+        """The mean gates, all that a reader of the ID alone can use."""
+        self.network.set_mean_weights(x, present)
 
     def _make(self, dimensions: dict[str, int]) -> MMQNetwork:
         return MMQNetwork(dimensions, self.settings)

@@ -12,9 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mmq import losses
 from mmq.nn import residual
 from mmq.nn.residual import Levels
 from mmq.tokenizers.fused import FusedNetwork, Quantiser
+from mmq.tokenizers.network import Softened
 from mmq.tokenizers.rqvae.settings import RQVAESettings
 
 
@@ -92,15 +94,22 @@ class RQVAE(Quantiser):
         assert isinstance(linear, nn.Linear)
         return linear.bias, self.codebooks @ linear.weight.T
 
-    def soft_codes(self, x: Tensor, temperature: float) -> Tensor:
-        """Codes ``(b, l, k)`` as exact one-hots, with a gradient to encoder and codebooks."""
-        return residual.soft_codes(
-            self.encoder(x),
-            self.codebooks,
-            self.settings.distance,
-            self.mean_squares,
-            temperature,
+    def soften(self, x: Tensor, temperature: float, noise: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes ``(b, l, k)`` as exact one-hots with a gradient, what they decode to, and latents.
+
+        Gradients reach encoder and codebooks.
+        """
+        z, settings = self.encoder(x), self.settings
+        index = residual.soft_codes(
+            z, self.codebooks, settings.distance, self.mean_squares, temperature, noise
         )
+        vectors: Tensor = self.decoder(index.flatten(1) @ self.codebooks.flatten(0, 1))
+        return index, vectors, z
+
+    def commitment(self, z: Tensor) -> Tensor:
+        """Pull of the latents towards their codewords, summed over levels and items."""
+        levels = residual.quantise(z.detach(), self.codebooks, self.settings.distance)
+        return residual.straight_through(z, self.codebooks, levels, 1.0, 0.0)[1]
 
 
 class RQVAENetwork(FusedNetwork[RQVAE]):
@@ -120,16 +129,38 @@ class RQVAENetwork(FusedNetwork[RQVAE]):
         )
         self.settings = settings
 
-    def soft_codes(self, x: Tensor, present: Tensor, temperature: float) -> Tensor:
-        """``ind`` of Eq. 18, ``(b, n, k)``: exactly the codes forward, a softmax backward.
+    def soften(
+        self, x: Tensor, present: Tensor, temperature: float, noise: float = 0.0
+    ) -> Softened:
+        """Codes with their gradient; the logits have the scale of a cosine at every level.
 
         Args:
             x: ``(b, sum of dimensions)``, and
             present: ``(b, m)`` as for every coding network.
-            temperature: tau of Eq. 16; the logits have the scale of a cosine at every level.
+            temperature: tau of Eq. 16.
+            noise: scale of Gumbel noise.
         """
-        pairs = zip(self.groups(), self.inputs(x, present), strict=True)
-        return torch.cat([group.soft_codes(part, temperature) for group, part in pairs], dim=1)
+        groups = self.groups()
+        pairs = zip(groups, self.inputs(x, present), strict=True)
+        indices, vectors, latents = zip(
+            *(group.soften(part, temperature, noise) for group, part in pairs), strict=True
+        )
+        widths = torch.tensor(list(self.dimensions.values()), device=x.device)
+        there = present.repeat_interleave(widths, dim=1)
+
+        def commitment() -> Tensor:
+            seen = zip(groups, latents, self.seen(present), strict=True)
+            return torch.stack([group.commitment(z[rows]) for group, z, rows in seen]).sum() / len(
+                x
+            )
+
+        return Softened(
+            torch.cat(indices, dim=1),
+            {
+                "reconstruction": lambda: losses.squared_error(torch.cat(vectors, 1), x, there),
+                "commitment": commitment,
+            },
+        )
 
 
 def _layers(sizes: list[int], activation: str) -> nn.Sequential:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mmq.data import Catalogue
-from mmq.errors import SettingsError
 from mmq.nn.loop import Journal, Trained, train
-from mmq.tokenizers.estimator import NO_SOFT_CODES, NetworkTokenizer
 from mmq.tokenizers.fused import require_enough
+from mmq.tokenizers.network import Softened
 from mmq.tokenizers.rqvae.fit import RQVAETraining
 from mmq.tokenizers.rqvae.network import RQVAENetwork
 from mmq.tokenizers.rqvae.settings import RQVAESettings
+from mmq.tokenizers.soft import SoftTokenizer
 
 
-class RQVAETokenizer(NetworkTokenizer[RQVAESettings, RQVAENetwork]):
+class RQVAETokenizer(SoftTokenizer[RQVAESettings, RQVAENetwork]):
     """Residual-quantised autoencoder: every code refines the codes before it.
 
     >>> import numpy as np
@@ -43,18 +42,11 @@ class RQVAETokenizer(NetworkTokenizer[RQVAESettings, RQVAENetwork]):
         """Whether all codes are levels of one quantiser, none of them refined."""
         return len(self.network.groups()) == 1 and not self.settings.refinement
 
-    def soft_codes(self, catalogue: Catalogue, temperature: float | None = None) -> Tensor:
-        """``ind`` of Eq. 18, ``(items, length, k)``: one-hot forward, a softmax backward.
-
-        A fitted network is frozen; ``tokenizer.network.requires_grad_(True)`` lets gradients in.
-
-        Raises:
-            SettingsError: codes are refined, which is no function of the encoder alone.
-        """
-        if self.settings.refinement:
-            raise SettingsError(NO_SOFT_CODES)
-        tau = temperature or self.settings.temperature
-        return self.network.soft_codes(*self._inputs(catalogue), tau)
+    def soften(
+        self, x: Tensor, present: Tensor, temperature: float, noise: float = 0.0
+    ) -> Softened:
+        """As :meth:`SoftTokenizer.soften`."""
+        return self.network.soften(x, present, temperature, noise)
 
     def _make(self, dimensions: dict[str, int]) -> RQVAENetwork:
         return RQVAENetwork(dimensions, self.settings)

@@ -1,0 +1,6 @@
+"""Stage 2: codes that learn from what users do (Eq. 15-19)."""
+
+from mmq.finetuning.fit import FinetuneFit, finetune
+from mmq.finetuning.settings import FinetuneSettings
+
+__all__ = ["FinetuneFit", "FinetuneSettings", "finetune"]

@@ -1,0 +1,74 @@
+"""Settings of stage 2."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from mmq.nn.loop import Share
+from mmq.nn.selected import SelectedSettings
+from mmq.settings import Settings
+
+
+class FinetuneSettings(Settings):
+    """How a tokenizer and a recommender learn together.
+
+    What is not here (batches, histories, dropout) is as the recommender was trained.
+    """
+
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Seed of everything random."""
+    epochs: PositiveInt = 5
+    """Most passes over the training part."""
+    patience: PositiveInt = 5
+    """Epochs without a better validation figure after which it stops; the best is kept."""
+    learning_rate: PositiveFloat | None = None
+    """Peak rate of the recommender; None takes that of its own training."""
+    schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    """After the warm-up, a half cosine that is zero after ``epochs``, or a constant rate."""
+    warmup: Share = 0.05
+    """Share of ``epochs`` over which the rate rises."""
+
+    tokenizer_rate: NonNegativeFloat = 0.03
+    """Rate of the tokenizer as a share of the recommender's; 0 freezes it, which is the control:
+    the recommender alone learns for as long."""
+    temperature: PositiveFloat = 0.07
+    """tau of the soft index (Eq. 16) at the start."""
+    temperature_end: PositiveFloat | None = None
+    """tau at the end, approached geometrically; None keeps it constant."""
+    noise: NonNegativeFloat = 0.0
+    """Gumbel noise on the logits at the start, falling to none at the end."""
+    reconstruction_weight: NonNegativeFloat = 0.5
+    """alpha' of Eq. 19: what ties codes to the content."""
+    auxiliary_weight: NonNegativeFloat = 0.5
+    """beta' of Eq. 19, for tokenizers that have such a loss."""
+    commitment_weight: NonNegativeFloat = 0.0
+    """Pull of the encoder's output towards its codeword."""
+    target_codes: Literal["soft", "detached"] = "soft"
+    """Whether the codes of items that are to be predicted learn too. "soft" needs a loss over the
+    catalogue, where an item gains nothing by sharing the codes of others; elsewhere, and with
+    "detached", only codes in histories do."""
+    items_per_step: PositiveInt = 1024
+    """Most items of a batch whose codes carry a gradient, drawn at random; the others are looked
+    up, which has the same value."""
+    refreshes: PositiveInt = 1
+    """How often in an epoch all items get their new IDs."""
+    max_colliding: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """By how much the share of items that share their ID may rise; an epoch beyond it ends the
+    fine-tuning and is not kept."""
+    refit_epochs: NonNegativeInt = 0
+    """Passes of the recommender alone over the final IDs, afterwards."""
+
+    def learning(self, of: SelectedSettings, epochs: int) -> SelectedSettings:
+        """Settings of a training for so many epochs of a recommender with the settings ``of``."""
+        return of.model_copy(
+            update={
+                "seed": self.seed,
+                "epochs": epochs,
+                "patience": self.patience,
+                "learning_rate": self.learning_rate or of.learning_rate,
+                "schedule": self.schedule,
+                "warmup": self.warmup,
+            }
+        )

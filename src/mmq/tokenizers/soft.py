@@ -1,0 +1,56 @@
+"""Tokenizers whose codes have a gradient, so that stage 2 can move them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, Generic, TypeVar
+
+from torch import Tensor
+
+from mmq.data import Catalogue
+from mmq.errors import SettingsError
+from mmq.tokenizers.estimator import NetworkTokenizer
+from mmq.tokenizers.network import CodingNetwork, Softened
+
+S = TypeVar("S", bound=Any)  # settings with a temperature and a refinement
+N = TypeVar("N", bound=CodingNetwork)
+
+
+class SoftTokenizer(NetworkTokenizer[S, N], Generic[S, N]):
+    """A tokenizer that is differentiable from its inputs to its codes."""
+
+    @abstractmethod
+    def soften(
+        self, x: Tensor, present: Tensor, temperature: float, noise: float = 0.0
+    ) -> Softened:
+        """Codes of inputs with their gradient, and the losses that anchor them.
+
+        Args:
+            x: ``(b, sum of dimensions)`` unit-normed embeddings, zero where missing.
+            present: ``(b, m)`` one where the item has the modality, else zero.
+            temperature: tau of Eq. 16.
+            noise: scale of Gumbel noise, see :func:`mmq.nn.codebook.hard_index`.
+        """
+
+    def settle(self, x: Tensor, present: Tensor) -> None:
+        """Measure anew, on the inputs of all items, what is not learned by gradients."""
+
+    def soft_codes(self, catalogue: Catalogue, temperature: float | None = None) -> Tensor:
+        """``ind`` of Eq. 18, ``(items, length, k)``: one-hot forward, a softmax backward.
+
+        A fitted network is frozen; ``tokenizer.network.requires_grad_(True)`` lets gradients in.
+
+        Raises:
+            SettingsError: codes are refined, which is no function of the network alone.
+        """
+        self.require_soft()
+        tau = temperature or self.settings.temperature
+        return self.soften(*self._inputs(catalogue), tau).codes
+
+    def require_soft(self) -> None:
+        """Raise :class:`SettingsError` if codes are refined after they are found."""
+        if self.settings.refinement:
+            raise SettingsError(
+                "refined codes have no gradient, so there are no soft codes of them; fit the "
+                "tokenizer with refinement=0"
+            )
