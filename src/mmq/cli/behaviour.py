@@ -10,14 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mmq.cli.frame import ConfigOption, JsonOption, SetOption, emit
-from mmq.cli.retrieval import (
-    ItemColumnOption,
-    LabelColumnOption,
-    RatingColumnOption,
-    TimestampColumnOption,
-    UserColumnOption,
-    read_log,
-)
+from mmq.cli.log_columns import Columns, with_columns
+from mmq.cli.retrieval import read_log
 
 if TYPE_CHECKING:
     from mmq.data import Catalogue, CatalogueFile
@@ -25,7 +19,9 @@ if TYPE_CHECKING:
     from mmq.recommenders import RetrievalData
 
 
+@with_columns
 def command(
+    columns: Columns,
     catalogue: Annotated[Path, typer.Argument(help="The catalogue.", show_default=False)],
     interactions: Annotated[Path, typer.Option("--interactions", help="The interaction log.")],
     out: Annotated[Path, typer.Option("--out", help="The catalogue to write, with it.")],
@@ -47,11 +43,6 @@ def command(
             "--min-interactions", min=0, help="Leave out users and items with fewer (k-core)."
         ),
     ] = 5,
-    user_column: UserColumnOption = None,
-    item_column: ItemColumnOption = None,
-    timestamp_column: TimestampColumnOption = None,
-    rating_column: RatingColumnOption = None,
-    label_column: LabelColumnOption = None,
     settings: SetOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -81,14 +72,7 @@ def command(
     if name in file.dimensions or name in file.attributes or name in ("item_id", "shared"):
         raise SettingsError(f"{catalogue} has a column '{name}' already; give another with --name")
     check_writable(out, [catalogue, interactions])
-    log = read_log(
-        interactions,
-        user_id=user_column,
-        item_id=item_column,
-        timestamp=timestamp_column,
-        rating=rating_column,
-        label=label_column,
-    )
+    log = read_log(interactions, columns)
     data = RetrievalData.of(log, file.item_ids(), division)
     if model is None:
         found = embed_behaviour(data.train, len(file), chosen)

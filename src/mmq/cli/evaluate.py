@@ -10,23 +10,16 @@ import typer
 
 from mmq.cli import rank
 from mmq.cli.frame import DeviceOption, JsonOption, SeedOption, emit
-from mmq.cli.retrieval import (
-    ItemColumnOption,
-    LabelColumnOption,
-    ModelArgument,
-    NewIdsOption,
-    RatingColumnOption,
-    TimestampColumnOption,
-    UserColumnOption,
-    load_model,
-    read_log,
-)
+from mmq.cli.log_columns import Columns, with_columns
+from mmq.cli.retrieval import ModelArgument, NewIdsOption, load_model, read_log
 
 if TYPE_CHECKING:
     from mmq.recommenders import Evaluation
 
 
+@with_columns
 def command(
+    columns: Columns,
     model: ModelArgument,
     interactions: Annotated[Path, typer.Option("--interactions", help="The interaction log.")],
     part: Annotated[
@@ -36,11 +29,6 @@ def command(
         bool, typer.Option("--exclude-history", help="Do not rank items of the user's own history.")
     ] = False,
     ids: NewIdsOption = None,
-    user_column: UserColumnOption = None,
-    item_column: ItemColumnOption = None,
-    timestamp_column: TimestampColumnOption = None,
-    rating_column: RatingColumnOption = None,
-    label_column: LabelColumnOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -58,13 +46,6 @@ def command(
     from mmq.recommenders import RetrievalData, evaluate
     from mmq.recommenders.folder import split_settings
 
-    columns = {
-        "user_id": user_column,
-        "item_id": item_column,
-        "timestamp": timestamp_column,
-        "rating": rating_column,
-        "label": label_column,
-    }
     if is_ranker(model):
         if exclude_history:
             raise SettingsError(
@@ -74,7 +55,7 @@ def command(
         emit(result, as_json, lines)
         return
     recommender = load_model(model, ids, device)
-    log = read_log(interactions, **columns)
+    log = read_log(interactions, columns)
     items = recommender.items
     data = RetrievalData.of(log, items.ids or items.item_ids, split_settings(model))
     found = evaluate(recommender, data.test if part == "test" else data.validation, exclude_history)

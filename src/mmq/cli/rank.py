@@ -18,13 +18,7 @@ from mmq.cli.frame import (
     SetOption,
     emit,
 )
-from mmq.cli.retrieval import (
-    ItemColumnOption,
-    LabelColumnOption,
-    RatingColumnOption,
-    TimestampColumnOption,
-    UserColumnOption,
-)
+from mmq.cli.log_columns import Columns, with_columns
 
 if TYPE_CHECKING:
     from mmq.ranking import Pieces, RankingEvaluation
@@ -33,7 +27,9 @@ ROWS_IN_MEMORY = 50_000_000
 """Longer logs are kept on disk while they are learned from."""
 
 
+@with_columns
 def command(
+    columns: Columns,
     interactions: Annotated[
         Path, typer.Option("--interactions", help="The log: what was shown, and how it went.")
     ],
@@ -56,11 +52,6 @@ def command(
         list[str] | None,
         typer.Option("--column", help="A further categorical column of the log. Repeats."),
     ] = None,
-    user_column: UserColumnOption = None,
-    item_column: ItemColumnOption = None,
-    timestamp_column: TimestampColumnOption = None,
-    rating_column: RatingColumnOption = None,
-    label_column: LabelColumnOption = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Seed of everything random; 0 if not given.")
     ] = None,
@@ -90,13 +81,6 @@ def command(
     model = PPNet(PPNetSettings.parse(values), device=device)
     division = RankingSplit.parse({"split": split, "positive_above": positive_above})
     check_target(out)
-    columns = {
-        "user_id": user_column,
-        "item_id": item_column,
-        "timestamp": timestamp_column,
-        "rating": rating_column,
-        "label": label_column,
-    }
     table = SemanticIDs.read(ids) if ids else None
     pieces = open_log(interactions, columns, column or [])
     resolved = division.resolved_split("split" in pieces.names)  # for other logs, later
@@ -130,7 +114,7 @@ def command(
 def evaluate(
     folder: Path,
     interactions: Path,
-    columns: Mapping[str, str | None],
+    columns: Columns,
     part: str,
     ids: Path | None,
     seed: int,
@@ -167,12 +151,11 @@ def evaluate(
     return result, _lines(result)
 
 
-def open_log(path: Path, columns: Mapping[str, str | None], further: list[str]) -> Pieces:
+def open_log(path: Path, columns: Columns, further: list[str]) -> Pieces:
     """The log in a file, with further columns."""
     from mmq.ranking import Pieces
 
-    names = {name: source for name, source in columns.items() if source}
-    return Pieces.open(path, names, further)
+    return Pieces.open(path, columns, further)
 
 
 @contextlib.contextmanager

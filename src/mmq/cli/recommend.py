@@ -9,17 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmq.cli.frame import DeviceOption, JsonOption, emit
-from mmq.cli.retrieval import (
-    ItemColumnOption,
-    LabelColumnOption,
-    ModelArgument,
-    NewIdsOption,
-    RatingColumnOption,
-    TimestampColumnOption,
-    UserColumnOption,
-    load_model,
-    read_log,
-)
+from mmq.cli.log_columns import Columns, with_columns
+from mmq.cli.retrieval import ModelArgument, NewIdsOption, load_model, read_log
 
 if TYPE_CHECKING:
     from mmq.cli.choice import Shown
@@ -29,7 +20,9 @@ _SHOWN = 10
 """Last items of a history that are printed; ``--json`` has them all."""
 
 
+@with_columns
 def command(
+    columns: Columns,
     model: ModelArgument,
     history: Annotated[
         str | None, typer.Option("--history", help="Item ids, oldest first: --history 1,5,9")
@@ -59,11 +52,6 @@ def command(
         typer.Option("--beams", min=1, help="Search so many prefixes; without, score every item."),
     ] = None,
     ids: NewIdsOption = None,
-    user_column: UserColumnOption = None,
-    item_column: ItemColumnOption = None,
-    timestamp_column: TimestampColumnOption = None,
-    rating_column: RatingColumnOption = None,
-    label_column: LabelColumnOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -83,14 +71,7 @@ def command(
     shown = Shown(catalogue) if catalogue else None
     allowed = allowed_items(recommender, allow, category, shown)
     if user is not None and interactions is not None:
-        log = read_log(
-            interactions,
-            user_id=user_column,
-            item_id=item_column,
-            timestamp=timestamp_column,
-            rating=rating_column,
-            label=label_column,
-        )
+        log = read_log(interactions, columns)
         past = history_of(recommender, log.positives(split_settings(model).positive_above), user)
     else:
         past = History(split_ids(history or ""))

@@ -7,23 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmq.cli.log_columns import Columns
+
 if TYPE_CHECKING:
     from mmq.data.interactions import Interactions
     from mmq.recommenders import Recommender
-
-_PANEL = "Columns of the log"
-
-
-def _column(name: str) -> Any:
-    option = f"--{name.removesuffix('_id')}-column"
-    return typer.Option(option, help=f"Its name where it is not {name}.", rich_help_panel=_PANEL)
-
-
-UserColumnOption = Annotated[str | None, _column("user_id")]
-ItemColumnOption = Annotated[str | None, _column("item_id")]
-TimestampColumnOption = Annotated[str | None, _column("timestamp")]
-RatingColumnOption = Annotated[str | None, _column("rating")]
-LabelColumnOption = Annotated[str | None, _column("label")]
 
 ModelArgument = Annotated[
     Path, typer.Argument(metavar="MODEL", help="Folder of the model.", show_default=False)
@@ -34,8 +22,8 @@ NewIdsOption = Annotated[
 ]
 
 
-def read_log(path: Path, **columns: str | None) -> Interactions:
-    """The interaction log in a file; ``columns`` are the names that differ, None those that do not.
+def read_log(path: Path, columns: Columns) -> Interactions:
+    """The interaction log in a file.
 
     Raises:
         DataError: no such file, or a column is missing.
@@ -43,7 +31,7 @@ def read_log(path: Path, **columns: str | None) -> Interactions:
     """
     from mmq.data.interactions import read_interactions
 
-    return read_interactions(path, {name: column for name, column in columns.items() if column})
+    return read_interactions(path, columns)
 
 
 def load_model(folder: Path, ids: Path | None, device: str) -> Recommender[Any]:

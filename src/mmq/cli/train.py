@@ -18,21 +18,17 @@ from mmq.cli.frame import (
     SetOption,
     emit,
 )
-from mmq.cli.retrieval import (
-    ItemColumnOption,
-    LabelColumnOption,
-    RatingColumnOption,
-    TimestampColumnOption,
-    UserColumnOption,
-    read_log,
-)
+from mmq.cli.log_columns import Columns, with_columns
+from mmq.cli.retrieval import read_log
 
 train_app = typer.Typer(help="Train a model on an interaction log.", no_args_is_help=True)
 train_app.command("ranking")(rank.command)
 
 
 @train_app.command()
+@with_columns
 def retrieval(
+    columns: Columns,
     interactions: Annotated[Path, typer.Option("--interactions", help="The interaction log.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the model to write.")],
     kind: Annotated[
@@ -55,11 +51,6 @@ def retrieval(
             "--min-interactions", min=0, help="Leave out users and items with fewer (k-core)."
         ),
     ] = 5,
-    user_column: UserColumnOption = None,
-    item_column: ItemColumnOption = None,
-    timestamp_column: TimestampColumnOption = None,
-    rating_column: RatingColumnOption = None,
-    label_column: LabelColumnOption = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Seed of everything random; 0 if not given.")
     ] = None,
@@ -91,15 +82,8 @@ def retrieval(
         {"split": split, "positive_above": positive_above, "min_interactions": min_interactions}
     )
     check_target(out)
-    columns = {
-        "user_id": user_column,
-        "item_id": item_column,
-        "timestamp": timestamp_column,
-        "rating": rating_column,
-        "label": label_column,
-    }
     table = SemanticIDs.read(ids) if ids else None
-    data = RetrievalData.of(read_log(interactions, **columns), table, division)
+    data = RetrievalData.of(read_log(interactions, columns), table, division)
     table_mark = table.fingerprint() if table else "no IDs"
     mark = f"{kind} {sha256(interactions)} {columns} {division.model_dump_json()} {table_mark}"
     checkpoint = beside(out, "checkpoint.safetensors")
