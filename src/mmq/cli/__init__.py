@@ -83,6 +83,7 @@ from mmq.cli import (  # noqa: E402  (they follow `app`)
     doctor,
     encode,
     evaluate,
+    finetune,
     fit,
     inspect,
     recommend,
@@ -99,6 +100,7 @@ app.command("tune")(tune.command)
 app.command("encode")(encode.command)
 app.command("inspect")(inspect.command)
 app.add_typer(train_app, name="train")
+app.command("finetune")(finetune.command)
 app.command("evaluate")(evaluate.command)
 app.command("recommend")(recommend.command)
 app.command("demo")(demo.command)

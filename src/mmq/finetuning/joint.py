@@ -14,7 +14,8 @@ from mmq.finetuning.settings import FinetuneSettings
 from mmq.metrics.quantisation import code_counts, sharing, utilisation
 from mmq.nn.selected import Batches, Part, Task
 from mmq.nn.soft_items import SoftItems
-from mmq.semantic_ids import SemanticIDs
+from mmq.semantic_ids import Manifest, SemanticIDs
+from mmq.tokenizers.evaluation import SAMPLE, reconstruction
 from mmq.tokenizers.soft import SoftTokenizer
 
 
@@ -52,6 +53,9 @@ class Data(Protocol):
     def item_ids(self) -> pa.Array:
         """Its items."""
 
+    def liked(self) -> tuple[np.ndarray, np.ndarray]:
+        """Who liked what in the training part: numbers of users, and of items."""
+
     def fingerprint(self) -> str:
         """Content hash of what is learned from and selected on."""
 
@@ -75,8 +79,8 @@ class Student(Protocol):
     def task(self, data: Any) -> Any:
         """Its :class:`RowTask`, for the IDs that it has now."""
 
-    def rename(self, codes: np.ndarray) -> None:
-        """Give the items of :attr:`semantic_ids` other codes."""
+    def rename(self, codes: np.ndarray, manifest: Manifest | None = None) -> None:
+        """Give the items of :attr:`semantic_ids` other codes, and say what made them."""
 
 
 class JointTask(Task):
@@ -150,6 +154,8 @@ class JointTask(Task):
         self.refresh()
         codes = self.student.semantic_ids.codes
         moved = codes != self.start
+        stride = -(-len(codes) // SAMPLE)
+        kept = reconstruction(self.tokenizer.network, self.x[::stride], self.present[::stride])
         losses = {
             f"mean_{name}": float(total) / max(self.step, 1) for name, total in self.totals.items()
         }
@@ -159,6 +165,8 @@ class JointTask(Task):
             "items_moved": float(moved.any(1).mean()),
             "codes_moved": float(moved.mean()),
             "colliding": colliding(codes),
+            "l_recon": kept.l_recon,
+            "fvu": kept.fvu,
             "utilisation": used(codes, self.student.semantic_ids.codebook_sizes),
         }
 

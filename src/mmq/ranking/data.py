@@ -89,6 +89,11 @@ class RankingData(NamedTuple):
         """The items of the log."""
         return self.met.item_ids
 
+    def liked(self) -> tuple[np.ndarray, np.ndarray]:
+        """Who liked what in the training part: numbers of users, and rows of items."""
+        liked = np.asarray(self.train.labels) == 1
+        return np.asarray(self.train.users)[liked], np.asarray(self.train.items)[liked]
+
     def fingerprint(self) -> str:
         """Content hash (SHA-256) of what is learned from and selected on."""
         digest = hashlib.sha256(f"{len(self.met.user_ids)} {len(self.met.item_ids)}".encode())

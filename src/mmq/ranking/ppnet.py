@@ -27,7 +27,7 @@ from mmq.ranking.network import PPNetNetwork, Sizes
 from mmq.ranking.settings import PPNetSettings
 from mmq.ranking.survey import as_values
 from mmq.ranking.vocabulary import Numbering, Vocabulary
-from mmq.semantic_ids import SemanticIDs, require_newer_table
+from mmq.semantic_ids import Manifest, SemanticIDs, require_newer_table
 
 _BLOCK = 8192
 """Impressions that are scored at a time."""
@@ -248,13 +248,14 @@ class PPNet:
                 "cannot be fine-tuned; train it with code_features=codes"
             )
 
-    def rename(self, codes: np.ndarray) -> None:
+    def rename(self, codes: np.ndarray, manifest: Manifest | None = None) -> None:
         """Give the items that it was fitted to other IDs, as stage 2 does; weights stay.
 
         Args:
-            codes: ``(items, length)`` of the items of :attr:`fitted_ids` in their order.
+            codes: ``(items, length)`` of the items of :attr:`semantic_ids` in their order.
+            manifest: what made them; unknown if not given.
         """
-        self.load_vocabulary(self.vocabulary, self.semantic_ids.recoded(codes))
+        self.load_vocabulary(self.vocabulary, self.semantic_ids.recoded(codes, manifest))
 
     @property
     def vocabulary(self) -> Vocabulary:

@@ -122,6 +122,11 @@ class RetrievalData(NamedTuple):
         digest.update(np.ascontiguousarray(held.targets).data)
         return f"{digest.hexdigest()} {len(self.item_ids)}"
 
+    def liked(self) -> tuple[np.ndarray, np.ndarray]:
+        """Who took what in the training part: numbers of users, and rows of items."""
+        packed = self.train.pack()
+        return np.repeat(np.arange(len(packed.lengths)), packed.lengths), packed.rows
+
     def popularity(self) -> np.ndarray:
         """``(items,)`` interactions of each item in the training part."""
         return np.bincount(self.train.pack().rows, minlength=len(self.item_ids))

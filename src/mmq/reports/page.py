@@ -69,6 +69,11 @@ def write_report(found: Inspection, path: Path, probes: Probes | None = None) ->
         DataError: the path is no HTML file, or the disk is full.
     """
     check_report(path)
+    write_page(path, "inspection.html", _context(found, probes))
+
+
+def write_page(path: Path, template: str, context: Mapping[str, Any]) -> None:
+    """Fill a template of this room, whole or not at all."""
     environment = Environment(
         loader=PackageLoader("mmq", "reports"),
         autoescape=True,
@@ -77,7 +82,7 @@ def write_report(found: Inspection, path: Path, probes: Probes | None = None) ->
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "cosine": _cosine}
-    page = environment.get_template("inspection.html").render(**_context(found, probes))
+    page = environment.get_template(template).render(version=__version__, **context)
     with write_file(path) as temporary:
         temporary.write_text(page, "utf-8")
 
@@ -116,7 +121,6 @@ def _context(found: Inspection, probes: Probes | None) -> dict[str, Any]:
         }
 
     return {
-        "version": __version__,
         "name": found.sources.name,
         "manifest": found.ids.manifest,
         "found": found,

@@ -10,8 +10,10 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 INK, MUTED, LINE = "#26292e", "#6b7078", "#dcd9d2"
+ACCENT = "#23877a"
 
 MOST_POINTS = 400
 """Points of a usage curve; larger codebooks are thinned out evenly, the ends stay."""
@@ -93,6 +95,46 @@ def bars_plot(parts: Mapping[str, Mapping[str, float]], colours: Mapping[str, st
         axes.invert_yaxis()
         axes.tick_params(left=False)
         axes.spines[["top", "right", "left"]].set_visible(False)
+        return _svg(figure)
+
+
+def nearness_plot(by_codes: Mapping[str, tuple[np.ndarray, np.ndarray]], least_pairs: int) -> str:
+    """How alike items are that share 0, 1, 2... codes, one line for each ID.
+
+    Args:
+        by_codes: name -> mean likeness by codes shared, and the pairs that each is a mean of.
+        least_pairs: points of fewer are left out.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(4.6, 2.6), layout="constrained")
+        axes = figure.add_subplot()
+        styles = zip(by_codes.items(), (MUTED, ACCENT), (":", "-"), strict=False)
+        for (name, (alike, pairs)), colour, line in styles:
+            there = np.flatnonzero(pairs >= least_pairs)
+            axes.plot(there, alike[there], line, marker="o", markersize=4, color=colour, label=name)
+        axes.set(xlabel="codes that two items share", ylabel="likeness in behaviour")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_ylim(bottom=0)
+        axes.legend(frameon=False, loc="upper left")
+        axes.spines[["top", "right"]].set_visible(False)
+        return _svg(figure)
+
+
+def epochs_plot(
+    before: Mapping[str, float], log: Sequence[Mapping[str, float]], selected: str
+) -> str:
+    """The figure that epochs are selected by, and the share of moved items, by epoch."""
+    joint = [each for each in log if "items_moved" in each]
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(3.7, 2.6), layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True)
+        epochs = range(len(joint) + 1)
+        for axes, name, label in ((upper, selected, selected), (lower, "items_moved", "moved")):
+            axes.plot(epochs, [each[name] for each in (before, *joint)], "-o", color=ACCENT, ms=4)
+            axes.set_ylabel(label)
+            axes.spines[["top", "right"]].set_visible(False)
+        lower.set(xlabel="epoch", ylim=(0, 1.05))
+        lower.xaxis.set_major_locator(MaxNLocator(integer=True))
         return _svg(figure)
 
 

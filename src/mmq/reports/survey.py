@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmq.data.catalogue import Catalogue
-from mmq.data.parquet import CatalogueFile, concatenate
+from mmq.data.parquet import concatenate
 from mmq.progress import bar
 from mmq.reports.sources import Sources
 from mmq.semantic_ids import CatalogueFacts, catalogue_facts
@@ -74,7 +74,11 @@ def survey(sources: Sources, wanted: np.ndarray) -> Survey:
                     pieces.append(batch.take(place))
                 place = _within(showing, start, len(batch))
                 shown.update(
-                    zip(rows[start + place].tolist(), _shown(batch, place, file), strict=True)
+                    zip(
+                        rows[start + place].tolist(),
+                        shown_of(batch.attributes, place, file.path.parent),
+                        strict=True,
+                    )
                 )
                 yield batch
                 start += len(batch)
@@ -91,12 +95,18 @@ def _within(rows: np.ndarray, start: int, count: int) -> np.ndarray:
     return inside
 
 
-def _shown(batch: Catalogue, place: np.ndarray, file: CatalogueFile) -> list[Shown]:
-    table = batch.attributes
+def shown_of(table: pa.Table, place: np.ndarray, folder: Path) -> list[Shown]:
+    """What people see of the items at some places of a table of attributes.
+
+    Args:
+        table: of attributes.
+        place: rows of it.
+        folder: of the catalogue, where its pictures are found.
+    """
     titles = _texts(table, ("title",), place)
     pictures = _texts(table, _PICTURES, place)
     return [
-        Shown(title or "", str(_located(picture, file.path.parent)) if picture else None)
+        Shown(title or "", str(_located(picture, folder)) if picture else None)
         for title, picture in zip(titles, pictures, strict=True)
     ]
 

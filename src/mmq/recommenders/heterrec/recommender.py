@@ -22,7 +22,7 @@ from mmq.recommenders.heterrec.network import HeterRecNetwork
 from mmq.recommenders.heterrec.settings import HeterRecSettings
 from mmq.recommenders.results import Items
 from mmq.recommenders.sequential import SequentialRecommender
-from mmq.semantic_ids import SemanticIDs, require_newer_table
+from mmq.semantic_ids import Manifest, SemanticIDs, require_newer_table
 
 
 class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
@@ -87,15 +87,16 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
     def require_soft(self) -> None:
         """It always reads soft codes."""
 
-    def rename(self, codes: np.ndarray) -> None:
+    def rename(self, codes: np.ndarray, manifest: Manifest | None = None) -> None:
         """Give the items that it was fitted to other IDs, as stage 2 does; weights stay.
 
         Args:
             codes: ``(items, length)`` of the items in their order.
+            manifest: what made them; unknown if not given.
         """
         fitted = self.fitted
         assert fitted.ids is not None, "fit and load refuse items without semantic IDs"
-        ids = fitted.ids.recoded(codes)
+        ids = fitted.ids.recoded(codes, manifest)
         self.load_items(fitted._replace(ids=ids))
         self.network.set_items(ids, torch.arange(len(ids)))
         self.network.set_competitors()
