@@ -37,7 +37,7 @@ TOKENIZERS = (
     "MA-OPQ",
     "MS-OPQ",
 )
-BASE = {"epochs": 12, "patience": 2}
+BASE = {"epochs": 12, "patience": 2, "learning_rate": 1e-3, "dropout": 0.2}
 """What the table is trained with, besides the defaults."""
 
 GRID = {

@@ -1,0 +1,332 @@
+"""Stage 2 on real logs: frozen IDs, longer training, fine-tuned IDs; with and without behaviour.
+
+    python benchmarks/finetuning.py retrieval|ranking --data ML1M [--seeds 0,1,2] [--only "NAME|.."]
+                                    [--cache out/finetuning]
+    python benchmarks/finetuning.py retrieval|ranking --data ML1M --sweep [--cache ..]
+
+For each tokenizer, on the content alone and with behaviour as one more modality (SVD of the
+shifted positive mutual information of the training part; items without history lack it; IDs have
+six codes all the same): a recommender on its IDs (*frozen*), the same trained on with the
+tokenizer frozen (*longer*, the control), and trained on together with it (*fine-tuned*), as many
+epochs. `--sweep` tries settings of stage 2 for MMQ on the content, seed 0, by the validation part
+alone; the tables take what it found. Retrieval withholds 5% of the films, another sample for every
+seed; ranking has the log's own split. Fitted tokenizers and recommenders are kept in the cache
+folder; every cell is stored when it is done and never run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+from common import RESULTS, mean_sd, provenance, read, write
+
+from mmq import Catalogue, SemanticIDs
+from mmq.data.cold import withhold_items
+from mmq.data.interactions import read_interactions
+from mmq.data.sequences import Cases
+from mmq.encoders.behaviour import embed_behaviour
+from mmq.finetuning import FinetuneSettings, finetune
+from mmq.metrics.resampling import paired_t_test
+from mmq.ranking import Pieces, PPNet, RankingData, evaluate_ranking, load_ranker, save_ranker
+from mmq.recommenders import HeterRec, RetrievalData, SplitSettings, evaluate, load_recommender
+from mmq.recommenders.folder import save_recommender
+from mmq.tokenizers import load_tokenizer, tokenizer_class
+from mmq.tokenizers.evaluation import reconstruction
+from mmq.tokenizers.inputs import unit_inputs
+from ranking import BASE
+from recommenders import COLD_SHARE, DATASETS, HETERREC_ML1M, cold_cases, tested_users
+
+DATA = DATASETS["ml1m"]
+TOKENIZERS = {"MMQ": "mmq", "MA-RQ-VAE": "rqvae", "MS-RQ-VAE": "rqvae"}
+SIX_CODES = {"specific_experts": {"text": 1, "image": 1, "behaviour": 2}}
+"""MMQ's experts where behaviour is a modality; RQ-VAE shares its six positions by itself."""
+
+STAGE2: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "retrieval": {"epochs": 3, "items_per_step": 512, "tokenizer_rate": 0.01},
+        "ranking": {"epochs": 4, "items_per_step": 512, "tokenizer_rate": 0.01},
+    }
+)
+"""What --sweep found, by the validation part."""
+
+SWEEP: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "longer": {"tokenizer_rate": 0.0},
+        "rate 0.003": {"tokenizer_rate": 0.003},
+        "rate 0.01": {"tokenizer_rate": 0.01},
+        "rate 0.03": {"tokenizer_rate": 0.03},
+        "rate 0.1": {"tokenizer_rate": 0.1},
+        "detached targets": {"target_codes": "detached"},
+        "tau 0.03": {"temperature": 0.03},
+        "tau 0.2": {"temperature": 0.2},
+        "no anchor": {"reconstruction_weight": 0.0, "auxiliary_weight": 0.0},
+        "strong anchor": {"reconstruction_weight": 5.0, "auxiliary_weight": 5.0},
+        "commitment": {"commitment_weight": 2.5},
+        "noise 0.5": {"noise": 0.5},
+        "4 refreshes": {"refreshes": 4},
+    }
+)
+
+
+class Start(NamedTuple):
+    """What a fine-tuning starts from.
+
+    Attributes:
+        catalogue: the items of the recommender, behaviour among the modalities or not.
+        tokenizer: fitted to it.
+        student: the recommender of its IDs.
+        data: what it was fitted to.
+        cold: cases of items that were withheld.
+        users: ids of those whom figures are of.
+    """
+
+    catalogue: Catalogue
+    tokenizer: Any
+    student: Any
+    data: Any
+    cold: Cases | None
+    users: np.ndarray | None
+
+
+class Measured(NamedTuple):
+    """Figures of a recommender on the test part, and the selected one of each user."""
+
+    figures: dict[str, Any]
+    users: dict[str, np.ndarray]
+
+
+def retrieval(folder: Path, cache: Path, name: str, behaviour: bool, seed: int) -> Start:
+    """HeterRec on IDs of a tokenizer."""
+    log = read_interactions(folder / "interactions.parquet", DATA.columns).positives().k_core(5)
+    items = DATA.catalogue(folder)
+    items = items.take(items.rows(log.items.ids.to_pylist()))
+    withheld = withhold_items(log, COLD_SHARE, seed)
+    rest = withheld.rest.positives().k_core(5)
+    plain = RetrievalData.of(rest, items.item_ids)
+    if behaviour:
+        items = with_behaviour(items, plain)
+    tokenizer = fitted(cache, name, items, seed)
+    ids = SemanticIDs.build(items.item_ids, tokenizer.encode(items), tokenizer.codebook_sizes)
+    data = plain._replace(ids=ids)
+    if not (cache / "model").exists():
+        made = HeterRec(**HETERREC_ML1M, seed=seed)
+        fit = made.fit(data)
+        save_recommender(made, cache / "model", fit=fit)
+    student = load_recommender(cache / "model")
+    return Start(
+        items, tokenizer, student, data, cold_cases(withheld, data), tested_users(rest, data)
+    )
+
+
+def ranking(folder: Path, cache: Path, name: str, behaviour: bool, seed: int) -> Start:
+    """PPNet on item IDs and IDs of a tokenizer."""
+    file = folder / "interactions.parquet"
+    data = RankingData.of(Pieces.open(file, DATA.columns))
+    items = DATA.catalogue(folder)
+    items = items.take(items.rows(data.item_ids.to_pylist()))
+    if behaviour:
+        split = SplitSettings(split="stored", min_interactions=0)
+        log = read_interactions(file, DATA.columns)
+        items = with_behaviour(items, RetrievalData.of(log, items.item_ids, split))
+    tokenizer = fitted(cache, name, items, seed)
+    ids = SemanticIDs.build(items.item_ids, tokenizer.encode(items), tokenizer.codebook_sizes)
+    if not (cache / "model").exists():
+        made = PPNet(**BASE, seed=seed)
+        fit = made.fit(data, ids)
+        save_ranker(made, cache / "model", fit=fit)
+    return Start(items, tokenizer, load_ranker(cache / "model"), data, None, None)
+
+
+ROOMS: dict[str, Callable[[Path, Path, str, bool, int], Start]] = {
+    "retrieval": retrieval,
+    "ranking": ranking,
+}
+
+
+def with_behaviour(items: Catalogue, data: RetrievalData) -> Catalogue:
+    """The catalogue with what users did in the training part as one more modality."""
+    found = embed_behaviour(data.train, len(items))
+    return Catalogue(
+        items.item_ids,
+        {**items.embeddings, "behaviour": found.matrix},
+        {**items.present, "behaviour": found.present},
+    )
+
+
+def fitted(cache: Path, name: str, items: Catalogue, seed: int) -> Any:
+    """The tokenizer, fitted once, without refinement so that its codes have a gradient."""
+    folder = cache / "tokenizer"
+    if not folder.exists():
+        tuned = read(RESULTS / "quantisers_ml1m.json")["tuning"][name]["settings"]
+        six = SIX_CODES if name == "MMQ" and "behaviour" in items.modalities else {}
+        settings = {**tuned, **six, "refinement": 0, "seed": seed}
+        tokenizer = tokenizer_class(TOKENIZERS[name])(**settings)
+        tokenizer.fit(items)
+        tokenizer.save(folder)
+    return load_tokenizer(folder)
+
+
+def measure(start: Start) -> Measured:
+    """On the test part, and on cold items."""
+    student, data = start.student, start.data
+    if isinstance(student, PPNet):
+        found = evaluate_ranking(student, data)
+        strata = {f"auc {name}": each.auc for name, each in found.strata.items()}
+        return Measured({**found.figures, **strata}, {"auc": found.by_user.auc})
+    assert start.cold is not None
+    assert start.users is not None
+    tested = evaluate(student, data.test)
+    cold = evaluate(student, start.cold).figures
+    figures = {**tested.figures, **{f"cold {name}": value for name, value in cold.items()}}
+    return Measured(figures, {"ndcg@10": tested.users["ndcg@10"], "user": start.users})
+
+
+def held_out_fvu(start: Start) -> float:
+    """FVU of the items that no user of the training part met, from which stage 2 learns nothing."""
+    _, rows = start.data.liked()
+    ids = start.data.item_ids.take(np.setdiff1d(np.arange(len(start.data.item_ids)), rows))
+    items = start.catalogue.take(start.catalogue.rows(ids.to_pylist()))
+    return reconstruction(
+        start.tokenizer.network, *unit_inputs(items, start.tokenizer.dimensions)
+    ).fvu
+
+
+def cell(start: Start, settings: Mapping[str, Any] | None, seed: int) -> tuple[Any, Any]:
+    """A row: the start as it is, or after stage 2."""
+    figures: dict[str, Any] = {}
+    if settings is not None:
+        chosen = FinetuneSettings(**settings, seed=seed)
+        fit = finetune(start.tokenizer, start.student, start.data, start.catalogue, chosen)
+        figures = {
+            "settings": chosen.to_dict(),
+            "validation": fit.after,
+            "best_epoch": fit.best_epoch,
+            "seconds_per_epoch": fit.seconds / len(fit.log),
+            "log": fit.log,
+        }
+    tested = measure(start)
+    found = {**figures, "figures": tested.figures, "held_out_fvu": held_out_fvu(start)}
+    return {**found, **provenance()}, tested.users
+
+
+def rows(room: str) -> dict[str, tuple[str, bool, dict[str, Any] | None]]:
+    """Name of a row -> its tokenizer, whether it sees behaviour, settings of stage 2."""
+    stages = {
+        "frozen": None,
+        "longer": {**STAGE2[room], "tokenizer_rate": 0.0},
+        "fine-tuned": dict(STAGE2[room]),
+    }
+    return {
+        f"{name}{' with behaviour' * behaviour}, {stage}": (name, behaviour, settings)
+        for name in TOKENIZERS
+        for behaviour in (False, True)
+        for stage, settings in stages.items()
+    }
+
+
+def store(out: Path, name: str, seed: int, found: Any, users: Any, names: list[str]) -> None:
+    """Add a cell and make the summary anew."""
+    stored = read(out) or {"cells": {}}
+    stored["cells"].setdefault(name, {})[str(seed)] = found
+    file, kept = out.with_suffix(".npz"), {}
+    if file.exists():
+        with np.load(file) as old:
+            kept = dict(old)
+    kept |= {f"{name}|{seed}|{key}": values for key, values in users.items()}
+    np.savez_compressed(file, **kept)
+    stored["cells"] = {each: stored["cells"][each] for each in names if each in stored["cells"]}
+    stored["summary"] = {each: summary(runs) for each, runs in stored["cells"].items()}
+    stored["paired"] = paired(kept, stored["cells"])
+    write(out, stored)
+
+
+def summary(runs: Mapping[str, Any]) -> dict[str, Any]:
+    """Mean and sd over the seeds of every figure of a row."""
+    all_runs = list(runs.values())
+    found = {
+        name: mean_sd([run["figures"][name] for run in all_runs]) for name in all_runs[0]["figures"]
+    }
+    found["held_out_fvu"] = mean_sd([run["held_out_fvu"] for run in all_runs])
+    if "validation" in all_runs[0]:
+        for name in ("items_moved", "codes_moved", "colliding", "utilisation", "fvu"):
+            found[name] = mean_sd([run["validation"][name] for run in all_runs])
+    return found
+
+
+def paired(kept: Mapping[str, np.ndarray], cells: Mapping[str, Any]) -> dict[str, Any]:
+    """Rows of one tokenizer against each other over the users, each user's mean over the seeds."""
+    tests = {}
+    for first, second in itertools.combinations(cells, 2):
+        seeds = sorted(set(cells[first]) & set(cells[second]))
+        if tokenizer_of(first) != tokenizer_of(second) or not seeds:
+            continue
+        users, differences = [], []
+        for seed in seeds:
+            one, other = f"{first}|{seed}|", f"{second}|{seed}|"
+            key = "auc" if f"{one}auc" in kept else "ndcg@10"
+            differences.append(kept[one + key] - kept[other + key])
+            users.append(kept.get(f"{one}user", np.arange(len(differences[-1]))))
+        met, place = np.unique(np.concatenate(users), return_inverse=True)
+        mean = np.bincount(place, weights=np.concatenate(differences)) / np.bincount(place)
+        tests[f"{first} | {second}"] = paired_t_test(mean, np.zeros(len(met)))._asdict()
+    return tests
+
+
+def tokenizer_of(row: str) -> str:
+    """Name of the tokenizer in that of a row."""
+    return row.partition(",")[0].removesuffix(" with behaviour")
+
+
+def sweep(room: str, folder: Path, cache: Path, out: Path) -> None:
+    """Validation figures of settings of stage 2, MMQ on the content, seed 0."""
+    stored = read(out) or {"cells": {}}
+    done = stored.setdefault("sweep", {})
+    for name, changes in SWEEP.items():
+        if name in done or (room == "ranking" and "target_codes" in changes):
+            continue
+        start = ROOMS[room](folder, cache / f"{room} MMQ 0", "MMQ", False, 0)
+        chosen = FinetuneSettings(**{**STAGE2[room], **changes})
+        fit = finetune(start.tokenizer, start.student, start.data, start.catalogue, chosen)
+        done[name] = {"before": fit.before, "after": fit.after, "log": fit.log}
+        selected = [round(each.get("ndcg@10", each.get("auc", 0.0)), 4) for each in fit.log]
+        moved = [round(each["codes_moved"], 3) for each in fit.log]
+        print(name, selected, moved, flush=True)
+        write(out, stored)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("room", choices=ROOMS)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--sweep", action="store_true")
+    parser.add_argument("--cache", type=Path, default=Path("out/finetuning"))
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    room = arguments.room
+    out = arguments.out or RESULTS / f"finetuning_{room}.json"
+    if arguments.sweep:
+        sweep(room, arguments.data, arguments.cache, out)
+        return
+    known = rows(room)
+    for seed in map(int, arguments.seeds.split(",")):
+        for row, (name, behaviour, settings) in known.items():
+            chosen = not arguments.only or row in arguments.only.split("|")
+            if not chosen or str(seed) in read(out).get("cells", {}).get(row, {}):
+                continue
+            cache = arguments.cache / f"{room} {name}{' behaviour' * behaviour} {seed}"
+            start = ROOMS[room](arguments.data, cache, name, behaviour, seed)
+            found, users = cell(start, settings, seed)
+            print(row, seed, found["figures"], flush=True)
+            store(out, row, seed, found, users, list(known))
+
+
+if __name__ == "__main__":
+    main()
