@@ -17,13 +17,13 @@ folder; every cell is stored when it is done and never run again.
 from __future__ import annotations
 
 import argparse
-import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+from cells import done, store
 from common import RESULTS, mean_sd, provenance, read, write
 
 from mmq import Catalogue, SemanticIDs
@@ -32,7 +32,6 @@ from mmq.data.interactions import read_interactions
 from mmq.data.sequences import Cases
 from mmq.encoders.behaviour import embed_behaviour
 from mmq.finetuning import FinetuneSettings, finetune
-from mmq.metrics.resampling import paired_t_test
 from mmq.ranking import Pieces, PPNet, RankingData, evaluate_ranking, load_ranker, save_ranker
 from mmq.recommenders import HeterRec, RetrievalData, SplitSettings, evaluate, load_recommender
 from mmq.recommenders.folder import save_recommender
@@ -178,13 +177,13 @@ def measure(start: Start) -> Measured:
     if isinstance(student, PPNet):
         found = evaluate_ranking(student, data)
         strata = {f"auc {name}": each.auc for name, each in found.strata.items()}
-        return Measured({**found.figures, **strata}, {"auc": found.by_user.auc})
+        return Measured({**found.figures, **strata}, {"figure": found.by_user.auc})
     assert start.cold is not None
     assert start.users is not None
     tested = evaluate(student, data.test)
     cold = evaluate(student, start.cold).figures
     figures = {**tested.figures, **{f"cold {name}": value for name, value in cold.items()}}
-    return Measured(figures, {"ndcg@10": tested.users["ndcg@10"], "user": start.users})
+    return Measured(figures, {"figure": tested.users["ndcg@10"], "user": start.users})
 
 
 def held_out_fvu(start: Start) -> float:
@@ -230,57 +229,14 @@ def rows(room: str) -> dict[str, tuple[str, bool, dict[str, Any] | None]]:
     }
 
 
-def store(out: Path, name: str, seed: int, found: Any, users: Any, names: list[str]) -> None:
-    """Add a cell and make the summary anew."""
-    stored = read(out) or {"cells": {}}
-    stored["cells"].setdefault(name, {})[str(seed)] = found
-    file, kept = out.with_suffix(".npz"), {}
-    if file.exists():
-        with np.load(file) as old:
-            kept = dict(old)
-    kept |= {f"{name}|{seed}|{key}": values for key, values in users.items()}
-    np.savez_compressed(file, **kept)
-    stored["cells"] = {each: stored["cells"][each] for each in names if each in stored["cells"]}
-    stored["summary"] = {each: summary(runs) for each, runs in stored["cells"].items()}
-    stored["paired"] = paired(kept, stored["cells"])
-    write(out, stored)
-
-
-def summary(runs: Mapping[str, Any]) -> dict[str, Any]:
+def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean and sd over the seeds of every figure of a row."""
-    all_runs = list(runs.values())
-    found = {
-        name: mean_sd([run["figures"][name] for run in all_runs]) for name in all_runs[0]["figures"]
-    }
-    found["held_out_fvu"] = mean_sd([run["held_out_fvu"] for run in all_runs])
-    if "validation" in all_runs[0]:
+    found = {name: mean_sd([run["figures"][name] for run in runs]) for name in runs[0]["figures"]}
+    found["held_out_fvu"] = mean_sd([run["held_out_fvu"] for run in runs])
+    if "validation" in runs[0]:
         for name in ("items_moved", "codes_moved", "colliding", "utilisation", "fvu"):
-            found[name] = mean_sd([run["validation"][name] for run in all_runs])
+            found[name] = mean_sd([run["validation"][name] for run in runs])
     return found
-
-
-def paired(kept: Mapping[str, np.ndarray], cells: Mapping[str, Any]) -> dict[str, Any]:
-    """Rows of one tokenizer against each other over the users, each user's mean over the seeds."""
-    tests = {}
-    for first, second in itertools.combinations(cells, 2):
-        seeds = sorted(set(cells[first]) & set(cells[second]))
-        if tokenizer_of(first) != tokenizer_of(second) or not seeds:
-            continue
-        users, differences = [], []
-        for seed in seeds:
-            one, other = f"{first}|{seed}|", f"{second}|{seed}|"
-            key = "auc" if f"{one}auc" in kept else "ndcg@10"
-            differences.append(kept[one + key] - kept[other + key])
-            users.append(kept.get(f"{one}user", np.arange(len(differences[-1]))))
-        met, place = np.unique(np.concatenate(users), return_inverse=True)
-        mean = np.bincount(place, weights=np.concatenate(differences)) / np.bincount(place)
-        tests[f"{first} | {second}"] = paired_t_test(mean, np.zeros(len(met)))._asdict()
-    return tests
-
-
-def tokenizer_of(row: str) -> str:
-    """Name of the tokenizer in that of a row."""
-    return row.partition(",")[0].removesuffix(" with behaviour")
 
 
 def sweep(room: str, folder: Path, cache: Path, out: Path) -> None:
@@ -319,13 +275,13 @@ def main() -> None:
     for seed in map(int, arguments.seeds.split(",")):
         for row, (name, behaviour, settings) in known.items():
             chosen = not arguments.only or row in arguments.only.split("|")
-            if not chosen or str(seed) in read(out).get("cells", {}).get(row, {}):
+            if not chosen or done(out, row, seed):
                 continue
             cache = arguments.cache / f"{room} {name}{' behaviour' * behaviour} {seed}"
             start = ROOMS[room](arguments.data, cache, name, behaviour, seed)
             found, users = cell(start, settings, seed)
             print(row, seed, found["figures"], flush=True)
-            store(out, row, seed, found, users, list(known))
+            store(out, (row, seed), found, users, list(known), summary)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from catalogues import items_of
+from cells import done, store
 from common import RESULTS, mean_sd, provenance, read, write
 
 from mmq import SemanticIDs
-from mmq.metrics.resampling import paired_t_test
 from mmq.ranking import Pieces, PPNet, RankingData, evaluate_ranking
 from recommenders import DATASETS, Job, Row, codes
 
@@ -95,50 +95,15 @@ def run(
         "rows_per_second": fit.rows_per_second,
         **provenance(),
     }
-    return cell, {"auc": by_user.auc, "rows": by_user.rows}
+    return cell, {"figure": by_user.auc}
 
 
-def summary(cells: dict[str, Any]) -> dict[str, Any]:
+def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean and sd over the seeds of every figure of a row."""
-    found: dict[str, Any] = {}
-    for name, seeds in cells.items():
-        runs = list(seeds.values())
-        row = {each: mean_sd([run["figures"][each] for run in runs]) for each in runs[0]["figures"]}
-        for stratum in runs[0]["strata"]:
-            row[f"auc {stratum}"] = mean_sd([run["strata"][stratum]["auc"] for run in runs])
-        found[name] = row
-    return found
-
-
-def paired(users: Mapping[str, np.ndarray], names: list[str], seeds: int) -> dict[str, Any]:
-    """Each row against each later one over the eligible users, each user's mean over the seeds."""
-    means = {
-        name: np.mean([users[f"{name}|{seed}|auc"] for seed in range(seeds)], axis=0)
-        for name in names
-    }
-    return {
-        f"{first} | {second}": paired_t_test(means[first], means[second])._asdict()
-        for first, second in itertools.combinations(names, 2)
-    }
-
-
-def store(
-    out: Path, name: str, seed: int, cell: dict[str, Any], users: dict[str, np.ndarray]
-) -> None:
-    """Add a cell and make the summary anew."""
-    stored = read(out) or {"cells": {}}
-    stored["cells"].setdefault(name, {})[str(seed)] = cell
-    file, all_users = out.with_suffix(".npz"), {}
-    if file.exists():
-        with np.load(file) as old:
-            all_users = dict(old)
-    all_users |= {f"{name}|{seed}|{key}": values for key, values in users.items()}
-    np.savez_compressed(file, **all_users)
-    stored["cells"] = {each: stored["cells"][each] for each in ROWS if each in stored["cells"]}
-    stored["summary"] = summary(stored["cells"])
-    seeds = min(len(each) for each in stored["cells"].values())
-    stored["paired"] = paired(all_users, list(stored["cells"]), seeds)
-    write(out, stored)
+    row = {each: mean_sd([run["figures"][each] for run in runs]) for each in runs[0]["figures"]}
+    for stratum in runs[0]["strata"]:
+        row[f"auc {stratum}"] = mean_sd([run["strata"][stratum]["auc"] for run in runs])
+    return row
 
 
 def tune(data: RankingData, out: Path) -> None:
@@ -173,12 +138,12 @@ def main() -> None:
     rows = [name for name in ROWS if not arguments.only or name in arguments.only.split("|")]
     for seed in map(int, arguments.seeds.split(",")):
         for name in rows:
-            if str(seed) in read(arguments.out).get("cells", {}).get(name, {}):
+            if done(arguments.out, name, seed):
                 continue
             row = ROWS[name]
             cell, users = run(data, row, table_of(job, row.tokenizer, seed), seed)
             print(name, seed, cell["figures"], flush=True)
-            store(arguments.out, name, seed, cell, users)
+            store(arguments.out, (name, seed), cell, users, list(ROWS), summary)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,17 @@ def strata(record: Row) -> str:
     return table(["PPNet with", *header], rows)
 
 
+def tuning(record: Row) -> str:
+    """What --tune found for item IDs alone."""
+    best = max(found["auc"] for found in record["tuning"].values())
+    rows = []
+    for name, found in record["tuning"].items():
+        value = f"{found['auc']:.4f}"
+        bold = f"**{value}**" if found["auc"] == best else value
+        rows.append([name.replace("_", " "), bold, str(found["best_epoch"])])
+    return table(["settings", "validation AUC", "best epoch"], rows)
+
+
 def peer(record: Row) -> str:
     """Beside FuxiCTR's PPNet."""
     rates = {

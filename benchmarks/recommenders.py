@@ -11,14 +11,13 @@ cold cases, each asked of its user's history before it. All items compete in eve
 Tokenizers see the embeddings of all items and no interaction. Their settings are those that
 benchmarks/quantisers.py tuned, without refinement, so that ordered codes stay ordered. Seed s is
 the seed of tokenizer, recommender and withheld items. Every cell is stored when it is done and
-never run again; codes are kept in the cache folder. Hits of single users go to an .npz beside the
-results, for the paired tests.
+never run again; codes are kept in the cache folder. NDCG@10 of single users goes to an .npz beside
+the results, for the paired tests.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -27,14 +26,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from catalogues import beauty, items_of
-from common import RESULTS, mean_sd, provenance, read, write
+from cells import done, store
+from common import RESULTS, mean_sd, provenance, read
 from tokenizers_ml1m import catalogue as ml1m
 
 from mmq import Catalogue, SemanticIDs
 from mmq.data.cold import Withheld, withhold_items
 from mmq.data.interactions import Interactions, read_interactions
 from mmq.data.sequences import Cases, Sequences
-from mmq.metrics.resampling import paired_t_test
 from mmq.recommenders import Recommender, RetrievalData, evaluate, recommender_class
 from mmq.recommenders.data import item_rows
 from mmq.tokenizers import tokenizer_class
@@ -207,7 +206,7 @@ def run(job: Job, row: Row, seed: int) -> tuple[dict[str, Any], dict[str, np.nda
         cell["cold"] = {"cases": cold.cases, "items": len(withheld.cold_items), **cold.figures}
     if row.tokenizer:
         cell["beams"] = beams_against_exact(recommender, data.test)
-    return cell, {**tested.users, "user": tested_users(log, data)}
+    return cell, {"figure": tested.users["ndcg@10"], "user": tested_users(log, data)}
 
 
 def tested_users(log: Interactions, data: RetrievalData) -> np.ndarray:
@@ -216,47 +215,21 @@ def tested_users(log: Interactions, data: RetrievalData) -> np.ndarray:
     return ids
 
 
-def summary(cells: dict[str, Any]) -> dict[str, Any]:
+def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean and sd over the seeds of every figure of a row."""
-    found: dict[str, Any] = {}
-    for name, seeds in cells.items():
-        runs = list(seeds.values())
-        row = {each: mean_sd([run["figures"][each] for run in runs]) for each in runs[0]["figures"]}
-        excluded = [run["history excluded"]["recall@10"] for run in runs]
-        row["recall@10 without history"] = mean_sd(excluded)
-        row["coverage"] = mean_sd([run["coverage"] for run in runs])
-        if runs[0]["id_level"]:
-            row["id recall@10"] = mean_sd([run["id_level"]["recall@10"] for run in runs])
-        if "cold" in runs[0]:
-            for each in ("recall@10", "ndcg@10"):
-                row[f"cold {each}"] = mean_sd([run["cold"][each] for run in runs])
-        for beams in runs[0].get("beams", {}):
-            for each in runs[0]["beams"][beams]:
-                values = [run["beams"][beams][each] for run in runs]
-                row[f"{beams} {each}"] = mean_sd(values)
-        found[name] = row
-    return found
-
-
-def paired(hits: dict[str, np.ndarray], names: list[str], seeds: int) -> dict[str, Any]:
-    """Each row against each later one over the tested users, each user's mean over the seeds."""
-    means = {name: _of_users(hits, name, seeds) for name in names}
-    tests = {}
-    for first, second in itertools.combinations(names, 2):
-        (one, a), (other, b) = means[first], means[second]
-        _, at, place = np.intersect1d(one, other, assume_unique=True, return_indices=True)
-        tests[f"{first} | {second}"] = paired_t_test(a[at], b[place])._asdict()
-    return tests
-
-
-def _of_users(hits: dict[str, np.ndarray], name: str, seeds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Users, and the mean NDCG@10 of each over the seeds that tested them."""
-    parts = {
-        key: np.concatenate([hits[f"{name}|{seed}|{key}"] for seed in range(seeds)])
-        for key in ("user", "ndcg@10")
-    }
-    users, place = np.unique(parts["user"], return_inverse=True)
-    return users, np.bincount(place, weights=parts["ndcg@10"]) / np.bincount(place)
+    row = {each: mean_sd([run["figures"][each] for run in runs]) for each in runs[0]["figures"]}
+    excluded = [run["history excluded"]["recall@10"] for run in runs]
+    row["recall@10 without history"] = mean_sd(excluded)
+    row["coverage"] = mean_sd([run["coverage"] for run in runs])
+    if runs[0]["id_level"]:
+        row["id recall@10"] = mean_sd([run["id_level"]["recall@10"] for run in runs])
+    if "cold" in runs[0]:
+        for each in ("recall@10", "ndcg@10"):
+            row[f"cold {each}"] = mean_sd([run["cold"][each] for run in runs])
+    for beams in runs[0].get("beams", {}):
+        for each in runs[0]["beams"][beams]:
+            row[f"{beams} {each}"] = mean_sd([run["beams"][beams][each] for run in runs])
+    return row
 
 
 def main() -> None:
@@ -278,37 +251,11 @@ def main() -> None:
     ]
     for seed in map(int, arguments.seeds.split(",")):
         for name in rows:
-            stored = read(out)
-            if str(seed) in stored.get("cells", {}).get(name, {}):
+            if done(out, name, seed):
                 continue
             cell, users = run(job, dataset.rows[name], seed)
             print(name, seed, cell["figures"], cell.get("cold"), flush=True)
-            store(out, name, seed, cell, users, list(dataset.rows))
-
-
-def store(
-    out: Path,
-    name: str,
-    seed: int,
-    cell: dict[str, Any],
-    users: dict[str, np.ndarray],
-    names: list[str],
-) -> None:
-    """Add a cell and make the summary anew."""
-    stored = read(out) or {"cells": {}}
-    stored["cells"].setdefault(name, {})[str(seed)] = cell
-    file = out.with_suffix(".npz")
-    hits: dict[str, np.ndarray] = {}
-    if file.exists():
-        with np.load(file) as old:
-            hits = dict(old)
-    hits |= {f"{name}|{seed}|{key}": users[key] for key in ("user", "recall@10", "ndcg@10")}
-    np.savez_compressed(file, **hits)
-    stored["cells"] = {each: stored["cells"][each] for each in names if each in stored["cells"]}
-    stored["summary"] = summary(stored["cells"])
-    seeds = min(len(each) for each in stored["cells"].values())
-    stored["paired"] = paired(hits, list(stored["cells"]), seeds)
-    write(out, stored)
+            store(out, (name, seed), cell, users, list(dataset.rows), summary)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ranking_tables
 import recommender_tables
 import tables
 from common import RESULTS, read
@@ -238,16 +239,50 @@ def tokenizers(text: str) -> str:
     return filled(text, "tuning", tables.settings(main))
 
 
+def recommenders(text: str) -> str:
+    """docs/recommender_results.md with its tables renewed."""
+    for name, against in (("beauty", "SASRec"), ("ml1m", "HeterRec, MMQ")):
+        record = read(RESULTS / f"recommenders_{name}.json")
+        command = f"python benchmarks/recommenders.py {name} --data {name.upper()}"
+        block = f"{recommender_tables.comparison(record, against)}\n{origin(record, command)}"
+        text = filled(text, f"recommenders-{name}", block)
+        text = filled(text, f"beams-{name}", recommender_tables.beams(record))
+        text = filled(text, f"settings-{name}", recommender_tables.settings(record))
+    return text
+
+
+def ranking(text: str) -> str:
+    """docs/ranking_results.md with its tables renewed."""
+    record = read(RESULTS / "ranking_ml1m.json")
+    command = "python benchmarks/ranking.py --data ML1M"
+    block = f"{ranking_tables.comparison(record)}\n{origin(record, command)}"
+    text = filled(text, "ranking", block)
+    text = filled(text, "strata", ranking_tables.strata(record))
+    text = filled(text, "tuning", ranking_tables.tuning(record))
+    speed = read(RESULTS / "ranking_speed.json")
+    command = "python benchmarks/bench_ranking.py --data ML1M --epochs 3"
+    block = f"{ranking_tables.peer(speed)}\n{source({**speed, 'cells': []}, command)}"
+    return filled(text, "peer", block)
+
+
+def origin(record: dict[str, Any], command: str) -> str:
+    """Where a record of rows with a cell for each seed comes from."""
+    runs = {f"{row} {seed}": run for row, c in record["cells"].items() for seed, run in c.items()}
+    return source({"cells": runs}, command)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     readme_path, results_path = ROOT / "README.md", ROOT / "docs" / "results.md"
     page = ROOT / "docs" / "tokenizers.md"
+    recommender_page = ROOT / "docs" / "recommender_results.md"
     wanted = {
         readme_path: readme(readme_path.read_text("utf-8")),
         results_path: results(),
         page: tokenizers(page.read_text("utf-8")),
+        recommender_page: recommenders(recommender_page.read_text("utf-8")),
     }
     if not arguments.check:
         tables.plot_lengths(read(RESULTS / "quantisers_ml1m.json"), PLOT)

@@ -1,0 +1,89 @@
+"""Results of rows by seeds: stored cell by cell, with figures of single users for paired tests."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import read, write
+
+from mmq.metrics.resampling import paired_t_test
+
+Cells = dict[str, dict[str, Any]]
+Users = Mapping[str, np.ndarray]
+
+
+def done(out: Path, name: str, seed: int) -> bool:
+    """Whether a cell is stored."""
+    return str(seed) in read(out).get("cells", {}).get(name, {})
+
+
+def store(
+    out: Path,
+    place: tuple[str, int],
+    cell: dict[str, Any],
+    users: Users,
+    order: list[str],
+    summary: Callable[[list[dict[str, Any]]], dict[str, Any]],
+) -> None:
+    """Add a cell, and make summary and paired tests anew.
+
+    Args:
+        out: JSON of the results; figures of users lie beside it, as .npz.
+        place: row and seed.
+        cell: what was measured.
+        users: ``figure``: that of each user; ``user``: their ids, where seeds have other users.
+        order: of the rows.
+        summary: of the cells of a row.
+    """
+    name, seed = place
+    stored = read(out) or {"cells": {}}
+    stored["cells"].setdefault(name, {})[str(seed)] = cell
+    file = out.with_suffix(".npz")
+    kept = of_users(file) | {f"{name}|{seed}|{key}": values for key, values in users.items()}
+    np.savez_compressed(file, **kept)
+    stored["cells"] = {each: stored["cells"][each] for each in order if each in stored["cells"]}
+    renew(stored, kept, summary)
+    write(out, stored)
+
+
+def renew(
+    stored: dict[str, Any], kept: Users, summary: Callable[[list[dict[str, Any]]], dict[str, Any]]
+) -> None:
+    """Summary and paired tests of what is stored."""
+    cells: Cells = stored["cells"]
+    stored["summary"] = {name: summary(list(runs.values())) for name, runs in cells.items()}
+    stored["paired"] = {
+        f"{one} | {other}": test
+        for one, other in itertools.combinations(cells, 2)
+        if (test := paired(kept, one, other, sorted(set(cells[one]) & set(cells[other]))))
+    }
+
+
+def of_users(file: Path) -> dict[str, np.ndarray]:
+    """Figures of single users that are stored."""
+    if not file.exists():
+        return {}
+    with np.load(file) as old:
+        return dict(old)
+
+
+def paired(kept: Users, one: str, other: str, seeds: list[str]) -> dict[str, Any] | None:
+    """Two rows over their users, each user's mean difference over the seeds that both have."""
+    differences, users = [], []
+    for seed in seeds:
+        first, second = (kept[f"{row}|{seed}|figure"] for row in (one, other))
+        own = kept.get(f"{one}|{seed}|user", np.arange(len(first)))
+        theirs = kept.get(f"{other}|{seed}|user", np.arange(len(second)))
+        met, a, b = np.intersect1d(own, theirs, assume_unique=True, return_indices=True)
+        differences.append(first[a] - second[b])
+        users.append(met)
+    if not seeds:
+        return None
+    met, place = np.unique(np.concatenate(users), return_inverse=True)
+    mean = np.bincount(place, weights=np.concatenate(differences)) / np.bincount(place)
+    test = paired_t_test(mean, np.zeros(len(met)))
+    return {**test._asdict(), "users": len(met), "seeds": len(seeds)}
