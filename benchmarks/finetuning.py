@@ -1,17 +1,18 @@
 """Stage 2 on real logs: frozen IDs, longer training, fine-tuned IDs; with and without behaviour.
 
-    python benchmarks/finetuning.py retrieval|ranking --data ML1M [--seeds 0,1,2] [--only "NAME|.."]
-                                    [--cache out/finetuning]
-    python benchmarks/finetuning.py retrieval|ranking --data ML1M --sweep [--cache ..]
+    python benchmarks/finetuning.py toyshop [--seeds 0,1,2] [--only "NAME|.."] [--sweep]
+    python benchmarks/finetuning.py retrieval|ranking --data ML1M [--cache out/finetuning] ...
 
 For each tokenizer, on the content alone and with behaviour as one more modality (SVD of the
 shifted positive mutual information of the training part; items without history lack it; IDs have
 six codes all the same): a recommender on its IDs (*frozen*), the same trained on with the
 tokenizer frozen (*longer*, the control), and trained on together with it (*fine-tuned*), as many
 epochs. `--sweep` tries settings of stage 2 for MMQ on the content, seed 0, by the validation part
-alone; the tables take what it found. Retrieval withholds 5% of the films, another sample for every
-seed; ranking has the log's own split. Fitted tokenizers and recommenders are kept in the cache
-folder; every cell is stored when it is done and never run again.
+alone; the tables take what it found. toyshop is retrieval in a generated shop, another one for
+every seed (101, 102, ...), where the words say a toy's team, the picture shows its badge, and only
+whether the two match decides what sells. Retrieval withholds 5% of the items, another sample for
+every seed; ranking has the log's own split. Fitted tokenizers and recommenders are kept in the
+cache folder; every cell is stored when it is done and never run again.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ from common import RESULTS, mean_sd, provenance, read, write
 
 from mmq import Catalogue, SemanticIDs
 from mmq.data.cold import withhold_items
-from mmq.data.interactions import read_interactions
+from mmq.data.datasets.toyshop import ToyshopSettings, toyshop
+from mmq.data.interactions import Interactions, read_interactions
 from mmq.data.sequences import Cases
 from mmq.encoders.behaviour import embed_behaviour
+from mmq.encoders.toyshop import embed_toyshop
 from mmq.finetuning import FinetuneSettings, finetune
 from mmq.ranking import Pieces, PPNet, RankingData, evaluate_ranking, load_ranker, save_ranker
 from mmq.recommenders import HeterRec, RetrievalData, SplitSettings, evaluate, load_recommender
@@ -39,15 +42,20 @@ from mmq.tokenizers import load_tokenizer, tokenizer_class
 from mmq.tokenizers.evaluation import reconstruction
 from mmq.tokenizers.inputs import unit_inputs
 from ranking import BASE
-from recommenders import COLD_SHARE, DATASETS, HETERREC_ML1M, cold_cases, tested_users
+from recommenders import COLD_SHARE, CYCLE, DATASETS, HETERREC_ML1M, cold_cases, tested_users
 
 DATA = DATASETS["ml1m"]
 TOKENIZERS = {"MMQ": "mmq", "MA-RQ-VAE": "rqvae", "MS-RQ-VAE": "rqvae"}
 SIX_CODES = {"specific_experts": {"text": 1, "image": 1, "behaviour": 2}}
 """MMQ's experts where behaviour is a modality; RQ-VAE shares its six positions by itself."""
 
+TOYSHOP = {"items": 1500, "shoppers": 4000}
+FIRST_SHOP = 101
+HETERREC_TOYSHOP = {**CYCLE, "hidden_dim": 64, "history": 20, "token_layers": 1, "epochs": 20}
+
 STAGE2: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
+        "toyshop": {"epochs": 5, "items_per_step": 512, "tokenizer_rate": 0.02},
         "retrieval": {"epochs": 3, "items_per_step": 512, "tokenizer_rate": 0.01},
         "ranking": {"epochs": 4, "items_per_step": 512, "tokenizer_rate": 0.01},
     }
@@ -83,6 +91,7 @@ class Start(NamedTuple):
         data: what it was fitted to.
         cold: cases of items that were withheld.
         users: ids of those whom figures are of.
+        factors: what is true of every item, where that is known.
     """
 
     catalogue: Catalogue
@@ -91,6 +100,7 @@ class Start(NamedTuple):
     data: Any
     cold: Cases | None
     users: np.ndarray | None
+    factors: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class Measured(NamedTuple):
@@ -101,26 +111,50 @@ class Measured(NamedTuple):
 
 
 def retrieval(folder: Path, cache: Path, name: str, behaviour: bool, seed: int) -> Start:
-    """HeterRec on IDs of a tokenizer."""
+    """HeterRec on IDs of a tokenizer, on ML-1M."""
     log = read_interactions(folder / "interactions.parquet", DATA.columns).positives().k_core(5)
     items = DATA.catalogue(folder)
+    place = Place(cache, name, behaviour, seed)
+    return of_log(place, log, items, HETERREC_ML1M)
+
+
+def shop(_: Path, cache: Path, name: str, behaviour: bool, seed: int) -> Start:
+    """The same in a generated shop."""
+    made = toyshop(ToyshopSettings(**TOYSHOP, seed=FIRST_SHOP + seed))
+    log = Interactions.build(made.interactions).positives().k_core(5)
+    items = embed_toyshop(made)
+    start = of_log(Place(cache, name, behaviour, seed), log, items, HETERREC_TOYSHOP)
+    rows = items.rows(start.student.semantic_ids.item_ids.to_pylist())
+    return start._replace(factors={key: levels[rows] for key, levels in made.factors.items()})
+
+
+class Place(NamedTuple):
+    """Which start, and where it is kept."""
+
+    cache: Path
+    name: str
+    behaviour: bool
+    seed: int
+
+
+def of_log(place: Place, log: Interactions, items: Catalogue, settings: Mapping[str, Any]) -> Start:
+    """A tokenizer of the items of a log, and HeterRec on its IDs; some items are withheld."""
     items = items.take(items.rows(log.items.ids.to_pylist()))
-    withheld = withhold_items(log, COLD_SHARE, seed)
+    withheld = withhold_items(log, COLD_SHARE, place.seed)
     rest = withheld.rest.positives().k_core(5)
     plain = RetrievalData.of(rest, items.item_ids)
-    if behaviour:
+    if place.behaviour:
         items = with_behaviour(items, plain)
-    tokenizer = fitted(cache, name, items, seed)
+    tokenizer = fitted(place, items)
     ids = SemanticIDs.build(items.item_ids, tokenizer.encode(items), tokenizer.codebook_sizes)
     data = plain._replace(ids=ids)
-    if not (cache / "model").exists():
-        made = HeterRec(**HETERREC_ML1M, seed=seed)
+    model = place.cache / "model"
+    if not model.exists():
+        made = HeterRec(**settings, seed=place.seed)
         fit = made.fit(data)
-        save_recommender(made, cache / "model", fit=fit)
-    student = load_recommender(cache / "model")
-    return Start(
-        items, tokenizer, student, data, cold_cases(withheld, data), tested_users(rest, data)
-    )
+        save_recommender(made, model, fit=fit)
+    cold = cold_cases(withheld, data)
+    return Start(items, tokenizer, load_recommender(model), data, cold, tested_users(rest, data))
 
 
 def ranking(folder: Path, cache: Path, name: str, behaviour: bool, seed: int) -> Start:
@@ -133,7 +167,7 @@ def ranking(folder: Path, cache: Path, name: str, behaviour: bool, seed: int) ->
         split = SplitSettings(split="stored", min_interactions=0)
         log = read_interactions(file, DATA.columns)
         items = with_behaviour(items, RetrievalData.of(log, items.item_ids, split))
-    tokenizer = fitted(cache, name, items, seed)
+    tokenizer = fitted(Place(cache, name, behaviour, seed), items)
     ids = SemanticIDs.build(items.item_ids, tokenizer.encode(items), tokenizer.codebook_sizes)
     if not (cache / "model").exists():
         made = PPNet(**BASE, seed=seed)
@@ -143,6 +177,7 @@ def ranking(folder: Path, cache: Path, name: str, behaviour: bool, seed: int) ->
 
 
 ROOMS: dict[str, Callable[[Path, Path, str, bool, int], Start]] = {
+    "toyshop": shop,
     "retrieval": retrieval,
     "ranking": ranking,
 }
@@ -158,14 +193,15 @@ def with_behaviour(items: Catalogue, data: RetrievalData) -> Catalogue:
     )
 
 
-def fitted(cache: Path, name: str, items: Catalogue, seed: int) -> Any:
+def fitted(place: Place, items: Catalogue) -> Any:
     """The tokenizer, fitted once, without refinement so that its codes have a gradient."""
-    folder = cache / "tokenizer"
+    folder = place.cache / "tokenizer"
     if not folder.exists():
-        tuned = read(RESULTS / "quantisers_ml1m.json")["tuning"][name]["settings"]
-        six = SIX_CODES if name == "MMQ" and "behaviour" in items.modalities else {}
-        settings = {**tuned, **six, "refinement": 0, "seed": seed}
-        tokenizer = tokenizer_class(TOKENIZERS[name])(**settings)
+        data_set = "toyshop" if place.cache.name.startswith("toyshop") else "ml1m"
+        record = read(RESULTS / f"quantisers_{data_set}.json")
+        six = SIX_CODES if place.name == "MMQ" and place.behaviour else {}
+        settings = {**record["tuning"][place.name]["settings"], **six, "refinement": 0}
+        tokenizer = tokenizer_class(TOKENIZERS[place.name])(**settings, seed=place.seed)
         tokenizer.fit(items)
         tokenizer.save(folder)
     return load_tokenizer(folder)
@@ -183,7 +219,21 @@ def measure(start: Start) -> Measured:
     tested = evaluate(student, data.test)
     cold = evaluate(student, start.cold).figures
     figures = {**tested.figures, **{f"cold {name}": value for name, value in cold.items()}}
+    if start.factors:
+        figures["pairing"] = pairing(student.semantic_ids.codes, start.factors)
     return Measured(figures, {"figure": tested.users["ndcg@10"], "user": start.users})
+
+
+def pairing(codes: np.ndarray, factors: Mapping[str, np.ndarray]) -> float:
+    """By how many codes more two toys are alike if their pairing, which sells them, is the same.
+
+    Of toys that differ in team and in badge, so that neither words nor picture give it away.
+    """
+    differ = [factors[name][:, None] != factors[name] for name in ("team", "badge")]
+    compared = np.triu(differ[0] & differ[1], 1)
+    same = factors["pairing"][:, None] == factors["pairing"]
+    shared = sum((column[:, None] == column).astype(np.int16) for column in codes.T)
+    return float(shared[compared & same].mean() - shared[compared & ~same].mean())
 
 
 def held_out_fvu(start: Start) -> float:
@@ -259,7 +309,7 @@ def sweep(room: str, folder: Path, cache: Path, out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("room", choices=ROOMS)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=Path())
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--only", default="")
     parser.add_argument("--sweep", action="store_true")

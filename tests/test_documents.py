@@ -21,7 +21,13 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 EXECUTED = [
     ROOT / name
-    for name in ("README.md", "docs/own_data.md", "docs/recommenders.md", "docs/ranking.md")
+    for name in (
+        "README.md",
+        "docs/own_data.md",
+        "docs/recommenders.md",
+        "docs/ranking.md",
+        "docs/finetuning.md",
+    )
 ]
 
 _NOT_RUN = "<!-- not run -->"

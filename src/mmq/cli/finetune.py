@@ -89,6 +89,7 @@ def command(
     from mmq.artifacts import beside, check_own_folder, sha256
     from mmq.data import CatalogueFile
     from mmq.finetuning import FinetuneSettings, finetune
+    from mmq.nn.device import pick_device
     from mmq.nn.processes import joined
     from mmq.settings import gather
     from mmq.tokenizers import load_tokenizer
@@ -99,15 +100,16 @@ def command(
         values["seed"] = seed
     chosen = FinetuneSettings.parse(values)
     check_own_folder(out, FILES, CONFIG, ("finetune", "mmq"))
-    loaded: Any = load_tokenizer(tokenizer, device)
-    file = CatalogueFile(catalogue)
-    loaded.require_inputs(file)
-    subject = _OPEN[what](model, interactions, columns, device)
-    before = subject.measure()
-    mark = f"{what} {fingerprint(tokenizer)} {fingerprint(model)} {file.fingerprint()} "
-    mark += f"{sha256(interactions)} {columns}"
+    _check_apart(out, (tokenizer, model, catalogue, interactions))
     checkpoint = beside(out, "checkpoint.safetensors")
-    with joined(loaded.device) as first:
+    with joined(pick_device(device)) as first:
+        loaded: Any = load_tokenizer(tokenizer, device)
+        file = CatalogueFile(catalogue)
+        loaded.require_inputs(file)
+        subject = _OPEN[what](model, interactions, columns, device)
+        before = subject.measure()
+        mark = f"{what} {fingerprint(tokenizer)} {fingerprint(model)} {file.fingerprint()} "
+        mark += f"{sha256(interactions)} {columns}"
         fit = finetune(
             loaded, subject.student, subject.data, file.read(), chosen, checkpoint, resume, mark
         )
@@ -117,7 +119,7 @@ def command(
         "finetune": what,
         "settings": chosen.to_dict(),
         "best_epoch": fit.best_epoch,
-        "epochs": len(fit.log),
+        "epochs": sum("refit" not in each for each in fit.log),
         "before": {"validation": fit.before, "test": before},
         "after": {"validation": fit.after, "test": subject.measure()},
         "seconds": round(fit.seconds, 1),
@@ -127,6 +129,15 @@ def command(
     for path in (checkpoint, checkpoint.with_name(f"{checkpoint.name}.refit")):
         path.unlink(missing_ok=True)
     emit(result, as_json, _lines(result))
+
+
+def _check_apart(out: Path, sources: tuple[Path, ...]) -> None:
+    """Raise :class:`~mmq.errors.DataError` if replacing ``out`` would take what is read with it."""
+    from mmq.errors import DataError
+
+    for source in sources:
+        if source.resolve().is_relative_to(out.resolve()):
+            raise DataError(f"{source} is read here and would be lost; choose another --out")
 
 
 def _write(

@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from mmq.data import Catalogue
 from mmq.errors import DataError, SettingsError
 from mmq.finetuning.joint import Data, JointTask, Student
 from mmq.finetuning.settings import FinetuneSettings
 from mmq.nn.loop import Journal, Log, train
+from mmq.nn.processes import is_first
 from mmq.nn.selected import SelectedTraining
+from mmq.tokenizers.evaluation import evaluate
 from mmq.tokenizers.inputs import unit_inputs
 from mmq.tokenizers.soft import SoftTokenizer
 
@@ -51,7 +55,8 @@ def finetune(
 ) -> FinetuneFit:
     """Let a tokenizer and a recommender of its IDs learn together; both change in place.
 
-    What is best on the validation part is kept, the start included.
+    What is best on the validation part is kept, the start included. Where it is broken off, by an
+    error or by the user, both are as they were.
 
     Args:
         tokenizer: a fitted one.
@@ -66,56 +71,84 @@ def finetune(
 
     Raises:
         SettingsError: one of both cannot take part, or refined codes.
-        DataError: an item without embedding, IDs of another tokenizer, or a training that
-            diverged.
+        DataError: an item without embedding, IDs of another tokenizer, data that the recommender
+            was not fitted to, or a training that diverged.
         FormatError: the checkpoint is damaged or of other data or settings.
     """
     settings = settings or FinetuneSettings()
-    inputs, codes = _checked(tokenizer, student, catalogue)
+    inputs = _checked(tokenizer, student, data, catalogue)
+    ids = student.semantic_ids
+    mark = f"{fingerprint} {data.fingerprint()} {ids.fingerprint()} " + " ".join(
+        each.model_dump_json() for each in (settings, tokenizer.settings, student.settings)
+    )
+    again = checkpoint and checkpoint.with_name(f"{checkpoint.name}.refit")
+    if again and not resume and is_first():
+        again.unlink(missing_ok=True)  # of another run: this one's is made much later
     task = JointTask(student, tokenizer, data, inputs, settings)
-    mark = f"{fingerprint} {data.fingerprint()} {settings.model_dump_json()}"
+    start = {name: value.clone() for name, value in task.network.state_dict().items()}
     try:
-        before = task.validate()
+        before = task.figures()
         learning = settings.learning(student.settings, settings.epochs)
         training = SelectedTraining(task, learning, before[task.selected_by])
         trained = train(training, settings.seed, Journal(checkpoint, resume, mark))
         task.network.load_state_dict(training.best)
-        after, seconds, log = task.validate(), trained.seconds, trained.log
+        after, seconds, log = task.figures(), trained.seconds, trained.log
         if settings.refit_epochs:
             learning = settings.learning(student.settings, settings.refit_epochs)
             own = SelectedTraining(student.task(data), learning, after[task.selected_by])
-            again = checkpoint and checkpoint.with_name(f"{checkpoint.name}.refit")
             refitted = train(own, settings.seed, Journal(again, resume, mark))
             student.network.load_state_dict(own.best)
-            after, seconds = task.validate(), seconds + refitted.seconds
+            after, seconds = task.figures(), seconds + refitted.seconds
             log = [*log, *({**each, "refit": 1.0} for each in refitted.log)]
+    except BaseException:
+        task.network.load_state_dict(start)
+        student.rename(ids.codes, ids.manifest)
+        raise
     finally:
         task.network.eval().requires_grad_(False)
-    tokenizer.settle(*inputs)
-    return FinetuneFit(
-        before, after, training.best_epoch, log, codes, student.semantic_ids.codes, seconds
-    )
+    codes = student.semantic_ids.codes
+    if training.best_epoch and settings.tokenizer_rate:
+        tokenizer.settle(*inputs)
+        parts = {"fit": torch.arange(len(codes))}
+        tokenizer.figures |= evaluate(tokenizer.network, *inputs, parts, codes)
+    else:  # the same tokenizer still gives the same IDs
+        student.rename(codes, ids.manifest)
+    return FinetuneFit(before, after, training.best_epoch, log, ids.codes, codes, seconds)
 
 
 def _checked(
-    tokenizer: SoftTokenizer[Any, Any], student: Student, catalogue: Catalogue
-) -> tuple[Any, np.ndarray]:
-    """Inputs of the items of the student's table, and their codes."""
+    tokenizer: SoftTokenizer[Any, Any], student: Student, data: Data, catalogue: Catalogue
+) -> tuple[Tensor, Tensor]:
+    """Inputs of the items of the student's table."""
     if not isinstance(tokenizer, SoftTokenizer):
         raise SettingsError(
             f"{tokenizer.kind} does not learn by gradients, so its IDs cannot be fine-tuned; fit "
             "one of mmq and rqvae"
         )
     tokenizer.require_soft()
-    student.require_soft()
+    student.require_soft(data)
     ids = student.semantic_ids
     items = catalogue.take(catalogue.rows(ids.item_ids.to_pylist()))
+    if tokenizer.codebook_sizes != ids.codebook_sizes:
+        raise DataError(
+            f"the model's IDs have codebooks of {_list(ids.codebook_sizes)} codes, the tokenizer "
+            f"has {_list(tokenizer.codebook_sizes)}; give the one that the model's IDs were made of"
+        )
     differ = np.flatnonzero((tokenizer.encode(items) != ids.codes).any(1))
     if len(differ):
+        moved = ids.manifest["collisions"] == "move"
+        remedy = (
+            "encode the catalogue with --collisions rank and train the model on these IDs"
+            if moved
+            else "give the tokenizer and the catalogue that the model's IDs were made of"
+        )
         raise DataError(
             f"{len(differ):,} of the {len(ids):,} items have another ID in the model than the "
-            f"tokenizer gives them, {ids.item_ids[int(differ[0])].as_py()!r} among them; give the "
-            "tokenizer and the catalogue that the model's IDs were made of"
+            f"tokenizer gives them, {ids.item_ids[int(differ[0])].as_py()!r} among them; {remedy}"
         )
     x, present = unit_inputs(items, tokenizer.dimensions)
-    return (x.to(tokenizer.device), present.to(tokenizer.device)), ids.codes
+    return x.to(tokenizer.device), present.to(tokenizer.device)
+
+
+def _list(sizes: tuple[int, ...]) -> str:
+    return ", ".join(map(str, sizes))

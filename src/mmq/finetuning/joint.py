@@ -8,11 +8,13 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from mmq.finetuning.settings import FinetuneSettings
 from mmq.metrics.quantisation import code_counts, sharing, utilisation
-from mmq.nn.selected import Batches, Part, Task
+from mmq.nn.processes import place
+from mmq.nn.selected import Batches, Part, Task, seeded
 from mmq.nn.soft_items import SoftItems
 from mmq.semantic_ids import Manifest, SemanticIDs
 from mmq.tokenizers.evaluation import SAMPLE, reconstruction
@@ -73,8 +75,11 @@ class Student(Protocol):
     def semantic_ids(self) -> SemanticIDs:
         """The table that it was fitted to."""
 
-    def require_soft(self) -> None:
-        """Raise :class:`~mmq.errors.SettingsError` if it cannot read soft codes."""
+    def require_soft(self, data: Any) -> None:
+        """Raise a :class:`~mmq.errors.UserError` if it cannot read soft codes, or not of ``data``.
+
+        What it was fitted to is all that it can be fine-tuned on.
+        """
 
     def task(self, data: Any) -> Any:
         """Its :class:`RowTask`, for the IDs that it has now."""
@@ -89,6 +94,9 @@ class JointTask(Task):
     Every step the tokenizer runs once over items of the batch; the recommender reads their codes
     as :class:`~mmq.nn.soft_items.SoftItems`. All other codes are those of the table, which is
     made anew ``refreshes`` times an epoch and before every validation.
+
+    Of several processes each makes the codes of the whole batch, with the same items and noise, so
+    that their anchors, each weighed by a share of the batch, sum to those of one process.
 
     Args:
         student: the recommender.
@@ -122,12 +130,14 @@ class JointTask(Task):
         self.places = torch.from_numpy(student.semantic_ids.find(data.item_ids)).to(self.x.device)
         self.step = self.steps = 0
         self.totals: dict[str, Tensor] = {}
+        self.draws = np.random.default_rng(settings.seed)
 
     def batches(self, generator: np.random.Generator) -> Batches:
         """Those of the recommender, on IDs of the weights as they are."""
         self.refresh()
         batches = self.own.batches(generator)
         self.step, self.steps, self.totals = 0, len(batches), {}
+        self.draws = generator.spawn(1)[0]
         return batches
 
     def part(self, batch: Any, progress: float) -> Part:
@@ -138,30 +148,31 @@ class JointTask(Task):
         if self.step and self.step * settings.refreshes % self.steps < settings.refreshes:
             self.refresh()
         self.step += 1
-        soft, anchors = self._soften(self._drawn(self.own.rows(batch)), progress)
+        with seeded(self.draws, self.x.device):
+            soft, anchors = self._soften(self._drawn(self.own.rows(batch)), progress)
         network.soft, network.soft_targets = soft, settings.target_codes == "soft"
         try:
             part = self.own.part(batch, progress)
         finally:
             network.soft = None
         for name, value in (("task", part.loss), *anchors.items()):
-            self.totals[name] = self.totals.get(name, 0) + value.detach()
+            self.totals[name] = self.totals.get(name, 0) + value.detach() * part.share
         weighted = [getattr(settings, f"{name}_weight") * each for name, each in anchors.items()]
         return part._replace(loss=torch.stack([part.loss, *weighted]).sum())
 
     def validate(self) -> dict[str, float]:
+        """:meth:`figures`, and the mean losses of the epoch."""
+        return {**self.figures(), **self._means()}
+
+    def figures(self) -> dict[str, float]:
         """Figures on the IDs of the weights as they are, and how far these have moved."""
         self.refresh()
         codes = self.student.semantic_ids.codes
         moved = codes != self.start
         stride = -(-len(codes) // SAMPLE)
         kept = reconstruction(self.tokenizer.network, self.x[::stride], self.present[::stride])
-        losses = {
-            f"mean_{name}": float(total) / max(self.step, 1) for name, total in self.totals.items()
-        }
         return {
             **self.own.validate(),
-            **losses,
             "items_moved": float(moved.any(1).mean()),
             "codes_moved": float(moved.mean()),
             "colliding": colliding(codes),
@@ -182,6 +193,16 @@ class JointTask(Task):
             codes = torch.cat([search(x, present) for x, present in blocks])
         self.student.rename(codes.cpu().numpy())
         self.own = self.student.task(self.data)
+
+    def _means(self) -> dict[str, float]:
+        """Of the epoch's steps, over all processes."""
+        if not self.totals:
+            return {}
+        totals = torch.stack(list(self.totals.values()))
+        if place()[1] > 1:
+            dist.all_reduce(totals)
+        pairs = zip(self.totals, totals.tolist(), strict=True)
+        return {f"mean_{name}": total / self.step for name, total in pairs}
 
     def _drawn(self, rows: np.ndarray) -> Tensor:
         """Rows of a batch, no more than may carry a gradient."""

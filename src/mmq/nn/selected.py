@@ -128,7 +128,7 @@ class SelectedTraining:
         batches = self.task.batches(generator)
         steps = len(batches)
         total = torch.zeros((), device=self.device)
-        with seeded(generator, self.device):
+        with seeded(generator, self.device, place()[0]):
             network.train()
             for number, batch in enumerate(batches):
                 progress = (self.epoch + number / steps) / self.settings.epochs
@@ -180,10 +180,18 @@ def mixed_precision(device: torch.device, precision: str = "auto") -> Any:
 
 
 @contextlib.contextmanager
-def seeded(generator: np.random.Generator, device: torch.device) -> Iterator[None]:
-    """Let dropout depend on ``generator`` alone; the caller's own randomness stays as it is."""
+def seeded(
+    generator: np.random.Generator, device: torch.device, process: int = 0
+) -> Iterator[None]:
+    """Let what is drawn depend on ``generator`` alone; the caller's own randomness stays as it is.
+
+    Args:
+        generator: of the seed.
+        device: where it is drawn.
+        process: its number, where each is to draw something else (dropout of its own share).
+    """
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(int(generator.integers(2**62)) + place()[0])
+        torch.manual_seed(int(generator.integers(2**62)) + process)
         yield
 
 

@@ -239,13 +239,33 @@ class PPNet:
             )
         return self.fitted_ids
 
-    def require_soft(self) -> None:
-        """Raise :class:`SettingsError` if it cannot read soft codes."""
-        _ = self.semantic_ids
+    def require_soft(self, data: RankingData) -> None:
+        """Raise unless it reads soft codes and ``data`` is what it was fitted to.
+
+        Raises:
+            SettingsError: it has no semantic IDs, reads prefixes of them, or speaks of another
+                table by now (:meth:`with_ids`).
+            DataError: other impressions in the training part.
+        """
+        if self.semantic_ids is not self.ids:
+            raise SettingsError(
+                "the model was given another table of items, which is not what it learned from; "
+                "load it again and fine-tune it before new items are added"
+            )
         if self.settings.code_features != "codes":
             raise SettingsError(
                 "a ranker of prefixes has an embedding for those alone that it met, so its IDs "
                 "cannot be fine-tuned; train it with code_features=codes"
+            )
+        met, known = Vocabulary.of(data), self.vocabulary
+        alike = all(
+            one.cast(pa.string()).equals(other.cast(pa.string()))
+            for one, other in ((met.users, known.users), (met.items, known.items))
+        )
+        if not alike or not np.array_equal(met.shown, known.shown):
+            raise DataError(
+                "the training part of the interactions is not what the model was trained on; give "
+                "the same log with the same columns"
             )
 
     def rename(self, codes: np.ndarray, manifest: Manifest | None = None) -> None:

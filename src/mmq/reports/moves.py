@@ -70,6 +70,8 @@ def nearness(ids: SemanticIDs, fit: FinetuneFit, data: Data, seed: int = 0) -> N
     generator = np.random.default_rng(seed)
     users, items = data.liked()
     row_of = ids.find(data.item_ids)
+    once = np.unique(users.astype(np.int64) * len(row_of) + items)  # whoever came back counts once
+    users, items = np.divmod(once, len(row_of))
     counts = np.bincount(items, minlength=len(row_of))
     chosen = np.flatnonzero((counts >= LEAST_USERS) & (row_of >= 0))
     if len(chosen) > MOST_ITEMS:

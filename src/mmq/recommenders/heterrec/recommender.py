@@ -18,6 +18,8 @@ from mmq.decoding import (
     exact_search,
     score_items,
 )
+from mmq.errors import DataError, SettingsError
+from mmq.recommenders.data import RetrievalData
 from mmq.recommenders.heterrec.network import HeterRecNetwork
 from mmq.recommenders.heterrec.settings import HeterRecSettings
 from mmq.recommenders.results import Items
@@ -84,8 +86,25 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
         self._set_items(Items(ids.item_ids, ids, popularity))
         self._index = None
 
-    def require_soft(self) -> None:
-        """It always reads soft codes."""
+    def require_soft(self, data: RetrievalData) -> None:
+        """Raise unless ``data`` is what it was fitted to; soft codes it always reads.
+
+        Raises:
+            SettingsError: it speaks of another table by now (:meth:`with_ids`).
+            DataError: other items, or other interactions in the training part.
+        """
+        fitted = self.fitted
+        if self.items is not fitted:
+            raise SettingsError(
+                "the model was given another table of items, which is not what it learned from; "
+                "load it again and fine-tune it before new items are added"
+            )
+        alike = data.item_ids.equals(fitted.item_ids)
+        if not alike or not np.array_equal(data.popularity(), fitted.popularity):
+            raise DataError(
+                "the training part of the interactions is not what the model was trained on; give "
+                "the same log with the same columns"
+            )
 
     def rename(self, codes: np.ndarray, manifest: Manifest | None = None) -> None:
         """Give the items that it was fitted to other IDs, as stage 2 does; weights stay.

@@ -1,0 +1,97 @@
+"""Two processes fine-tune as one: codes are those of the whole batch in each of them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from finetuning.tiny import STUDENTS, catalogue, tokenizer
+from mmq.finetuning import FinetuneSettings, finetune
+from mmq.finetuning.joint import JointTask
+from mmq.nn.loop import epoch_generator
+from mmq.nn.selected import SelectedTraining
+from mmq.tokenizers.inputs import unit_inputs
+
+SETTINGS = {"noise": 0.5, "items_per_step": 9, "tokenizer_rate": 0.5, "commitment_weight": 0.1}
+STILL = {
+    "retrieval": {"dropout": 0.0, "epochs": 1},
+    "ranking": {"dropout": 0.0, "unknown_share": 0.0, "epochs": 1},
+}
+"""Nothing is drawn by each process for itself."""
+
+
+def step_of(room, kind="mmq"):
+    """Loss summed over the targets and all gradients of a step, and the mean losses it tells."""
+    made = tokenizer(kind)
+    student, data = STUDENTS[room](made, **STILL[room])
+    inputs = unit_inputs(catalogue(), made.dimensions)
+    task = JointTask(student, made, data, inputs, FinetuneSettings(**SETTINGS))
+    training = SelectedTraining(task, task.settings.learning(student.settings, 2))
+    total = torch.zeros(())
+    batch = next(iter(task.batches(epoch_generator(0, 0))))
+    task.network.train()
+    training.step(batch, 0.5, total)
+    gradients = [
+        (torch.zeros_like(each) if each.grad is None else each.grad).flatten()
+        for each in task.network.parameters()
+    ]
+    return torch.cat([total[None], *gradients]), task._means()
+
+
+def whole(room):
+    """A fine-tuning of two epochs."""
+    made = tokenizer()
+    student, data = STUDENTS[room](made, **STILL[room])
+    fit = finetune(made, student, data, catalogue(), FinetuneSettings(**SETTINGS, epochs=2))
+    weights = [float(each.sum()) for each in student.tensors().values()]
+    return {"log": fit.log, "codes": fit.codes_after.tolist(), "weights": weights}
+
+
+WORKER = """
+import sys, json
+import torch, torch.distributed as dist
+folder, rank, tests = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+sys.path.insert(0, tests)
+from finetuning.test_finetune_processes import STILL, step_of, whole
+meet = lambda name: dist.init_process_group(
+    "gloo", init_method=f"file://{folder}/{name}", rank=rank, world_size=2)
+meet("meet")
+steps = {}
+for room in STILL:
+    step, means = step_of(room)
+    steps[room] = {"step": step.tolist(), "means": means}
+found = {"steps": steps, "whole": whole("retrieval")}
+with open(f"{folder}/{rank}.json", "w") as file:
+    json.dump(found, file)
+dist.barrier()
+dist.destroy_process_group()
+"""
+
+
+def test_two_processes_make_the_step_of_one(tmp_path):
+    tests = str(Path(__file__).parent.parent)
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(tmp_path), str(rank), tests],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    for worker in workers:
+        errors = worker.communicate(timeout=120)[1]
+        assert worker.returncode == 0, errors
+    one, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert one == other  # to the bit, or the processes would drift apart
+    for room, found in one["steps"].items():
+        step, means = step_of(room)
+        assert bool(step.any())
+        torch.testing.assert_close(torch.tensor(found["step"]), step, rtol=1e-3, atol=1e-5)
+        assert found["means"] == pytest.approx(means, rel=1e-4)
+    alone = whole("retrieval")
+    for found, expected in zip(one["whole"]["log"], alone["log"], strict=True):
+        for name in ("loss", "mean_task", "mean_reconstruction"):
+            assert found[name] == pytest.approx(expected[name], rel=5e-2)
