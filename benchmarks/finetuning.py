@@ -198,10 +198,10 @@ def fitted(place: Place, items: Catalogue) -> Any:
     folder = place.cache / "tokenizer"
     if not folder.exists():
         data_set = "toyshop" if place.cache.name.startswith("toyshop") else "ml1m"
-        record = read(RESULTS / f"quantisers_{data_set}.json")
+        tuned = read(RESULTS / f"quantisers_{data_set}.json")["tuning"][place.name]["settings"]
         six = SIX_CODES if place.name == "MMQ" and place.behaviour else {}
-        settings = {**record["tuning"][place.name]["settings"], **six, "refinement": 0}
-        tokenizer = tokenizer_class(TOKENIZERS[place.name])(**settings, seed=place.seed)
+        settings = {**tuned, **six, "refinement": 0, "seed": place.seed}
+        tokenizer = tokenizer_class(TOKENIZERS[place.name])(**settings)
         tokenizer.fit(items)
         tokenizer.save(folder)
     return load_tokenizer(folder)

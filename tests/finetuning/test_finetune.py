@@ -15,7 +15,6 @@ from mmq.data.interactions import Interactions
 from mmq.finetuning import FinetuneSettings, finetune
 from mmq.finetuning.joint import JointTask, colliding
 from mmq.metrics.calibration import log_loss
-from mmq.metrics.quantisation import code_counts, utilisation
 from mmq.metrics.ranking import auc
 from mmq.nn import loop
 from mmq.ranking import load_ranker
@@ -28,9 +27,7 @@ from mmq.tokenizers import MMQTokenizer, load_tokenizer
 
 MOVING = {"epochs": 3, "learning_rate": 0.02, "tokenizer_rate": 0.5, "max_colliding": 1}
 """Settings under which codes move within three epochs."""
-BOTH = pytest.mark.parametrize(
-    ("room", "kind"), list(itertools.product(STUDENTS, TOKENIZERS))
-)
+BOTH = pytest.mark.parametrize(("room", "kind"), list(itertools.product(STUDENTS, TOKENIZERS)))
 
 
 @functools.cache
@@ -50,6 +47,12 @@ def tuned(room="retrieval", kind="mmq", **changes):
     fitted, student, data = start(room, kind)
     fit = finetune(fitted, student, data, catalogue(), FinetuneSettings(**{**MOVING, **changes}))
     return fitted, student, fit
+
+
+@functools.cache
+def moved(room="retrieval", kind="mmq"):
+    """One that is only looked at."""
+    return tuned(room, kind)
 
 
 def weights(estimator):
@@ -88,7 +91,7 @@ def selected(student):
 def test_the_best_epoch_is_kept_everywhere(room, kind):
     before, plain, data = start(room, kind)
     start_codes = before.encode(catalogue())
-    fitted, student, fit = tuned(room, kind)
+    fitted, student, fit = moved(room, kind)
     name = selected(student)
     scores = [fit.before[name], *(each[name] for each in fit.log)]
     assert fit.best_epoch == int(np.argmax(scores))
@@ -111,25 +114,28 @@ def test_the_best_epoch_is_kept_everywhere(room, kind):
 
 @BOTH
 def test_every_epoch_tells_how_far_the_codes_have_moved(room, kind):
-    _, student, fit = tuned(room, kind, epochs=2)
-    assert [each["epoch"] for each in fit.log] == [1, 2]
+    _, student, fit = moved(room, kind)
+    assert [each["epoch"] for each in fit.log] == [1, 2, 3]
     expected = {"items_moved", "codes_moved", "colliding", "l_recon", "fvu", "utilisation"}
     for each in (fit.before, fit.after, *fit.log):
         assert expected | {selected(student)} <= each.keys()
         assert all(math.isfinite(value) for value in each.values())
     assert fit.before.keys() == fit.after.keys()
-    anchors = {"mean_task", "mean_reconstruction"} | ({"mean_auxiliary"} if kind == "mmq" else set())
+    assert not any(name.startswith("mean_") for name in fit.after), "those are of an epoch"
+    anchors = {"mean_task", "mean_reconstruction"} | (
+        {"mean_auxiliary"} if kind == "mmq" else set()
+    )
     for each in fit.log:
         assert {name for name in each if name.startswith("mean_")} == anchors
         assert each["mean_reconstruction"] > 0
     assert fit.before["items_moved"] == fit.before["codes_moved"] == 0
-    moved = fit.codes_before != fit.codes_after
-    assert fit.after["items_moved"] == moved.any(1).mean()
-    assert fit.after["codes_moved"] == pytest.approx(moved.mean())
+    others = fit.codes_before != fit.codes_after
+    assert fit.after["items_moved"] == others.any(1).mean()
+    assert fit.after["codes_moved"] == pytest.approx(others.mean())
 
 
 def test_figures_of_the_ids_are_those_of_the_table():
-    fitted, student, fit = tuned(epochs=2)
+    fitted, _, fit = moved()
     assert fit.best_epoch
     codes = fit.codes_after.tolist()
     assert fit.after["colliding"] == sum(codes.count(each) > 1 for each in codes) / len(codes)
@@ -173,7 +179,7 @@ def test_a_frozen_tokenizer_stays_to_the_bit(room, kind):
 
 
 def test_mean_gates_are_those_of_the_new_weights():
-    fitted, _, fit = tuned(epochs=2)
+    fitted, _, fit = moved()
     assert fit.best_epoch
     kept = weights(fitted)
     fitted.settle(*fitted._inputs(catalogue()))
@@ -183,7 +189,7 @@ def test_mean_gates_are_those_of_the_new_weights():
 
 def test_what_the_tokenizer_tells_of_itself_is_of_its_new_weights(tmp_path):
     """Its folder and its card hold figures; those of stage 1 are no longer true."""
-    fitted, _, fit = tuned(epochs=2)
+    fitted, _, fit = moved()
     assert fit.best_epoch
     measured = fitted.measure(catalogue())
     fitted.save(tmp_path / "tokenizer")
@@ -202,7 +208,6 @@ def test_same_seed_same_bits_another_seed_others(room):
     torch.manual_seed(1)
     one = outcome(tuned(room, epochs=2, noise=0.5, items_per_step=10))
     torch.manual_seed(2)
-    np.random.seed(2)
     drawn = torch.get_rng_state()
     assert outcome(tuned(room, epochs=2, noise=0.5, items_per_step=10)) == one
     assert torch.equal(torch.get_rng_state(), drawn), "the caller's own randomness is his"
@@ -218,6 +223,7 @@ CHANGES = {
     "temperature": 0.2,
     "temperature_end": 0.02,
     "noise": 0.5,
+    "input_noise": 0.4,
     "reconstruction_weight": 0.2,
     "auxiliary_weight": 0.0,
     "commitment_weight": 0.5,
@@ -230,7 +236,7 @@ CHANGES = {
 
 @functools.cache
 def log_of(**changes):
-    return tuned(epochs=2, **changes)[2].log
+    return tuned(**{"epochs": 1, "items_per_step": 8, **changes})[2].log
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -332,12 +338,18 @@ def test_a_refit_is_never_worse(room):
 # --- kill and resume ---
 
 
+@functools.cache
+def uninterrupted(room, kind, settings):
+    fitted, student, data = start(room, kind)
+    return outcome((fitted, student, finetune(fitted, student, data, catalogue(), settings)))
+
+
 @pytest.mark.parametrize(("room", "kind"), [("retrieval", "mmq"), ("ranking", "separated")])
-@pytest.mark.parametrize("writes", [1, 2, 4])
+@pytest.mark.parametrize("writes", [1, 4])
 def test_resumed_after_a_kill_it_is_the_same_to_the_bit(room, kind, writes, tmp_path, monkeypatch):
-    """Killed after the first or second epoch, or, with the fourth write, in the refit."""
+    """Killed after the first epoch, or, with the fourth write, in the refit."""
     settings = FinetuneSettings(**MOVING, noise=0.3, items_per_step=12, refit_epochs=3)
-    whole = outcome(tuned(room, kind, **settings.model_dump(exclude={*MOVING})))
+    whole = uninterrupted(room, kind, settings)
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     checkpoint = tmp_path / "checkpoint"
     fitted, student, data = start(room, kind)
@@ -396,7 +408,7 @@ def test_a_stale_refit_does_not_stand_in_the_way(tmp_path, monkeypatch):
     ],
 )
 def test_both_can_be_stored_and_new_items_appended(room, save, load, tmp_path):
-    fitted, student, fit = tuned(room, epochs=2)
+    fitted, student, fit = tuned(room, epochs=1)
     data = start(room)[2]
     fitted.save(tmp_path / "tokenizer")
     save(student, tmp_path / "model")
@@ -418,13 +430,12 @@ def test_both_can_be_stored_and_new_items_appended(room, save, load, tmp_path):
         assert np.isfinite(other.score(1, ["item-1"], ["new-1", "new-2"])).all()
 
 
-def test_a_table_may_list_items_in_another_order_and_more_of_them():
+def test_catalogue_table_and_log_may_list_items_in_different_orders():
     """Rows of the catalogue, of the table and of the log are three things."""
     fitted, _, _ = start()
     order = np.random.default_rng(0).permutation(30)
     shuffled = catalogue().take(order)
-    more = np.append(np.arange(30)[::-1], [])
-    items = catalogue().take(more.astype(np.int64))
+    items = catalogue().take(np.arange(30)[::-1])
     ids = SemanticIDs.build(items.item_ids, fitted.encode(items), fitted.codebook_sizes)
     student, data = STUDENTS["ranking"](fitted)
     student.fit(data, ids)
@@ -444,12 +455,11 @@ def shared(codes, pairs):
 def test_codes_move_towards_behaviour():
     """Content has two clusters; users stay within one of four groups that lie across both."""
     rng = np.random.default_rng(0)
-    items, groups = 40, np.arange(40) % 4
-    cluster = np.arange(items) // 20
-    content = 1.5 * np.eye(2, 48)[cluster] + rng.normal(size=(items, 48)) / 7
+    items, users, groups = 40, 200, np.arange(40) % 4
+    content = 0.3 * np.eye(2, 48)[np.arange(items) // 20] + rng.normal(size=(items, 48)) / 7
     shop = Catalogue.build(range(items), {"text": content})
-    user = np.repeat(np.arange(200), 8)
-    drawn = [rng.permutation(np.flatnonzero(groups == u % 4))[:8] for u in range(200)]
+    user = np.repeat(np.arange(users), 8)
+    drawn = [rng.permutation(np.flatnonzero(groups == u % 4))[:8] for u in range(users)]
     log = Interactions.build(
         {"user_id": user, "item_id": np.concatenate(drawn), "timestamp": np.arange(len(user))}
     )
@@ -460,19 +470,17 @@ def test_codes_move_towards_behaviour():
     student = HeterRec(**{**SMALL, "epochs": 4, "batch_size": 64}, device="cpu")
     student.fit(data)
     settings = FinetuneSettings(
-        epochs=6, learning_rate=0.01, tokenizer_rate=0.5, max_colliding=1,
+        epochs=8, learning_rate=0.02, tokenizer_rate=1.0, temperature=0.2, max_colliding=1,
         reconstruction_weight=0.05, auxiliary_weight=0.05,
     )  # fmt: skip
     fit = finetune(fitted, student, data, shop, settings)
-    one, other = np.triu_indices(items, 1)
-    pairs = np.stack([one, other], 1)[cluster[one] != cluster[other]]
+    pairs = np.stack(np.triu_indices(items, 1), 1)
     together = groups[pairs[:, 0]] == groups[pairs[:, 1]]
     before, after = (
         shared(codes, pairs[together]) - shared(codes, pairs[~together])
         for codes in (fit.codes_before, fit.codes_after)
     )
-    assert abs(before) < 0.1, "content does not tell the groups"
+    assert abs(before) < 0.08, "content does not tell the groups"
     assert after > before + 0.1
-    assert fit.after["ndcg@10"] > fit.before["ndcg@10"]
-    counts = code_counts(fit.codes_after, fitted.codebook_sizes)
-    assert utilisation(counts).mean() > 0.5, "codes did not collapse"
+    assert fit.after["ndcg@10"] > fit.before["ndcg@10"] + 0.05
+    assert fit.after["utilisation"] > 0.7, "codes did not collapse"

@@ -65,7 +65,9 @@ def refused(error, match, made, student, data, items=None, settings=QUICK, **mor
 def test_a_tokenizer_without_gradients(made):
     made.fit(catalogue(missing=False))
     _, student, data = start("retrieval")
-    refused(SettingsError, "does not learn by gradients.*fit one of mmq and rqvae", made, student, data)
+    refused(
+        SettingsError, "does not learn by gradients.*fit one of mmq and rqvae", made, student, data
+    )
 
 
 @pytest.mark.parametrize(

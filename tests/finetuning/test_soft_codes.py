@@ -87,7 +87,9 @@ def test_the_task_alone_reaches_experts_and_codebooks(kind, room):
     task = joint(kind, room, reconstruction_weight=0, auxiliary_weight=0, target_codes="detached")
     task.part(first_batch(task), 0.0).loss.backward()
     network = task.tokenizer.network
-    reached = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.any()}
+    reached = {
+        name for name, p in network.named_parameters() if p.grad is not None and p.grad.any()
+    }
     if kind == "mmq":
         assert "codebooks" in reached
         assert any(name.startswith("shared") for name in reached)

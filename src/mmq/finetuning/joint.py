@@ -18,6 +18,8 @@ from mmq.nn.selected import Batches, Part, Task, seeded
 from mmq.nn.soft_items import SoftItems
 from mmq.semantic_ids import Manifest, SemanticIDs
 from mmq.tokenizers.evaluation import SAMPLE, reconstruction
+from mmq.tokenizers.inputs import noisy
+from mmq.tokenizers.network import SoftInputs
 from mmq.tokenizers.soft import SoftTokenizer
 
 
@@ -131,6 +133,10 @@ class JointTask(Task):
         self.step = self.steps = 0
         self.totals: dict[str, Tensor] = {}
         self.draws = np.random.default_rng(settings.seed)
+        self.codes = torch.from_numpy(self.start.astype(np.int64)).to(self.x.device)
+        noise = settings.input_noise
+        stage1 = tokenizer.settings.resolved_noise(len(self.x))
+        self.input_noise = stage1 if noise is None else noise
 
     def batches(self, generator: np.random.Generator) -> Batches:
         """Those of the recommender, on IDs of the weights as they are."""
@@ -190,8 +196,8 @@ class JointTask(Task):
         with torch.no_grad():
             search = self.tokenizer.network.search()
             blocks = zip(self.x.split(2048), self.present.split(2048), strict=True)
-            codes = torch.cat([search(x, present) for x, present in blocks])
-        self.student.rename(codes.cpu().numpy())
+            self.codes = torch.cat([search(x, present) for x, present in blocks]).long()
+        self.student.rename(self.codes.cpu().numpy())
         self.own = self.student.task(self.data)
 
     def _means(self) -> dict[str, float]:
@@ -213,11 +219,18 @@ class JointTask(Task):
         return found[kept.sort().values]
 
     def _soften(self, rows: Tensor, progress: float) -> tuple[SoftItems, dict[str, Tensor]]:
+        """Codes as the table has them, or drawn by Gumbel noise, with the gradient of near ones."""
         settings, own = self.settings, self.places[rows]
+        target, present = self.x[own], self.present[own]
+        x = target
+        if self.input_noise > 0:
+            widths = list(self.tokenizer.dimensions.values())
+            x = noisy(target, present, widths, self.input_noise, self.draws)
         end = settings.temperature_end or settings.temperature
         tau = settings.temperature * (end / settings.temperature) ** progress
         noise = settings.noise * (1 - progress)
-        found = self.tokenizer.soften(self.x[own], self.present[own], tau, noise)
+        codes = None if noise > 0 else self.codes[own]
+        found = self.tokenizer.soften(SoftInputs(x, present, target, tau, noise, codes))
         anchors = {
             name: make()
             for name, make in found.losses.items()

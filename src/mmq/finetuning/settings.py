@@ -39,6 +39,9 @@ class FinetuneSettings(Settings):
     """tau at the end, approached geometrically; None keeps it constant."""
     noise: NonNegativeFloat = 0.0
     """Gumbel noise on the logits at the start, falling to none at the end."""
+    input_noise: NonNegativeFloat | None = None
+    """Norm of the Gaussian added to the embeddings for the way back, as in stage 1, so that codes
+    learn what is true of alike items too, not single items by heart; None takes that of stage 1."""
     reconstruction_weight: NonNegativeFloat = 0.5
     """alpha' of Eq. 19: what ties codes to the content."""
     auxiliary_weight: NonNegativeFloat = 0.5

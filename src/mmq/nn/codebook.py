@@ -134,7 +134,9 @@ def straight_through(z: Tensor, quantised: Tensor) -> Tensor:
     return z + (quantised - z).detach()
 
 
-def hard_index(logits: Tensor, temperature: float, noise: float = 0.0) -> Tensor:
+def hard_index(
+    logits: Tensor, temperature: float, noise: float = 0.0, codes: Tensor | None = None
+) -> Tensor:
     """``ind`` of Eq. 18 for logits ``(..., k)``: exactly one-hot forward, the softmax backward.
 
     Args:
@@ -142,26 +144,28 @@ def hard_index(logits: Tensor, temperature: float, noise: float = 0.0) -> Tensor
         temperature: tau of Eq. 16.
         noise: scale of the Gumbel noise on ``logits / tau`` (DIGER, arXiv 2601.19711); with 1 a
             code is drawn by its softmax, with 0 it is the best.
+        codes: ``(...)`` int64, those of the forward pass; the best where None.
     """
     if noise > 0:
         uniform = torch.rand_like(logits).clamp_(1e-7, 1 - 1e-7)
         logits = logits - uniform.log().neg_().log() * (noise * temperature)
-    index: Tensor = _HardIndex.apply(logits, temperature)  # type: ignore[no-untyped-call]
+    chosen = logits.argmax(-1) if codes is None else codes
+    index: Tensor = _HardIndex.apply(logits, chosen, temperature)  # type: ignore[no-untyped-call]
     return index
 
 
 class _HardIndex(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, temperature: float) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, codes: Tensor, temperature: float) -> Tensor:
         ctx.temperature = temperature
         ctx.save_for_backward(logits)
-        return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
+        return torch.zeros_like(logits).scatter_(-1, codes.unsqueeze(-1), 1.0)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (logits,) = ctx.saved_tensors
         soft = torch.softmax(logits / ctx.temperature, dim=-1)
-        return soft * (grad - (soft * grad).sum(-1, keepdim=True)) / ctx.temperature, None
+        return soft * (grad - (soft * grad).sum(-1, keepdim=True)) / ctx.temperature, None, None
 
 
 @torch.no_grad()

@@ -175,18 +175,20 @@ def soft_codes(
     mean_squares: Tensor,
     temperature: float,
     noise: float = 0.0,
+    codes: Tensor | None = None,
 ) -> Tensor:
     """``ind`` of Eq. 18, ``(b, l, k)``: exactly one-hot forward, a softmax backward.
 
-    ``noise`` is that of :func:`~mmq.nn.codebook.hard_index`.
+    ``noise`` and ``codes`` ``(b, l)`` are those of :func:`~mmq.nn.codebook.hard_index`.
 
     The residual of a level is ``r - ind @ C`` of the level before, so the gradient of a code
     reaches the codes before it and, through them and directly, ``z`` and all their codebooks.
     """
-    indices = []
+    indices: list[Tensor] = []
 
     def step(logits: Tensor, codebook: Tensor) -> Tensor:
-        indices.append(hard_index(logits, temperature, noise))
+        chosen = None if codes is None else codes[:, len(indices)]
+        indices.append(hard_index(logits, temperature, noise, chosen))
         return indices[-1] @ codebook
 
     _descend(z, codebooks, distance, mean_squares, step)

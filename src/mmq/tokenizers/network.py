@@ -11,6 +11,26 @@ import torch
 from torch import Tensor, nn
 
 
+class SoftInputs(NamedTuple):
+    """What stage 2 gives a tokenizer for some items.
+
+    Attributes:
+        x: ``(b, sum of dimensions)`` unit-normed embeddings, zero where missing; may be disturbed.
+        present: ``(b, m)`` one where the item has the modality, else zero.
+        target: ``x`` undisturbed.
+        temperature: tau of Eq. 16.
+        noise: scale of Gumbel noise, see :func:`mmq.nn.codebook.hard_index`.
+        codes: ``(b, n)`` int64 codes that the items have; None takes those of ``x``.
+    """
+
+    x: Tensor
+    present: Tensor
+    target: Tensor
+    temperature: float
+    noise: float = 0.0
+    codes: Tensor | None = None
+
+
 class Softened(NamedTuple):
     """What stage 2 takes of some items: codes with a gradient, and what anchors them.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from mmq.data import Catalogue
 from mmq.errors import SettingsError
 from mmq.tokenizers.estimator import NetworkTokenizer
-from mmq.tokenizers.network import CodingNetwork, Softened
+from mmq.tokenizers.network import CodingNetwork, Softened, SoftInputs
 
 S = TypeVar("S", bound=Any)  # settings with a temperature and a refinement
 N = TypeVar("N", bound=CodingNetwork)
@@ -20,17 +20,8 @@ class SoftTokenizer(NetworkTokenizer[S, N], Generic[S, N]):
     """A tokenizer that is differentiable from its inputs to its codes."""
 
     @abstractmethod
-    def soften(
-        self, x: Tensor, present: Tensor, temperature: float, noise: float = 0.0
-    ) -> Softened:
-        """Codes of inputs with their gradient, and the losses that anchor them.
-
-        Args:
-            x: ``(b, sum of dimensions)`` unit-normed embeddings, zero where missing.
-            present: ``(b, m)`` one where the item has the modality, else zero.
-            temperature: tau of Eq. 16.
-            noise: scale of Gumbel noise, see :func:`mmq.nn.codebook.hard_index`.
-        """
+    def soften(self, inputs: SoftInputs) -> Softened:
+        """Codes of inputs with their gradient, and the losses that anchor them."""
 
     def settle(self, x: Tensor, present: Tensor) -> None:
         """Measure anew, on the inputs of all items, what is not learned by gradients."""
@@ -45,7 +36,8 @@ class SoftTokenizer(NetworkTokenizer[S, N], Generic[S, N]):
         """
         self.require_soft()
         tau = temperature or self.settings.temperature
-        return self.soften(*self._inputs(catalogue), tau).codes
+        x, present = self._inputs(catalogue)
+        return self.soften(SoftInputs(x, present, x, tau)).codes
 
     def require_soft(self) -> None:
         """Raise :class:`SettingsError` if codes are refined after they are found."""

@@ -24,7 +24,7 @@ from mmq.nn.codebook import (
 from mmq.nn.experts import Gate, LinearExperts, MLPExperts, decoder
 from mmq.tokenizers.mmq.search import CodeSearch
 from mmq.tokenizers.mmq.settings import MMQSettings
-from mmq.tokenizers.network import CodingNetwork
+from mmq.tokenizers.network import CodingNetwork, SoftInputs
 
 _BLOCK = 8192  # items whose gates are averaged at a time
 
@@ -105,18 +105,17 @@ class MMQNetwork(CodingNetwork):
         reconstruction, auxiliary = self.decode(quantised, weights)
         return MMQOutput(z, logits, codes, codewords, quantised, weights, reconstruction, auxiliary)
 
-    def soften(
-        self, x: Tensor, present: Tensor, temperature: float, noise: float = 0.0
-    ) -> tuple[Tensor, MMQOutput]:
+    def soften(self, inputs: SoftInputs) -> tuple[Tensor, MMQOutput]:
         """``ind`` of Eq. 18 ``(b, n, k)``, and what one pass through it gives.
 
         Codes learn by the index whatever the estimator of stage 1 was.
         """
-        z, parts = self.latents(x, present)
+        z, parts = self.latents(inputs.x, inputs.present)
         logits = similarity(z, self.codebooks, self.settings.distance)
-        index = hard_index(logits, temperature, noise)
+        own = None if inputs.codes is None else inputs.codes.T
+        index = hard_index(logits, inputs.temperature, inputs.noise, own)
         quantised = torch.bmm(index, self.codebooks).transpose(0, 1)
-        weights = self.mixing_weights(parts, present)
+        weights = self.mixing_weights(parts, inputs.present)
         codes = index.detach().argmax(2).T
         made = self.decode(quantised, weights)
         output = MMQOutput(z, logits, codes, quantised, quantised, weights, *made)

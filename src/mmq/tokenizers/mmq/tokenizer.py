@@ -15,7 +15,7 @@ from mmq.tokenizers.mmq.fit import Stage1
 from mmq.tokenizers.mmq.network import MMQNetwork
 from mmq.tokenizers.mmq.objective import loss_terms
 from mmq.tokenizers.mmq.settings import MMQSettings
-from mmq.tokenizers.network import Softened
+from mmq.tokenizers.network import Softened, SoftInputs
 from mmq.tokenizers.soft import SoftTokenizer
 
 
@@ -51,13 +51,14 @@ class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
         """False: every code comes from an expert of its own."""
         return False
 
-    def soften(
-        self, x: Tensor, present: Tensor, temperature: float, noise: float = 0.0
-    ) -> Softened:
+    def soften(self, inputs: SoftInputs) -> Softened:
         """As :meth:`SoftTokenizer.soften`."""
-        index, output = self.network.soften(x, present, temperature, noise)
-        terms = loss_terms(self.network, output, x, present, present, temperature)
-        return Softened(index, terms)
+        codes, output = self.network.soften(inputs)
+        present = inputs.present
+        terms = loss_terms(
+            self.network, output, inputs.target, present, present, inputs.temperature
+        )
+        return Softened(codes, terms)
 
     @torch.no_grad()
     def settle(self, x: Tensor, present: Tensor) -> None:

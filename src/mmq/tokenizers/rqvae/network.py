@@ -16,7 +16,7 @@ from mmq import losses
 from mmq.nn import residual
 from mmq.nn.residual import Levels
 from mmq.tokenizers.fused import FusedNetwork, Quantiser
-from mmq.tokenizers.network import Softened
+from mmq.tokenizers.network import Softened, SoftInputs
 from mmq.tokenizers.rqvae.settings import RQVAESettings
 
 
@@ -94,14 +94,27 @@ class RQVAE(Quantiser):
         assert isinstance(linear, nn.Linear)
         return linear.bias, self.codebooks @ linear.weight.T
 
-    def soften(self, x: Tensor, temperature: float, noise: float) -> tuple[Tensor, Tensor, Tensor]:
+    def soften(
+        self, x: Tensor, inputs: SoftInputs, codes: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Codes ``(b, l, k)`` as exact one-hots with a gradient, what they decode to, and latents.
 
         Gradients reach encoder and codebooks.
+
+        Args:
+            x: ``(b, width)``.
+            inputs: for temperature and noise.
+            codes: ``(b, l)`` of the forward pass; None for those of ``x``.
         """
         z, settings = self.encoder(x), self.settings
         index = residual.soft_codes(
-            z, self.codebooks, settings.distance, self.mean_squares, temperature, noise
+            z,
+            self.codebooks,
+            settings.distance,
+            self.mean_squares,
+            inputs.temperature,
+            inputs.noise,
+            codes,
         )
         vectors: Tensor = self.decoder(index.flatten(1) @ self.codebooks.flatten(0, 1))
         return index, vectors, z
@@ -129,35 +142,31 @@ class RQVAENetwork(FusedNetwork[RQVAE]):
         )
         self.settings = settings
 
-    def soften(
-        self, x: Tensor, present: Tensor, temperature: float, noise: float = 0.0
-    ) -> Softened:
-        """Codes with their gradient; the logits have the scale of a cosine at every level.
-
-        Args:
-            x: ``(b, sum of dimensions)``, and
-            present: ``(b, m)`` as for every coding network.
-            temperature: tau of Eq. 16.
-            noise: scale of Gumbel noise.
-        """
-        groups = self.groups()
-        pairs = zip(groups, self.inputs(x, present), strict=True)
+    def soften(self, inputs: SoftInputs) -> Softened:
+        """Codes with their gradient; the logits have the scale of a cosine at every level."""
+        groups, present, target = self.groups(), inputs.present, inputs.target
+        own = [
+            None if inputs.codes is None else inputs.codes[:, place]
+            for place in self.positions.values()
+        ]
+        parts = zip(groups, self.inputs(inputs.x, present), own, strict=True)
         indices, vectors, latents = zip(
-            *(group.soften(part, temperature, noise) for group, part in pairs), strict=True
+            *(group.soften(x, inputs, codes) for group, x, codes in parts), strict=True
         )
-        widths = torch.tensor(list(self.dimensions.values()), device=x.device)
+        widths = torch.tensor(list(self.dimensions.values()), device=target.device)
         there = present.repeat_interleave(widths, dim=1)
 
         def commitment() -> Tensor:
             seen = zip(groups, latents, self.seen(present), strict=True)
-            return torch.stack([group.commitment(z[rows]) for group, z, rows in seen]).sum() / len(
-                x
-            )
+            pulls = [group.commitment(z[rows]) for group, z, rows in seen]
+            return torch.stack(pulls).sum() / len(target)
 
         return Softened(
             torch.cat(indices, dim=1),
             {
-                "reconstruction": lambda: losses.squared_error(torch.cat(vectors, 1), x, there),
+                "reconstruction": lambda: losses.squared_error(
+                    torch.cat(vectors, 1), target, there
+                ),
                 "commitment": commitment,
             },
         )

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from mmq.nn.loop import Journal, Trained, train
 from mmq.tokenizers.fused import require_enough
-from mmq.tokenizers.network import Softened
+from mmq.tokenizers.network import Softened, SoftInputs
 from mmq.tokenizers.rqvae.fit import RQVAETraining
 from mmq.tokenizers.rqvae.network import RQVAENetwork
 from mmq.tokenizers.rqvae.settings import RQVAESettings
@@ -42,11 +42,9 @@ class RQVAETokenizer(SoftTokenizer[RQVAESettings, RQVAENetwork]):
         """Whether all codes are levels of one quantiser, none of them refined."""
         return len(self.network.groups()) == 1 and not self.settings.refinement
 
-    def soften(
-        self, x: Tensor, present: Tensor, temperature: float, noise: float = 0.0
-    ) -> Softened:
+    def soften(self, inputs: SoftInputs) -> Softened:
         """As :meth:`SoftTokenizer.soften`."""
-        return self.network.soften(x, present, temperature, noise)
+        return self.network.soften(inputs)
 
     def _make(self, dimensions: dict[str, int]) -> RQVAENetwork:
         return RQVAENetwork(dimensions, self.settings)

@@ -1,0 +1,100 @@
+"""Time and memory of a step of stage 2 against one with the tokenizer frozen, on ML-1M.
+
+    python benchmarks/bench_finetuning.py --data ML1M [--cache out/finetuning]
+
+Steps of all kinds take turns on the same batches, by processor time; memory is the peak of what
+torch allocates on the way, by its own profiler.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from common import RESULTS, provenance, write
+from torch.profiler import ProfilerActivity, profile
+
+from finetuning import ROOMS, STAGE2, Start
+from mmq.finetuning import FinetuneSettings
+from mmq.finetuning.joint import JointTask
+from mmq.nn.loop import epoch_generator
+from mmq.nn.selected import SelectedTraining
+from mmq.tokenizers.inputs import unit_inputs
+
+STEPS = 12
+KINDS = {"frozen": {"tokenizer_rate": 0.0}} | {
+    f"{items:,} items a step": {"items_per_step": items} for items in (256, 512, 1024, 4096)
+}
+
+
+def measure(start: Start, room: str) -> dict[str, Any]:
+    """Seconds and bytes of a step of every kind."""
+    inputs = unit_inputs(start.catalogue, start.tokenizer.dimensions)
+    trainings = {}
+    for name, changes in KINDS.items():
+        settings = FinetuneSettings(**{**STAGE2[room], **changes})
+        task = JointTask(start.student, start.tokenizer, start.data, inputs, settings)
+        task.network.requires_grad_(True)  # each kind says anew what learns
+        task.network["tokenizer"].requires_grad_(settings.tokenizer_rate > 0)
+        trainings[name] = SelectedTraining(task, settings.learning(start.student.settings, 1))
+    batches = {
+        name: list(each.task.batches(epoch_generator(0, 0)))[: STEPS + 2]
+        for name, each in trainings.items()
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in KINDS}
+    total = torch.zeros(())
+    for step in range(STEPS + 1):
+        for name, training in trainings.items():
+            training.task.network["tokenizer"].requires_grad_(name != "frozen")
+            training.task.network.train()
+            began = time.process_time()
+            training.step(batches[name][step], 0.5, total)
+            if step:
+                seconds[name].append(time.process_time() - began)
+    found = {}
+    for name, training in trainings.items():
+        training.task.network["tokenizer"].requires_grad_(name != "frozen")
+        ratios = [a / b for a, b in zip(seconds[name], seconds["frozen"], strict=True)]
+        found[name] = {
+            "seconds": median(seconds[name]),
+            "ratio": median(ratios),
+            "bytes": peak(training, batches[name][-1]),
+        }
+    return found
+
+
+def peak(training: SelectedTraining, batch: Any) -> int:
+    """The most bytes that are allocated at a time in a step, beyond those at its start."""
+    total = torch.zeros(())
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        training.step(batch, 0.5, total)
+    held = most = 0
+    for event in recorded.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            most = max(most, held)
+    return most
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=Path("out/finetuning"))
+    parser.add_argument("--out", type=Path, default=RESULTS / "finetuning_speed.json")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    record: dict[str, Any] = {**provenance()}
+    for room in ("retrieval", "ranking"):
+        cache = arguments.cache / f"{room} MMQ 0"
+        record[room] = measure(ROOMS[room](arguments.data, cache, "MMQ", False, 0), room)
+        for name, found in record[room].items():
+            print(room, name, found, flush=True)
+    write(arguments.out, record)
+
+
+if __name__ == "__main__":
+    main()
