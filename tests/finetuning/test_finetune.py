@@ -13,7 +13,8 @@ from finetuning.tiny import SMALL, STUDENTS, TOKENIZERS, catalogue, tokenizer
 from mmq import Catalogue
 from mmq.data.interactions import Interactions
 from mmq.finetuning import FinetuneSettings, finetune
-from mmq.finetuning.joint import JointTask, colliding
+from mmq.finetuning.joint import JointTask
+from mmq.finetuning.moving import colliding
 from mmq.metrics.calibration import log_loss
 from mmq.metrics.ranking import auc
 from mmq.nn import loop
@@ -25,7 +26,13 @@ from mmq.semantic_ids import SemanticIDs, append
 from mmq.testing.interruption import kill_after
 from mmq.tokenizers import MMQTokenizer, load_tokenizer
 
-MOVING = {"epochs": 3, "learning_rate": 0.02, "tokenizer_rate": 0.5, "max_colliding": 1}
+MOVING = {
+    "mode": "joint",
+    "epochs": 3,
+    "learning_rate": 0.02,
+    "tokenizer_rate": 0.5,
+    "max_colliding": 1,
+}
 """Settings under which codes move within three epochs."""
 BOTH = pytest.mark.parametrize(("room", "kind"), list(itertools.product(STUDENTS, TOKENIZERS)))
 
@@ -250,9 +257,25 @@ def test_epochs_and_patience_end_it():
     assert len(tuned(epochs=6, patience=2, **still)[2].log) == 2
 
 
+BY_TURNS = {
+    **{name: CHANGES[name] for name in CHANGES.keys() - {"target_codes", "items_per_step"}},
+    "temperature_end": 0.2,
+    "behaviour_weight": 1.0,
+    "tokenizer_steps": 7,
+    "moving": 0.0,
+}
+del BY_TURNS["refreshes"]
+
+
+@pytest.mark.parametrize("name", sorted(BY_TURNS))
+def test_every_setting_has_its_say_by_turns(name):
+    changes = {"mode": "alternating", "moving": 1.0, "epochs": 2}
+    assert log_of(**{**changes, name: BY_TURNS[name]}) != log_of(**changes)
+
+
 def test_all_other_settings_are_covered():
     assert set(FinetuneSettings.model_fields) == {
-        *CHANGES, "epochs", "patience", "max_colliding",
+        *CHANGES, *BY_TURNS, "mode", "epochs", "patience", "max_colliding",
     }  # fmt: skip
 
 

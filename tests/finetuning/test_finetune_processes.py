@@ -28,7 +28,7 @@ def step_of(room, kind="mmq"):
     made = tokenizer(kind)
     student, data = STUDENTS[room](made, **STILL[room])
     inputs = unit_inputs(catalogue(), made.dimensions)
-    task = JointTask(student, made, data, inputs, FinetuneSettings(**SETTINGS))
+    task = JointTask(student, made, data, inputs, FinetuneSettings(mode="joint", **SETTINGS))
     training = SelectedTraining(task, task.settings.learning(student.settings, 2))
     total = torch.zeros(())
     batch = next(iter(task.batches(epoch_generator(0, 0))))
@@ -45,7 +45,9 @@ def whole(room):
     """A fine-tuning of two epochs."""
     made = tokenizer()
     student, data = STUDENTS[room](made, **STILL[room])
-    fit = finetune(made, student, data, catalogue(), FinetuneSettings(**SETTINGS, epochs=2))
+    fit = finetune(
+        made, student, data, catalogue(), FinetuneSettings(mode="joint", **SETTINGS, epochs=2)
+    )
     weights = [float(each.sum()) for each in student.tensors().values()]
     return {"log": fit.log, "codes": fit.codes_after.tolist(), "weights": weights}
 

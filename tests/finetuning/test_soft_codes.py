@@ -18,7 +18,7 @@ N, K, D = 2, 3, 4
 def joint(kind, room, **changes):
     made = tokenizer(kind)
     student, data = STUDENTS[room](made, dropout=0.0)
-    settings = FinetuneSettings(**changes)
+    settings = FinetuneSettings(mode="joint", **changes)
     inputs = unit_inputs(catalogue(), made.dimensions)
     task = JointTask(student, made, data, inputs, settings)
     task.network.zero_grad()
@@ -121,13 +121,13 @@ def test_detached_targets_carry_no_gradient():
     network = task.student.network
     for soft, carried in (("detached", False), ("soft", True)):
         task.settings = FinetuneSettings(
-            reconstruction_weight=0, auxiliary_weight=0, target_codes=soft
+            mode="joint", reconstruction_weight=0, auxiliary_weight=0, target_codes=soft
         )
         task.network.zero_grad()
-        embedded = network._embedded
-        network._embedded = lambda rows: network.token_embeddings[network.tokens[rows]]
+        embedded = network.embedded
+        network.embedded = lambda rows: network.token_embeddings[network.tokens[rows]]
         loss = task.part(batch, 0.0).loss
-        network._embedded = embedded
+        network.embedded = embedded
         loss.backward()
         gradient = task.tokenizer.network.codebooks.grad
         assert (gradient is not None and bool(gradient.any())) == carried
@@ -136,7 +136,7 @@ def test_detached_targets_carry_no_gradient():
 def test_a_code_moves_to_where_users_are():
     """Descending the loss raises the logit of the code whose classifier is nearer the users."""
     made = tokenizer()
-    student, data = retrieval(made)
+    student, _ = retrieval(made)
     network = student.network
     users = torch.randn(6, 8, generator=torch.Generator().manual_seed(0))
     row = torch.tensor([int(network.met[3])])

@@ -311,8 +311,8 @@ def test_a_table_with_new_items():
     ]
     assert len(made.fitted.item_ids) == 30
     network = made.network
-    assert not network._of_items(network.item_tokens, torch.tensor([0, 31])).any()
-    own = network._of_items(network.item_tokens, torch.arange(1, 31))
+    assert not network.of_items(network.item_tokens, torch.tensor([0, 31])).any()
+    own = network.of_items(network.item_tokens, torch.arange(1, 31))
     assert torch.equal(own, network.item_tokens[order])
     found = made.recommend([["new-a", "item-2"]], k=32)
     assert sorted(found.item_ids[0]) == sorted(names)

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from mmq.data import Catalogue
 from mmq.errors import DataError, SettingsError
-from mmq.finetuning.joint import Data, JointTask, Student
+from mmq.finetuning.alternating import AlternatingTask
+from mmq.finetuning.joint import JointTask
+from mmq.finetuning.moving import Data, MovingTask, Student
 from mmq.finetuning.settings import FinetuneSettings
 from mmq.nn.loop import Journal, Log, train
 from mmq.nn.processes import is_first
@@ -19,6 +21,8 @@ from mmq.nn.selected import SelectedTraining
 from mmq.tokenizers.evaluation import evaluate
 from mmq.tokenizers.inputs import unit_inputs
 from mmq.tokenizers.soft import SoftTokenizer
+
+TASKS: dict[str, type[MovingTask]] = {"alternating": AlternatingTask, "joint": JointTask}
 
 
 class FinetuneFit(NamedTuple):
@@ -76,7 +80,7 @@ def finetune(
         FormatError: the checkpoint is damaged or of other data or settings.
     """
     settings = settings or FinetuneSettings()
-    inputs = _checked(tokenizer, student, data, catalogue)
+    inputs = _checked(tokenizer, student, data, catalogue, settings.mode == "alternating")
     ids = student.semantic_ids
     mark = f"{fingerprint} {data.fingerprint()} {ids.fingerprint()} " + " ".join(
         each.model_dump_json() for each in (settings, tokenizer.settings, student.settings)
@@ -84,7 +88,7 @@ def finetune(
     again = checkpoint and checkpoint.with_name(f"{checkpoint.name}.refit")
     if again and not resume and is_first():
         again.unlink(missing_ok=True)  # of another run: this one's is made much later
-    task = JointTask(student, tokenizer, data, inputs, settings)
+    task = TASKS[settings.mode](student, tokenizer, data, inputs, settings)
     start = {name: value.clone() for name, value in task.network.state_dict().items()}
     try:
         before = task.figures()
@@ -107,7 +111,7 @@ def finetune(
     finally:
         task.network.eval().requires_grad_(False)
     codes = student.semantic_ids.codes
-    if training.best_epoch and settings.tokenizer_rate:
+    if training.best_epoch and settings.resolved_rate:
         tokenizer.settle(*inputs)
         parts = {"fit": torch.arange(len(codes))}
         tokenizer.figures |= evaluate(tokenizer.network, *inputs, parts, codes)
@@ -117,7 +121,11 @@ def finetune(
 
 
 def _checked(
-    tokenizer: SoftTokenizer[Any, Any], student: Student, data: Data, catalogue: Catalogue
+    tokenizer: SoftTokenizer[Any, Any],
+    student: Student,
+    data: Data,
+    catalogue: Catalogue,
+    alternating: bool,
 ) -> tuple[Tensor, Tensor]:
     """Inputs of the items of the student's table."""
     if not isinstance(tokenizer, SoftTokenizer):
@@ -127,6 +135,8 @@ def _checked(
         )
     tokenizer.require_soft()
     student.require_soft(data)
+    if alternating:
+        student.require_switches()
     ids = student.semantic_ids
     items = catalogue.take(catalogue.rows(ids.item_ids.to_pylist()))
     if tokenizer.codebook_sizes != ids.codebook_sizes:

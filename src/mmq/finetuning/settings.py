@@ -30,11 +30,21 @@ class FinetuneSettings(Settings):
     warmup: Share = 0.05
     """Share of ``epochs`` over which the rate rises."""
 
-    tokenizer_rate: NonNegativeFloat = 0.03
-    """Rate of the tokenizer as a share of the recommender's; 0 freezes it, which is the control:
-    the recommender alone learns for as long."""
-    temperature: PositiveFloat = 0.07
-    """tau of the soft index (Eq. 16) at the start."""
+    mode: Literal["alternating", "joint"] = "alternating"
+    """How codes learn. "alternating": after an epoch of the model, by what every switch to another
+    code would change over the whole training part; "joint": with every step of the model, by the
+    slope of its loss through the soft index, as the paper has it."""
+    tokenizer_rate: NonNegativeFloat | None = None
+    """Rate of the tokenizer as a share of the recommender's, None: 0.1 alternating, 0.003 joint.
+    0 freezes it, which is the control: the recommender alone learns for as long."""
+    behaviour_weight: NonNegativeFloat = 10.0
+    """Alternating: weight of what switches cost, in nats an interaction, beside the anchors."""
+    tokenizer_steps: PositiveInt = 100
+    """Alternating: steps of the tokenizer after an epoch; its rate falls to zero over them."""
+    moving: Share = 0.7
+    """Alternating: share of ``epochs`` after which codes stay and the model alone learns."""
+    temperature: PositiveFloat | None = None
+    """tau of the soft index (Eq. 16) at the start; None: 0.02 alternating, 0.07 joint."""
     temperature_end: PositiveFloat | None = None
     """tau at the end, approached geometrically; None keeps it constant."""
     noise: NonNegativeFloat = 0.0
@@ -49,19 +59,30 @@ class FinetuneSettings(Settings):
     commitment_weight: NonNegativeFloat = 0.0
     """Pull of the encoder's output towards its codeword."""
     target_codes: Literal["soft", "detached"] = "soft"
-    """Whether the codes of items that are to be predicted learn too. "soft" needs a loss over the
-    catalogue, where an item gains nothing by sharing the codes of others; elsewhere, and with
-    "detached", only codes in histories do."""
+    """Joint: whether the codes of items that are to be predicted learn too. "soft" needs a loss
+    over the catalogue, where an item gains nothing by sharing the codes of others; elsewhere, and
+    with "detached", only codes in histories do."""
     items_per_step: PositiveInt = 1024
-    """Most items of a batch whose codes carry a gradient, drawn at random; the others are looked
-    up, which has the same value."""
+    """Joint: most items of a batch whose codes carry a gradient, drawn at random; the others are
+    looked up, which has the same value."""
     refreshes: PositiveInt = 1
-    """How often in an epoch all items get their new IDs."""
+    """Joint: how often in an epoch all items get their new IDs."""
     max_colliding: Annotated[float, Field(ge=0, le=1)] = 0.1
     """By how much the share of items that share their ID may rise; an epoch beyond it ends the
     fine-tuning and is not kept."""
     refit_epochs: NonNegativeInt = 0
     """Passes of the recommender alone over the final IDs, afterwards."""
+
+    @property
+    def resolved_rate(self) -> float:
+        """The tokenizer's share of the recommender's rate."""
+        usual = 0.1 if self.mode == "alternating" else 0.003
+        return usual if self.tokenizer_rate is None else self.tokenizer_rate
+
+    def tau(self, progress: float) -> float:
+        """The temperature at a share of the training."""
+        start = self.temperature or (0.02 if self.mode == "alternating" else 0.07)
+        return float(start * ((self.temperature_end or start) / start) ** progress)
 
     def learning(self, of: SelectedSettings, epochs: int) -> SelectedSettings:
         """Settings of a training for so many epochs of a recommender with the settings ``of``."""

@@ -84,6 +84,9 @@ class Task(ABC):
     def validate(self) -> dict[str, float]:
         """Figures of the network as it is."""
 
+    def end_epoch(self, generator: np.random.Generator, progress: float) -> None:  # noqa: B027
+        """What is to be done after the steps of an epoch and before its validation, if anything."""
+
     def refused(self, figures: Mapping[str, float]) -> bool:
         """Whether an epoch of such figures is not to be kept, and ends the training."""
         return False
@@ -134,6 +137,7 @@ class SelectedTraining:
                 progress = (self.epoch + number / steps) / self.settings.epochs
                 advance(self.step(batch, progress, total))
             network.eval()
+        self.task.end_epoch(generator, (self.epoch + 1) / self.settings.epochs)
         figures = self.task.validate()
         advance(0, f"{name} {figures[name]:.4f}")
         if self._score(figures) > max([self.floor, *map(self._score, self.log)]):

@@ -78,6 +78,7 @@ class PPNetNetwork(nn.Module):
     def __init__(self, settings: PPNetSettings, sizes: Sizes) -> None:
         super().__init__()
         self.soft = None
+        self.length = sizes.length
         dim, self.settings = settings.embedding_dim, settings
         self.users = _table(sizes.users, 2 * dim)  # for the tower and for the gates, side by side
         self.items = _table(sizes.items, 2 * dim) if settings.item_id else None
@@ -93,12 +94,21 @@ class PPNetNetwork(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
         self.output = nn.Linear(widths[-1], 1)
 
-    def forward(self, shown: Shown) -> Tensor:
-        """``(b,)`` logits of being liked."""
+    def forward(self, shown: Shown, codes: Tensor | None = None) -> Tensor:
+        """``(b,)`` logits of being liked.
+
+        Args:
+            shown: the batch.
+            codes: ``(b, length, d)`` embeddings of the shown items' codes for the tower, in place
+                of those of the table.
+        """
         dim = self.settings.embedding_dim
         user, user_prior = embedding(shown.users, self.users).split(dim, 1)
         vectors, priors = self._items(shown)
         item = vectors.index_select(0, shown.items)
+        if codes is not None:
+            own = dim if self.items is not None else 0
+            item = torch.cat([item[:, :own], self._flat(codes)], 1)
         pooled = pooled_means(vectors, shown.history, shown.lengths)
         columns = [
             embedding(shown.columns[:, place], table) for place, table in enumerate(self.columns)
@@ -125,11 +135,15 @@ class PPNetNetwork(nn.Module):
             codes = embedding(shown.code_rows, self.codes)
             if self.soft is not None:
                 codes = self.soft.replace(codes, shown.rows, self.soft.look_up(self.codes))
-            flat = codes.sum(1) if self.settings.codes == "sum" else codes.flatten(1)
+            flat = self._flat(codes)
             vectors.append(flat)
             if self.settings.codes == "gated":
                 priors.append(flat)
         return torch.cat(vectors, 1), torch.cat(priors, 1) if priors else None
+
+    def _flat(self, codes: Tensor) -> Tensor:
+        """``(u, length, d)`` embeddings of codes as the item's part of the tower's input."""
+        return codes.sum(1) if self.settings.codes == "sum" else codes.flatten(1)
 
 
 class Gates(nn.Module):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 
 from mmq.data.catalogue import as_item_ids
 from mmq.errors import DataError, SettingsError
@@ -23,9 +24,10 @@ from mmq.ranking.code_features import CODE_FEATURES, CodeFeatures
 from mmq.ranking.data import Met, RankingData
 from mmq.ranking.fit import RankingTask
 from mmq.ranking.impressions import Impressions, Liked
-from mmq.ranking.network import PPNetNetwork, Sizes
+from mmq.ranking.network import PPNetNetwork, Shown, Sizes
 from mmq.ranking.settings import PPNetSettings
 from mmq.ranking.survey import as_values
+from mmq.ranking.switches import switch_costs
 from mmq.ranking.vocabulary import Numbering, Vocabulary
 from mmq.semantic_ids import Manifest, SemanticIDs, require_newer_table
 
@@ -267,6 +269,21 @@ class PPNet:
                 "the training part of the interactions is not what the model was trained on; give "
                 "the same log with the same columns"
             )
+
+    def require_switches(self) -> None:
+        """It can always tell :meth:`switch_costs`."""
+
+    def switch_costs(self, data: RankingData) -> Tensor:
+        """``(items, n, k)`` nats: :func:`mmq.ranking.switches.switch_costs`."""
+        network, numbering = self.network.eval(), self.numbering(data.met)
+
+        def batches() -> Iterator[tuple[Shown, Tensor]]:
+            for piece in data.train.batches(_BLOCK):
+                labels = torch.from_numpy(np.asarray(piece.labels, np.float32)).to(self.device)
+                shown = shown_batch(piece, numbering, self.settings.history, self.device)
+                yield shown, labels
+
+        return switch_costs(network, batches(), len(data.item_ids))
 
     def rename(self, codes: np.ndarray, manifest: Manifest | None = None) -> None:
         """Give the items that it was fitted to other IDs, as stage 2 does; weights stay.

@@ -45,9 +45,15 @@ class HistoryNetwork(nn.Module, ABC):
     def loss(self, users: Tensor, targets: Tensor) -> Tensor:
         """How badly user vectors ``(n, d)`` predict the items ``(n, steps)``, a scalar."""
 
-    def users(self, histories: Histories) -> Tensor:
-        """``(n, d)``: what is known of a user at each entry of the history."""
-        entries = self.item_vectors(histories) + self.times[histories.layout.times]
+    def users(self, histories: Histories, vectors: Tensor | None = None) -> Tensor:
+        """``(n, d)``: what is known of a user at each entry of the history.
+
+        Args:
+            histories: the entries.
+            vectors: ``(n, d)`` in place of :meth:`item_vectors`.
+        """
+        vectors = self.item_vectors(histories) if vectors is None else vectors
+        entries = vectors + self.times[histories.layout.times]
         entries = dropout(entries, self.dropout, self.training)
         for block in self.item_blocks:
             entries = block(entries, histories.layout)

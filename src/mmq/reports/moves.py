@@ -13,7 +13,7 @@ import numpy as np
 
 from mmq.data import CatalogueFile
 from mmq.finetuning import FinetuneFit
-from mmq.finetuning.joint import Data
+from mmq.finetuning.moving import Data
 from mmq.reports.page import MODALITIES, SHAPES, SHARED, Code, write_page
 from mmq.reports.plots import epochs_plot, nearness_plot
 from mmq.reports.survey import shown_of

@@ -80,7 +80,7 @@ class ParallelHeads(CodeHeads):
             items: ``(items, d + 1)`` sums of :meth:`classifiers` over the codes of each item.
             targets: ``(n,)`` rows of items.
         """
-        return softmax_cross_entropy(pad(users, (0, 1), value=1.0), items, targets)
+        return softmax_cross_entropy(with_bias(users), items, targets)
 
     def classifiers(self) -> Tensor:
         """``(length * K, d + 1)``: what gives each code its logit, the bias last."""
@@ -93,6 +93,11 @@ class ParallelHeads(CodeHeads):
         return ParallelScores(
             [each[:, :size] for each, size in zip(log_probs, self.sizes, strict=True)]
         )
+
+
+def with_bias(users: Tensor) -> Tensor:
+    """``(n, d)`` -> ``(n, d + 1)``, so that a product with classifiers adds their bias."""
+    return pad(users, (0, 1), value=1.0)
 
 
 class AutoregressiveHeads(CodeHeads):

@@ -95,11 +95,11 @@ class HeterRecNetwork(HistoryNetwork):
             return self.cached.index_select(0, rows)
         if self.scope == "item":  # an item's vector is the same wherever it occurs
             rows, entries = torch.unique(rows, return_inverse=True)
-            vectors = self._pooled(self._embedded(rows))
+            vectors = self.pooled(self.embedded(rows))
         else:
             vectors, entries = self._in_history(histories), None
         if self.item_tokens is not None:
-            vectors = vectors + self._of_items(self.item_tokens, rows)
+            vectors = vectors + self.of_items(self.item_tokens, rows)
         return vectors if entries is None else vectors.index_select(0, entries)
 
     def train(self, mode: bool = True) -> HeterRecNetwork:
@@ -139,7 +139,7 @@ class HeterRecNetwork(HistoryNetwork):
         """``(b, items)`` scores of items, by which those that share an ID are ordered."""
         if self.item_scores is None:
             return None
-        return users @ self._of_items(self.item_scores, slice(None)).t()
+        return users @ self.of_items(self.item_scores, slice(None)).t()
 
     def _step_loss(self, users: Tensor, targets: Tensor) -> Tensor:
         if self.sums is not None and isinstance(self.heads, ParallelHeads):
@@ -158,14 +158,14 @@ class HeterRecNetwork(HistoryNetwork):
             return items
         return items.index_copy(0, self.places[self.soft.rows], self.soft.add_up(classifiers))
 
-    def _embedded(self, rows: Tensor) -> Tensor:
+    def embedded(self, rows: Tensor) -> Tensor:
         """``(n,)`` -> ``(n, length, d)`` tokens with their position."""
         tokens = self.token_embeddings[self.tokens[rows]]
         if self.soft is not None:
             tokens = self.soft.replace(tokens, rows, self.soft.look_up(self.token_embeddings))
         return tokens + self.positions
 
-    def _pooled(self, tokens: Tensor) -> Tensor:
+    def pooled(self, tokens: Tensor) -> Tensor:
         """``(n, length, d)`` -> ``(n, d)``; the tokens of an item see each other."""
         tokens = dropout(tokens, self.dropout, self.training)
         for block in self.token_blocks:
@@ -174,7 +174,7 @@ class HeterRecNetwork(HistoryNetwork):
 
     def _in_history(self, histories: Histories) -> Tensor:
         """``(n, d)``, where the tokens of an item see those of the items before it too."""
-        tokens = self._embedded(histories.rows) + self.times[histories.layout.times][:, None]
+        tokens = self.embedded(histories.rows) + self.times[histories.layout.times][:, None]
         n, each, dim = tokens.shape
         layout = histories.layout.expand(each)
         mask = block_causal_mask(histories.layout.longest, each, tokens.device)
@@ -183,7 +183,7 @@ class HeterRecNetwork(HistoryNetwork):
             tokens = block(tokens, layout, mask)
         return tokens.view(n, each, dim).mean(1)
 
-    def _of_items(self, table: Tensor, rows: Tensor | slice) -> Tensor:
+    def of_items(self, table: Tensor, rows: Tensor | slice) -> Tensor:
         """Rows of a table of items; zero for an item without."""
         own = self.own[rows]
         return table[own.clamp(min=0)] * (own >= 0)[:, None]

@@ -19,12 +19,18 @@ from mmq.decoding import (
     score_items,
 )
 from mmq.errors import DataError, SettingsError
+from mmq.nn.loop import epoch_generator
+from mmq.recommenders.batches import training_batch
 from mmq.recommenders.data import RetrievalData
 from mmq.recommenders.heterrec.network import HeterRecNetwork
 from mmq.recommenders.heterrec.settings import HeterRecSettings
+from mmq.recommenders.heterrec.switches import switch_costs
 from mmq.recommenders.results import Items
 from mmq.recommenders.sequential import SequentialRecommender
 from mmq.semantic_ids import Manifest, SemanticIDs, require_newer_table
+
+SAMPLE = 50_000
+"""Targets that the second order of what switches cost is measured on; about so many."""
 
 
 class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
@@ -105,6 +111,21 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
                 "the training part of the interactions is not what the model was trained on; give "
                 "the same log with the same columns"
             )
+
+    def require_switches(self) -> None:
+        """Raise :class:`SettingsError` if it cannot tell :meth:`switch_costs`."""
+        if self.network.sums is None:
+            raise SettingsError(
+                "what a switch of a code would change is known where a model compares all items; "
+                "train it with head=parallel and objective=catalogue, or fine-tune with mode=joint"
+            )
+
+    def switch_costs(self, data: RetrievalData) -> Tensor:
+        """``(items, n, k)`` nats: :func:`mmq.recommenders.heterrec.switches.switch_costs`."""
+        task = self.task(data)
+        windows = task.batches(epoch_generator(self.settings.seed, -1))
+        batches = [training_batch(each, 1, self.device) for each in windows]
+        return switch_costs(self.network.eval(), batches, every=-(-task.items // SAMPLE))
 
     def rename(self, codes: np.ndarray, manifest: Manifest | None = None) -> None:
         """Give the items that it was fitted to other IDs, as stage 2 does; weights stay.

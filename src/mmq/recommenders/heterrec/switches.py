@@ -1,0 +1,88 @@
+"""What it would change to give an item another code, in the loss over the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mmq.recommenders.batches import Batch
+from mmq.recommenders.heterrec.heads import ParallelHeads, with_bias
+from mmq.recommenders.heterrec.network import HeterRecNetwork
+
+_USERS = 512
+"""User vectors whose scores are held at a time."""
+
+
+def switch_costs(network: HeterRecNetwork, batches: Sequence[Batch], every: int = 1) -> Tensor:
+    """``(items, n, k)`` nats by which the loss would change, summed over targets.
+
+    Zero for the codes that items have, and for items that training did not meet.
+
+    Args:
+        network: with a loss over the catalogue, in eval mode.
+        batches: of the training part.
+        every: second order, and what histories tell, is summed over one of so many user vectors
+            and batches, and scaled.
+    """
+    now = network.codes
+    costs = now.new_zeros(*now.shape, max(network.heads.sizes), dtype=torch.float32)
+    costs[network.met] = predicted_costs(network, batches, every)
+    if network.scope == "item":
+        for batch in batches[::every]:
+            rows, found = history_costs(network, batch)
+            costs.index_add_(0, rows, found, alpha=every)
+    return costs - costs.gather(2, now[:, :, None])
+
+
+def history_costs(network: HeterRecNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Rows ``(n,)`` of a batch's entries, and ``(n, n, k)`` what their switches would cost.
+
+    To second order, with the outer product of gradients for the curvature: ``s + s^2 / 2``,
+    ``s = g . (W_i[k] - W_i[c_i])``, W the embeddings of tokens and g the gradient of an entry's.
+    """
+    rows = batch.histories.rows
+    tokens = network.embedded(rows).detach().requires_grad_()
+    vectors = network.pooled(tokens)
+    if network.item_tokens is not None:
+        vectors = vectors + network.of_items(network.item_tokens, rows)
+    users = network.users(batch.histories, vectors)
+    loss = network.loss(users, batch.targets) * len(users)
+    (slopes,) = torch.autograd.grad(loss, tokens)
+    each = network.token_embeddings.detach().view(tokens.shape[1], -1, tokens.shape[2])
+    moves = torch.einsum("end,nkd->enk", slopes, each)
+    moves -= moves.gather(2, network.codes[rows][:, :, None])
+    return rows, moves + moves.square() / 2
+
+
+@torch.no_grad()
+def predicted_costs(network: HeterRecNetwork, batches: Sequence[Batch], every: int) -> Tensor:
+    """``(items that training met, n, k)``: what switches change for items as those to be predicted.
+
+    An item's vector is ``v = sum_i W_i[c_i]``, W the classifiers of the codes, and a softmax over
+    ``u . v`` compares all items. To give position i the code k moves v by ``e = W_i[k] - W_i[c_i]``
+    and the loss to second order by ``g . e + e H e / 2``, with ``g = sum (p - y) u`` and
+    ``H = sum p (1 - p) u u^T`` over all user vectors u, p the probability of the item.
+    """
+    heads, sums = network.heads, network.sums
+    assert isinstance(heads, ParallelHeads)
+    assert sums is not None
+    table: Tensor = heads.classifiers()
+    items, now = sums(table), network.codes[network.met]
+    n = now.shape[1]
+    slope = torch.zeros_like(items)
+    curve = items.new_zeros(len(items), n, len(table) // n)
+    for batch in batches:
+        users = with_bias(network.users(batch.histories))
+        slope.index_add_(0, network.places[batch.targets[:, 0]], users, alpha=-1)
+        for some in users.split(_USERS):
+            slope.addmm_((some @ items.T).softmax(1).T, some)
+        for some in users[::every].split(_USERS):
+            p = (some @ items.T).softmax(1)
+            weight = p.mul_(1 - p).T.contiguous()
+            for i, scores in enumerate((some @ table.T).view(len(some), n, -1).unbind(1)):
+                mine = scores[:, now[:, i]].T.mul_(weight)
+                curve[:, i] += (weight @ scores.square()).sub_(mine @ scores, alpha=2)
+    costs: Tensor = curve.mul_(every / 2).add_((slope @ table.T).view_as(curve))
+    return costs

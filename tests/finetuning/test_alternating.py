@@ -1,0 +1,240 @@
+"""Stage 2 by turns: what switches cost, and a tokenizer that learns to make the good ones."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from finetuning.tiny import STUDENTS, TOKENIZERS, catalogue, ranking, retrieval, tokenizer
+from mmq.errors import SettingsError
+from mmq.finetuning import FinetuneSettings, finetune
+from mmq.nn import loop
+from mmq.nn.loop import epoch_generator
+from mmq.ranking.batches import shown_batch
+from mmq.recommenders.batches import training_batch
+from mmq.recommenders.heterrec.switches import history_costs, predicted_costs
+from mmq.testing.interruption import kill_after
+
+BY_TURNS = {
+    "epochs": 3, "learning_rate": 0.02, "tokenizer_rate": 0.5, "moving": 1.0, "max_colliding": 1,
+    "tokenizer_steps": 20, "behaviour_weight": 30.0,
+}  # fmt: skip
+
+
+def tuned(room="retrieval", kind="mmq", **changes):
+    made = tokenizer(kind)
+    student, data = STUDENTS[room](made)
+    fit = finetune(made, student, data, catalogue(), FinetuneSettings(**{**BY_TURNS, **changes}))
+    return made, student, data, fit
+
+
+def total_loss(student, data, codes):
+    """Summed over the targets of the training part, histories as they are."""
+    network, task = student.network.eval(), student.task(data)
+    table = network.heads.classifiers().detach().double()
+    n, each = codes.shape[1], len(table) // codes.shape[1]
+    items = table[codes + each * torch.arange(n)].sum(1)
+    total = 0.0
+    with torch.no_grad():
+        for batch in task.batches(epoch_generator(student.settings.seed, -1)):
+            made = training_batch(batch, 1, torch.device("cpu"))
+            users = network.users(made.histories).double()
+            users = torch.cat([users, torch.ones(len(users), 1)], 1)
+            targets = network.places[made.targets[:, 0]]
+            logits = users @ items[network.met].T
+            total += float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
+    return total
+
+
+def test_costs_of_a_recommender_are_its_loss_to_second_order():
+    """Along the way from one code to another: value, slope and curvature at the start."""
+    student, data = retrieval(tokenizer(), dropout=0.0)
+    network = student.network
+    network.heads.codes.data *= 20  # codewords that matter
+    codes, met = network.codes, network.met
+    whole = student.switch_costs(data)
+    assert whole.shape == (len(data.item_ids), codes.shape[1], 8)
+    assert not whole.gather(2, codes[:, :, None]).any()
+    nobody = np.setdiff1d(np.arange(len(codes)), met.numpy())
+    assert len(nobody)
+    assert not whole[nobody].any()
+    windows = student.task(data).batches(epoch_generator(student.settings.seed, -1))
+    batches = [training_batch(each, 1, torch.device("cpu")) for each in windows]
+    costs = predicted_costs(network, batches, 1).double()
+    costs -= costs.gather(2, codes[met][:, :, None])
+    table = network.heads.classifiers().detach().double().view(codes.shape[1], 8, -1)
+    users = torch.cat([network.users(each.histories) for each in batches]).detach().double()
+    users = torch.cat([users, torch.ones(len(users), 1)], 1)
+    targets = torch.cat([network.places[each.targets[:, 0]] for each in batches])
+    items = sum(table[i][codes[met, i]] for i in range(codes.shape[1]))
+    for row, position, code in [(0, 0, 3), (4, 2, 7), (9, 4, 1), (20, 3, 0)]:
+        here = int(met[row])
+        step = table[position][code] - table[position][codes[here, position]]
+
+        def loss(t, row=row, step=step):
+            moved = items.index_add(0, torch.tensor([row]), (t * step)[None])
+            return torch.nn.functional.cross_entropy(users @ moved.T, targets, reduction="sum")
+
+        zero = torch.zeros((), dtype=torch.float64, requires_grad=True)
+        (slope,) = torch.autograd.grad(loss(zero), zero, create_graph=True)
+        (curvature,) = torch.autograd.grad(slope, zero)
+        expected = float((slope + curvature / 2).detach())
+        assert float(costs[row, position, code]) == pytest.approx(expected, rel=1e-3, abs=1e-3)
+
+
+def test_costs_of_histories_are_slopes_and_their_squares():
+    student, data = retrieval(tokenizer(), dropout=0.0, epochs=4, learning_rate=0.02)
+    network = student.network.eval()
+    window = student.task(data).batches(epoch_generator(0, -1))[0]
+    batch = training_batch(window, 1, torch.device("cpu"))
+    rows, costs = history_costs(network, batch)
+    assert torch.equal(rows, batch.histories.rows)
+    tokens = network.embedded(rows).detach()
+    each = network.token_embeddings.detach().view(tokens.shape[1], -1, tokens.shape[2])
+
+    def loss(moved):
+        users = network.users(batch.histories, network.pooled(moved))
+        return network.loss(users, batch.targets) * len(users)
+
+    torch.testing.assert_close(loss(tokens), network(batch) * len(rows))
+    for entry, position, code in [(0, 0, 3), (3, 2, 5), (7, 4, 0)]:
+        step = torch.zeros_like(tokens)
+        now = int(network.codes[rows[entry], position])
+        step[entry, position] = each[position, code] - each[position, now]
+        small = 1e-2
+        slope = float((loss(tokens + small * step) - loss(tokens - small * step)).detach())
+        slope /= 2 * small
+        expected = slope + slope**2 / 2
+        assert float(costs[entry, position, code]) == pytest.approx(expected, rel=0.05, abs=2e-3)
+
+
+def test_costs_tell_what_switches_do():
+    """Second order is near the truth for single switches of predicted items."""
+    student, data = retrieval(tokenizer(), dropout=0.0, epochs=8, learning_rate=0.02)
+    network = student.network.eval()
+    windows = student.task(data).batches(epoch_generator(student.settings.seed, -1))
+    batches = [training_batch(each, 1, torch.device("cpu")) for each in windows]
+    costs = predicted_costs(network, batches, 1)
+    codes = network.codes
+    costs -= costs.gather(2, codes[network.met][:, :, None])
+    before = total_loss(student, data, codes)
+    generator = np.random.default_rng(0)
+    told, true = [], []
+    for _ in range(40):
+        row, position, code = generator.integers([len(network.met), codes.shape[1], 8])
+        other = codes.clone()
+        other[network.met[row], position] = code
+        told.append(float(costs[row, position, code]))
+        true.append(total_loss(student, data, other) - before)
+    assert np.corrcoef(told, true)[0, 1] > 0.9
+
+
+def test_costs_of_a_ranker_are_those_of_a_plain_loop():
+    student, data = ranking(tokenizer(), dropout=0.0, epochs=2)
+    network, numbering = student.network.eval(), student.numbering(data.met)
+    costs = student.switch_costs(data)
+    n, dim = network.length, network.codes.shape[1]
+    table = network.codes.detach().view(n, -1, dim)
+    expected = torch.zeros_like(costs)
+    piece = data.train.take(slice(0, len(data.train)))
+    shown = shown_batch(piece, numbering, student.settings.history, student.device)
+    codes = network.codes[shown.code_rows[shown.items]].detach().requires_grad_()
+    logits = network(shown, codes)
+    torch.testing.assert_close(logits, network(shown))
+    slopes = torch.autograd.grad(logits.sum(), codes)[0]
+    for row, (item, label) in enumerate(zip(piece.items, piece.labels, strict=True)):
+        p = float(torch.sigmoid(logits[row].detach()))
+        for i in range(n):
+            e = table[i] - codes[row, i].detach()
+            change = e @ slopes[row, i]
+            expected[item, i] += (p - int(label)) * change + p * (1 - p) * change**2 / 2
+    torch.testing.assert_close(costs, expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("room", STUDENTS)
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_codes_move_and_belong_together(room, kind):
+    made, student, _, fit = tuned(room, kind)
+    assert max(each["codes_moved"] for each in fit.log) > 0
+    assert np.array_equal(made.encode(catalogue()), student.semantic_ids.codes)
+    assert np.array_equal(fit.codes_after, student.semantic_ids.codes)
+
+
+def test_the_tokenizer_learns_what_pays():
+    """With nothing else to heed it lowers the cost of its codes."""
+    made = tokenizer()
+    student, data = retrieval(made, epochs=8, learning_rate=0.02)
+    costs, before = student.switch_costs(data), student.network.codes
+    free = {"reconstruction_weight": 0, "auxiliary_weight": 0, "learning_rate": 1e-9}
+    settings = {**BY_TURNS, **free, "epochs": 1, "tokenizer_rate": 1e7, "tokenizer_steps": 60}
+    fit = finetune(made, student, data, catalogue(), FinetuneSettings(**settings, patience=9))
+    del fit
+    after = torch.from_numpy(made.encode(catalogue())).long()
+    if torch.equal(after, before):  # the start was better on the validation part
+        pytest.skip("nothing moved")
+    assert float(costs.gather(2, after[:, :, None]).sum()) < 0
+
+
+def test_codes_stay_once_moving_is_over():
+    fit = tuned(epochs=4, moving=0.5)[3]
+    moved = [each["codes_moved"] for each in fit.log]
+    assert moved[1] == moved[2] == moved[3] > 0
+
+
+def test_frozen_moves_nothing():
+    made, student, _, fit = tuned(tokenizer_rate=0.0)
+    assert not any(each["codes_moved"] for each in fit.log)
+    assert np.array_equal(made.encode(catalogue()), student.semantic_ids.codes)
+
+
+def test_resumed_after_a_kill_is_the_same_to_the_bit(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    whole = tuned()
+    made = tokenizer()
+    student, data = retrieval(made)
+    checkpoint = tmp_path / "checkpoint"
+    settings = FinetuneSettings(**BY_TURNS)
+    with monkeypatch.context() as patch:
+        kill_after(2, patch)
+        with pytest.raises(KeyboardInterrupt):
+            finetune(made, student, data, catalogue(), settings, checkpoint)
+    fit = finetune(made, student, data, catalogue(), settings, checkpoint, resume=True)
+    assert fit.log == whole[3].log
+    assert np.array_equal(fit.codes_after, whole[3].codes_after)
+    for name, value in whole[1].tensors().items():
+        assert np.array_equal(student.tensors()[name], value), name
+
+
+def test_a_loss_over_codes_cannot_tell():
+    made = tokenizer()
+    student, data = retrieval(made, objective="codes")
+    with pytest.raises(SettingsError, match="mode=joint"):
+        finetune(made, student, data, catalogue(), FinetuneSettings(**BY_TURNS))
+
+
+WORKER = """
+import sys, json
+import torch.distributed as dist
+folder, rank, tests = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+sys.path.insert(0, tests)
+from finetuning.test_alternating import tuned
+dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+fit = tuned()[3]
+with open(f"{folder}/{rank}.json", "w") as file:
+    json.dump({"log": fit.log, "codes": fit.codes_after.tolist()}, file)
+dist.barrier()
+dist.destroy_process_group()
+"""
+
+
+def test_two_processes_learn_the_same_codes(tmp_path):
+    tests = str(Path(__file__).parent.parent)
+    command = [sys.executable, "-c", WORKER, str(tmp_path)]
+    workers = [subprocess.Popen([*command, str(rank), tests]) for rank in range(2)]
+    assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
+    one, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert one == other
