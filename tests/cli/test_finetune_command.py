@@ -26,8 +26,9 @@ from mmq.tokenizers.folder import fingerprint
 ROOMS = ["retrieval", "ranking"]
 LOG = {"retrieval": "log.parquet", "ranking": "shown.parquet"}
 MODEL = {"retrieval": "recommender", "ranking": "ranker"}
-MOVING = ["--set", "epochs=2", "--set", "learning_rate=0.03", "--set", "tokenizer_rate=0.5",
-          "--set", "max_colliding=1"]  # fmt: skip
+SETTINGS = ("mode=joint", "input_noise=0", "epochs=2", "learning_rate=0.03", "tokenizer_rate=0.5",
+            "max_colliding=1")  # fmt: skip
+MOVING = [word for each in SETTINGS for word in ("--set", each)]
 WRITTEN = ["finetune.json", "ids.parquet", "model", "report.html", "tokenizer"]
 
 
@@ -450,3 +451,10 @@ def test_help_says_what_there_is(capsys):
     assert code == 0
     for option in ("--tokenizer", "--model", "--catalogue", "--resume", "--label-column"):
         assert option in out
+
+
+def test_by_turns(shop, capsys):
+    found = tuned(capsys, "retrieval", "--set", "mode=alternating", "--set", "moving=1")
+    assert found["settings"]["mode"] == "alternating"
+    log = json.loads((shop / "tuned" / "finetune.json").read_text())["log"]
+    assert log[-1]["codes_moved"] > 0
