@@ -138,7 +138,10 @@ def shop(_: Path, cache: Path, name: str, behaviour: bool, seed: int) -> Start:
     items = embed_toyshop(made)
     start = of_log(Place(cache, name, behaviour, seed), log, items, HETERREC_TOYSHOP)
     rows = items.rows(start.student.semantic_ids.item_ids.to_pylist())
-    return start._replace(factors={key: levels[rows] for key, levels in made.factors.items()})
+    assert start.users is not None
+    factors = {key: levels[rows] for key, levels in made.factors.items()}
+    users = start.users + seed * TOYSHOP["shoppers"]  # other shops have other shoppers
+    return start._replace(users=users, factors=factors)
 
 
 class Place(NamedTuple):

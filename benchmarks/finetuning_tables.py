@@ -50,16 +50,3 @@ def _against_control(tests: Row, name: str) -> str:
         return "-"
     p = f"{test['p_value']:.2g}" if test["p_value"] >= 1e-4 else "< 0.0001"
     return f"{sign * test['difference']:+.4f} ({p})"
-
-
-def sweep(record: Row) -> str:
-    """Validation figures of every setting that was tried."""
-    rows = []
-    for name, found in record.get("sweep", {}).items():
-        selected = "ndcg@10" if "ndcg@10" in found["before"] else "auc"
-        epochs = [f"{each[selected]:.4f}" for each in found["log"]]
-        moved = [f"{each['codes_moved']:.3f}" for each in found["log"]]
-        kept = f"{found['after'][selected]:.4f}"
-        start = f"{found['before'][selected]:.4f}"
-        rows.append([name, start, ", ".join(epochs), kept, ", ".join(moved)])
-    return table(["setting", "start", "by epoch", "kept", "codes moved, by epoch"], rows)

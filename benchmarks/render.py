@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import finetuning_tables
 import ranking_tables
 import recommender_tables
 import tables
@@ -265,6 +266,14 @@ def ranking(text: str) -> str:
     return filled(text, "peer", block)
 
 
+def finetuning(text: str) -> str:
+    """docs/finetuning.md with its tables renewed."""
+    record = read(RESULTS / "finetuning_toyshop.json")
+    command = "python benchmarks/finetuning.py toyshop"
+    block = f"{finetuning_tables.comparison(record)}\n{origin(record, command)}"
+    return filled(text, "finetuning", block)
+
+
 def origin(record: dict[str, Any], command: str) -> str:
     """Where a record of rows with a cell for each seed comes from."""
     runs = {f"{row} {seed}": run for row, c in record["cells"].items() for seed, run in c.items()}
@@ -278,11 +287,15 @@ def main() -> None:
     readme_path, results_path = ROOT / "README.md", ROOT / "docs" / "results.md"
     page = ROOT / "docs" / "tokenizers.md"
     recommender_page = ROOT / "docs" / "recommender_results.md"
+    ranking_page = ROOT / "docs" / "ranking_results.md"
+    finetuning_page = ROOT / "docs" / "finetuning.md"
     wanted = {
         readme_path: readme(readme_path.read_text("utf-8")),
         results_path: results(),
         page: tokenizers(page.read_text("utf-8")),
         recommender_page: recommenders(recommender_page.read_text("utf-8")),
+        ranking_page: ranking(ranking_page.read_text("utf-8")),
+        finetuning_page: finetuning(finetuning_page.read_text("utf-8")),
     }
     if not arguments.check:
         tables.plot_lengths(read(RESULTS / "quantisers_ml1m.json"), PLOT)
