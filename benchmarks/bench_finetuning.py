@@ -3,7 +3,8 @@
     python benchmarks/bench_finetuning.py --data ML1M [--cache out/finetuning]
 
 Steps of all kinds take turns on the same batches, by processor time; memory is the peak of what
-torch allocates on the way, by its own profiler.
+torch allocates on the way, by its own profiler. Of the way by turns it is the turn after an epoch
+that is measured, and the whole epoch with it against one without.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 from common import RESULTS, provenance, write
 from torch.profiler import ProfilerActivity, profile
 
 from finetuning import ROOMS, STAGE2, Start
 from mmq.finetuning import FinetuneSettings
+from mmq.finetuning.alternating import AlternatingTask
 from mmq.finetuning.joint import JointTask
 from mmq.nn.loop import epoch_generator
 from mmq.nn.selected import SelectedTraining
@@ -36,10 +39,9 @@ def measure(start: Start, room: str) -> dict[str, Any]:
     inputs = unit_inputs(start.catalogue, start.tokenizer.dimensions)
     trainings = {}
     for name, changes in KINDS.items():
-        settings = FinetuneSettings(**{**STAGE2[room], **changes})
+        settings = FinetuneSettings(**{**STAGE2[room], "mode": "joint", **changes})
+        start.tokenizer.network.requires_grad_(True)
         task = JointTask(start.student, start.tokenizer, start.data, inputs, settings)
-        task.network.requires_grad_(True)  # each kind says anew what learns
-        task.network["tokenizer"].requires_grad_(settings.tokenizer_rate > 0)
         trainings[name] = SelectedTraining(task, settings.learning(start.student.settings, 1))
     batches = {
         name: list(each.task.batches(epoch_generator(0, 0)))[: STEPS + 2]
@@ -49,7 +51,7 @@ def measure(start: Start, room: str) -> dict[str, Any]:
     total = torch.zeros(())
     for step in range(STEPS + 1):
         for name, training in trainings.items():
-            training.task.network["tokenizer"].requires_grad_(name != "frozen")
+            start.tokenizer.network.requires_grad_(name != "frozen")
             training.task.network.train()
             began = time.process_time()
             training.step(batches[name][step], 0.5, total)
@@ -57,13 +59,21 @@ def measure(start: Start, room: str) -> dict[str, Any]:
                 seconds[name].append(time.process_time() - began)
     found = {}
     for name, training in trainings.items():
-        training.task.network["tokenizer"].requires_grad_(name != "frozen")
+        start.tokenizer.network.requires_grad_(name != "frozen")
         ratios = [a / b for a, b in zip(seconds[name], seconds["frozen"], strict=True)]
         found[name] = {
             "seconds": median(seconds[name]),
             "ratio": median(ratios),
             "bytes": peak(training, batches[name][-1]),
         }
+    settings = FinetuneSettings(**STAGE2[room], moving=1.0)
+    task = AlternatingTask(start.student, start.tokenizer, start.data, inputs, settings)
+    batch_count = len(trainings["frozen"].task.batches(epoch_generator(0, 0)))
+    began = time.process_time()
+    task.end_epoch(np.random.default_rng(0), 0.5)
+    turn = time.process_time() - began
+    epoch = found["frozen"]["seconds"] * batch_count
+    found["by turns"] = {"seconds_a_turn": turn, "ratio": (epoch + turn) / epoch}
     return found
 
 

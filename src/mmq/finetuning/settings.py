@@ -62,7 +62,7 @@ class FinetuneSettings(Settings):
     """Joint: whether the codes of items that are to be predicted learn too. "soft" needs a loss
     over the catalogue, where an item gains nothing by sharing the codes of others; elsewhere, and
     with "detached", only codes in histories do."""
-    items_per_step: PositiveInt = 1024
+    items_per_step: PositiveInt = 512
     """Joint: most items of a batch whose codes carry a gradient, drawn at random; the others are
     looked up, which has the same value."""
     refreshes: PositiveInt = 1
