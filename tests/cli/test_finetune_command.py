@@ -1,13 +1,10 @@
 """``mmq finetune``: what it writes and prints, kill and resume, and what it refuses."""
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -20,6 +17,7 @@ from mmq.cli import main
 from mmq.data.interactions import Interactions, write_interactions
 from mmq.ranking import load_ranker
 from mmq.recommenders import load_recommender
+from mmq.testing.interruption import kill_at
 from mmq.tokenizers import MMQTokenizer, OPQTokenizer, RQKMeansTokenizer
 from mmq.tokenizers.folder import fingerprint
 
@@ -248,37 +246,14 @@ def test_a_full_disk_keeps_what_was_learned(shop, capsys, monkeypatch):
     assert files(shop / "tuned") == resumed
 
 
-CHILD = """
-import sys, time
-import mmq.nn.loop as loop
-from mmq.nn.selected import SelectedTraining
-loop.SECONDS_BETWEEN_CHECKPOINTS = 0.0
-plain = SelectedTraining.run_epoch
-def slow(self, generator, advance):
-    if self.epoch:
-        time.sleep(0.3)
-    return plain(self, generator, advance)
-SelectedTraining.run_epoch = slow
-from mmq.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
-
-
 @pytest.mark.parametrize("suffix", ["", pytest.param(".refit", marks=pytest.mark.slow)])
 def test_resumed_after_a_kill_it_is_the_same_to_the_byte(suffix, shop, capsys):
     more = ["--set", "epochs=3", "--set", "refit_epochs=3", "--set", "noise=0.2"]
     whole = tuned(capsys, "retrieval", *more)
     expected = files(shop / "tuned")
     shutil.rmtree(shop / "tuned")
-    child = subprocess.Popen([sys.executable, "-c", CHILD, *arguments("retrieval", *more)])
     checkpoint = shop / f".tuned.checkpoint.safetensors{suffix}"
-    deadline = time.monotonic() + 60
-    while not checkpoint.exists():
-        assert child.poll() is None, "the command ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.kill(child.pid, signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
+    kill_at(checkpoint, arguments("retrieval", *more))
     assert not (shop / "tuned").exists()
     for other in (["--set", "noise=0.1"], ["--seed", "3"]):
         code, _, err = run(capsys, *arguments("retrieval", *more, *other, "--resume"))

@@ -1,10 +1,7 @@
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pyarrow.csv as pcsv
@@ -15,6 +12,7 @@ from retrieval_shop import run
 from safetensors.numpy import load_file
 
 from mmq.ranking import load_ranker
+from mmq.testing.interruption import kill_at
 
 
 @pytest.fixture
@@ -217,34 +215,12 @@ def test_what_lies_on_disk_vanishes_when_the_training_fails(shop, capsys, monkey
 
 # --- kill -9, then --resume ---
 
-CHILD = """
-import sys, time
-import mmq.nn.loop as loop
-from mmq.nn.selected import SelectedTraining
-loop.SECONDS_BETWEEN_CHECKPOINTS = 0.0
-plain = SelectedTraining.run_epoch
-def slow(self, generator, advance):
-    if self.epoch:
-        time.sleep(0.2)
-    return plain(self, generator, advance)
-SelectedTraining.run_epoch = slow
-from mmq.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
-
 
 def killed(shop, *arguments):
     """Train in a child and kill -9 it as soon as there is a checkpoint."""
     verb = ["train", "ranking", "--interactions", shop / "log.parquet", *arguments]
-    child = subprocess.Popen([sys.executable, "-c", CHILD, *map(str, verb)])
     checkpoint = shop / ".killed.checkpoint.safetensors"
-    deadline = time.monotonic() + 60
-    while not checkpoint.exists():
-        assert child.poll() is None, "the command ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.kill(child.pid, signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
+    kill_at(checkpoint, verb)
     return checkpoint
 
 

@@ -1,10 +1,7 @@
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pyarrow.csv as pcsv
@@ -17,6 +14,7 @@ from mmq.cli import main
 from mmq.data.interactions import Interactions, read_interactions, write_interactions
 from mmq.data.splits import chronological_parts
 from mmq.recommenders import load_recommender
+from mmq.testing.interruption import kill_at
 
 KINDS = ["heterrec", "sasrec", "popularity"]
 
@@ -177,21 +175,6 @@ def test_same_seed_same_files_another_seed_others(shop):
 
 # --- kill -9, then --resume ---
 
-CHILD = """
-import sys, time
-import mmq.nn.loop as loop
-from mmq.nn.selected import SelectedTraining
-loop.SECONDS_BETWEEN_CHECKPOINTS = 0.0
-plain = SelectedTraining.run_epoch
-def slow(self, generator, advance):
-    if self.epoch:
-        time.sleep(0.2)
-    return plain(self, generator, advance)
-SelectedTraining.run_epoch = slow
-from mmq.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
-
 
 def files(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -200,15 +183,8 @@ def files(folder):
 def killed(shop, *arguments):
     """Train in a child and kill -9 it as soon as there is a checkpoint."""
     verb = ["train", "retrieval", "--interactions", shop / "log.parquet", *arguments]
-    child = subprocess.Popen([sys.executable, "-c", CHILD, *map(str, verb)])
     checkpoint = shop / ".killed.checkpoint.safetensors"
-    deadline = time.monotonic() + 60
-    while not checkpoint.exists():
-        assert child.poll() is None, "the command ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.kill(child.pid, signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
+    kill_at(checkpoint, verb)
     return checkpoint
 
 

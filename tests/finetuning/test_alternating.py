@@ -1,8 +1,5 @@
 """Stage 2 by turns: what switches cost, and a tokenizer that learns to make the good ones."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +15,7 @@ from mmq.ranking.batches import shown_batch
 from mmq.recommenders.batches import training_batch
 from mmq.recommenders.heterrec.switches import history_costs, predicted_costs
 from mmq.testing.interruption import kill_after
+from mmq.testing.processes import in_two_processes
 
 BY_TURNS = {
     "epochs": 3, "learning_rate": 0.02, "tokenizer_rate": 0.5, "moving": 1.0, "max_colliding": 1,
@@ -217,24 +215,12 @@ def test_a_loss_over_codes_cannot_tell():
 
 
 WORKER = """
-import sys, json
-import torch.distributed as dist
-folder, rank, tests = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-sys.path.insert(0, tests)
 from finetuning.test_alternating import tuned
-dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
 fit = tuned()[3]
-with open(f"{folder}/{rank}.json", "w") as file:
-    json.dump({"log": fit.log, "codes": fit.codes_after.tolist()}, file)
-dist.barrier()
-dist.destroy_process_group()
+found = {"log": fit.log, "codes": fit.codes_after.tolist()}
 """
 
 
 def test_two_processes_learn_the_same_codes(tmp_path):
-    tests = str(Path(__file__).parent.parent)
-    command = [sys.executable, "-c", WORKER, str(tmp_path)]
-    workers = [subprocess.Popen([*command, str(rank), tests]) for rank in range(2)]
-    assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
-    one, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    one, other = in_two_processes(WORKER, tmp_path, Path(__file__).parent.parent)
     assert one == other

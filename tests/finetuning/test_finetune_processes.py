@@ -1,8 +1,5 @@
 """Two processes fine-tune as one: codes are those of the whole batch in each of them."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +10,7 @@ from mmq.finetuning import FinetuneSettings, finetune
 from mmq.finetuning.joint import JointTask
 from mmq.nn.loop import epoch_generator
 from mmq.nn.selected import SelectedTraining
+from mmq.testing.processes import in_two_processes
 from mmq.tokenizers.inputs import unit_inputs
 
 SETTINGS = {"noise": 0.5, "items_per_step": 9, "tokenizer_rate": 0.5, "commitment_weight": 0.1}
@@ -53,40 +51,17 @@ def whole(room):
 
 
 WORKER = """
-import sys, json
-import torch, torch.distributed as dist
-folder, rank, tests = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-sys.path.insert(0, tests)
 from finetuning.test_finetune_processes import STILL, step_of, whole
-meet = lambda name: dist.init_process_group(
-    "gloo", init_method=f"file://{folder}/{name}", rank=rank, world_size=2)
-meet("meet")
 steps = {}
 for room in STILL:
     step, means = step_of(room)
     steps[room] = {"step": step.tolist(), "means": means}
 found = {"steps": steps, "whole": whole("retrieval")}
-with open(f"{folder}/{rank}.json", "w") as file:
-    json.dump(found, file)
-dist.barrier()
-dist.destroy_process_group()
 """
 
 
 def test_two_processes_make_the_step_of_one(tmp_path):
-    tests = str(Path(__file__).parent.parent)
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(tmp_path), str(rank), tests],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    for worker in workers:
-        errors = worker.communicate(timeout=120)[1]
-        assert worker.returncode == 0, errors
-    one, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    one, other = in_two_processes(WORKER, tmp_path, Path(__file__).parent.parent)
     assert one == other  # to the bit, or the processes would drift apart
     for room, found in one["steps"].items():
         step, means = step_of(room)

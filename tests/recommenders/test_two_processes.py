@@ -1,8 +1,5 @@
 """Two processes train as one: the step of each is that of the whole batch."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +14,7 @@ from mmq.recommenders.heterrec.network import HeterRecNetwork
 from mmq.recommenders.heterrec.settings import HeterRecSettings
 from mmq.recommenders.sasrec import SASRecNetwork, SASRecSettings
 from mmq.testing import tiny_ids, tiny_retrieval_data
+from mmq.testing.processes import in_two_processes
 
 SMALL = {"hidden_dim": 8, "heads": 2, "item_layers": 1, "history": 5, "batch_size": 16}
 
@@ -57,11 +55,6 @@ def steps_of(name):
 
 
 WORKER = """
-import sys, json
-import torch, torch.distributed as dist
-folder, rank, tests = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-sys.path.insert(0, tests)
-dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
 from test_two_processes import NETWORKS, SMALL, step_of
 from mmq.recommenders import SASRec
 from mmq.testing import tiny_retrieval_data
@@ -69,27 +62,12 @@ steps = {f"{name} {n}": step_of(name, n).tolist() for name in NETWORKS for n in 
 made = SASRec(**SMALL, epochs=3, dropout=0.0)
 made.fit(tiny_retrieval_data())
 weights = [float(each.sum()) for each in made.tensors().values()]
-with open(f"{folder}/{rank}.json", "w") as file:
-    json.dump({"steps": steps, "log": made.log, "weights": weights}, file)
-dist.barrier()
-dist.destroy_process_group()
+found = {"steps": steps, "log": made.log, "weights": weights}
 """
 
 
 def test_two_processes_make_the_step_of_one(tmp_path):
-    here = str(Path(__file__).parent)
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(tmp_path), str(rank), here],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    for worker in workers:
-        errors = worker.communicate(timeout=120)[1]
-        assert worker.returncode == 0, errors
-    one, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    one, other = in_two_processes(WORKER, tmp_path, Path(__file__).parent)
     assert one == other  # to the bit, or the processes would drift apart
     for name, step in one["steps"].items():
         network, windows = name.split()

@@ -44,6 +44,4 @@ def with_columns(command: Callable[..., None]) -> Callable[..., None]:
 def _annotation(name: str) -> Any:
     option = f"--{name.removesuffix('_id')}-column"
     text = f"Its name where it is not {name}."
-    return Annotated[
-        str | None, typer.Option(option, help=text, rich_help_panel="Columns of the log")
-    ]
+    return Annotated[str | None, typer.Option(option, help=text, rich_help_panel=_PANEL)]
