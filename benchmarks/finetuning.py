@@ -3,16 +3,16 @@
     python benchmarks/finetuning.py toyshop [--seeds 0,1,2] [--only "NAME|.."] [--sweep]
     python benchmarks/finetuning.py retrieval|ranking --data ML1M [--cache out/finetuning] ...
 
-For each tokenizer, on the content alone and with behaviour as one more modality (SVD of the
-shifted positive mutual information of the training part; items without history lack it; IDs have
-six codes all the same): a recommender on its IDs (*frozen*), the same trained on with the
-tokenizer frozen (*longer*, the control), and fine-tuned for as many epochs: by turns (*fine-tuned*)
-or at every step (*fine-tuned jointly*). `--sweep` tries settings of stage 2 for MMQ on the content,
-seed 0, by the validation part alone. toyshop is retrieval in a generated shop, another one for
-every seed (101, 102, ...), where the words say a toy's team, the picture shows its badge, and only
-whether the two match decides what sells. Retrieval withholds 5% of the items, another sample for
-every seed; ranking has the log's own split. Fitted tokenizers and recommenders are kept in the
-cache folder; every cell is stored when it is done and never run again.
+For each tokenizer, on the content alone and with behaviour as one more modality (SVD of the shifted
+positive mutual information of the training part; for items without history, what their content lets
+expect; IDs have six codes all the same): a recommender on its IDs (*frozen*), the same trained on
+with the tokenizer frozen (*longer*, the control), and fine-tuned for as many epochs: by turns
+(*fine-tuned*) or at every step (*fine-tuned jointly*). `--sweep` tries settings of stage 2 for MMQ
+on the content, seed 0, by the validation part alone. toyshop is retrieval in a generated shop,
+another one for every seed (101, 102, ...), where the words say a toy's team, the picture shows its
+badge, and only whether the two match decides what sells. Retrieval withholds 5% of the items,
+another sample for every seed; ranking has the log's own split. Fitted tokenizers and recommenders
+are kept in the cache folder; every cell is stored when it is done and never run again.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from mmq.data.datasets.toyshop import ToyshopSettings, toyshop
 from mmq.data.interactions import Interactions, read_interactions
 from mmq.data.sequences import Cases
 from mmq.encoders.behaviour import embed_behaviour
+from mmq.encoders.predicted import learn_prediction
 from mmq.encoders.toyshop import embed_toyshop
 from mmq.finetuning import FinetuneSettings, finetune
 from mmq.ranking import Pieces, PPNet, RankingData, evaluate_ranking, load_ranker, save_ranker
@@ -202,6 +203,8 @@ ROOMS: dict[str, Callable[[Path, Path, str, bool, int], Start]] = {
 def with_behaviour(items: Catalogue, data: RetrievalData) -> Catalogue:
     """The catalogue with what users did in the training part as one more modality."""
     found = embed_behaviour(data.train, len(items))
+    if not found.present.all():
+        found = learn_prediction([items], found).complete(items, found)
     return Catalogue(
         items.item_ids,
         {**items.embeddings, "behaviour": found.matrix},

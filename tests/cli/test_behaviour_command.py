@@ -8,9 +8,11 @@ from retrieval_shop import ITEMS, SMALL, SOLD, columns, run, table, train, write
 from mmq import read_catalogue
 from mmq.data.interactions import Interactions, write_interactions
 from mmq.encoders.behaviour import BehaviourSettings, embed_behaviour
+from mmq.encoders.predicted import learn_prediction
 from mmq.recommenders import RetrievalData, load_recommender
 
 SMALLER = ["--set", "dimension=8"]
+LEFT = ["--set", "missing=left"]
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def embed(capsys, *options):
 
 
 def test_one_more_modality_and_nothing_else_changes(shop, capsys):
-    code, out, err = embed(capsys, *SMALLER, "--json")
+    code, out, err = embed(capsys, *SMALLER, *LEFT, "--json")
     assert (code, err) == (0, "")
     result = json.loads(out)
     old, new = read_catalogue("catalogue.parquet"), read_catalogue("new.parquet")
@@ -39,7 +41,8 @@ def test_one_more_modality_and_nothing_else_changes(shop, capsys):
     expected = embed_behaviour(data.train, len(old), BehaviourSettings(dimension=8))
     np.testing.assert_array_equal(new.embeddings["behaviour"], expected.matrix)
     np.testing.assert_array_equal(new.present["behaviour"], expected.present)
-    assert (result["dimension"], result["missing"]) == (8, len(old) - SOLD)
+    assert (result["dimension"], result["without_history"]) == (8, len(old) - SOLD)
+    assert (result["predicted"], result["likeness"]) == (False, None)
     assert result["training_interactions"] == data.train.lengths.sum()
 
 
@@ -55,9 +58,27 @@ def test_what_is_held_out_is_not_seen(shop, capsys):
     np.testing.assert_array_equal(read_catalogue("new.parquet").embeddings["behaviour"], before)
 
 
+def test_items_without_history_get_what_their_content_lets_expect(shop, capsys):
+    code, out, err = embed(capsys, *SMALLER, "--json")
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    new = read_catalogue("new.parquet")
+    data = RetrievalData.of(Interactions.build(columns()), new.item_ids)
+    known = embed_behaviour(data.train, len(new), BehaviourSettings(dimension=8))
+    prediction = learn_prediction([read_catalogue("catalogue.parquet")], known)
+    expected = prediction.complete(read_catalogue("catalogue.parquet"), known)
+    np.testing.assert_array_equal(new.embeddings["behaviour"], expected.matrix)
+    np.testing.assert_array_equal(new.embeddings["behaviour"][:SOLD], known.matrix[:SOLD])
+    assert new.present["behaviour"].all()
+    assert (result["without_history"], result["predicted"]) == (len(new) - SOLD, True)
+    assert result["likeness"] == pytest.approx(prediction.likeness)
+    _, out, _ = embed(capsys, *SMALLER)
+    assert f"{len(new) - SOLD} items have no history: predicted from their content" in out
+
+
 def test_item_vectors_of_sasrec(shop, capsys):
     assert train(shop, "model", "--model", "sasrec", *SMALL) == 0
-    code, _, err = embed(capsys, "--model", "model", "--name", "clicks")
+    code, _, err = embed(capsys, "--model", "model", "--name", "clicks", *LEFT)
     assert (code, err) == (0, "")
     new, model = read_catalogue("new.parquet"), load_recommender("model")
     rows = [model.items.item_ids.index(pa.scalar(item)).as_py() for item in range(SOLD)]

@@ -16,6 +16,7 @@ from mmq.cli.retrieval import read_log
 if TYPE_CHECKING:
     from mmq.data import Catalogue, CatalogueFile
     from mmq.encoders.behaviour import BehaviourEmbeddings, BehaviourSettings
+    from mmq.encoders.predicted import Prediction
     from mmq.recommenders import RetrievalData
 
 
@@ -49,9 +50,9 @@ def command(
 ) -> None:
     """Embed what users do: which items occur together in the training part of their histories.
 
-    The new column is a modality like any other; items without history have it missing. Split and
-    filters have to be those of the model that the IDs are for, so that nothing that is held out is
-    seen.
+    The new column is a modality like any other. Items without history get what their content lets
+    expect, or lack it (--set missing=left). Split and filters have to be those of the model that
+    the IDs are for, so that nothing that is held out is seen.
 
     Example: mmq embed behaviour catalogue.parquet --interactions interactions.parquet
     --out with_behaviour.parquet
@@ -59,6 +60,7 @@ def command(
     from mmq.artifacts import check_writable
     from mmq.data import CatalogueFile, write_catalogue
     from mmq.encoders.behaviour import BehaviourSettings, embed_behaviour
+    from mmq.encoders.predicted import learn_prediction
     from mmq.errors import SettingsError
     from mmq.recommenders import RetrievalData, SplitSettings
     from mmq.settings import gather
@@ -78,12 +80,18 @@ def command(
         found = embed_behaviour(data.train, len(file), chosen)
     else:
         found = _of_model(model, data)
-    write_catalogue(out, _widened(file, name, found), file.reductions)
+    prediction = None
+    without = int((~found.present).sum())
+    if without and file.dimensions and chosen.missing == "predicted":
+        prediction = learn_prediction(file.batches(), found, chosen.seed)
+    write_catalogue(out, _widened(file, name, found, prediction), file.reductions)
     result = {
         "items": len(file),
         "modality": name,
         "dimension": found.matrix.shape[1],
-        "missing": int((~found.present).sum()),
+        "without_history": without,
+        "predicted": prediction is not None,
+        "likeness": prediction.likeness if prediction else None,
         "training_interactions": int(data.train.lengths.sum()),
         "seconds": round(time.perf_counter() - start, 3),
         "out": str(out),
@@ -121,26 +129,38 @@ def _of_model(folder: Path, data: RetrievalData) -> BehaviourEmbeddings:
     return BehaviourEmbeddings(matrix, present)
 
 
-def _widened(file: CatalogueFile, name: str, found: BehaviourEmbeddings) -> Iterator[Catalogue]:
+def _widened(
+    file: CatalogueFile, name: str, found: BehaviourEmbeddings, prediction: Prediction | None
+) -> Iterator[Catalogue]:
     """The pieces of a catalogue with one more modality."""
     from mmq.data import Catalogue
+    from mmq.encoders.behaviour import BehaviourEmbeddings
 
     start = 0
     for piece in file.batches(attributes=True):
         rows = slice(start, start + len(piece))
+        own = BehaviourEmbeddings(found.matrix[rows], found.present[rows])
+        if prediction is not None:
+            own = prediction.complete(piece, own)
         yield Catalogue(
             piece.item_ids,
-            {**piece.embeddings, name: found.matrix[rows]},
-            {**piece.present, name: found.present[rows]},
+            {**piece.embeddings, name: own.matrix},
+            {**piece.present, name: own.present},
             piece.attributes,
         )
         start = rows.stop
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
+    without = f"  {result['without_history']:,} items have no history: "
+    if result["predicted"]:
+        without += f"predicted from their content (held-out cosine {result['likeness']:.2f})"
+    else:
+        without += f"they lack {result['modality']}"
     return [
         f"{result['items']:,} items -> {result['out']}",
         f"  {result['modality']}: {result['dimension']} dimensions from "
-        f"{result['training_interactions']:,} training interactions, {result['missing']:,} missing",
+        f"{result['training_interactions']:,} training interactions",
+        *([without] if result["without_history"] else []),
         f"next: mmq fit {result['out']} --out TOKENIZER",
     ]

@@ -7,7 +7,7 @@ items in the place of words. Items without company have none.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -35,6 +35,9 @@ class BehaviourSettings(Settings):
     smoothing: float = Field(default=0.75, gt=0, le=1)
     """Power of the counts of the company (Levy, Goldberg & Dagan 2015): below 1, rare company says
     less."""
+    missing: Literal["predicted", "left"] = "predicted"
+    """What items without history get: the embedding that their content lets expect (ridge
+    regression on the items that have one), or none."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of the decomposition, which is randomised."""
 
