@@ -87,6 +87,7 @@ from mmq.cli import (  # noqa: E402  (they follow `app`)
     fit,
     inspect,
     recommend,
+    reproduce,
     tune,
 )
 from mmq.cli.embed import embed_app  # noqa: E402
@@ -103,5 +104,6 @@ app.add_typer(train_app, name="train")
 app.command("finetune")(finetune.command)
 app.command("evaluate")(evaluate.command)
 app.command("recommend")(recommend.command)
+app.command("reproduce")(reproduce.command)
 app.command("demo")(demo.command)
 app.command("doctor")(doctor.command)

@@ -18,7 +18,7 @@ ACCENT = "#23877a"
 MOST_POINTS = 400
 """Points of a usage curve; larger codebooks are thinned out evenly, the ends stay."""
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 8,
@@ -41,7 +41,7 @@ def usage_plot(count: np.ndarray, colour: str) -> str:
     ordered, size = np.sort(count)[::-1], len(count)
     place = np.unique(np.linspace(0, size - 1, min(size, MOST_POINTS)).astype(np.int64))
     even, top = count.sum() / size, float(max(count.max(), 1))
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(3.3, 1.75), layout="constrained")
         axes = figure.add_subplot()
         axes.fill_between(place + 0.5, ordered[place], step="mid", color=colour, alpha=0.85, lw=0)
@@ -61,7 +61,7 @@ def usage_plot(count: np.ndarray, colour: str) -> str:
         axes.set_yticks([0, top], ["0", _short(top)])
         axes.set_xticks([])
         axes.spines[["top", "right"]].set_visible(False)
-        return _svg(figure)
+        return data_uri(svg(figure))
 
 
 def bars_plot(parts: Mapping[str, Mapping[str, float]], colours: Mapping[str, str]) -> str:
@@ -73,7 +73,7 @@ def bars_plot(parts: Mapping[str, Mapping[str, float]], colours: Mapping[str, st
     """
     modalities = list(dict.fromkeys(name for part in parts.values() for name in part))
     shades = np.linspace(1, 0.45, len(parts))
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         height = 0.35 + 0.26 * (len(parts) + 0.7) * len(modalities)
         figure = Figure(figsize=(5.4, height), layout="constrained")
         axes = figure.add_subplot()
@@ -95,7 +95,7 @@ def bars_plot(parts: Mapping[str, Mapping[str, float]], colours: Mapping[str, st
         axes.invert_yaxis()
         axes.tick_params(left=False)
         axes.spines[["top", "right", "left"]].set_visible(False)
-        return _svg(figure)
+        return data_uri(svg(figure))
 
 
 def nearness_plot(by_codes: Mapping[str, tuple[np.ndarray, np.ndarray]], least_pairs: int) -> str:
@@ -105,7 +105,7 @@ def nearness_plot(by_codes: Mapping[str, tuple[np.ndarray, np.ndarray]], least_p
         by_codes: name -> mean likeness by codes shared, and the pairs that each is a mean of.
         least_pairs: points of fewer are left out.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.6, 2.6), layout="constrained")
         axes = figure.add_subplot()
         styles = zip(by_codes.items(), (MUTED, ACCENT), (":", "-"), strict=False)
@@ -117,7 +117,7 @@ def nearness_plot(by_codes: Mapping[str, tuple[np.ndarray, np.ndarray]], least_p
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False, loc="upper left")
         axes.spines[["top", "right"]].set_visible(False)
-        return _svg(figure)
+        return data_uri(svg(figure))
 
 
 def epochs_plot(
@@ -125,7 +125,7 @@ def epochs_plot(
 ) -> str:
     """The figure that epochs are selected by, and the share of moved items, by epoch."""
     joint = [each for each in log if "items_moved" in each]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(3.7, 2.6), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True)
         epochs = range(len(joint) + 1)
@@ -135,7 +135,19 @@ def epochs_plot(
             axes.spines[["top", "right"]].set_visible(False)
         lower.set(xlabel="epoch", ylim=(0, 1.05))
         lower.xaxis.set_major_locator(MaxNLocator(integer=True))
-        return _svg(figure)
+        return data_uri(svg(figure))
+
+
+def svg(figure: Figure) -> bytes:
+    """The bytes of a figure as SVG, equal for equal figures drawn in :data:`STYLE`."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def data_uri(picture: bytes) -> str:
+    """An SVG as the address of a picture that a page holds in itself."""
+    return "data:image/svg+xml;base64," + base64.b64encode(picture).decode()
 
 
 def _columns(ticks: Sequence[tuple[float, str]]) -> tuple[list[float], list[str]]:
@@ -144,9 +156,3 @@ def _columns(ticks: Sequence[tuple[float, str]]) -> tuple[list[float], list[str]
 
 def _short(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 else f"{number:.3g}"
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,201 @@
+"""``mmq reproduce``: the paper's tables and figures, on the toyshop or on data of one's own."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from mmq.cli.frame import ConfigOption, DeviceOption, JsonOption, SetOption, emit
+from mmq.cli.log_columns import Columns, with_columns
+
+if TYPE_CHECKING:
+    from mmq.experiments.paper import Prepared, Progress, Request
+
+_Artefact = Literal["table1", "table2", "figure3", "figure4", "figure5", "figure6", "all"]
+_MOST_JOBS = 8
+_SOME_FAILED = 1
+
+
+@with_columns
+def command(
+    columns: Columns,
+    artefact: Annotated[_Artefact, typer.Argument(help="What to make.", show_default=False)],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            help="Folder of catalogue.parquet and interactions.parquet; a shop is generated if "
+            "none is given.",
+        ),
+    ] = None,
+    scale: Annotated[
+        Literal["small", "full"], typer.Option("--scale", help="How large every cell is.")
+    ] = "small",
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Every cell is made so often.")] = 3,
+    out: Annotated[Path, typer.Option("--out", help="Folder of cells and results.")] = Path(
+        "mmq-paper"
+    ),
+    parts: Annotated[
+        str | None,
+        typer.Option("--parts", help="Of quantisation,retrieval,ranking; all if none is given."),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Cells made at once; one a core if none.")
+    ] = None,
+    own: Annotated[
+        list[Path] | None,
+        typer.Option("--own", help="A Python file with rows of your own. Repeats."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and about how long it takes.")
+    ] = False,
+    settings: SetOption = None,
+    config: ConfigOption = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Make the paper's tables and figures again, and a report with a verdict on each claim.
+
+    What is finished is kept: the same command goes on where it was stopped, or adds seeds, tables
+    and figures.
+
+    Example: mmq reproduce all --scale small --seeds 3 --out paper
+    """
+    from mmq.experiments.paper import ARTEFACTS, Request, prepare, reproduce, scale_of
+    from mmq.reports.paper import write_paper
+    from mmq.settings import gather
+
+    request = Request(
+        ARTEFACTS if artefact == "all" else (artefact,),
+        data,
+        out,
+        scale,
+        scale_of(scale, gather(config, settings or [])),
+        seeds,
+        _parts(parts),
+        tuple(sorted(columns.items())),
+        tuple(own or ()),
+        device,
+    )
+    chosen = jobs or _jobs(device)
+    if dry_run:
+        with _left_alone(request) as there:
+            emit(*_plan(prepare(there), chosen, as_json))
+        return
+    prepared = prepare(request)
+    with _watched(prepared, chosen) as watch:
+        found = reproduce(prepared, chosen, watch)
+    report = write_paper(found, out)
+    claims = [{key: each[key] for key in ("of", "claim", "verdict")} for each in found["claims"]]
+    result = {"report": str(report), "cells": found["cells"], "claims": claims}
+    emit(result, as_json, _lines(result))
+    if found["cells"]["failed"]:
+        raise typer.Exit(_SOME_FAILED)
+
+
+def _parts(text: str | None) -> tuple[str, ...] | None:
+    from mmq.errors import SettingsError, nearest
+    from mmq.experiments.paper import PARTS
+
+    if text is None:
+        return None
+    chosen = [part.strip() for part in text.split(",")]
+    for part in chosen:
+        if part not in PARTS:
+            raise SettingsError(f"--parts knows no '{part}'; {nearest(part, PARTS)}")
+    return tuple(part for part in PARTS if part in chosen)
+
+
+def _jobs(device: str) -> int:
+    """A process a core; on a GPU one, which needs no other."""
+    from mmq.nn.device import pick_device
+
+    on_gpu = pick_device(device).type == "cuda"
+    return 1 if on_gpu else min(_MOST_JOBS, os.cpu_count() or 1)
+
+
+@contextlib.contextmanager
+def _left_alone(request: Request) -> Iterator[Request]:
+    """The request, in a passing folder if its own is not there yet: a dry run leaves nothing."""
+    if request.out.exists():
+        yield request
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield dataclasses.replace(request, out=Path(folder) / "paper")
+
+
+def _plan(prepared: Prepared, jobs: int, as_json: bool) -> tuple[dict[str, Any], bool, list[str]]:
+    """What a dry run prints."""
+    left = prepared.left()
+    seconds = prepared.seconds(left)
+    total = sum(seconds.values()) / jobs
+    result = {
+        "cells": len(prepared.plan.cells),
+        "left": len(left),
+        "jobs": jobs,
+        "about_seconds": round(total),
+        "plan": [{"cell": name, "about_seconds": round(each)} for name, each in seconds.items()],
+    }
+    return result, as_json, [
+        *(f"{each:>9,.0f} s  {name}" for name, each in seconds.items()),
+        f"{len(left):,} of {len(prepared.plan.cells):,} cells are left: about {_time(total)} with "
+        f"{jobs} at once",
+    ]  # fmt: skip
+
+
+@contextlib.contextmanager
+def _watched(prepared: Prepared, jobs: int) -> Iterator[Callable[[Progress], None]]:
+    """Show how far it is and about how long it will take yet: a bar, or lines where none can be."""
+    from mmq.progress import bar
+
+    total, ended_now = len(prepared.plan.cells), set[str]()
+    done = total - len(prepared.left())
+    shown = sys.stderr.isatty()
+
+    with bar("cells", total, "cells", done) as advance:
+
+        def watch(ended: Progress) -> None:
+            ended_now.add(ended.cell.name)
+            left = [cell for cell in prepared.left() if cell.name not in ended_now]
+            seconds = prepared.seconds(left)  # anew, from what is known by now
+            how = f"failed: {ended.error}" if ended.error else f"{ended.seconds:.1f} s"
+            yet = _time(sum(seconds.values()) / jobs)
+            advance(1, f"about {yet} left; {ended.cell.name}")
+            if not shown:
+                print(
+                    f"{total - len(left)}/{total} {ended.cell.name}: {how}; about {yet} left",
+                    file=sys.stderr,
+                )
+
+        yield watch
+
+
+def _time(seconds: float) -> str:
+    """A time to read.
+
+    >>> _time(45), _time(600), _time(9000)
+    ('45 s', '10 min', '2.5 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    cells, claims = result["cells"], result["claims"]
+    failed = [f"  failed: {each['cell']}: {each['error']}" for each in cells["failed"]]
+    width = max((len(each["verdict"]) for each in claims), default=0)
+    return [
+        *(f"{each['verdict']:<{width}}  {each['of']}: {each['claim']}" for each in claims),
+        f"{cells['done']:,} cells are done, {len(cells['failed']):,} failed",
+        *failed,
+        f"report: {result['report']}",
+    ]

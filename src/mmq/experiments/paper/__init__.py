@@ -1,0 +1,22 @@
+"""The paper's tables and figures, cell by cell."""
+
+from __future__ import annotations
+
+from mmq.experiments.paper.plan import ARTEFACTS, PARTS
+from mmq.experiments.paper.reproduce import Prepared, Request, collect, prepare, reproduce
+from mmq.experiments.paper.scales import SCALES, Scale, scale_of
+from mmq.experiments.paper.schedule import Progress
+
+__all__ = [
+    "ARTEFACTS",
+    "PARTS",
+    "SCALES",
+    "Prepared",
+    "Progress",
+    "Request",
+    "Scale",
+    "collect",
+    "prepare",
+    "reproduce",
+    "scale_of",
+]

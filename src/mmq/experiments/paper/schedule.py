@@ -1,0 +1,205 @@
+"""Running cells in processes: finished ones never again, failed ones reported and gone past."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import shutil
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmq.artifacts import disk_errors, write_folder
+from mmq.errors import UserError
+from mmq.experiments.paper.cells import RESULT, Places, folder_name, make
+from mmq.experiments.paper.plan import Cell, Plan
+from mmq.experiments.paper.worlds import Setup
+
+CELLS, UNFINISHED, LOG = "cells", "unfinished", "log.txt"
+
+
+class Progress(NamedTuple):
+    """How a cell ended.
+
+    Attributes:
+        cell: which.
+        error: why it failed; None where it did not.
+        seconds: that it took; 0 where it could not begin.
+    """
+
+    cell: Cell
+    error: str | None
+    seconds: float
+
+
+def finished(out: Path, cell: Cell) -> bool:
+    """Whether a cell is there already."""
+    return (out / CELLS / folder_name(cell) / RESULT).is_file()
+
+
+def run_cells(
+    plan: Plan, setup: Setup, out: Path, jobs: int, watch: Callable[[Progress], None]
+) -> dict[str, str]:
+    """Make what is not there yet, several at a time.
+
+    Args:
+        plan: the cells.
+        setup: from what.
+        out: the folder of the reproduction.
+        jobs: processes; each has its share of the processor's cores.
+        watch: called when a cell has ended.
+
+    Returns:
+        Name of each cell that failed -> why, in a sentence.
+    """
+    for torn in (out / CELLS).glob(".*.tmp"):  # of a run that was killed
+        shutil.rmtree(torn, ignore_errors=True)
+    waiting = [cell for cell in plan.cells if not finished(out, cell)]
+    left = {cell.name for cell in waiting}
+    failed: dict[str, str] = {}
+
+    def end(done: Progress) -> None:
+        left.discard(done.cell.name)
+        if done.error:
+            failed[done.cell.name] = done.error
+        watch(done)
+
+    with _workers(min(jobs, len(waiting)), jobs, setup, out) as workers:
+        while waiting or any(worker.cell for worker in workers):
+            for cell in list(waiting):
+                needed = plan.needs[cell.name]
+                if broken := next((name for name in needed if name in failed), None):
+                    waiting.remove(cell)
+                    end(Progress(cell, f"it needs the cell '{broken}', which failed", 0.0))
+                elif not left.intersection(needed):
+                    idle = next((worker for worker in workers if not worker.cell), None)
+                    if idle is None:
+                        break
+                    waiting.remove(cell)
+                    idle.begin(cell)
+            busy = {worker.connection: worker for worker in workers if worker.cell}
+            for connection in wait(list(busy)) if busy else ():
+                end(busy[connection].result())  # type: ignore[index]
+    return failed
+
+
+class _Worker:
+    """A process that makes one cell after the other."""
+
+    def __init__(self, threads: int, setup: Setup, out: Path) -> None:
+        self._arguments = (threads, setup, out)
+        self.cell: Cell | None = None
+        self._start()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        arguments = (theirs, *self._arguments)
+        self.process = context.Process(target=_serve, args=arguments, daemon=True)
+        self.process.start()
+        theirs.close()  # so that its end is seen when the process dies
+
+    def begin(self, cell: Cell) -> None:
+        """Have it make a cell."""
+        self.cell = cell
+        self.connection.send(cell)
+
+    def result(self) -> Progress:
+        """How its cell ended; a process that died is replaced."""
+        cell, self.cell = self.cell, None
+        assert cell is not None
+        try:
+            error, seconds = self.connection.recv()
+        except (EOFError, ConnectionResetError):
+            self.process.join()
+            code = self.process.exitcode
+            self._start()
+            return Progress(
+                cell,
+                f"its process ended with code {code}; if that is -9, the memory did not suffice: "
+                "choose fewer --jobs or smaller settings",
+                0.0,
+            )
+        return Progress(cell, error, seconds)
+
+    def stop(self) -> None:
+        """End the process."""
+        self.connection.close()
+        self.process.terminate()
+        self.process.join()
+
+
+@contextlib.contextmanager
+def _workers(count: int, jobs: int, setup: Setup, out: Path) -> Iterator[list[_Worker]]:
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    workers = [_Worker(threads, setup, out) for _ in range(count)]
+    try:
+        yield workers
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+def _serve(connection: Connection, threads: int, setup: Setup, out: Path) -> None:
+    """Make the cells that are sent, until the sender is gone."""
+    import signal
+    import time
+
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the first process's business
+    torch.set_num_threads(min(threads, torch.get_num_threads()))  # OMP_NUM_THREADS may ask for less
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            cell = connection.recv()
+            started = time.monotonic()
+            error = make_whole(cell, setup, out)
+            connection.send((error, time.monotonic() - started))
+
+
+def make_whole(cell: Cell, setup: Setup, out: Path) -> str | None:
+    """Make a cell, its folder whole or absent; why it failed, if it did.
+
+    What it says on the way goes to ``log.txt``: in its folder, or in that of what is unfinished.
+    """
+    unfinished = out / UNFINISHED / folder_name(cell)
+    try:
+        with disk_errors(out):
+            unfinished.mkdir(parents=True, exist_ok=True)
+            with write_folder(out / CELLS / folder_name(cell), RESULT) as new:
+                with _log(unfinished / LOG):
+                    make(cell, setup, Places(out / CELLS, new, unfinished))
+                shutil.copyfile(unfinished / LOG, new / LOG)
+            shutil.rmtree(unfinished)
+    except UserError as error:
+        return str(error)
+    except Exception as error:  # a cell that fails is reported, and the others go on
+        with contextlib.suppress(OSError), (unfinished / LOG).open("a", encoding="utf-8") as log:
+            traceback.print_exc(file=log)
+        return f"{type(error).__name__}: {error}; see {unfinished / LOG}"
+    return None
+
+
+@contextlib.contextmanager
+def _log(path: Path) -> Iterator[None]:
+    """Send what is printed to a file."""
+    with (
+        path.open("w", encoding="utf-8") as log,
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
+        yield
+
+
+def results(plan: Plan, out: Path) -> Mapping[str, dict[str, Any]]:
+    """Name of each finished cell of a plan -> its result."""
+    from mmq.artifacts import read_json
+
+    return {
+        cell.name: read_json(out / CELLS / folder_name(cell) / RESULT, "cell")
+        for cell in plan.cells
+        if finished(out, cell)
+    }

@@ -1,0 +1,283 @@
+"""The tables and figures, from the cells: mean and sd over the seeds, and paired tests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmq.experiments.paper.cells import USERS, folder_name
+from mmq.experiments.paper.plan import (
+    JOINTLY,
+    LONGER,
+    QUANTISATION,
+    RANKING,
+    RETRIEVAL,
+    Plan,
+    Row,
+    cell_of,
+)
+from mmq.experiments.paper.schedule import CELLS
+from mmq.experiments.paper.variants import MMQ, baselines, length_of, lengths, specific_only
+from mmq.metrics.resampling import paired_t_test
+
+
+class Column(NamedTuple):
+    """A column of a table.
+
+    Attributes:
+        part: which cell of the row it is read from.
+        key: name of the figure there.
+        title: of the column.
+        better: "higher", "lower", or None where neither is.
+        digits: after the point.
+    """
+
+    part: str
+    key: str
+    title: str
+    better: str | None
+    digits: int = 4
+
+
+COLUMNS = (
+    Column(QUANTISATION, "l_recon fit", "L_recon", "lower", 3),
+    Column(QUANTISATION, "l_recon_codes fit", "L_recon, codes alone", "lower", 3),
+    Column(QUANTISATION, "fvu_codes held_out", "FVU, new items", "lower", 3),
+    Column(QUANTISATION, "entropy", "Entropy (nats)", "higher", 3),
+    Column(QUANTISATION, "utilisation", "Codes used", "higher", 3),
+    Column(QUANTISATION, "distinct_share", "Distinct IDs", "higher", 3),
+    Column(RETRIEVAL, "recall@5", "R@5", "higher"),
+    Column(RETRIEVAL, "recall@10", "R@10", "higher"),
+    Column(RETRIEVAL, "ndcg@5", "N@5", "higher"),
+    Column(RETRIEVAL, "ndcg@10", "N@10", "higher"),
+    Column(RETRIEVAL, "cold recall@10", "R@10, cold items", "higher"),
+    Column(RETRIEVAL, "items_moved", "New IDs", None, 3),
+    Column(RANKING, "auc", "AUC", "higher"),
+    Column(RANKING, "gauc", "GAUC", "higher"),
+    Column(RANKING, "cold auc", "AUC, cold items", "higher"),
+)
+PARAMETERS = Column(QUANTISATION, "parameters", "Parameters", None, 0)
+
+_TESTED = {RETRIEVAL: "ndcg@10", RANKING: "auc"}
+"""The figure of single users that rows are compared by."""
+
+
+class Found(NamedTuple):
+    """What is known of the cells.
+
+    Attributes:
+        plan: of the tables.
+        seeds: of the cells.
+        cells: name of a cell -> its result; of those that are finished.
+        out: the folder of the reproduction.
+        modalities: of the catalogue.
+    """
+
+    plan: Plan
+    seeds: Sequence[int]
+    cells: Mapping[str, Mapping[str, Any]]
+    out: Path
+    modalities: tuple[str, ...]
+
+    def values(self, row: Row, part: str, key: str) -> dict[int, float]:
+        """Seed -> figure, of the seeds that have it."""
+        found = {}
+        for seed in self.seeds:
+            cell = self.cells.get(cell_of(row, part, seed).name)
+            value = cell["figures"].get(key) if cell else None
+            if value is not None and math.isfinite(value):
+                found[seed] = float(value)
+        return found
+
+    def figure(self, row: Row, part: str, key: str) -> dict[str, Any] | None:
+        """Mean, sample sd and values of the seeds; None where there are none."""
+        values = list(self.values(row, part, key).values())
+        if not values:
+            return None
+        sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        return {"mean": float(np.mean(values)), "sd": sd, "values": values}
+
+    def p(self, one: Row, other: Row, part: str, key: str) -> float | None:
+        """Of a paired test of two rows; None where nothing tells.
+
+        Models are compared over users, each with the mean difference of the seeds that both rows
+        have; tokenizers, which have no users, over seeds.
+        """
+        if part in _TESTED and (key == _TESTED[part] or key in ("recall@10", "gauc")):
+            return self._over_users(one, other, part, "recall@10" if key == "recall@10" else None)
+        first, second = (self.values(row, part, key) for row in (one, other))
+        both = sorted(first.keys() & second.keys())
+        if len(both) < 2:
+            return None
+        pair = (np.array([each[seed] for seed in both]) for each in (first, second))
+        return float(paired_t_test(*pair).p_value)
+
+    def _over_users(self, one: Row, other: Row, part: str, key: str | None) -> float | None:
+        parts, users = [], []
+        for seed in self.seeds:
+            cells = [cell_of(row, part, seed) for row in (one, other)]
+            if any(cell.name not in self.cells for cell in cells):
+                continue
+            loaded = [_users(self.out / CELLS / folder_name(cell) / USERS) for cell in cells]
+            name = key or _TESTED[part]
+            own, theirs = (
+                each.get("user", np.arange(len(each[name])).astype(str)) for each in loaded
+            )
+            met, a, b = np.intersect1d(own, theirs, return_indices=True)
+            parts.append(loaded[0][name][a] - loaded[1][name][b])
+            users.append(met)
+        if not parts:
+            return None
+        met, place = np.unique(np.concatenate(users), return_inverse=True)
+        if len(met) < 2:
+            return None
+        mean = np.bincount(place, weights=np.concatenate(parts)) / np.bincount(place)
+        return float(paired_t_test(mean, np.zeros(len(mean))).p_value)
+
+
+def _users(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as stored:
+        return dict(stored)
+
+
+def table(found: Found, name: str, title: str, about: str) -> dict[str, Any]:
+    """A table as plain values, its rows compared with MMQ's.
+
+    Columns that no row has a figure of are left out.
+    """
+    rows, ours = found.plan.rows[name], Row(MMQ)
+    figures = [{column.key: _figure(found, row, column) for column in COLUMNS} for row in rows]
+    columns = [column for column in COLUMNS if any(each[column.key] for each in figures)]
+    return {
+        "title": title,
+        "about": about,
+        "compared_with": MMQ,
+        "columns": [
+            {
+                "key": column.key,
+                "title": column.title,
+                "group": column.part.capitalize(),
+                "better": column.better,
+                "digits": column.digits,
+            }
+            for column in columns
+        ],
+        "rows": [
+            {
+                "name": row.name,
+                "figures": {column.key: each[column.key] for column in columns},
+                "p": {
+                    column.key: p
+                    for column in columns
+                    if row.name != MMQ and column.better and each[column.key]
+                    if (p := found.p(row, ours, column.part, column.key)) is not None
+                },
+            }
+            for row, each in zip(rows, figures, strict=True)
+        ],
+    }
+
+
+def _figure(found: Found, row: Row, column: Column) -> dict[str, Any] | None:
+    return found.figure(row, column.part, column.key) if column.part in row.parts else None
+
+
+class Line(NamedTuple):
+    """A series of a panel: its name, and the row of each point."""
+
+    name: str
+    rows: Sequence[Row]
+
+
+def panel(
+    found: Found, column: Column, lines: Sequence[Line], x: Sequence[Any], **texts: str
+) -> dict[str, Any] | None:
+    """A panel as plain values; None where no point has a figure.
+
+    Args:
+        found: the cells.
+        column: what is plotted.
+        lines: the series.
+        x: of the points.
+        texts: ``kind`` ("bars" or "lines"), ``x_label``, and ``title`` if not the column's.
+    """
+    series = []
+    for line in lines:
+        points = [_figure(found, row, column) for row in line.rows]
+        if any(points):
+            values = [point["mean"] if point else None for point in points]
+            sd = [point["sd"] if point else None for point in points]
+            series.append({"name": line.name, "values": values, "sd": sd})
+    if not series:
+        return None
+    return {"title": column.title, "y_label": column.title, "x": list(x), "series": series, **texts}
+
+
+_RECALL = Column(RETRIEVAL, "recall@10", "R@10", "higher")
+_AUC = Column(RANKING, "auc", "AUC", "higher")
+_RECON = Column(QUANTISATION, "l_recon fit", "L_recon", "lower")
+_HELD = Column(QUANTISATION, "fvu_codes held_out", "FVU of new items, codes alone", "lower")
+
+
+def figure3(found: Found) -> list[Any]:
+    """What models find of the quarter of the items that is met most, and that is met least."""
+    rows, panels = found.plan.rows["figure3"], []
+    for part, key, short in ((RETRIEVAL, "recall@10", "R@10"), (RANKING, "auc", "AUC")):
+        names = [row for row in rows if part in row.parts]
+        for stratum, word in (("head", "popular"), ("tail", "unpopular")):
+            column = Column(part, f"{stratum} {key}", f"{short}, {word} items", "higher")
+            x = [row.name for row in names]
+            panels.append(panel(found, column, [Line("", names)], x, kind="bars", x_label=""))
+    return panels
+
+
+def figure4(found: Found) -> list[Any]:
+    """Before and after stage 2."""
+    variants = [
+        *(name for name in baselines(found.modalities) if name.endswith("RQ-VAE")), MMQ,
+    ]  # fmt: skip
+    stages = {"frozen": "", "trained longer": LONGER, "fine-tuned": JOINTLY}
+    lines = [
+        Line(name, [Row(variant, stage) for variant in variants]) for name, stage in stages.items()
+    ]
+    return [
+        panel(found, each, lines, variants, kind="bars", x_label="") for each in (_RECALL, _AUC)
+    ]
+
+
+def figure5(found: Found) -> list[Any]:
+    """By the length of the ID."""
+    m = len(found.modalities)
+    counts = list(lengths(m))
+    rows = [Row(MMQ if n == length_of(m) else f"{MMQ}, {n} codes") for n in counts]
+    return [
+        panel(found, each, [Line(MMQ, rows)], counts, kind="lines", x_label="codes of an ID")
+        for each in (_RECON, _HELD, _RECALL, _AUC)
+    ]
+
+
+def figure6(found: Found) -> list[Any]:
+    """With and without shared experts."""
+    m = len(found.modalities)
+    alone = specific_only(m)
+    counts = [each * m for each in alone.values()]
+    six = length_of(m)
+    with_shared = [Row(MMQ) if n == six else Row("") for n in counts]
+    lines = [
+        Line("specific experts alone", [Row(name) for name in alone]),
+        Line("with shared experts", with_shared),
+    ]
+    columns = (PARAMETERS, _RECON, _HELD, _RECALL, _AUC)
+    return [panel(found, each, lines, counts, kind="lines", x_label="experts") for each in columns]
+
+
+FIGURES: Mapping[str, Callable[[Found], list[Any]]] = {
+    "figure3": figure3,
+    "figure4": figure4,
+    "figure5": figure5,
+    "figure6": figure6,
+}
