@@ -7,6 +7,11 @@ from typing import Any
 
 from tables import table
 
+from mmq.experiments.paper import ARTEFACTS, PARTS, scale_of
+from mmq.experiments.paper.cost import Size, estimate
+from mmq.experiments.paper.plan import TUNING, make_plan
+from mmq.experiments.paper.variants import variants
+
 Results = Mapping[str, Any]
 
 
@@ -71,3 +76,38 @@ def _cell(figure: Mapping[str, Any] | None, digits: int) -> str:
 def _point(mean: float, sd: float | None) -> str:
     digits = 0 if mean > 100 else 4
     return f"{mean:,.{digits}f}" + (f" ± {sd:,.{digits}f}" if sd else "")
+
+
+def _hours(value: float) -> str:
+    if not value:
+        return "-"
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
+SIZES = {
+    "generated shop": ("small", 2, Size(1000, 16_000, 42_000)),
+    "ML-1M": ("full", 2, Size(3706, 470_000, 720_000)),
+    "Amazon Beauty (text alone)": ("full", 1, Size(12_101, 154_000, 0)),
+    "100,000 items, 10 million likes and impressions": (
+        "full",
+        2,
+        Size(100_000, 10_000_000, 10_000_000),
+    ),
+}
+
+
+def cost() -> str:
+    """Hours of one core for one seed of everything, as a dry run tells them."""
+    rows = []
+    for name, (scale_name, modality_count, size) in SIZES.items():
+        scale, modalities = scale_of(scale_name, {}), ("text", "image")[:modality_count]
+        known = variants(modalities)
+        searched = {each: known[each].tuned_as for each in known} if scale.trials > 1 else {}
+        parts = PARTS if size.impressions else PARTS[:2]
+        plan = make_plan(ARTEFACTS, modalities, [0], parts, None, searched)
+        hours = dict.fromkeys((TUNING, *PARTS), 0.0)
+        for each in plan.cells:
+            hours[each.part] += estimate(each, scale, size, {}) / 3600
+        shown = [_hours(value) for value in (*hours.values(), sum(hours.values()))]
+        rows.append([name, scale_name, str(len(plan.cells)), *shown[:-1], f"**{shown[-1]}**"])
+    return table(["data", "scale", "cells", "tuning", *PARTS, "hours of a core, a seed"], rows)

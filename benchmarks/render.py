@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import finetuning_tables
+import paper_tables
 import ranking_tables
 import recommender_tables
 import tables
@@ -274,6 +275,15 @@ def finetuning(text: str) -> str:
     return filled(text, "finetuning", block)
 
 
+def paper(text: str) -> str:
+    """docs/reproduce.md with costs and results renewed."""
+    text = filled(text, "paper-cost", paper_tables.cost())
+    for path in sorted(RESULTS.glob("paper_*.json")):
+        name = path.stem.removeprefix("paper_")
+        text = filled(text, f"paper-{name}", paper_tables.page(read(path)))
+    return text
+
+
 def origin(record: dict[str, Any], command: str) -> str:
     """Where a record of rows with a cell for each seed comes from."""
     runs = {f"{row} {seed}": run for row, c in record["cells"].items() for seed, run in c.items()}
@@ -289,6 +299,7 @@ def main() -> None:
     recommender_page = ROOT / "docs" / "recommender_results.md"
     ranking_page = ROOT / "docs" / "ranking_results.md"
     finetuning_page = ROOT / "docs" / "finetuning.md"
+    paper_page = ROOT / "docs" / "reproduce.md"
     wanted = {
         readme_path: readme(readme_path.read_text("utf-8")),
         results_path: results(),
@@ -296,6 +307,7 @@ def main() -> None:
         recommender_page: recommenders(recommender_page.read_text("utf-8")),
         ranking_page: ranking(ranking_page.read_text("utf-8")),
         finetuning_page: finetuning(finetuning_page.read_text("utf-8")),
+        paper_page: paper(paper_page.read_text("utf-8")),
     }
     if not arguments.check:
         tables.plot_lengths(read(RESULTS / "quantisers_ml1m.json"), PLOT)

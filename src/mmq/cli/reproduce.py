@@ -124,8 +124,8 @@ def _jobs(device: str) -> int:
 
 @contextlib.contextmanager
 def _left_alone(request: Request) -> Iterator[Request]:
-    """The request, in a passing folder if its own is not there yet: a dry run leaves nothing."""
-    if request.out.exists():
+    """The request, in a passing folder if its own is new or empty: a dry run leaves nothing."""
+    if request.out.is_file() or (request.out.is_dir() and any(request.out.iterdir())):
         yield request
         return
     with tempfile.TemporaryDirectory() as folder:

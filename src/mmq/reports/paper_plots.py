@@ -79,7 +79,8 @@ def draw(figure: Mapping[str, Any], colours: Colours | None = None) -> Figure:
 
     Args:
         figure: ``panels``, each with ``title``, ``kind`` (``bars`` or ``lines``), ``x_label``,
-            ``y_label``, ``x`` and ``series`` of ``name``, ``values`` and ``sd``.
+            ``y_label``, ``x``, ``series`` of ``name`` (empty for one that needs none), ``values``
+            and ``sd``, and, if bars do not start at 0, ``floor``.
         colours: of the series by name, where they are to be those of other figures too.
     """
     panels = figure["panels"]
@@ -101,10 +102,10 @@ def draw(figure: Mapping[str, Any], colours: Colours | None = None) -> Figure:
             if turn:
                 for label in axes.get_xticklabels():
                     label.set(rotation=turn, ha="right", rotation_mode="anchor")
-        if names:
+        if shown := [name for name in names if name]:
             drawn.legend(
-                [handles[name] for name in names],
-                names,
+                [handles[name] for name in shown],
+                shown,
                 loc="outside upper left",
                 ncols=entries,
                 frameon=False,
@@ -138,7 +139,7 @@ def save(figure: Figure, folder: Path, name: str) -> str:
 def _bars(axes: Axes, panel: Mapping[str, Any], looks: Looks) -> dict[str, Any]:
     """Draw one bar a series at each x; the handles of the legend by name."""
     series = panel["series"]
-    width = 0.8 / max(1, len(series))
+    width, floor = 0.8 / max(1, len(series)), float(panel.get("floor", 0.0))
     labelled = len(series) * len(panel["x"]) <= MOST_LABELS
     for number, each in enumerate(series):
         values, spread = _numbers(each)
@@ -146,17 +147,18 @@ def _bars(axes: Axes, panel: Mapping[str, Any], looks: Looks) -> dict[str, Any]:
         there = ~np.isnan(values)
         axes.bar(
             places[there],
-            values[there],
+            values[there] - floor,
             0.92 * width,
+            bottom=floor,
             color=looks[each["name"]].colour,
             label=each["name"],
         )
         _whiskers(axes, places, values, spread, INK)
         for place in places[~there]:
-            axes.text(place, 0, "\N{EN DASH}", ha="center", va="bottom", color=MUTED)
+            axes.text(place, floor, "\N{EN DASH}", ha="center", va="bottom", color=MUTED)
         if labelled:
             _label(axes, places[there], values[there], np.nan_to_num(spread[there]))
-    axes.axhline(0, color=MUTED, linewidth=0.8)
+    axes.axhline(floor, color=MUTED, linewidth=0.8)
     axes.set_xticks(np.arange(len(panel["x"])), [str(each) for each in panel["x"]])
     axes.set_xlim(-0.6, len(panel["x"]) - 0.4)
     axes.margins(y=0.12 if labelled else 0.05)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmq import SemanticIDs
 from mmq.artifacts import read_json, write_file, write_json
 from mmq.data import Catalogue
 from mmq.experiments.paper.origin import origin, peak_memory, restart_peak
@@ -46,6 +45,7 @@ from mmq.metrics.ranking import popularity_strata
 from mmq.ranking import PPNet, evaluate_ranking, load_ranker, save_ranker
 from mmq.recommenders import HeterRec, Popularity, SASRec, evaluate, load_recommender
 from mmq.recommenders.folder import save_recommender
+from mmq.semantic_ids import SemanticIDs
 from mmq.tokenizers import load_tokenizer, tokenizer_class
 from mmq.tokenizers.inputs import unit_inputs
 

@@ -59,7 +59,8 @@ class _Comparison(NamedTuple):
     """Whether a row is better than another: 1 yes, -1 the other is, 0 nothing tells."""
 
     sign: int
-    text: str
+    one: str
+    other: str
     missing: bool = False
 
 
@@ -187,27 +188,36 @@ def _judge(found: Found, claim: _Claim) -> Verdict | None:
         verdict = HOLDS
     else:
         verdict = OPEN
-    why = "; ".join(each.text for each in compared)
-    return Verdict(claim.of, claim.claim, verdict, f"{claim.column.title}: {why}.", claim.paper)
+    return Verdict(claim.of, claim.claim, verdict, _why(claim.column, compared), claim.paper)
+
+
+def _why(column: Column, compared: Sequence[_Comparison]) -> str:
+    """The figures in a sentence; the row that several others are compared with stands once."""
+    parts: dict[str, list[str]] = {}
+    for each in compared:
+        parts.setdefault(each.one, []).append(each.other)
+    sides = [f"{one} against {', '.join(others)}" for one, others in parts.items()]
+    return f"{column.title}: {'; '.join(sides)}."
 
 
 def _compare(found: Found, column: Column, one: Row, other: Row) -> _Comparison:
     """Two rows by a column: a difference counts if a paired test says so."""
     first, second = (found.figure(row, column.part, column.key) for row in (one, other))
     if first is None or second is None:
-        lacking = one.name if first is None else other.name
-        return _Comparison(0, f"no figure of {lacking}", missing=True)
+        return _Comparison(0, _named(one, first, column), _named(other, second, column), True)
     gain = first["mean"] - second["mean"]
     p = found.p(one, other, column.part, column.key)
-    text = (
-        f"{one.name} {first['mean']:.{column.digits}f}, "
-        f"{other.name} {second['mean']:.{column.digits}f}"
-    )
-    text += " (one seed)" if p is None else f" (p {_shown(p)})"
+    how = "one seed" if p is None else f"p {_shown(p)}"
+    texts = _named(one, first, column), f"{_named(other, second, column)} ({how})"
     if p is None or p >= LEVEL or gain == 0:
-        return _Comparison(0, text)
+        return _Comparison(0, *texts)
     better = gain > 0 if column.better == "higher" else gain < 0
-    return _Comparison(1 if better else -1, text)
+    return _Comparison(1 if better else -1, *texts)
+
+
+def _named(row: Row, figure: dict[str, Any] | None, column: Column) -> str:
+    value = f"{figure['mean']:.{column.digits}f}" if figure else "(no figure)"
+    return f"{row.name} {value}"
 
 
 def _shown(p: float) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,11 +23,21 @@ from mmq.data import write_catalogue
 from mmq.data.datasets.toyshop import ToyshopSettings, toyshop
 from mmq.data.interactions import Interactions, write_interactions
 from mmq.encoders.toyshop import embed_toyshop
-from mmq.errors import DataError, SettingsError
+from mmq.errors import DataError, SettingsError, UserError
 from mmq.experiments.paper.claims import verdicts
 from mmq.experiments.paper.cost import Size, alike, estimate
 from mmq.experiments.paper.origin import origin
-from mmq.experiments.paper.plan import PARTS, RANKING, Cell, Plan, make_plan
+from mmq.experiments.paper.plan import (
+    ITEM_IDS,
+    PARTS,
+    POPULARITY,
+    RANKING,
+    SASREC,
+    Cell,
+    Own,
+    Plan,
+    make_plan,
+)
 from mmq.experiments.paper.scales import Scale
 from mmq.experiments.paper.schedule import Progress, finished, results, run_cells
 from mmq.experiments.paper.tables import FIGURES, Found, table
@@ -144,8 +156,31 @@ def prepare(request: Request) -> Prepared:
         SettingsError: a setting or a row of the user's that is wrong.
     """
     check_replaceable(request.out, MARKER)
+    own = sorted_out(own_rows(request.own))
+    if request.own and "table1" not in request.artefacts:
+        raise SettingsError(
+            "rows of your own stand in table1; make table1 or all, or leave --own out"
+        )
+    with _undone(request.out):
+        return _prepare(request, own)
+
+
+@contextlib.contextmanager
+def _undone(out: Path) -> Iterator[None]:
+    """Leave no folder behind that was not there before, where a mistake is found."""
+    new = not out.exists()
+    try:
+        yield
+    except UserError:
+        if new:
+            shutil.rmtree(out, ignore_errors=True)
+        raise
+
+
+def _prepare(request: Request, own: Own) -> Prepared:
     folder = request.data or request.out / "data"
     if request.data is None:
+        _mark(request, {"scale": request.scale.to_dict()})  # so that a killed run can go on
         _generate(request, folder)
     setup = Setup(
         require_file(folder / CATALOGUE, "catalogue"),
@@ -156,7 +191,6 @@ def prepare(request: Request) -> Prepared:
         request.own,
         request.device,
     )
-    own = sorted_out(own_rows(request.own))
     size, about, can_rank = _survey(request, setup)
     modalities = catalogue_of(setup).modalities
     parts = request.parts or tuple(part for part in PARTS if can_rank or part != RANKING)
@@ -168,8 +202,14 @@ def prepare(request: Request) -> Prepared:
     plan = make_plan(
         request.artefacts, modalities, setup.seeds, parts, own, _searched(request, modalities)
     )
-    _check_known(request.scale, modalities)
-    _mark(request, setup)
+    _check_names(request.scale, modalities, own)
+    mark = {
+        "catalogue": sha256(setup.catalogue),
+        "interactions": sha256(setup.interactions),
+        "columns": dict(setup.columns),
+        "scale": request.scale.to_dict(),
+    }
+    _mark(request, mark)
     return Prepared(request, setup, plan, size, about)
 
 
@@ -188,17 +228,16 @@ def _survey(request: Request, setup: Setup) -> tuple[Size, dict[str, Any], bool]
     """Sizes of the data, and whether there is something to rank by."""
     world = retrieval_world(setup, 0)
     catalogue = catalogue_of(setup)
+    impressions = 0
     try:
-        impressions = len(ranking_world(setup).data.train)
+        if request.parts is None or RANKING in request.parts:
+            impressions = len(ranking_world(setup).data.train)
     except DataError as error:
-        if request.parts and RANKING in request.parts:
+        if request.parts or "label" not in str(error):
             raise
-        if "label" not in str(error):
-            raise
-        impressions = 0
     liked = int(world.data.train.lengths.sum())
     about = {
-        "name": request.data.name if request.data else TOYSHOP,
+        "name": request.data.resolve().name if request.data else TOYSHOP,
         "items": len(catalogue),
         "users": len(world.users),
         "interactions": liked,
@@ -220,8 +259,12 @@ def _searched(request: Request, modalities: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _check_known(scale: Scale, modalities: Sequence[str]) -> None:
+def _check_names(scale: Scale, modalities: Sequence[str], own: Own) -> None:
+    """Refuse rows that there are not, and rows that there are already."""
     known = variants(modalities)
+    for name in (*own.tokenizers, *own.recommenders):
+        if name in (*known, POPULARITY, SASREC, ITEM_IDS):
+            raise SettingsError(f"there is a row '{name}' already; give yours another name")
     for name in scale.tuned:
         if name not in known:
             raise SettingsError(
@@ -229,31 +272,23 @@ def _check_known(scale: Scale, modalities: Sequence[str]) -> None:
             )
 
 
-def _mark(request: Request, setup: Setup) -> None:
-    """Say what the folder is of, and refuse one of something else."""
-    mark = {
-        "format": FORMAT,
-        "catalogue": sha256(setup.catalogue),
-        "interactions": sha256(setup.interactions),
-        "columns": dict(setup.columns),
-        "scale": request.scale.to_dict(),
-    }
+def _mark(request: Request, mark: Mapping[str, Any]) -> None:
+    """Say what the folder is of, as far as it is known, and refuse one of something else."""
     path = request.out / MARKER
-    if not path.exists():
-        with made_folder(request.out):
-            write_json(path, mark)
-        return
-    known = read_json(path, "reproduction")
+    known = read_json(path, "reproduction") if path.exists() else {"format": FORMAT}
     for name, what in (
         ("catalogue", "another catalogue"),
         ("interactions", "another log"),
         ("columns", "other columns of the log"),
         ("scale", "another scale or other settings"),
     ):
-        if known.get(name) != mark[name]:
+        if name in known and name in mark and known[name] != mark[name]:
             raise DataError(
                 f"{request.out} holds a reproduction of {what}; choose another --out, or remove it"
             )
+    if mark.keys() - known.keys():
+        with made_folder(request.out):
+            write_json(path, {**known, **mark})
 
 
 def reproduce(

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
+from mmq.encoders.behaviour import BehaviourSettings
+from mmq.errors import SettingsError, nearest
+from mmq.finetuning import FinetuneSettings
+from mmq.ranking.settings import PPNetSettings
+from mmq.recommenders import HeterRecSettings, SASRecSettings
 from mmq.settings import Settings
+from mmq.tokenizers import KINDS
+
+_GROUPS: Mapping[str, type[Settings]] = {
+    "behaviour": BehaviourSettings,
+    "heterrec": HeterRecSettings,
+    "sasrec": SASRecSettings,
+    "ppnet": PPNetSettings,
+    "finetuning": FinetuneSettings,
+    "retrieval_stage2": FinetuneSettings,
+    "ranking_stage2": FinetuneSettings,
+}
+"""Group of a scale -> what it holds settings of."""
 
 _CYCLE = {"schedule": "one-cycle", "warmup": 0.05, "patience": 100}
 
@@ -51,13 +68,41 @@ class Scale(Settings):
     ranking_stage2: dict[str, Any] = Field(default_factory=dict)
     """The same, in ranking alone."""
 
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        """Refuse here what every cell would refuse."""
+        for group, settings in _GROUPS.items():
+            _check(group, settings, getattr(self, group))
+        kinds = [kind.settings_class for kind in KINDS.values()]
+        every = {name for kind in kinds for name in kind.model_fields}
+        for name in self.tokenizers:
+            if name not in every:
+                raise SettingsError(f"tokenizers: unknown setting '{name}'; {nearest(name, every)}")
+        for kind in kinds:
+            known = {
+                key: self.tokenizers[key] for key in self.tokenizers if key in kind.model_fields
+            }
+            _check("tokenizers", kind, known)
+        return self
+
+
+def _check(group: str, settings: type[Settings], values: Mapping[str, Any]) -> None:
+    """Raise :class:`SettingsError` if a group of a scale is not valid."""
+    if "seed" in values:
+        raise SettingsError(f"{group}.seed is that of the cell; choose how many with --seeds")
+    try:
+        settings.parse(values)
+    except SettingsError as error:
+        raise SettingsError(f"{group}: {error}") from None
+
 
 SCALES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "small": {
             "shop_items": 1000,
             "shop_shoppers": 3500,
-            "tokenizers": {"codebook_size": 32, "epochs": 60},
+            "trials": 5,
+            "tokenizers": {"codebook_size": 32, "epochs": 80},
             "behaviour": {"dimension": 64},
             "heterrec": {
                 **_CYCLE, "hidden_dim": 32, "history": 20, "token_layers": 1, "item_layers": 1,
@@ -98,6 +143,8 @@ def scale_of(name: str, changes: Mapping[str, Any]) -> Scale:
     Raises:
         SettingsError: an unknown name, or a value out of range.
     """
+    if name not in SCALES:
+        raise SettingsError(f"there is no scale '{name}'; {nearest(name, SCALES)}")
     return Scale.parse(_merged(SCALES[name], changes))
 
 

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import shutil
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection, wait
@@ -151,6 +152,7 @@ def _serve(connection: Connection, threads: int, setup: Setup, out: Path) -> Non
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the first process's business
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(min(threads, torch.get_num_threads()))  # OMP_NUM_THREADS may ask for less
     with contextlib.suppress(EOFError, OSError):
         while True:
@@ -158,6 +160,15 @@ def _serve(connection: Connection, threads: int, setup: Setup, out: Path) -> Non
             started = time.monotonic()
             error = make_whole(cell, setup, out)
             connection.send((error, time.monotonic() - started))
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as the one that started it is gone, so that a killed command leaves
+    none behind that writes to its folder beside the next."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def make_whole(cell: Cell, setup: Setup, out: Path) -> str | None:

@@ -62,6 +62,9 @@ COLUMNS = (
 )
 PARAMETERS = Column(QUANTISATION, "parameters", "Parameters", None, 0)
 
+CHANCE = 0.5
+"""AUC of whoever knows nothing."""
+
 _TESTED = {RETRIEVAL: "ndcg@10", RANKING: "auc"}
 """The figure of single users that rows are compared by."""
 
@@ -194,7 +197,7 @@ class Line(NamedTuple):
 
 
 def panel(
-    found: Found, column: Column, lines: Sequence[Line], x: Sequence[Any], **texts: str
+    found: Found, column: Column, lines: Sequence[Line], x: Sequence[Any], **looks: Any
 ) -> dict[str, Any] | None:
     """A panel as plain values; None where no point has a figure.
 
@@ -203,7 +206,7 @@ def panel(
         column: what is plotted.
         lines: the series.
         x: of the points.
-        texts: ``kind`` ("bars" or "lines"), ``x_label``, and ``title`` if not the column's.
+        looks: ``kind`` ("bars" or "lines"), ``x_label``, and ``floor``, where bars start.
     """
     series = []
     for line in lines:
@@ -214,7 +217,7 @@ def panel(
             series.append({"name": line.name, "values": values, "sd": sd})
     if not series:
         return None
-    return {"title": column.title, "y_label": column.title, "x": list(x), "series": series, **texts}
+    return {"title": column.title, "y_label": column.title, "x": list(x), "series": series, **looks}
 
 
 _RECALL = Column(RETRIEVAL, "recall@10", "R@10", "higher")
@@ -226,12 +229,16 @@ _HELD = Column(QUANTISATION, "fvu_codes held_out", "FVU of new items, codes alon
 def figure3(found: Found) -> list[Any]:
     """What models find of the quarter of the items that is met most, and that is met least."""
     rows, panels = found.plan.rows["figure3"], []
-    for part, key, short in ((RETRIEVAL, "recall@10", "R@10"), (RANKING, "auc", "AUC")):
+    for part, key, short, floor in (
+        (RETRIEVAL, "recall@10", "R@10", 0.0),
+        (RANKING, "auc", "AUC", CHANCE),
+    ):
         names = [row for row in rows if part in row.parts]
         for stratum, word in (("head", "popular"), ("tail", "unpopular")):
             column = Column(part, f"{stratum} {key}", f"{short}, {word} items", "higher")
             x = [row.name for row in names]
-            panels.append(panel(found, column, [Line("", names)], x, kind="bars", x_label=""))
+            looks = {"kind": "bars", "x_label": "", "floor": floor}
+            panels.append(panel(found, column, [Line("", names)], x, **looks))
     return panels
 
 
@@ -244,8 +251,10 @@ def figure4(found: Found) -> list[Any]:
     lines = [
         Line(name, [Row(variant, stage) for variant in variants]) for name, stage in stages.items()
     ]
+    floors = {_RECALL: 0.0, _AUC: CHANCE}
     return [
-        panel(found, each, lines, variants, kind="bars", x_label="") for each in (_RECALL, _AUC)
+        panel(found, each, lines, variants, kind="bars", x_label="", floor=floor)
+        for each, floor in floors.items()
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from mmq.data.interactions import read_interactions
 from mmq.data.sequences import Cases, Sequences
 from mmq.encoders.behaviour import BehaviourSettings, embed_behaviour
 from mmq.encoders.predicted import learn_prediction
-from mmq.errors import SettingsError
+from mmq.errors import DataError, SettingsError, UserError
 from mmq.experiments.paper.plan import RETRIEVAL, Own
 from mmq.experiments.paper.scales import Scale
 from mmq.ranking import Pieces, RankingData
@@ -93,6 +94,12 @@ def retrieval_world(setup: Setup, seed: int) -> RetrievalWorld:
     log = read_interactions(setup.interactions, dict(setup.columns))
     log = log.positives(scale.positive_above)
     log = log.k_core(least) if least > 1 else log
+    if not len(log):
+        raise DataError(
+            f"{setup.interactions} leaves no interactions above {scale.positive_above:g} with "
+            f"{least} a user and item; give a longer log, or lower positive_above or "
+            "min_interactions"
+        )
     catalogue = catalogue_of(setup)
     items = catalogue.take(catalogue.rows(log.items.ids.to_pylist()))
     withheld = withhold_items(log, scale.cold_share, seed)
@@ -189,10 +196,11 @@ def own_rows(paths: tuple[Path, ...]) -> Mapping[str, Maker]:
 def _rows_of(path: Path) -> Mapping[str, Maker]:
     if not path.is_file():
         raise SettingsError(f"there is no file with rows at {path}; check the path")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"mmq_own_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise SettingsError(f"{path} is no Python file; give one that ends in .py")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and settings look their own module up
     try:
         spec.loader.exec_module(module)
     except Exception as error:
@@ -210,12 +218,24 @@ def sorted_out(rows: Mapping[str, Maker]) -> Own:
     """Which of the user's rows are tokenizers, and which recommenders.
 
     Raises:
-        SettingsError: one is neither.
+        SettingsError: one is neither, needs semantic IDs of others, or cannot be made.
     """
     tokenizers, recommenders = [], []
     for name, maker in rows.items():
-        made = maker(0)
+        try:
+            made = maker(0)
+        except UserError:
+            raise
+        except Exception as error:
+            raise SettingsError(
+                f"the row '{name}' cannot be made: {type(error).__name__}: {error}"
+            ) from error
         if isinstance(made, Recommender):
+            if made.needs_ids:
+                raise SettingsError(
+                    f"the row '{name}' is a recommender that needs semantic IDs, which a row of "
+                    "its own has none of; add the tokenizer as a row"
+                )
             recommenders.append(name)
         elif all(hasattr(made, each) for each in ("fit", "encode")):
             tokenizers.append(name)
