@@ -14,6 +14,7 @@ from mmq.cli.frame import (
     JsonOption,
     ResumeOption,
     SetOption,
+    UnsetSeedOption,
     emit,
 )
 from mmq.cli.log_columns import Columns, with_columns
@@ -68,9 +69,7 @@ def command(
         Path,
         typer.Option("--out", help="Folder to write: tokenizer, ids.parquet, model, report.html."),
     ],
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed of everything random; 0 if not given.")
-    ] = None,
+    seed: UnsetSeedOption = None,
     settings: SetOption = None,
     config: ConfigOption = None,
     resume: ResumeOption = False,

@@ -13,6 +13,7 @@ from mmq.cli.frame import (
     JsonOption,
     ResumeOption,
     SetOption,
+    UnsetSeedOption,
     emit,
 )
 from mmq.cli.kinds import FusionOption, KindOption, with_fusion
@@ -29,9 +30,7 @@ def command(
     sample: Annotated[
         int | None, typer.Option("--sample", min=1, help="Fit on so many items drawn at random.")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed of everything random; 0 if not given.")
-    ] = None,
+    seed: UnsetSeedOption = None,
     settings: SetOption = None,
     config: ConfigOption = None,
     resume: ResumeOption = False,

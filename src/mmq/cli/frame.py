@@ -17,6 +17,11 @@ JsonOption = Annotated[
 SeedOption = Annotated[
     int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of everything random.")
 ]
+UnsetSeedOption = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, help="Seed of everything random; 0 if not given."),
+]
+"""For verbs whose settings have a seed: it wins over theirs only where it is given."""
 DeviceOption = Annotated[
     Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to compute.")
 ]

@@ -16,6 +16,7 @@ from mmq.cli.frame import (
     JsonOption,
     ResumeOption,
     SetOption,
+    UnsetSeedOption,
     emit,
 )
 from mmq.cli.log_columns import Columns, with_columns
@@ -52,9 +53,7 @@ def command(
         list[str] | None,
         typer.Option("--column", help="A further categorical column of the log. Repeats."),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed of everything random; 0 if not given.")
-    ] = None,
+    seed: UnsetSeedOption = None,
     settings: SetOption = None,
     config: ConfigOption = None,
     resume: ResumeOption = False,

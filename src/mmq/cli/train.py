@@ -16,6 +16,7 @@ from mmq.cli.frame import (
     JsonOption,
     ResumeOption,
     SetOption,
+    UnsetSeedOption,
     emit,
 )
 from mmq.cli.log_columns import Columns, with_columns
@@ -51,9 +52,7 @@ def retrieval(
             "--min-interactions", min=0, help="Leave out users and items with fewer (k-core)."
         ),
     ] = 5,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed of everything random; 0 if not given.")
-    ] = None,
+    seed: UnsetSeedOption = None,
     settings: SetOption = None,
     config: ConfigOption = None,
     resume: ResumeOption = False,
