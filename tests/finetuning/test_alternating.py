@@ -43,7 +43,7 @@ def total_loss(student, data, codes):
             users = network.users(made.histories).double()
             users = torch.cat([users, torch.ones(len(users), 1)], 1)
             targets = network.places[made.targets[:, 0]]
-            logits = users @ items[network.met].T
+            logits = users @ items[network.competitors].T
             total += float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
     return total
 
@@ -53,7 +53,7 @@ def test_costs_of_a_recommender_are_its_loss_to_second_order():
     student, data = retrieval(tokenizer(), dropout=0.0)
     network = student.network
     network.heads.codes.data *= 20  # codewords that matter
-    codes, met = network.codes, network.met
+    codes, met = network.codes, network.competitors
     whole = student.switch_costs(data)
     assert whole.shape == (len(data.item_ids), codes.shape[1], 8)
     assert not whole.gather(2, codes[:, :, None]).any()
@@ -118,14 +118,14 @@ def test_costs_tell_what_switches_do():
     batches = [training_batch(each, 1, torch.device("cpu")) for each in windows]
     costs = predicted_costs(network, batches, 1)
     codes = network.codes
-    costs -= costs.gather(2, codes[network.met][:, :, None])
+    costs -= costs.gather(2, codes[network.competitors][:, :, None])
     before = total_loss(student, data, codes)
     generator = np.random.default_rng(0)
     told, true = [], []
     for _ in range(40):
-        row, position, code = generator.integers([len(network.met), codes.shape[1], 8])
+        row, position, code = generator.integers([len(network.competitors), codes.shape[1], 8])
         other = codes.clone()
-        other[network.met[row], position] = code
+        other[network.competitors[row], position] = code
         told.append(float(costs[row, position, code]))
         true.append(total_loss(student, data, other) - before)
     assert np.corrcoef(told, true)[0, 1] > 0.9

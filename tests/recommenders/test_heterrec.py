@@ -147,6 +147,29 @@ def test_items_that_nobody_met_are_no_competitors():
     torch.testing.assert_close(network.loss(users, targets[:, None]), cross_entropy(logits, places))
 
 
+@pytest.mark.parametrize("weight", [0.1, 1.0])
+def test_items_that_nobody_met_compete_by_their_weight(weight):
+    """As if so many of each were among the items that are compared."""
+    met = np.arange(30) % 4 > 0
+    network, users = network_of(met=met, unmet_weight=weight), users_of(3)
+    targets = torch.tensor([5, 29, 1])
+    logits = sum(
+        users @ network.heads.codes[n, network.codes[:, n]].T
+        + network.heads.bias[n, 0, network.codes[:, n]]
+        for n in range(3)
+    )
+    weights = torch.where(torch.from_numpy(met), 1.0, weight).double()
+    compared = (logits.exp() * weights).sum(1).log()
+    expected = (compared - logits.gather(1, targets[:, None])[:, 0]).mean()
+    torch.testing.assert_close(network.loss(users, targets[:, None]), expected)
+
+
+def test_weights_of_items_need_a_loss_over_items():
+    for changes in ({"objective": "codes"}, {"head": "autoregressive"}):
+        with pytest.raises(SettingsError, match="unmet_weight weighs items in the loss over"):
+            HeterRec(unmet_weight=0.5, **changes)
+
+
 @pytest.mark.parametrize("options", [{}, {"ties": "items"}, {"head": "autoregressive"}])
 def test_listwise_steps_predict_the_items_after_the_next(options):
     network = network_of(steps=3, objective="codes", **options)
@@ -369,6 +392,7 @@ def test_every_option_does_something():
         {"steps": 2},
         {"item_token": True},
         {"ties": "items"},
+        {"unmet_weight": 0.5},
     ):
         other = fitted(**changes).score_block(tiny_retrieval_data().test.histories)
         assert not torch.allclose(other, plain), changes

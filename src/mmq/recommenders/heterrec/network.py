@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -30,13 +32,13 @@ class HeterRecNetwork(HistoryNetwork):
         ids: semantic IDs of all items.
         settings: how it is built.
         met: ``(items,)`` bool, the items of the training part. The others are no competitors in the
-            loss over the catalogue: that nobody chose them yet says nothing against them.
+            loss over the catalogue, or weak ones (``unmet_weight``).
     """
 
     tokens: Tensor
     codes: Tensor
     own: Tensor
-    met: Tensor
+    competitors: Tensor
     places: Tensor
     soft: SoftItems | None
     """Items whose codes carry a gradient in stage 2."""
@@ -59,8 +61,11 @@ class HeterRecNetwork(HistoryNetwork):
         self.item_scores = embedding(len(ids), dim) if settings.ties == "items" else None
         for name in ("codes", "tokens", "own"):
             self.register_buffer(name, None, persistent=False)
-        self.register_buffer("met", torch.from_numpy(np.flatnonzero(met)), persistent=False)
-        places = torch.from_numpy(np.cumsum(met) - 1)
+        self.unmet_weight, self._met = settings.unmet_weight, int(met.sum())
+        order = np.argsort(~met, kind="stable")  # those that training met come first
+        places = torch.from_numpy(np.argsort(order))
+        competitors = torch.from_numpy(order if self.unmet_weight else order[: self._met])
+        self.register_buffer("competitors", competitors, persistent=False)
         self.register_buffer("places", places, persistent=False)
         self.over_catalogue = settings.resolved_objective(len(ids)) == "catalogue"
         self.soft, self.soft_targets = None, False
@@ -83,10 +88,10 @@ class HeterRecNetwork(HistoryNetwork):
         self.cached = None
 
     def set_competitors(self) -> None:
-        """Compare the items that training met by the codes that they have now."""
+        """Compare items by the codes that they have now."""
         self.sums: CodeSums | None = None
         if self.over_catalogue and isinstance(self.heads, ParallelHeads):
-            self.sums = self.heads.catalogue_sums(self.codes[self.met])
+            self.sums = self.heads.catalogue_sums(self.codes[self.competitors])
 
     def item_vectors(self, histories: Histories) -> Tensor:
         """``(n, d)``: the pooled tokens of each entry, and its own token if it has one."""
@@ -143,7 +148,7 @@ class HeterRecNetwork(HistoryNetwork):
 
     def _step_loss(self, users: Tensor, targets: Tensor) -> Tensor:
         if self.sums is not None and isinstance(self.heads, ParallelHeads):
-            items = self._competitors(self.sums, self.heads.classifiers())
+            items = self.competing(self.sums, self.heads.classifiers())
             loss = self.heads.catalogue_loss(users, items, self.places[targets])
         else:
             loss = self.heads.loss(users, self.codes[targets])
@@ -151,9 +156,16 @@ class HeterRecNetwork(HistoryNetwork):
             loss = loss + softmax_cross_entropy(users, self.item_scores, targets)
         return loss
 
-    def _competitors(self, sums: CodeSums, classifiers: Tensor) -> Tensor:
-        """``(items, d + 1)`` of all items that training met, what they are known by at the end."""
+    def competing(self, sums: CodeSums, classifiers: Tensor) -> Tensor:
+        """``(competitors, d + 1)``: what items are known by at the end, those training met first.
+
+        A weight w of the others is log w on their bias, as if so many of each were there.
+        """
         items: Tensor = sums(classifiers)
+        if self.unmet_weight not in (0.0, 1.0):
+            shift = torch.zeros_like(items)
+            shift[self._met :, -1] = math.log(self.unmet_weight)
+            items = items + shift
         if self.soft is None or not self.soft_targets:
             return items
         return items.index_copy(0, self.places[self.soft.rows], self.soft.add_up(classifiers))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from mmq.recommenders.settings import RecommenderSettings
 
@@ -24,6 +24,11 @@ class HeterRecSettings(RecommenderSettings):
     """Cross-entropy of the whole ID among those that items have, or of every code in its codebook.
     None chooses the catalogue for parallel heads and up to 100,000 items; it costs a product of
     users and items, and finds more of them."""
+    unmet_weight: float = Field(default=0.0, ge=0, le=1)
+    """How much items without training interactions compete in the loss over the catalogue: with 0,
+    that nobody chose them yet says nothing against them, and they are recommended as their codes
+    suggest; with 1 they count as refused, and hardly are; between, old items gain as new ones lose.
+    """
     beams: PositiveInt = 50
     """Prefixes that a search keeps where no number is given, of an autoregressive head; a parallel
     one then scores all items, which an autoregressive one could only one by one."""
@@ -42,10 +47,15 @@ class HeterRecSettings(RecommenderSettings):
         return "catalogue" if self.head == "parallel" and items <= 100_000 else "codes"
 
     @model_validator(mode="after")
-    def _catalogue_needs_parallel_heads(self) -> HeterRecSettings:
+    def _fits_together(self) -> HeterRecSettings:
         if self.head == "autoregressive" and self.objective == "catalogue":
             raise ValueError(
                 "objective 'catalogue' is for parallel heads; choose objective 'codes' with "
                 "head 'autoregressive'"
+            )
+        if self.unmet_weight and (self.objective == "codes" or self.head == "autoregressive"):
+            raise ValueError(
+                "unmet_weight weighs items in the loss over the catalogue; choose objective "
+                "'catalogue' and head 'parallel', or leave it at 0"
             )
         return self

@@ -18,7 +18,7 @@ _USERS = 512
 def switch_costs(network: HeterRecNetwork, batches: Sequence[Batch], every: int = 1) -> Tensor:
     """``(items, n, k)`` nats by which the loss would change, summed over targets.
 
-    Zero for the codes that items have, and for items that training did not meet.
+    Zero for the codes that items have, and for items that do not compete.
 
     Args:
         network: with a loss over the catalogue, in eval mode.
@@ -28,7 +28,7 @@ def switch_costs(network: HeterRecNetwork, batches: Sequence[Batch], every: int 
     """
     now = network.codes
     costs = now.new_zeros(*now.shape, max(network.heads.sizes), dtype=torch.float32)
-    costs[network.met] = predicted_costs(network, batches, every)
+    costs[network.competitors] = predicted_costs(network, batches, every)
     if network.scope == "item":
         for batch in batches[::every]:
             rows, found = history_costs(network, batch)
@@ -58,7 +58,7 @@ def history_costs(network: HeterRecNetwork, batch: Batch) -> tuple[Tensor, Tenso
 
 @torch.no_grad()
 def predicted_costs(network: HeterRecNetwork, batches: Sequence[Batch], every: int) -> Tensor:
-    """``(items that training met, n, k)``: what switches change for items as those to be predicted.
+    """``(competitors, n, k)``: what switches change for items as those to be predicted.
 
     An item's vector is ``v = sum_i W_i[c_i]``, W the classifiers of the codes, and a softmax over
     ``u . v`` compares all items. To give position i the code k moves v by ``e = W_i[k] - W_i[c_i]``
@@ -69,7 +69,7 @@ def predicted_costs(network: HeterRecNetwork, batches: Sequence[Batch], every: i
     assert isinstance(heads, ParallelHeads)
     assert sums is not None
     table: Tensor = heads.classifiers()
-    items, now = sums(table), network.codes[network.met]
+    items, now = network.competing(sums, table), network.codes[network.competitors]
     n = now.shape[1]
     slope = torch.zeros_like(items)
     curve = items.new_zeros(len(items), n, len(table) // n)
