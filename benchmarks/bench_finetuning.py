@@ -20,7 +20,7 @@ import torch
 from common import RESULTS, provenance, write
 from torch.profiler import ProfilerActivity, profile
 
-from finetuning import ROOMS, STAGE2, Start
+from finetuning import ROOMS, STAGE2, Row, Start
 from mmq.finetuning import FinetuneSettings
 from mmq.finetuning.alternating import AlternatingTask
 from mmq.finetuning.joint import JointTask
@@ -99,8 +99,8 @@ def main() -> None:
     torch.set_num_threads(1)
     record: dict[str, Any] = {**provenance()}
     for room in ("retrieval", "ranking"):
-        cache = arguments.cache / f"{room} MMQ 0"
-        record[room] = measure(ROOMS[room](arguments.data, cache, "MMQ", False, 0), room)
+        place = Row("MMQ", False).place(room, arguments.cache, 0)
+        record[room] = measure(ROOMS[room](arguments.data, place), room)
         for name, found in record[room].items():
             print(room, name, found, flush=True)
     write(arguments.out, record)

@@ -65,6 +65,9 @@ STAGE2: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 """What all rows of stage 2 share; the rest are the defaults."""
 
+LITTLE = 0.1
+"""Weight of items that nobody met among the competitors; chosen on two shops of other seeds."""
+
 SWEEP: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "longer": {"tokenizer_rate": 0.0},
@@ -124,33 +127,32 @@ class Measured(NamedTuple):
     users: dict[str, np.ndarray]
 
 
-def retrieval(folder: Path, cache: Path, name: str, behaviour: bool, seed: int) -> Start:
+def retrieval(folder: Path, place: Place) -> Start:
     """HeterRec on IDs of a tokenizer, on ML-1M."""
     log = read_interactions(folder / "interactions.parquet", DATA.columns).positives().k_core(5)
-    items = DATA.catalogue(folder)
-    place = Place(cache, name, behaviour, seed)
-    return of_log(place, log, items, HETERREC_ML1M)
+    return of_log(place, log, DATA.catalogue(folder), HETERREC_ML1M)
 
 
-def shop(_: Path, cache: Path, name: str, behaviour: bool, seed: int) -> Start:
+def shop(_: Path, place: Place) -> Start:
     """The same in a generated shop."""
-    made = toyshop(ToyshopSettings(**TOYSHOP, seed=FIRST_SHOP + seed))
+    made = toyshop(ToyshopSettings(**TOYSHOP, seed=FIRST_SHOP + place.seed))
     log = Interactions.build(made.interactions).positives().k_core(5)
     items = embed_toyshop(made)
-    start = of_log(Place(cache, name, behaviour, seed), log, items, HETERREC_TOYSHOP)
+    start = of_log(place, log, items, HETERREC_TOYSHOP)
     rows = items.rows(start.student.semantic_ids.item_ids.to_pylist())
     assert start.users is not None
     factors = {key: levels[rows] for key, levels in made.factors.items()}
-    users = start.users + seed * TOYSHOP["shoppers"]  # other shops have other shoppers
+    users = start.users + place.seed * TOYSHOP["shoppers"]  # other shops have other shoppers
     return start._replace(users=users, factors=factors)
 
 
 class Place(NamedTuple):
-    """Which start, and where it is kept."""
+    """Which start, and where it is kept: a tokenizer, and a recommender of its IDs."""
 
     cache: Path
     name: str
     behaviour: bool
+    weight: float
     seed: int
 
 
@@ -165,35 +167,36 @@ def of_log(place: Place, log: Interactions, items: Catalogue, settings: Mapping[
     tokenizer = fitted(place, items)
     ids = SemanticIDs.build(items.item_ids, tokenizer.encode(items), tokenizer.codebook_sizes)
     data = plain._replace(ids=ids)
-    model = place.cache / "model"
+    model = place.cache / (f"model, weight {place.weight:g}" if place.weight else "model")
     if not model.exists():
-        made = HeterRec(**settings, seed=place.seed)
+        made = HeterRec(**settings, unmet_weight=place.weight, seed=place.seed)
         fit = made.fit(data)
         save_recommender(made, model, fit=fit)
     cold = cold_cases(withheld, data)
     return Start(items, tokenizer, load_recommender(model), data, cold, tested_users(rest, data))
 
 
-def ranking(folder: Path, cache: Path, name: str, behaviour: bool, seed: int) -> Start:
+def ranking(folder: Path, place: Place) -> Start:
     """PPNet on item IDs and IDs of a tokenizer."""
     file = folder / "interactions.parquet"
     data = RankingData.of(Pieces.open(file, DATA.columns))
     items = DATA.catalogue(folder)
     items = items.take(items.rows(data.item_ids.to_pylist()))
-    if behaviour:
+    if place.behaviour:
         split = SplitSettings(split="stored", min_interactions=0)
         log = read_interactions(file, DATA.columns)
         items = with_behaviour(items, RetrievalData.of(log, items.item_ids, split))
-    tokenizer = fitted(Place(cache, name, behaviour, seed), items)
+    tokenizer = fitted(place, items)
     ids = SemanticIDs.build(items.item_ids, tokenizer.encode(items), tokenizer.codebook_sizes)
-    if not (cache / "model").exists():
-        made = PPNet(**BASE, seed=seed)
+    model = place.cache / "model"
+    if not model.exists():
+        made = PPNet(**BASE, seed=place.seed)
         fit = made.fit(data, ids)
-        save_ranker(made, cache / "model", fit=fit)
-    return Start(items, tokenizer, load_ranker(cache / "model"), data, None, None)
+        save_ranker(made, model, fit=fit)
+    return Start(items, tokenizer, load_ranker(model), data, None, None)
 
 
-ROOMS: dict[str, Callable[[Path, Path, str, bool, int], Start]] = {
+ROOMS: dict[str, Callable[[Path, Place], Start]] = {
     "toyshop": shop,
     "retrieval": retrieval,
     "ranking": ranking,
@@ -283,20 +286,37 @@ def cell(start: Start, settings: Mapping[str, Any] | None, seed: int) -> tuple[A
     return {**found, **provenance()}, tested.users
 
 
-def rows(room: str) -> dict[str, tuple[str, bool, dict[str, Any] | None]]:
-    """Name of a row -> its tokenizer, whether it sees behaviour, settings of stage 2."""
+class Row(NamedTuple):
+    """A row: what it starts from, and its settings of stage 2; None stays at the start."""
+
+    name: str
+    behaviour: bool
+    settings: dict[str, Any] | None = None
+    weight: float = 0.0
+
+    def place(self, room: str, cache: Path, seed: int) -> Place:
+        """Where its start is kept."""
+        kept = cache / f"{room} {self.name}{' behaviour' * self.behaviour} {seed}"
+        return Place(kept, self.name, self.behaviour, self.weight, seed)
+
+
+def rows(room: str) -> dict[str, Row]:
+    """The rows of a table, by name."""
     stages = {
         "frozen": None,
         "longer": {**STAGE2[room], "tokenizer_rate": 0.0},
         "fine-tuned": dict(STAGE2[room]),
         "fine-tuned jointly": {**STAGE2[room], "mode": "joint"},
     }
-    return {
-        f"{name}{' with behaviour' * behaviour}, {stage}": (name, behaviour, settings)
-        for name in TOKENIZERS
-        for behaviour in (False, True)
-        for stage, settings in stages.items()
-    }
+    found = {}
+    for name in TOKENIZERS:
+        for behaviour in (False, True):
+            known = f"{name}{' with behaviour' * behaviour}"
+            found |= {f"{known}, {each}": Row(name, behaviour, how) for each, how in stages.items()}
+            if room != "ranking":
+                row = Row(name, behaviour, weight=LITTLE)
+                found[f"{known}, frozen, weight {LITTLE:g}"] = row
+    return found
 
 
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -316,7 +336,7 @@ def sweep(room: str, folder: Path, cache: Path, out: Path) -> None:
     for name, changes in SWEEP.items():
         if name in done:
             continue
-        start = ROOMS[room](folder, cache / f"{room} MMQ 0", "MMQ", False, 0)
+        start = ROOMS[room](folder, Row("MMQ", False).place(room, cache, 0))
         chosen = FinetuneSettings(**{**STAGE2[room], **changes})
         fit = finetune(start.tokenizer, start.student, start.data, start.catalogue, chosen)
         done[name] = {"before": fit.before, "after": fit.after, "log": fit.log}
@@ -343,15 +363,14 @@ def main() -> None:
         return
     known = rows(room)
     for seed in map(int, arguments.seeds.split(",")):
-        for row, (name, behaviour, settings) in known.items():
-            chosen = not arguments.only or row in arguments.only.split("|")
-            if not chosen or done(out, row, seed):
+        for name, row in known.items():
+            chosen = not arguments.only or name in arguments.only.split("|")
+            if not chosen or done(out, name, seed):
                 continue
-            cache = arguments.cache / f"{room} {name}{' behaviour' * behaviour} {seed}"
-            start = ROOMS[room](arguments.data, cache, name, behaviour, seed)
-            found, users = cell(start, settings, seed)
-            print(row, seed, found["figures"], flush=True)
-            store(out, (row, seed), found, users, list(known), summary)
+            start = ROOMS[room](arguments.data, row.place(room, arguments.cache, seed))
+            found, users = cell(start, row.settings, seed)
+            print(name, seed, found["figures"], flush=True)
+            store(out, (name, seed), found, users, list(known), summary)
 
 
 if __name__ == "__main__":
