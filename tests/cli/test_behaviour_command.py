@@ -73,7 +73,7 @@ def test_items_without_history_get_what_their_content_lets_expect(shop, capsys):
     assert (result["without_history"], result["predicted"]) == (len(new) - SOLD, True)
     assert result["likeness"] == pytest.approx(prediction.likeness)
     _, out, _ = embed(capsys, *SMALLER)
-    assert f"{len(new) - SOLD} items have no history: predicted from their content" in out
+    assert f"{len(new) - SOLD} items have no history: they borrow it by their content" in out
 
 
 def test_item_vectors_of_sasrec(shop, capsys):

@@ -28,14 +28,36 @@ def cosine(a, b):
     return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
 
 
+def guesses(prediction, items):
+    return (content_of(items) - prediction.centre) @ prediction.weights + prediction.offset
+
+
 def test_what_the_content_tells_is_told():
     items, found, behaviour = made()
     prediction = learn_prediction([items], found)
-    whole = prediction.complete(items, found)
-    alike = cosine(whole.matrix[KNOWN:], behaviour[KNOWN:])
+    alike = cosine(guesses(prediction, items)[KNOWN:], behaviour[KNOWN:])
     assert alike.mean() > 0.97
     assert prediction.likeness == pytest.approx(alike.mean(), abs=0.02)
+
+
+def test_the_nearest_known_item_lends_its_behaviour():
+    items, found, behaviour = made()
+    prediction = learn_prediction([items], found)
+    whole = prediction.complete(items, found)
+    known = found.matrix[:KNOWN] / np.linalg.norm(found.matrix[:KNOWN], axis=1, keepdims=True)
+    for row in range(KNOWN, ITEMS):
+        nearest = (known @ guesses(prediction, items)[row]).argmax()
+        np.testing.assert_allclose(whole.matrix[row], known[nearest], atol=1e-6)
     assert whole.present.all()
+    assert cosine(whole.matrix[KNOWN:], behaviour[KNOWN:]).mean() > 0.9
+
+
+def test_blocks_change_nothing(monkeypatch):
+    items, found, _ = made()
+    prediction = learn_prediction([items], found)
+    whole = prediction.complete(items, found)
+    monkeypatch.setattr("mmq.encoders.predicted._BLOCK", 7)
+    np.testing.assert_array_equal(prediction.complete(items, found).matrix, whole.matrix)
 
 
 def test_what_is_known_stays_as_it_is():

@@ -50,9 +50,10 @@ def command(
 ) -> None:
     """Embed what users do: which items occur together in the training part of their histories.
 
-    The new column is a modality like any other. Items without history get what their content lets
-    expect, or lack it (--set missing=left). Split and filters have to be those of the model that
-    the IDs are for, so that nothing that is held out is seen.
+    The new column is a modality like any other. Items without history borrow it from the item that
+    comes nearest to what their content lets expect, or lack it (--set missing=left). Split and
+    filters have to be those of the model that the IDs are for, so that nothing that is held out is
+    seen.
 
     Example: mmq embed behaviour catalogue.parquet --interactions interactions.parquet
     --out with_behaviour.parquet
@@ -154,7 +155,7 @@ def _widened(
 def _lines(result: dict[str, Any]) -> list[str]:
     without = f"  {result['without_history']:,} items have no history: "
     if result["predicted"]:
-        without += f"predicted from their content (held-out cosine {result['likeness']:.2f})"
+        without += f"they borrow it by their content (held-out cosine {result['likeness']:.2f})"
     else:
         without += f"they lack {result['modality']}"
     return [

@@ -36,8 +36,8 @@ class BehaviourSettings(Settings):
     """Power of the counts of the company (Levy, Goldberg & Dagan 2015): below 1, rare company says
     less."""
     missing: Literal["predicted", "left"] = "predicted"
-    """What items without history get: the embedding that their content lets expect (ridge
-    regression on the items that have one), or none."""
+    """What items without history get: the embedding of the item with one that comes nearest to
+    what their content lets expect, or none."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of the decomposition, which is randomised."""
 

@@ -1,8 +1,10 @@
-"""What users do with items that nobody met yet, told from what the items are: ridge regression.
+"""What users would do with items that nobody met yet, told from what the items are.
 
 An item without history has no behaviour. Left missing, it gets codes that no user ever led to, and
-a recommender never finds it; with the behaviour that its content lets expect, it gets the codes of
-items that are like it and known.
+a recommender never finds it. Ridge regression from the content tells about where its behaviour
+would lie, and it borrows that of the item with a history that lies nearest there. The prediction
+itself would not do: predictions are all near their mean, and a tokenizer that is fitted to them
+gives them codewords of their own, which again no user ever led to.
 """
 
 from __future__ import annotations
@@ -23,25 +25,29 @@ MOST_ITEMS = 100_000
 """Items that are learned from; of more, a sample."""
 
 _HELD_OUT = 0.1
+_BLOCK = 1024
+"""Items whose nearest known one is looked for at a time."""
 
 
 class Prediction(NamedTuple):
-    """A linear map from the embeddings of an item to one that it lacks.
+    """A linear map from the embeddings of an item to its behaviour, and whose it may borrow.
 
     Attributes:
         centre: ``(content,)`` float32 mean of the content.
         weights: ``(content, dimension)`` float32.
         offset: ``(dimension,)`` float32 mean of what is predicted.
+        pool: ``(known, dimension)`` float32 unit-normed behaviour of the items learned from.
         likeness: mean cosine of what is predicted and what is true, of held-out items.
     """
 
     centre: np.ndarray
     weights: np.ndarray
     offset: np.ndarray
+    pool: np.ndarray
     likeness: float
 
     def complete(self, piece: Catalogue, found: BehaviourEmbeddings) -> BehaviourEmbeddings:
-        """What is known of a piece of a catalogue, and what is predicted where nothing is.
+        """What is known of a piece of a catalogue, and what is borrowed where nothing is.
 
         Args:
             piece: the items; one without any content stays without.
@@ -49,9 +55,11 @@ class Prediction(NamedTuple):
         """
         content = content_of(piece)
         told = ~found.present & content.any(axis=1)
-        guess = (content[told] - self.centre) @ self.weights + self.offset
         matrix = found.matrix.copy()
-        matrix[told] = guess
+        rows = np.flatnonzero(told)
+        for some in np.array_split(rows, -(-len(rows) // _BLOCK) or 1):
+            guess = (content[some] - self.centre) @ self.weights + self.offset
+            matrix[some] = self.pool[(guess @ self.pool.T).argmax(1)]
         return BehaviourEmbeddings(matrix, found.present | told)
 
 
@@ -103,7 +111,7 @@ def learn_prediction(
     centre, weights, offset = (
         each.astype(np.float32) for each in (whole.centre, whole.solve(best), whole.offset)
     )
-    return Prediction(centre, weights, offset, tried[best])
+    return Prediction(centre, weights, offset, target.astype(np.float32), tried[best])
 
 
 class _Ridge:

@@ -56,8 +56,6 @@ def run_cells(
     Returns:
         Name of each cell that failed -> why, in a sentence.
     """
-    for torn in (out / CELLS).glob(".*.tmp"):  # of a run that was killed
-        shutil.rmtree(torn, ignore_errors=True)
     waiting = [cell for cell in plan.cells if not finished(out, cell)]
     left = {cell.name for cell in waiting}
     failed: dict[str, str] = {}
@@ -135,6 +133,7 @@ class _Worker:
 
 @contextlib.contextmanager
 def _workers(count: int, jobs: int, setup: Setup, out: Path) -> Iterator[list[_Worker]]:
+    _sweep(out)
     threads = max(1, (os.cpu_count() or 1) // jobs)
     workers = [_Worker(threads, setup, out) for _ in range(count)]
     try:
@@ -142,6 +141,13 @@ def _workers(count: int, jobs: int, setup: Setup, out: Path) -> Iterator[list[_W
     finally:
         for worker in workers:
             worker.stop()
+        _sweep(out)
+
+
+def _sweep(out: Path) -> None:
+    """Remove what a process that was killed has left in the folder of cells."""
+    for torn in (out / CELLS).glob(".*.tmp"):
+        shutil.rmtree(torn, ignore_errors=True)
 
 
 def _serve(connection: Connection, threads: int, setup: Setup, out: Path) -> None:
