@@ -32,7 +32,7 @@ def first_batch(task):
 
 def test_soft_items_look_up_exactly():
     logits = torch.randn(5, N, K, generator=torch.Generator().manual_seed(0))
-    soft = SoftItems(torch.tensor([1, 4, 5, 8, 9]), hard_index(logits, 0.3))
+    soft = SoftItems(torch.tensor([1, 4, 5, 8, 9]), hard_index(logits, 0.3), False)
     table = torch.randn(N * K, D, generator=torch.Generator().manual_seed(1))
     codes = logits.argmax(2)
     expected = table[codes + torch.tensor([0, K])]
@@ -52,7 +52,7 @@ def test_the_gradient_is_the_analytic_one():
     logits = torch.randn(3, N, K, dtype=torch.float64, generator=generator).requires_grad_()
     table = torch.randn(N * K, D, dtype=torch.float64, generator=generator).requires_grad_()
     wanted = torch.randn(3, N, D, dtype=torch.float64, generator=generator)
-    soft = SoftItems(torch.arange(3), hard_index(logits, tau))
+    soft = SoftItems(torch.arange(3), hard_index(logits, tau), False)
     (soft.look_up(table) * wanted).sum().backward()
     hard = torch.nn.functional.one_hot(logits.argmax(2), K).double()
     p = torch.softmax(logits.detach() / tau, 2)
@@ -139,9 +139,9 @@ def test_a_code_moves_to_where_users_are():
     student, _ = retrieval(made)
     network = student.network
     users = torch.randn(6, 8, generator=torch.Generator().manual_seed(0))
-    row = torch.tensor([int(network.met[3])])
+    row = torch.tensor([int(network.competitors[3])])
     logits = torch.zeros(1, network.codes.shape[1], 8, requires_grad=True)
-    network.soft, network.soft_targets = SoftItems(row, hard_index(logits, 0.1)), True
+    network.soft = SoftItems(row, hard_index(logits, 0.1), True)
     network._step_loss(users, row.expand(6)).backward()
     network.soft = None
     sums = network.heads.codes.detach() @ users.mean(0) + network.heads.bias.detach()[:, 0]

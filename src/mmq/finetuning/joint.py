@@ -55,8 +55,7 @@ class JointTask(MovingTask):
             rows = self._drawn(self.own.rows(batch))
             found = self.soften(self.places[rows], settings.tau(progress), noise, self.draws)
             anchors = self.anchors(found)
-        network.soft = SoftItems(rows, found.codes)
-        network.soft_targets = settings.target_codes == "soft"
+        network.soft = SoftItems(rows, found.codes, settings.target_codes == "soft")
         try:
             part = self.own.part(batch, progress)
         finally:

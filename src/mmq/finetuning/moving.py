@@ -25,7 +25,6 @@ class SoftNetwork(Protocol):
     """The network of a recommender that reads soft codes."""
 
     soft: SoftItems | None
-    soft_targets: bool
 
 
 class RowTask(Protocol):

@@ -17,10 +17,13 @@ class SoftItems(NamedTuple):
     Attributes:
         rows: ``(u,)`` int64 rows of the items, ascending.
         codes: ``ind``, ``(u, n, k)``.
+        as_targets: whether they carry the gradient as items to be predicted too, and not in
+            histories alone; for recommenders that predict items.
     """
 
     rows: Tensor
     codes: Tensor
+    as_targets: bool
 
     def look_up(self, table: Tensor) -> Tensor:
         """``ind_i @ W_i`` for every position: ``(n * k, d)`` -> ``(u, n, d)``."""

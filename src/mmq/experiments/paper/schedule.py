@@ -6,7 +6,9 @@ import contextlib
 import multiprocessing
 import os
 import shutil
+import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection, wait
@@ -104,7 +106,8 @@ class _Worker:
     def begin(self, cell: Cell) -> None:
         """Have it make a cell."""
         self.cell = cell
-        self.connection.send(cell)
+        with contextlib.suppress(BrokenPipeError):  # it died meanwhile, as result() will find
+            self.connection.send(cell)
 
     def result(self) -> Progress:
         """How its cell ended; a process that died is replaced."""
@@ -152,9 +155,6 @@ def _sweep(out: Path) -> None:
 
 def _serve(connection: Connection, threads: int, setup: Setup, out: Path) -> None:
     """Make the cells that are sent, until the sender is gone."""
-    import signal
-    import time
-
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the first process's business
@@ -169,8 +169,10 @@ def _serve(connection: Connection, threads: int, setup: Setup, out: Path) -> Non
 
 
 def _end_with_parent() -> None:
-    """End this process as soon as the one that started it is gone, so that a killed command leaves
-    none behind that writes to its folder beside the next."""
+    """End this process as soon as the one that started it is gone, however it went.
+
+    A run that goes on from there would otherwise make the same cell beside this one.
+    """
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -42,8 +42,6 @@ class HeterRecNetwork(HistoryNetwork):
     places: Tensor
     soft: SoftItems | None
     """Items whose codes carry a gradient in stage 2."""
-    soft_targets: bool
-    """Whether they do so as items that are predicted too, not only in histories."""
 
     def __init__(self, ids: SemanticIDs, settings: HeterRecSettings, met: np.ndarray) -> None:
         super().__init__(settings)
@@ -68,7 +66,7 @@ class HeterRecNetwork(HistoryNetwork):
         self.register_buffer("competitors", competitors, persistent=False)
         self.register_buffer("places", places, persistent=False)
         self.over_catalogue = settings.resolved_objective(len(ids)) == "catalogue"
-        self.soft, self.soft_targets = None, False
+        self.soft = None
         self.set_items(ids, torch.arange(len(ids)))
         self.set_competitors()
 
@@ -166,7 +164,7 @@ class HeterRecNetwork(HistoryNetwork):
             shift = torch.zeros_like(items)
             shift[self._met :, -1] = math.log(self.unmet_weight)
             items = items + shift
-        if self.soft is None or not self.soft_targets:
+        if self.soft is None or not self.soft.as_targets:
             return items
         return items.index_copy(0, self.places[self.soft.rows], self.soft.add_up(classifiers))
 
