@@ -50,3 +50,21 @@ def _against_control(tests: Row, name: str) -> str:
         return "-"
     p = f"{test['p_value']:.2g}" if test["p_value"] >= 1e-4 else "< 0.0001"
     return f"{sign * test['difference']:+.4f} ({p})"
+
+
+def sweep(record: Row) -> str:
+    """Settings of stage 2 by the validation part: before, the best epoch, and after every epoch."""
+    rows = []
+    for name, run in record["sweep"].items():
+        selected = "ndcg@10" if "ndcg@10" in run["before"] else "auc"
+        epochs = [each[selected] for each in run["log"]]
+        rows.append(
+            [
+                name,
+                f"{run['before'][selected]:.4f}",
+                f"{run['after'][selected]:.4f}",
+                ", ".join(f"{each:.4f}" for each in epochs),
+                ", ".join(f"{each['codes_moved']:.1%}" for each in run["log"]),
+            ]
+        )
+    return table(["settings", "before", "kept", "after every epoch", "codes moved"], rows)

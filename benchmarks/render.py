@@ -269,10 +269,13 @@ def ranking(text: str) -> str:
 
 def finetuning(text: str) -> str:
     """docs/finetuning.md with its tables renewed."""
+    for room, data in (("toyshop", ""), ("retrieval", " --data ML1M"), ("ranking", " --data ML1M")):
+        record = read(RESULTS / f"finetuning_{room}.json")
+        command = f"python benchmarks/finetuning.py {room}{data}"
+        block = f"{finetuning_tables.comparison(record)}\n{origin(record, command)}"
+        text = filled(text, f"finetuning-{room}", block)
     record = read(RESULTS / "finetuning_toyshop.json")
-    command = "python benchmarks/finetuning.py toyshop"
-    block = f"{finetuning_tables.comparison(record)}\n{origin(record, command)}"
-    return filled(text, "finetuning", block)
+    return filled(text, "finetuning-sweep", finetuning_tables.sweep(record))
 
 
 def paper(text: str) -> str:

@@ -18,7 +18,7 @@ import pytest
 import mmq
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")])
 EXECUTED = [
     ROOT / name
     for name in (
@@ -27,6 +27,7 @@ EXECUTED = [
         "docs/recommenders.md",
         "docs/ranking.md",
         "docs/finetuning.md",
+        "examples/own_data.md",
     )
 ]
 
@@ -81,7 +82,7 @@ def test_docstring_examples_are_found() -> None:
     assert doctest.testmod(importlib.import_module("mmq.errors")).attempted > 0
 
 
-@pytest.mark.parametrize("path", EXECUTED, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", EXECUTED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_examples_of_documents(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = path.read_text("utf-8")
     assert {language for language, _ in blocks(text)} == {"python", "sh"}

@@ -86,6 +86,12 @@ class Found(NamedTuple):
     out: Path
     modalities: tuple[str, ...]
 
+    def planned(self, row: Row) -> bool:
+        """Whether any part of a row is measured."""
+        names = {cell.name for cell in self.plan.cells}
+        parts = ((part, seed) for part in row.parts for seed in self.seeds)
+        return any(cell_of(row, part, seed).name in names for part, seed in parts)
+
     def values(self, row: Row, part: str, key: str) -> dict[int, float]:
         """Seed -> figure, of the seeds that have it."""
         found = {}
@@ -150,9 +156,9 @@ def _users(path: Path) -> dict[str, np.ndarray]:
 def table(found: Found, name: str, title: str, about: str) -> dict[str, Any]:
     """A table as plain values, its rows compared with MMQ's.
 
-    Columns that no row has a figure of are left out.
+    Rows without a cell in the plan are left out, and columns that no row has a figure of.
     """
-    rows, ours = found.plan.rows[name], Row(MMQ)
+    rows, ours = [row for row in found.plan.rows[name] if found.planned(row)], Row(MMQ)
     figures = [{column.key: _figure(found, row, column) for column in COLUMNS} for row in rows]
     columns = [column for column in COLUMNS if any(each[column.key] for each in figures)]
     return {
