@@ -8,12 +8,12 @@ positive mutual information of the training part; items without history borrow i
 IDs have six codes all the same): a recommender on its IDs (*frozen*), the same trained on with the
 tokenizer frozen (*longer*, the control), and fine-tuned for as many epochs: by turns (*fine-tuned*)
 or at every step (*fine-tuned jointly*). In retrieval also a recommender that lets items that nobody
-met compete a little (*weight 0.1*). `--sweep` tries settings of stage 2 for MMQ on the content,
-seed 0, by the validation part alone. toyshop is retrieval in a generated shop, another one for
-every seed (101, 102, ...), where the words say a toy's team, the picture shows its badge, and only
-whether the two match decides what sells. Retrieval withholds 5% of the items, another sample for
-every seed; ranking has the log's own split. Fitted tokenizers and recommenders are kept in the
-cache folder; every cell is stored when it is done and never run again.
+met compete a little (*weight 0.1*) or fully (*weight 1*). `--sweep` tries settings of stage 2 for
+MMQ on the content, seed 0, by the validation part alone. toyshop is retrieval in a generated shop,
+another one for every seed (101, 102, ...), where the words say a toy's team, the picture shows its
+badge, and only whether the two match decides what sells. Retrieval withholds 5% of the items,
+another sample for every seed; ranking has the log's own split. Fitted tokenizers and recommenders
+are kept in the cache folder; every cell is stored when it is done and never run again.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ STAGE2: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 """What all rows of stage 2 share; the rest are the defaults."""
 
-LITTLE = 0.1
-"""Weight of items that nobody met among the competitors; chosen on two shops of other seeds."""
+WEIGHTS = (0.1, 1.0)
+"""Of items that nobody met among the competitors: a little, and as if they had been refused."""
 
 SWEEP: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
@@ -315,8 +315,9 @@ def rows(room: str) -> dict[str, Row]:
             known = f"{name}{' with behaviour' * behaviour}"
             found |= {f"{known}, {each}": Row(name, behaviour, how) for each, how in stages.items()}
             if room != "ranking":
-                row = Row(name, behaviour, weight=LITTLE)
-                found[f"{known}, frozen, weight {LITTLE:g}"] = row
+                for weight in WEIGHTS:
+                    row = Row(name, behaviour, weight=weight)
+                    found[f"{known}, frozen, weight {weight:g}"] = row
     return found
 
 
