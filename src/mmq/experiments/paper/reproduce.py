@@ -63,7 +63,9 @@ _TITLES = {
         "Table 1: tokenizers",
         "All IDs have the same length and codebooks, and the same models on them. FVU and cold "
         "items are of items that no tokenizer was fitted to and no retrieval model met. With "
-        "behaviour there is one more embedding to reconstruct, so those errors do not compare.",
+        "behaviour there is one more embedding to reconstruct, so those errors do not compare. "
+        "Tests are paired, of models over users and of tokenizers over seeds, and not corrected "
+        "for their number.",
     ),
     "table2": (
         "Table 2: what MMQ is made of",
