@@ -336,6 +336,7 @@ def collect(prepared: Prepared, failed: Mapping[str, str]) -> dict[str, Any]:
             "failed": [{"cell": name, "error": why} for name, why in failed.items()],
             "left": len(plan.cells) - len(cells) - len(failed),
             "seconds": sum(cell["seconds"] for cell in cells.values()),
+            "commits": sorted({cell["commit"] or "unknown" for cell in cells.values()}),
             "peak_memory_mb": max(
                 (cell["peak_memory_mb"] or 0 for cell in cells.values()), default=0
             ),

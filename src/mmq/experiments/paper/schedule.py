@@ -40,7 +40,7 @@ class Progress(NamedTuple):
 
 def finished(out: Path, cell: Cell) -> bool:
     """Whether a cell is there already."""
-    return (out / CELLS / folder_name(cell) / RESULT).is_file()
+    return _is_done(out / CELLS / folder_name(cell))
 
 
 def run_cells(
@@ -148,9 +148,14 @@ def _workers(count: int, jobs: int, setup: Setup, out: Path) -> Iterator[list[_W
 
 
 def _sweep(out: Path) -> None:
-    """Remove what a process that was killed has left in the folder of cells."""
-    for torn in (out / CELLS).glob(".*.tmp"):
-        shutil.rmtree(torn, ignore_errors=True)
+    """Remove what processes that were killed have left: torn cells, and what finished ones began."""
+    done = [each for each in (out / UNFINISHED).glob("*") if _is_done(out / CELLS / each.name)]
+    for useless in (*(out / CELLS).glob(".*.tmp"), *done):
+        shutil.rmtree(useless, ignore_errors=True)
+
+
+def _is_done(folder: Path) -> bool:
+    return (folder / RESULT).is_file()
 
 
 def _serve(connection: Connection, threads: int, setup: Setup, out: Path) -> None:
