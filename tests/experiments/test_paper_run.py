@@ -147,11 +147,17 @@ def test_seeds_and_tables_are_added_to_what_is_there(whole, shop, tmp_path):
     wanted, found, _ = whole
     shutil.copytree(wanted.out, tmp_path / "out")
     before = when(tmp_path / "out")
+    killed_at_its_end = tmp_path / "out" / "unfinished" / "quantisation, MMQ, seed 0"
+    torn = tmp_path / "out" / "cells" / ".quantisation, MMQ, seed 1.123.tmp"
+    for left in (killed_at_its_end, torn):
+        left.mkdir()
     more = request(
         shop, tmp_path / "out", artefacts=("table1", "figure5"), seeds=2, parts=(QUANTISATION,)
     )
     again, made = make(more)
     assert again["cells"]["failed"] == []
+    assert not killed_at_its_end.exists()
+    assert not torn.exists()
     assert not set(made) & set(before)
     assert sum(name.endswith("seed 1") for name in made) == 8 + 4
     assert sum(name.endswith("codes, seed 0") for name in made) == 4

@@ -148,7 +148,7 @@ def _workers(count: int, jobs: int, setup: Setup, out: Path) -> Iterator[list[_W
 
 
 def _sweep(out: Path) -> None:
-    """Remove what processes that were killed have left: torn cells, and what finished ones began."""
+    """Remove what killed processes have left: torn cells, and what finished ones began with."""
     done = [each for each in (out / UNFINISHED).glob("*") if _is_done(out / CELLS / each.name)]
     for useless in (*(out / CELLS).glob(".*.tmp"), *done):
         shutil.rmtree(useless, ignore_errors=True)
