@@ -42,7 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, MemoryError, RuntimeError) as error:
         return _machine_refused(error)
     if code == _INTERRUPTED:  # typer turns an interrupt into this exit code
-        print("mmq: interrupted; what was finished is kept, see --resume", file=sys.stderr)
+        print(
+            "mmq: interrupted; what was finished is kept, give the command again (with --resume, "
+            "where it has that)",
+            file=sys.stderr,
+        )
     return code if isinstance(code, int) else 0
 
 
