@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mmq.experiments.paper.plan import ARTEFACTS, PARTS
-from mmq.experiments.paper.reproduce import Prepared, Request, collect, prepare, reproduce
+from mmq.experiments.paper.prepare import Prepared, Request, prepare
+from mmq.experiments.paper.reproduce import collect, reproduce
 from mmq.experiments.paper.scales import SCALES, Scale, scale_of
 from mmq.experiments.paper.schedule import Progress
 

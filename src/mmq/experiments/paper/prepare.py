@@ -1,0 +1,260 @@
+"""What is asked of a reproduction, checked before anything long is begun."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmq.artifacts import (
+    check_replaceable,
+    made_folder,
+    read_json,
+    require_file,
+    sha256,
+    write_json,
+)
+from mmq.data import write_catalogue
+from mmq.data.datasets.toyshop import ToyshopSettings, toyshop
+from mmq.data.interactions import Interactions, write_interactions
+from mmq.encoders.toyshop import embed_toyshop
+from mmq.errors import DataError, SettingsError, UserError
+from mmq.experiments.paper.cost import Size, alike, estimate
+from mmq.experiments.paper.plan import (
+    ITEM_IDS,
+    PARTS,
+    POPULARITY,
+    RANKING,
+    SASREC,
+    Cell,
+    Own,
+    Plan,
+    make_plan,
+)
+from mmq.experiments.paper.scales import Scale
+from mmq.experiments.paper.schedule import finished, results
+from mmq.experiments.paper.variants import variants
+from mmq.experiments.paper.worlds import (
+    Setup,
+    catalogue_of,
+    own_rows,
+    ranking_world,
+    retrieval_world,
+    sorted_out,
+)
+
+MARKER = "reproduction.json"
+"""The file that marks the folder of a reproduction, and tells what it is of."""
+TOYSHOP = "toyshop"
+CATALOGUE, INTERACTIONS = "catalogue.parquet", "interactions.parquet"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for.
+
+    Attributes:
+        artefacts: tables and figures.
+        data: a folder with catalogue.parquet and interactions.parquet, or None for the toyshop.
+        out: folder of cells and results.
+        scale_name: as the user called it.
+        scale: its settings.
+        seeds: how many, from 0.
+        parts: some of quantisation, retrieval and ranking; None for all that the log allows.
+        columns: name of a column of the log -> its name in the file, where they differ.
+        own: files with rows of the user's own.
+        device: "auto", "cpu" or "cuda".
+    """
+
+    artefacts: tuple[str, ...]
+    data: Path | None
+    out: Path
+    scale_name: str
+    scale: Scale
+    seeds: int
+    parts: tuple[str, ...] | None = None
+    columns: tuple[tuple[str, str], ...] = ()
+    own: tuple[Path, ...] = ()
+    device: str = "auto"
+
+
+class Prepared(NamedTuple):
+    """A request whose inputs were checked.
+
+    Attributes:
+        request: what was asked for.
+        setup: of the cells.
+        plan: all cells.
+        size: of the data.
+        about: of the data, for the report.
+    """
+
+    request: Request
+    setup: Setup
+    plan: Plan
+    size: Size
+    about: dict[str, Any]
+
+    def left(self) -> list[Cell]:
+        """Cells that are not there yet."""
+        return [cell for cell in self.plan.cells if not finished(self.request.out, cell)]
+
+    def seconds(self, cells: Sequence[Cell]) -> dict[str, float]:
+        """Name of each cell -> about how long it takes on one core."""
+        known: dict[str, list[float]] = {}
+        found = results(self.plan, self.request.out)
+        for cell in self.plan.cells:
+            if cell.name in found:
+                known.setdefault(alike(cell), []).append(found[cell.name]["seconds"])
+        mean = {name: float(np.mean(each)) for name, each in known.items()}
+        scale = self.request.scale
+        return {cell.name: estimate(cell, scale, self.size, mean) for cell in cells}
+
+
+def prepare(request: Request) -> Prepared:
+    """Check what is asked for, and plan its cells; the toyshop is generated.
+
+    Raises:
+        DataError: data that are missing or do not suffice, or a folder of something else.
+        SettingsError: a setting or a row of the user's that is wrong.
+    """
+    check_replaceable(request.out, MARKER)
+    own = sorted_out(own_rows(request.own))
+    if request.own and "table1" not in request.artefacts:
+        raise SettingsError(
+            "rows of your own stand in table1; make table1 or all, or leave --own out"
+        )
+    with _undone(request.out):
+        return _prepare(request, own)
+
+
+@contextlib.contextmanager
+def _undone(out: Path) -> Iterator[None]:
+    """Leave no folder behind that was not there before, where a mistake is found."""
+    new = not out.exists()
+    try:
+        yield
+    except UserError:
+        if new:
+            shutil.rmtree(out, ignore_errors=True)
+        raise
+
+
+def _prepare(request: Request, own: Own) -> Prepared:
+    folder = request.data or request.out / "data"
+    if request.data is None:
+        _mark(request, {"scale": request.scale.to_dict()})  # so that a killed run can go on
+        _generate(request, folder)
+    setup = Setup(
+        require_file(folder / CATALOGUE, "catalogue"),
+        require_file(folder / INTERACTIONS, "interaction log"),
+        request.columns,
+        request.scale,
+        tuple(range(request.seeds)),
+        request.own,
+        request.device,
+    )
+    size, about, can_rank = _survey(request, setup)
+    modalities = catalogue_of(setup).modalities
+    parts = request.parts or tuple(part for part in PARTS if can_rank or part != RANKING)
+    if RANKING in parts and not can_rank:
+        raise SettingsError(
+            "the log has neither ratings nor labels, so there is nothing to rank by; leave ranking "
+            "out of --parts"
+        )
+    plan = make_plan(
+        request.artefacts, modalities, setup.seeds, parts, own, _searched(request, modalities)
+    )
+    _check_names(request.scale, modalities, own)
+    mark = {
+        "catalogue": sha256(setup.catalogue),
+        "interactions": sha256(setup.interactions),
+        "columns": dict(setup.columns),
+        "scale": request.scale.to_dict(),
+    }
+    _mark(request, mark)
+    return Prepared(request, setup, plan, size, about)
+
+
+def _generate(request: Request, folder: Path) -> None:
+    """Write a generated shop, once."""
+    if (folder / INTERACTIONS).exists():
+        return
+    scale = request.scale
+    shop = toyshop(ToyshopSettings(items=scale.shop_items, shoppers=scale.shop_shoppers))
+    with made_folder(folder):
+        write_catalogue(folder / CATALOGUE, embed_toyshop(shop))
+        write_interactions(folder / INTERACTIONS, Interactions.build(shop.interactions))
+
+
+def _survey(request: Request, setup: Setup) -> tuple[Size, dict[str, Any], bool]:
+    """Sizes of the data, and whether there is something to rank by."""
+    world = retrieval_world(setup, 0)
+    catalogue = catalogue_of(setup)
+    impressions = 0
+    try:
+        if request.parts is None or RANKING in request.parts:
+            impressions = len(ranking_world(setup).data.train)
+    except DataError as error:
+        if request.parts or "label" not in str(error):
+            raise
+    liked = int(world.data.train.lengths.sum())
+    about = {
+        "name": request.data.resolve().name if request.data else TOYSHOP,
+        "items": len(catalogue),
+        "users": len(world.users),
+        "interactions": liked,
+        "modalities": dict(catalogue.dimensions),
+        "ranking_rows": impressions or None,
+    }
+    return Size(len(catalogue), liked, impressions), about, impressions > 0
+
+
+def _searched(request: Request, modalities: Sequence[str]) -> dict[str, str]:
+    """Tokenizers whose settings are searched -> the row that is searched."""
+    if request.scale.trials == 1:
+        return {}
+    known = variants(modalities)
+    return {
+        name: each.tuned_as
+        for name, each in known.items()
+        if each.tuned_as not in request.scale.tuned
+    }
+
+
+def _check_names(scale: Scale, modalities: Sequence[str], own: Own) -> None:
+    """Refuse rows that there are not, and rows that there are already."""
+    known = variants(modalities)
+    for name in (*own.tokenizers, *own.recommenders):
+        if name in (*known, POPULARITY, SASREC, ITEM_IDS):
+            raise SettingsError(f"there is a row '{name}' already; give yours another name")
+    for name in scale.tuned:
+        if name not in known:
+            raise SettingsError(
+                f"tuned names a row '{name}' that there is not; give one of {', '.join(known)}"
+            )
+
+
+def _mark(request: Request, mark: Mapping[str, Any]) -> None:
+    """Say what the folder is of, as far as it is known, and refuse one of something else."""
+    path = request.out / MARKER
+    known = read_json(path, "reproduction") if path.exists() else {"format": FORMAT}
+    for name, what in (
+        ("catalogue", "another catalogue"),
+        ("interactions", "another log"),
+        ("columns", "other columns of the log"),
+        ("scale", "another scale or other settings"),
+    ):
+        if name in known and name in mark and known[name] != mark[name]:
+            raise DataError(
+                f"{request.out} holds a reproduction of {what}; choose another --out, or remove it"
+            )
+    if mark.keys() - known.keys():
+        with made_folder(request.out):
+            write_json(path, {**known, **mark})
