@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmq.artifacts import disk_errors, write_folder
+from mmq.artifacts import disk_errors, read_json, write_folder
 from mmq.errors import UserError
 from mmq.experiments.paper.cells import RESULT, Places, folder_name, make
 from mmq.experiments.paper.plan import Cell, Plan
@@ -220,8 +220,6 @@ def _log(path: Path) -> Iterator[None]:
 
 def results(plan: Plan, out: Path) -> Mapping[str, dict[str, Any]]:
     """Name of each finished cell of a plan -> its result."""
-    from mmq.artifacts import read_json
-
     return {
         cell.name: read_json(out / CELLS / folder_name(cell) / RESULT, "cell")
         for cell in plan.cells
