@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from common import read, write
 
-from mmq.metrics.resampling import paired_t_test
+from mmq.metrics.resampling import PerUser, paired_by_user
 
 Cells = dict[str, dict[str, Any]]
 Users = Mapping[str, np.ndarray]
@@ -73,17 +73,13 @@ def of_users(file: Path) -> dict[str, np.ndarray]:
 
 def paired(kept: Users, one: str, other: str, seeds: list[str]) -> dict[str, Any] | None:
     """Two rows over their users, each user's mean difference over the seeds that both have."""
-    differences, users = [], []
-    for seed in seeds:
-        first, second = (kept[f"{row}|{seed}|figure"] for row in (one, other))
-        own = kept.get(f"{one}|{seed}|user", np.arange(len(first)))
-        theirs = kept.get(f"{other}|{seed}|user", np.arange(len(second)))
-        met, a, b = np.intersect1d(own, theirs, assume_unique=True, return_indices=True)
-        differences.append(first[a] - second[b])
-        users.append(met)
     if not seeds:
         return None
-    met, place = np.unique(np.concatenate(users), return_inverse=True)
-    mean = np.bincount(place, weights=np.concatenate(differences)) / np.bincount(place)
-    test = paired_t_test(mean, np.zeros(len(met)))
-    return {**test._asdict(), "users": len(met), "seeds": len(seeds)}
+
+    def of(row: str, seed: str) -> PerUser:
+        figures = kept[f"{row}|{seed}|figure"]
+        return PerUser(kept.get(f"{row}|{seed}|user", np.arange(len(figures))), figures)
+
+    test = paired_by_user([(of(one, seed), of(other, seed)) for seed in seeds])
+    found = test._asdict()
+    return {**found, "users": found.pop("pairs"), "seeds": len(seeds)}

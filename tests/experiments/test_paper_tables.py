@@ -94,7 +94,7 @@ def test_one_seed_has_no_deviation_and_no_test(made):
         made.put(row, QUANTISATION, 1, entropy=2.0)
     figure = made.found.figure(OURS, QUANTISATION, "entropy")
     assert figure == {"mean": 2.0, "sd": None, "values": [2.0]}
-    assert made.found.p(OURS, OTHER, QUANTISATION, "entropy") is None
+    assert made.found.compare(OURS, OTHER, QUANTISATION, "entropy") is None
 
 
 # --- tests ---
@@ -104,10 +104,12 @@ def test_tokenizers_are_compared_over_the_seeds_that_both_have(made):
     own, theirs = [1.0, 1.5, 1.1], [1.4, 2.1, 1.2]
     made.seeds(OURS, QUANTISATION, "l_recon fit", own)
     made.seeds(OTHER, QUANTISATION, "l_recon fit", theirs)
-    p = made.found.p(OURS, OTHER, QUANTISATION, "l_recon fit")
-    assert p == pytest.approx(t_test([a - b for a, b in zip(own, theirs, strict=True)]), abs=1e-6)
+    test = made.found.compare(OURS, OTHER, QUANTISATION, "l_recon fit")
+    differences = [a - b for a, b in zip(own, theirs, strict=True)]
+    assert test.p_value == pytest.approx(t_test(differences), abs=1e-6)
+    assert (test.difference, test.pairs) == (pytest.approx(statistics.mean(differences)), 3)
     del made.found.cells["quantisation, MS-OPQ, seed 1"]
-    p = made.found.p(OURS, OTHER, QUANTISATION, "l_recon fit")
+    p = made.found.compare(OURS, OTHER, QUANTISATION, "l_recon fit").p_value
     assert p == pytest.approx(t_test([1.0 - 1.4, 1.1 - 1.2]), abs=1e-6)
 
 
@@ -132,20 +134,21 @@ def test_models_are_compared_over_users_each_with_the_mean_of_the_seeds(made, ke
     people = [["ann", "bob", "eve", "tom", "zoe"], ["bob", "eve", "kim", "tom"], ["ann", "kim"]]
     differences = per_user(made, key, people)
     assert len(differences) == 6
-    found = made.found.p(OURS, OTHER, RETRIEVAL, key)
-    assert found == pytest.approx(t_test(differences), abs=1e-6)
+    found = made.found.compare(OURS, OTHER, RETRIEVAL, key)
+    assert found.p_value == pytest.approx(t_test(differences), abs=1e-6)
+    assert (found.difference, found.pairs) == (pytest.approx(statistics.mean(differences)), 6)
 
 
 def test_a_seed_that_only_one_row_has_tells_nothing(made):
     people = [["ann", "bob", "eve", "tom"], ["bob", "eve", "kim"], ["bob", "joe"]]
     per_user(made, "recall@10", people)
-    whole = made.found.p(OURS, OTHER, RETRIEVAL, "recall@10")
+    whole = made.found.compare(OURS, OTHER, RETRIEVAL, "recall@10")
     del made.found.cells["retrieval, MS-OPQ, seed 2"]
-    without = made.found.p(OURS, OTHER, RETRIEVAL, "recall@10")
+    without = made.found.compare(OURS, OTHER, RETRIEVAL, "recall@10")
     assert without != whole
     for seed in (0, 1):
         del made.found.cells[f"retrieval, MS-OPQ, seed {seed}"]
-    assert made.found.p(OURS, OTHER, RETRIEVAL, "recall@10") is None
+    assert made.found.compare(OURS, OTHER, RETRIEVAL, "recall@10") is None
 
 
 def test_rankers_are_compared_by_the_auc_of_each_user(made):
@@ -154,8 +157,8 @@ def test_rankers_are_compared_by_the_auc_of_each_user(made):
     for row, values in ((OURS, own), (OTHER, theirs)):
         made.put(row, RANKING, 0, {"auc": values})
     for key in ("auc", "gauc"):
-        found = made.found.p(OURS, OTHER, RANKING, key)
-        assert found == pytest.approx(t_test((own - theirs).tolist()), abs=1e-6)
+        found = made.found.compare(OURS, OTHER, RANKING, key)
+        assert found.p_value == pytest.approx(t_test((own - theirs).tolist()), abs=1e-6)
 
 
 # --- tables and panels ---
@@ -172,9 +175,14 @@ def test_a_table_shows_what_its_rows_have(made):
     assert len(rows) == len(made.plan.rows["table1"])
     assert rows["Popularity"]["figures"]["entropy"] is None
     assert rows["Popularity"]["figures"]["recall@5"]["mean"] == 0.125
-    assert rows["MMQ"]["p"] == {}
+    assert rows["MMQ"]["against"] == {}
     p = t_test([0.5 - 1.0, 0.8 - 1.1, 0.7 - 1.3])
-    assert rows["MS-OPQ"]["p"] == {"entropy": pytest.approx(p, abs=1e-6)}
+    against = rows["MS-OPQ"]["against"]
+    assert list(against) == ["entropy"]
+    test = against["entropy"]
+    assert test["p"] == pytest.approx(p, abs=1e-6)
+    assert test["difference"] == pytest.approx((0.5 + 0.8 + 0.7 - 1.0 - 1.1 - 1.3) / 3)
+    assert test["low"] < test["difference"] < test["high"]
 
 
 def test_panels_have_a_value_for_every_point_that_was_made(tmp_path):

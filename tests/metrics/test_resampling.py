@@ -11,7 +11,13 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from mmq.errors import DataError, SettingsError
-from mmq.metrics.resampling import bootstrap_interval, over_seeds, paired_t_test
+from mmq.metrics.resampling import (
+    PerUser,
+    bootstrap_interval,
+    over_seeds,
+    paired_by_user,
+    paired_t_test,
+)
 
 FIGURES = st.floats(0, 1).map(lambda value: round(value, 3))
 
@@ -25,6 +31,9 @@ def test_paired_t_test_agrees_with_scipy(pairs) -> None:
         expected = stats.ttest_rel(first, second)
         assert result.t == pytest.approx(expected.statistic, rel=1e-9, abs=1e-12)
         assert result.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+        interval = expected.confidence_interval(0.95)
+        assert result.low == pytest.approx(interval.low, rel=1e-9, abs=1e-12)
+        assert result.high == pytest.approx(interval.high, rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("n", [2, 3, 10, 31, 1000, 22_363, 1_000_000])
@@ -37,6 +46,10 @@ def test_p_values_are_precise_for_few_and_many_pairs(n: int, shift: float) -> No
     result = paired_t_test(first, np.zeros(n))
     assert result.t == pytest.approx(shift, abs=1e-9)
     assert result.p_value == pytest.approx(2 * stats.t.sf(abs(result.t), n - 1), rel=1e-7)
+    margin = stats.t.ppf(0.975, n - 1) / math.sqrt(n)
+    assert result.high - result.difference == pytest.approx(margin, rel=1e-7)
+    assert result.difference - result.low == pytest.approx(margin, rel=1e-7)
+    assert result.pairs == n
 
 
 @given(st.lists(st.tuples(FIGURES, FIGURES), min_size=2, max_size=20))
@@ -50,8 +63,25 @@ def test_swapping_the_systems_turns_the_sign(pairs) -> None:
 
 def test_differences_that_do_not_vary() -> None:
     ones = np.ones(4)
-    assert paired_t_test(ones, ones) == (0.0, 0.0, 1.0)
-    assert paired_t_test(ones, ones * 2) == (-1.0, -math.inf, 0.0)
+    assert paired_t_test(ones, ones) == (0.0, 0.0, 1.0, 0.0, 0.0, 4)
+    assert paired_t_test(ones, ones * 2) == (-1.0, -math.inf, 0.0, -1.0, -1.0, 4)
+
+
+def test_a_user_of_several_seeds_counts_once_with_the_mean_difference() -> None:
+    def of(**figures: float) -> PerUser:
+        return PerUser(np.array(list(figures)), np.array(list(figures.values())))
+
+    runs = [
+        (of(ann=1.0, bob=0.5, eve=0.25), of(bob=0.0, ann=0.5, joe=1.0)),
+        (of(bob=0.75, kim=0.0), of(kim=1.0, bob=0.0)),
+    ]
+    differences = np.array([0.5, (0.5 + 0.75) / 2, -1.0])  # of ann, bob, kim
+    assert paired_by_user(runs) == pytest.approx(paired_t_test(differences, np.zeros(3)))
+    assert paired_by_user(runs).pairs == 3
+    with pytest.raises(DataError, match="no run of both"):
+        paired_by_user([])
+    with pytest.raises(DataError, match="at least 2"):
+        paired_by_user([(of(ann=1.0), of(ann=0.5, bob=0.0))])
 
 
 def test_p_values_are_uniform_where_systems_are_equal() -> None:

@@ -48,6 +48,14 @@ SCALES = dict(zip([key for key, *_ in COLUMNS],
                   strict=True))  # fmt: skip
 
 
+def made_up_test(generator: np.random.Generator, mean: float) -> dict[str, float]:
+    """A paired test as it comes from JSON."""
+    difference, margin = mean * generator.normal(size=2) / 10
+    low, high = difference - abs(margin), difference + abs(margin)
+    p = float(generator.random() ** 3)
+    return {"difference": float(difference), "low": float(low), "high": float(high), "p": p}
+
+
 def made_up(seeds: int = 3) -> dict[str, Any]:
     """Results as they come from JSON."""
     generator = np.random.default_rng(0)
@@ -62,8 +70,8 @@ def made_up(seeds: int = 3) -> dict[str, Any]:
         if name in ("Item ID", "SASRec"):  # they have no codes
             figures |= dict.fromkeys(keys[:5])
         tested = [key for key in keys[5:] if name != "MMQ"]
-        p = {key: float(generator.random() ** 3) for key in tested}
-        return {"name": name, "figures": figures, "p": p}
+        against = {key: made_up_test(generator, figures[key]["mean"]) for key in tested}
+        return {"name": name, "figures": figures, "against": against}
 
     def table(title: str, about: str, names: list[str], columns: list[Any]) -> dict[str, Any]:
         fields = ("key", "title", "group", "better", "digits")
@@ -277,8 +285,9 @@ def test_arrows_tell_which_rows_differ_from_the_one_compared_with(
     expected = {}
     for name, row in rows.items():
         for number, (key, _, _, better, _) in enumerate(COLUMNS):
-            if better and row["p"].get(key, 1) < 0.05:
-                higher = row["figures"][key]["mean"] > rows["MMQ"]["figures"][key]["mean"]
+            test = row["against"].get(key)
+            if better and test and test["p"] < 0.05:
+                higher = test["difference"] > 0
                 expected[name, number] = "better" if higher == (better == "higher") else "worse"
     assert {"better", "worse"} <= set(expected.values())
     signs = {place: all_of(cell, "i") for place, cell in cells(page, "table1").items()}
@@ -288,34 +297,40 @@ def test_arrows_tell_which_rows_differ_from_the_one_compared_with(
 
 
 @pytest.mark.parametrize(
-    ("better", "mine", "other", "p", "sign"),
+    ("better", "difference", "p", "sign"),
     [
-        ("higher", 2.0, 1.0, 0.049, "better"),
-        ("higher", 1.0, 2.0, 0.049, "worse"),
-        ("lower", 1.0, 2.0, 0.0, "better"),
-        ("lower", 2.0, 1.0, 0.0, "worse"),
-        ("lower", 2.0, 1.0, 0.05, None),
-        ("lower", 2.0, 1.0, None, None),
-        ("lower", 2.0, None, 0.01, None),
-        (None, 2.0, 1.0, 0.01, None),
-        ("higher", 1.0, 1.0, 0.01, None),
+        ("higher", 1.0, 0.049, "better"),
+        ("higher", -1.0, 0.049, "worse"),
+        ("lower", -1.0, 0.0, "better"),
+        ("lower", 1.0, 0.0, "worse"),
+        ("lower", 1.0, 0.05, None),
+        ("lower", None, None, None),
+        (None, 1.0, 0.01, None),
     ],
 )
 def test_single_arrows(
-    tmp_path: Path, better: Any, mine: float, other: float | None, p: float | None, sign: Any
+    tmp_path: Path, better: Any, difference: float | None, p: float | None, sign: Any
 ) -> None:
-    def figure(mean: float | None) -> Any:
-        return None if mean is None else {"mean": mean, "sd": None, "values": [mean]}
+    def figure(mean: float) -> Any:
+        return {"mean": mean, "sd": None, "values": [mean]}
 
+    against: Any = {}
+    if difference is not None:
+        ends = {"low": difference - 0.25, "high": difference + 0.25}
+        against["k"] = {"difference": difference, **ends, "p": p}
     column = {"key": "k", "title": "K", "group": None, "better": better, "digits": 1}
     table = {
         "title": "T", "about": "", "compared_with": "MMQ", "columns": [column],
-        "rows": [{"name": "MMQ", "figures": {"k": figure(other)}},
-                 {"name": "other", "figures": {"k": figure(mine)}, "p": {"k": p}}],
+        "rows": [{"name": "MMQ", "figures": {"k": figure(3.0)}},
+                 {"name": "other", "figures": {"k": figure(2.0)}, "against": against}],
     }  # fmt: skip
     made = edit(lambda r: r.update(tables={"t": table}, figures={}, claims=[]))
-    signs = all_of(cells(page_of(made, tmp_path), "t")["other", 0], "i")
-    assert [each["attrs"]["class"] for each in signs] == ([sign] if sign else [])
+    cell = cells(page_of(made, tmp_path), "t")["other", 0]
+    assert [each["attrs"]["class"] for each in all_of(cell, "i")] == ([sign] if sign else [])
+    if difference is not None:
+        low, high = ends.values()
+        note = f"{low:+.1f} to {high:+.1f} against MMQ, p = {p:.2g}"
+        assert note in cell["attrs"]["title"]
 
 
 def test_a_cell_has_its_mean_and_its_deviation(page: Page, results: dict[str, Any]) -> None:
@@ -401,8 +416,10 @@ def test_csv_round_trip(folder: Path, results: dict[str, Any]) -> None:
             for part in ("mean", "sd"):
                 text = rows[row["name"]][f"{key} {part}"]
                 assert (float(text) if text else None) == (figure[part] if figure else None)
-            text = rows[row["name"]][f"{key} p"]
-            assert (float(text) if text else None) == row["p"].get(key)
+            for part in ("difference", "low", "high", "p"):
+                text = rows[row["name"]][f"{key} {part}"]
+                found = row["against"].get(key)
+                assert (float(text) if text else None) == (found[part] if found else None)
 
 
 def test_one_seed_has_no_deviations(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """How sure a mean over users or seeds is: bootstrap intervals and a paired test.
 
-For the difference of two systems take ``first - second`` of the same users: its interval is
-:func:`bootstrap_interval`, its p-value :func:`paired_t_test`.
+Two systems are compared on the same users: :func:`paired_t_test`, or :func:`paired_by_user` where
+each was run several times.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -14,6 +15,7 @@ import numpy as np
 
 from mmq.errors import DataError, SettingsError
 
+_LEVEL = 0.95
 _BLOCK = 1 << 19  # drawn values at a time: 4 MB of them, 4 MB of their places
 
 
@@ -32,11 +34,29 @@ class PairedTest(NamedTuple):
         difference: mean of first - second.
         t: the difference over its standard error.
         p_value: two-sided, of Student's t with pairs - 1 degrees of freedom.
+        low: of the 95% confidence interval of the difference, of the same t.
+        high: its other end.
+        pairs: users or seeds that were compared.
     """
 
     difference: float
     t: float
     p_value: float
+    low: float
+    high: float
+    pairs: int
+
+
+class PerUser(NamedTuple):
+    """A figure of every user.
+
+    Attributes:
+        users: ``(n,)`` ids, each once, in any order.
+        figures: ``(n,)``.
+    """
+
+    users: np.ndarray
+    figures: np.ndarray
 
 
 class Spread(NamedTuple):
@@ -103,9 +123,36 @@ def paired_t_test(first: np.ndarray, second: np.ndarray) -> PairedTest:
     n, mean = len(differences), float(differences.mean())
     error = float(differences.std(ddof=1)) / math.sqrt(n)
     if error == 0:
-        return PairedTest(mean, math.copysign(math.inf, mean) if mean else 0.0, float(mean == 0))
-    t = mean / error
-    return PairedTest(mean, t, _two_sided(t, n - 1))
+        t = math.copysign(math.inf, mean) if mean else 0.0
+        return PairedTest(mean, t, float(mean == 0), mean, mean, n)
+    t, margin = mean / error, error * _quantile(_LEVEL, n - 1)
+    return PairedTest(mean, t, _two_sided(t, n - 1), mean - margin, mean + margin, n)
+
+
+def paired_by_user(runs: Sequence[tuple[PerUser, PerUser]]) -> PairedTest:
+    """The paired t-test of two systems that were both run with several seeds.
+
+    A user counts once, with the mean of the differences of the seeds that have him or her, so that
+    more seeds lessen the noise and do not feign more users.
+
+    Args:
+        runs: for each seed the figures of both systems; users that only one has are left out.
+
+    Raises:
+        DataError: fewer than two users, or a figure that is not finite.
+    """
+    users, differences = [], []
+    for first, second in runs:
+        met, a, b = np.intersect1d(
+            first.users, second.users, assume_unique=True, return_indices=True
+        )
+        users.append(met)
+        differences.append(first.figures[a] - second.figures[b])
+    if not users:
+        raise DataError("there is no run of both systems; give at least one")
+    place = np.unique(np.concatenate(users), return_inverse=True)[1]
+    mean = np.bincount(place, weights=np.concatenate(differences)) / np.bincount(place)
+    return paired_t_test(mean, np.zeros(len(mean)))
 
 
 def over_seeds(runs: Sequence[Mapping[str, float]]) -> dict[str, Spread]:
@@ -140,6 +187,17 @@ def _two_sided(t: float, freedom: int) -> float:
     if x < (a + 1) / (a + b + 2):
         return front / a * _beta_fraction(a, b, x)
     return 1 - front / b * _beta_fraction(b, a, complement)
+
+
+@functools.cache
+def _quantile(level: float, freedom: int) -> float:
+    """t with P(|T| <= t) = level, by bisection."""
+    low, high = 0.0, 1.0
+    while _two_sided(high, freedom) > 1 - level:
+        low, high = high, 2 * high
+    while (middle := (low + high) / 2) not in (low, high):
+        low, high = (middle, high) if _two_sided(middle, freedom) > 1 - level else (low, middle)
+    return high
 
 
 def _beta_fraction(a: float, b: float, x: float) -> float:

@@ -24,6 +24,9 @@ TONES = {"holds": "good", "does not hold": "poor", "not decidable": "fair"}
 PIXELS = 118
 """Of an inch of a figure, so that its letters are as large in all."""
 
+_FIGURE, _TEST = ("mean", "sd"), ("difference", "low", "high", "p")
+"""Parts of a figure, and of its test against the row compared with, that a CSV has."""
+
 NOTHING = "\N{EN DASH}"
 """What stands where there is no figure."""
 
@@ -45,7 +48,8 @@ class Cell(NamedTuple):
         sd: text of the deviation over seeds; empty where there is none.
         best: of its column.
         mark: ``better`` or ``worse`` than the row compared with; empty where neither is known.
-        note: the figure of each seed and the p, for whoever points at it.
+        note: the figure of each seed, and interval and p of the difference, for whoever points at
+            it.
         starts: whether a group of columns starts here.
     """
 
@@ -60,8 +64,9 @@ class Cell(NamedTuple):
 def write_tables(results: Results, folder: Path) -> list[Path]:
     """Write every table as ``NAME.csv``, each whole or not at all; their paths.
 
-    The columns are ``row``, then ``KEY mean``, ``KEY sd`` and ``KEY p`` of every figure, unrounded
-    and empty where nothing is known.
+    The columns are ``row``, then of every figure ``KEY mean`` and ``KEY sd``, and of the paired
+    test against the row compared with ``KEY difference``, ``KEY low`` and ``KEY high``, the ends of
+    its 95% interval, and ``KEY p``. All are unrounded, and empty where nothing is known.
 
     Args:
         results: of the reproduction.
@@ -118,12 +123,13 @@ def _all(results: Results, kind: str) -> Mapping[str, Any]:
 
 def _csv_rows(table: Results) -> Iterator[list[Any]]:
     keys = [column["key"] for column in table["columns"]]
-    yield ["row", *(f"{key} {part}" for key in keys for part in ("mean", "sd", "p"))]
+    yield ["row", *(f"{key} {part}" for key in keys for part in (*_FIGURE, *_TEST))]
     for row in table["rows"]:
-        figures = [row["figures"].get(key) or {} for key in keys]
-        tests = [(row.get("p") or {}).get(key) for key in keys]
-        values = zip(figures, tests, strict=True)
-        yield [row["name"], *(v for f, p in values for v in (f.get("mean"), f.get("sd"), p))]
+        values: list[Any] = [row["name"]]
+        for key in keys:
+            figure, test = row["figures"].get(key) or {}, _test(row, key)
+            values += [*map(figure.get, _FIGURE), *map(test.get, _TEST)]
+        yield values
 
 
 def _context(results: Results, pictures: Mapping[str, Picture]) -> dict[str, Any]:
@@ -207,28 +213,33 @@ def _cell(row: Results, other: Results | None, column: Results, best: str, start
     figure = _measured(row, column)
     if figure is None:
         return Cell(NOTHING, "", False, "", "", starts)
-    shown, sd = _shown(figure["mean"], column), figure.get("sd")
-    p = (row.get("p") or {}).get(column["key"])
+    shown, sd, test = _shown(figure["mean"], column), figure.get("sd"), _test(row, column["key"])
     seeds = [_shown(value, column) for value in figure.get("values") or []]
     notes = [f"seeds: {', '.join(seeds)}"] if len(seeds) > 1 else []
-    if p is not None and other is not None:
-        notes.append(f"p = {p:.2g} against {other['name']}")
+    if test and other is not None:
+        low, high = (_shown(test[end], column, "+") for end in ("low", "high"))
+        notes.append(f"{low} to {high} against {other['name']}, p = {test['p']:.2g}")
     return Cell(
         mean=shown,
         sd="" if sd is None else f"\N{PLUS-MINUS SIGN}{_shown(sd, column)}",
         best=shown == best,
-        mark=_mark(figure["mean"], p, other, column),
+        mark=_mark(test, column),
         note="; ".join(notes),
         starts=starts,
     )
 
 
-def _mark(mean: float, p: float | None, other: Results | None, column: Results) -> str:
-    """Whether a figure is better or worse than the other row's by more than chance."""
-    there = _measured(other, column) if other else None
-    if not there or not column["better"] or p is None or p >= SIGNIFICANT or mean == there["mean"]:
+def _test(row: Results, key: str) -> Mapping[str, float]:
+    """The paired test of a figure of a row; nothing where there is none."""
+    found: Mapping[str, float] = (row.get("against") or {}).get(key) or {}
+    return found
+
+
+def _mark(test: Mapping[str, float], column: Results) -> str:
+    """Whether a figure is better or worse than the one compared with, by more than chance."""
+    if not test or not column["better"] or test["p"] >= SIGNIFICANT:
         return ""
-    return "better" if (mean > there["mean"]) == (column["better"] == "higher") else "worse"
+    return "better" if (test["difference"] > 0) == (column["better"] == "higher") else "worse"
 
 
 def _best(column: Results, rows: Sequence[Results]) -> str:
@@ -248,11 +259,11 @@ def _measured(row: Results, column: Results) -> Mapping[str, Any] | None:
     return None if figure.get("mean") is None else figure
 
 
-def _shown(value: float | None, column: Results) -> str:
+def _shown(value: float | None, column: Results, sign: str = "") -> str:
     if value is None:
         return NOTHING
     digits = column["digits"]
-    return f"{round(value, digits) + 0.0:,.{digits}f}"  # adding zero turns -0.0 into 0.0
+    return f"{round(value, digits) + 0.0:{sign},.{digits}f}"  # adding zero turns -0.0 into 0.0
 
 
 def _summary(verdicts: Sequence[str]) -> list[str]:

@@ -24,6 +24,7 @@ from mmq.experiments.paper.variants import (
     lengths,
     specific_only,
 )
+from mmq.metrics.resampling import PairedTest
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decidable"
 LEVEL = 0.05
@@ -206,20 +207,23 @@ def _compare(found: Found, column: Column, one: Row, other: Row) -> _Comparison:
     first, second = (found.figure(row, column.part, column.key) for row in (one, other))
     if first is None or second is None:
         return _Comparison(0, _named(one, first, column), _named(other, second, column), True)
-    gain = first["mean"] - second["mean"]
-    p = found.p(one, other, column.part, column.key)
-    how = "one seed" if p is None else f"p {_shown(p)}"
-    texts = _named(one, first, column), f"{_named(other, second, column)} ({how})"
-    if p is None or p >= LEVEL or gain == 0:
+    test = found.compare(one, other, column.part, column.key)
+    texts = _named(one, first, column), f"{_named(other, second, column)} ({_told(test, column)})"
+    if test is None or test.p_value >= LEVEL:
         return _Comparison(0, *texts)
-    better = gain > 0 if column.better == "higher" else gain < 0
+    better = test.difference > 0 if column.better == "higher" else test.difference < 0
     return _Comparison(1 if better else -1, *texts)
+
+
+def _told(test: PairedTest | None, column: Column) -> str:
+    """The interval of the difference and p, in a few words."""
+    if test is None:
+        return "one seed"
+    low, high = (f"{end:+.{column.digits}f}" for end in (test.low, test.high))
+    p = "p < 0.0001" if test.p_value < 1e-4 else f"p {test.p_value:.2g}"
+    return f"{low} to {high}, {p}"
 
 
 def _named(row: Row, figure: dict[str, Any] | None, column: Column) -> str:
     value = f"{figure['mean']:.{column.digits}f}" if figure else "(no figure)"
     return f"{row.name} {value}"
-
-
-def _shown(p: float) -> str:
-    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmq.errors import DataError
 from mmq.experiments.paper.cells import USERS, folder_name
 from mmq.experiments.paper.plan import (
     JOINTLY,
@@ -16,13 +18,14 @@ from mmq.experiments.paper.plan import (
     QUANTISATION,
     RANKING,
     RETRIEVAL,
+    Cell,
     Plan,
     Row,
     cell_of,
 )
 from mmq.experiments.paper.schedule import CELLS
 from mmq.experiments.paper.variants import MMQ, baselines, length_of, lengths, specific_only
-from mmq.metrics.resampling import paired_t_test
+from mmq.metrics.resampling import PairedTest, PerUser, paired_by_user, paired_t_test
 
 
 class Column(NamedTuple):
@@ -65,8 +68,13 @@ PARAMETERS = Column(QUANTISATION, "parameters", "Parameters", None, 0)
 CHANCE = 0.5
 """AUC of whoever knows nothing."""
 
-_TESTED = {RETRIEVAL: "ndcg@10", RANKING: "auc"}
-"""The figure of single users that rows are compared by."""
+_PER_USER = {
+    (RETRIEVAL, "recall@10"): "recall@10",
+    (RETRIEVAL, "ndcg@10"): "ndcg@10",
+    (RANKING, "auc"): "auc",
+    (RANKING, "gauc"): "auc",
+}
+"""Part and figure -> that of single users, which rows are compared by."""
 
 
 class Found(NamedTuple):
@@ -110,47 +118,35 @@ class Found(NamedTuple):
         sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
         return {"mean": float(np.mean(values)), "sd": sd, "values": values}
 
-    def p(self, one: Row, other: Row, part: str, key: str) -> float | None:
-        """Of a paired test of two rows; None where nothing tells.
+    def compare(self, one: Row, other: Row, part: str, key: str) -> PairedTest | None:
+        """A paired test of two rows; None where nothing tells.
 
         Models are compared over users, each with the mean difference of the seeds that both rows
-        have; tokenizers, which have no users, over seeds.
+        have; tokenizers, which have no users, over seeds. AUC is compared by that of each user.
         """
-        if part in _TESTED and (key == _TESTED[part] or key in ("recall@10", "gauc")):
-            return self._over_users(one, other, part, "recall@10" if key == "recall@10" else None)
-        first, second = (self.values(row, part, key) for row in (one, other))
-        both = sorted(first.keys() & second.keys())
-        if len(both) < 2:
-            return None
-        pair = (np.array([each[seed] for seed in both]) for each in (first, second))
-        return float(paired_t_test(*pair).p_value)
+        with contextlib.suppress(DataError):  # there is not enough to compare
+            if (part, key) in _PER_USER:
+                return self._by_user(one, other, part, _PER_USER[part, key])
+            first, second = (self.values(row, part, key) for row in (one, other))
+            both = sorted(first.keys() & second.keys())
+            own, theirs = (np.array([each[seed] for seed in both]) for each in (first, second))
+            return paired_t_test(own, theirs)
+        return None
 
-    def _over_users(self, one: Row, other: Row, part: str, key: str | None) -> float | None:
-        parts, users = [], []
+    def _by_user(self, one: Row, other: Row, part: str, figure: str) -> PairedTest:
+        runs = []
         for seed in self.seeds:
-            cells = [cell_of(row, part, seed) for row in (one, other)]
-            if any(cell.name not in self.cells for cell in cells):
-                continue
-            loaded = [_users(self.out / CELLS / folder_name(cell) / USERS) for cell in cells]
-            name = key or _TESTED[part]
-            own, theirs = (
-                each.get("user", np.arange(len(each[name])).astype(str)) for each in loaded
-            )
-            met, a, b = np.intersect1d(own, theirs, return_indices=True)
-            parts.append(loaded[0][name][a] - loaded[1][name][b])
-            users.append(met)
-        if not parts:
-            return None
-        met, place = np.unique(np.concatenate(users), return_inverse=True)
-        if len(met) < 2:
-            return None
-        mean = np.bincount(place, weights=np.concatenate(parts)) / np.bincount(place)
-        return float(paired_t_test(mean, np.zeros(len(mean))).p_value)
+            own, theirs = (cell_of(row, part, seed) for row in (one, other))
+            if own.name in self.cells and theirs.name in self.cells:
+                runs.append((self._users(own, figure), self._users(theirs, figure)))
+        return paired_by_user(runs)
 
-
-def _users(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as stored:
-        return dict(stored)
+    def _users(self, cell: Cell, figure: str) -> PerUser:
+        path = self.out / CELLS / folder_name(cell) / USERS
+        with np.load(path, allow_pickle=False) as stored:
+            figures = stored[figure]
+            ids = stored["user"] if "user" in stored else np.arange(len(figures)).astype(str)
+            return PerUser(ids, figures)
 
 
 def table(found: Found, name: str, title: str, about: str) -> dict[str, Any]:
@@ -179,16 +175,20 @@ def table(found: Found, name: str, title: str, about: str) -> dict[str, Any]:
             {
                 "name": row.name,
                 "figures": {column.key: each[column.key] for column in columns},
-                "p": {
-                    column.key: p
+                "against": {
+                    column.key: _told(test)
                     for column in columns
                     if row.name != MMQ and column.better and each[column.key]
-                    if (p := found.p(row, ours, column.part, column.key)) is not None
+                    if (test := found.compare(row, ours, column.part, column.key))
                 },
             }
             for row, each in zip(rows, figures, strict=True)
         ],
     }
+
+
+def _told(test: PairedTest) -> dict[str, float]:
+    return {"difference": test.difference, "low": test.low, "high": test.high, "p": test.p_value}
 
 
 def _figure(found: Found, row: Row, column: Column) -> dict[str, Any] | None:
