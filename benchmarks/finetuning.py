@@ -8,7 +8,8 @@ positive mutual information of the training part; items without history borrow i
 IDs have six codes all the same): a recommender on its IDs (*frozen*), the same trained on with the
 tokenizer frozen (*longer*, the control), and fine-tuned for as many epochs: by turns (*fine-tuned*)
 or at every step (*fine-tuned jointly*). In retrieval also a recommender that lets items that nobody
-met compete a little (*weight 0.1*) or fully (*weight 1*). `--sweep` tries settings of stage 2 for
+met compete a little (*weight 0.1*) or fully (*weight 1*). *From scratch* is a recommender that has
+learned nothing before. `--sweep` tries settings of stage 2 for
 MMQ on the content, seed 0, by the validation part alone. toyshop is retrieval in a generated shop,
 another one for every seed (101, 102, ...), where the words say a toy's team, the picture shows its
 badge, and only whether the two match decides what sells. Retrieval withholds 5% of the items,
@@ -65,6 +66,17 @@ STAGE2: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     }
 )
 """What all rows of stage 2 share; the rest are the defaults."""
+
+_ALL_EPOCHS = {"epochs": 21, "patience": 21}
+FROM_SCRATCH: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "longer": {**_ALL_EPOCHS, "tokenizer_rate": 0.0},
+        "fine-tuned": {**_ALL_EPOCHS, "tokenizer_rate": 0.025},
+        "fine-tuned jointly": {**_ALL_EPOCHS, "mode": "joint", "tokenizer_rate": 0.00075},
+    }
+)
+"""Stage 2 with a recommender that has learned nothing, in a shop: as many epochs as both stages of
+the others have, at the rate of the first, and the tokenizer at the rate that it has elsewhere."""
 
 WEIGHTS = (0.1, 1.0)
 """Of items that nobody met among the competitors: a little, and as if they had been refused."""
@@ -148,12 +160,22 @@ def shop(_: Path, place: Place) -> Start:
 
 
 class Place(NamedTuple):
-    """Which start, and where it is kept: a tokenizer, and a recommender of its IDs."""
+    """Which start, and where it is kept: a tokenizer, and a recommender of its IDs.
+
+    Attributes:
+        cache: folder of both.
+        name: of the tokenizer.
+        behaviour: whether that is one more modality.
+        weight: of items that nobody met, in the recommender's training.
+        trained: whether the recommender has learned yet.
+        seed: of all.
+    """
 
     cache: Path
     name: str
     behaviour: bool
     weight: float
+    trained: bool
     seed: int
 
 
@@ -168,9 +190,11 @@ def of_log(place: Place, log: Interactions, items: Catalogue, settings: Mapping[
     tokenizer = fitted(place, items)
     ids = SemanticIDs.build(items.item_ids, tokenizer.encode(items), tokenizer.codebook_sizes)
     data = plain._replace(ids=ids)
-    model = place.cache / (f"model, weight {place.weight:g}" if place.weight else "model")
+    kept = f"model, weight {place.weight:g}" if place.weight else "model"
+    model = place.cache / (kept if place.trained else "untrained")
     if not model.exists():
-        made = HeterRec(**settings, unmet_weight=place.weight, seed=place.seed)
+        epochs = {} if place.trained else {"epochs": 0}
+        made = HeterRec(**{**settings, **epochs}, unmet_weight=place.weight, seed=place.seed)
         fit = made.fit(data)
         save_recommender(made, model, fit=fit)
     cold = cold_cases(withheld, data)
@@ -294,11 +318,12 @@ class Row(NamedTuple):
     behaviour: bool
     settings: dict[str, Any] | None = None
     weight: float = 0.0
+    trained: bool = True
 
     def place(self, room: str, cache: Path, seed: int) -> Place:
         """Where its start is kept."""
         kept = cache / f"{room} {self.name}{' behaviour' * self.behaviour} {seed}"
-        return Place(kept, self.name, self.behaviour, self.weight, seed)
+        return Place(kept, self.name, self.behaviour, self.weight, self.trained, seed)
 
 
 def rows(room: str) -> dict[str, Row]:
@@ -318,6 +343,9 @@ def rows(room: str) -> dict[str, Row]:
                 for weight in WEIGHTS:
                     row = Row(name, behaviour, weight=weight)
                     found[f"{known}, frozen, weight {weight:g}"] = row
+    if room == "toyshop":
+        for each, how in FROM_SCRATCH.items():
+            found[f"MMQ, from scratch, {each}"] = Row("MMQ", False, dict(how), trained=False)
     return found
 
 

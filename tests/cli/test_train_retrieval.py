@@ -264,7 +264,7 @@ BAD = [
     (["--ids", "few.parquet"], "10 of 40 items of the interactions have no semantic ID"),
     (["--model", "sasrec", "--set", "hiden_dim=8"], "did you mean 'hidden_dim'?"),
     (["--model", "sasrec", "--set", "hidden_dim=9"], "cannot be shared by 2 heads"),
-    (["--model", "sasrec", "--set", "epochs=0"], "setting 'epochs' = 0 is not valid"),
+    (["--model", "sasrec", "--set", "epochs=-1"], "setting 'epochs' = -1 is not valid"),
     (["--model", "popularity", "--set", "epochs=3"], "unknown setting 'epochs'"),
     (["--model", "sasrec", "--seed", 2**63], "setting 'seed'"),
     (["--model", "sasrec", "--config", "no.toml"], "no settings file at no.toml"),

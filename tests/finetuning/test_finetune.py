@@ -468,6 +468,37 @@ def test_catalogue_table_and_log_may_list_items_in_different_orders():
     assert student.semantic_ids.item_ids.equals(items.item_ids)
 
 
+# --- from scratch ---
+
+
+@pytest.mark.parametrize("mode", ["joint", "alternating"])
+@pytest.mark.parametrize("room", STUDENTS)
+def test_a_model_that_has_learned_nothing_learns_with_the_tokenizer(room, mode):
+    fitted = tokenizer()
+    student, data = STUDENTS[room](fitted, epochs=0)
+    settings = {**MOVING, "mode": mode, "epochs": 6, "patience": 6, "learning_rate": 0.005}
+    fit = finetune(fitted, student, data, catalogue(), FinetuneSettings(**settings))
+    assert fit.best_epoch > 0
+    assert fit.after[selected(student)] > fit.before[selected(student)]
+    assert (fit.codes_before != fit.codes_after).any()
+
+
+@pytest.mark.parametrize("room", STUDENTS)
+def test_beside_a_frozen_tokenizer_that_is_an_ordinary_training(room):
+    fitted = tokenizer()
+    plain, data = STUDENTS[room](fitted, patience=9)
+    student, _ = STUDENTS[room](fitted, epochs=0)
+    assert not same(weights(plain), weights(student))
+    of = plain.settings
+    settings = FinetuneSettings(
+        seed=of.seed, epochs=of.epochs, patience=of.patience, schedule=of.schedule,
+        warmup=of.warmup, tokenizer_rate=0,
+    )  # fmt: skip
+    fit = finetune(fitted, student, data, catalogue(), settings)
+    assert fit.best_epoch
+    assert same(weights(plain), weights(student))
+
+
 # --- that it learns ---
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 import torch
 import torch.distributed as dist
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from mmq.nn.loop import Adam, LearningSettings, Log, Totals
@@ -26,8 +26,9 @@ from mmq.nn.processes import place
 class SelectedSettings(LearningSettings):
     """Settings of a training that is stopped by its validation part."""
 
-    epochs: PositiveInt = 40
-    """Most passes over the training part."""
+    epochs: NonNegativeInt = 40
+    """Most passes over the training part. 0 leaves the weights as they were drawn: a model for
+    stage 2 to begin with from scratch."""
     patience: PositiveInt = 8
     """Epochs without a better validation figure after which training stops; the best is kept."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -113,6 +114,11 @@ class SelectedTraining:
         """The epoch that was best on the validation part, from 1; 0 for the start."""
         scores = [self.floor, *map(self._score, self.log)]
         return int(np.argmax(scores))
+
+    @property
+    def best_figures(self) -> dict[str, float]:
+        """Of the network that is kept; call it once that is what the network is again."""
+        return self.log[self.best_epoch - 1] if self.best_epoch else self.task.validate()
 
     @property
     def epochs(self) -> int:

@@ -127,7 +127,7 @@ class PPNet:
         network.load_state_dict(training.best)
         network.eval().requires_grad_(False)
         self.log = trained.log
-        best = training.log[training.best_epoch - 1]
+        best = training.best_figures
         return RankingFit(
             trained.epochs,
             training.best_epoch,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from mmq.nn.loop import Share
 from mmq.nn.selected import SelectedSettings
@@ -48,7 +48,7 @@ class RankerSettings(SelectedSettings):
     """After the warm-up, a constant rate, or a half cosine that is zero after ``epochs``."""
     warmup: Share = 0.02
     """Share of ``epochs`` over which the rate rises."""
-    epochs: PositiveInt = 20
+    epochs: NonNegativeInt = 20
     """Most passes over the training impressions."""
     patience: PositiveInt = 3
     """Epochs without a better validation AUC after which training stops; the best is kept."""

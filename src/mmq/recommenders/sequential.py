@@ -81,7 +81,7 @@ class SequentialRecommender(Recommender[R], Generic[R, N]):
         network.load_state_dict(training.best)
         network.eval().requires_grad_(False)
         self.log = trained.log
-        best = training.log[training.best_epoch - 1]
+        best = training.best_figures
         return RetrievalFit(
             trained.epochs,
             training.best_epoch,

@@ -142,7 +142,7 @@ def _context(results: Results, pictures: Mapping[str, Picture]) -> dict[str, Any
         ],
         "scale": results["scale"],
         "seeds": results["seeds"],
-        "commit": str(results["provenance"].get("commit") or "unknown")[:12],
+        "commit": results["provenance"].get("commit") or "unknown",
         "cells": cells,
         "runs": cells["done"] + cells["left"] + len(cells["failed"]),
         "duration": duration(cells["seconds"]),
