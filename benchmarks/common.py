@@ -3,45 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import subprocess
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from mmq.experiments.origin import origin
 
 RESULTS = Path(__file__).parent / "results"
 
 
 def provenance() -> dict[str, Any]:
     """Commit, versions and the machine's size."""
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=10"],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parent,
-        check=False,
-    )
-    return {
-        "commit": git.stdout.strip() or "unknown",
-        "python": platform.python_version(),
-        "versions": {
-            name: version(name) for name in ("mmq-tokenizer", "torch", "numpy", "pyarrow")
-        },
-        "cores": os.cpu_count(),
-        "processor": _processor(),
-        "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":")[1].strip() for line in lines if "model name" in line), "unknown")
+    found = origin()
+    versions = {"mmq-tokenizer": found.pop("mmq"), **found["versions"]}
+    return {**found, "versions": versions}
 
 
 def mean_sd(values: list[float]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ from mmq.tokenizers import load_tokenizer, tokenizer_class
 from mmq.tokenizers.evaluation import reconstruction
 from mmq.tokenizers.inputs import unit_inputs
 from ranking import BASE
-from recommenders import COLD_SHARE, CYCLE, DATASETS, HETERREC_ML1M, cold_cases, tested_users
+from recommenders import COLD_SHARE, CYCLE, DATASETS, HETERREC_ML1M, tested_users
 
 DATA = DATASETS["ml1m"]
 TOKENIZERS = {"MMQ": "mmq", "MA-RQ-VAE": "rqvae", "MS-RQ-VAE": "rqvae"}
@@ -197,8 +197,9 @@ def of_log(place: Place, log: Interactions, items: Catalogue, settings: Mapping[
         made = HeterRec(**{**settings, **epochs}, unmet_weight=place.weight, seed=place.seed)
         fit = made.fit(data)
         save_recommender(made, model, fit=fit)
-    cold = cold_cases(withheld, data)
-    return Start(items, tokenizer, load_recommender(model), data, cold, tested_users(rest, data))
+    users = tested_users(rest, data)
+    cold = data.cold_cases(withheld)
+    return Start(items, tokenizer, load_recommender(model), data, cold, users)
 
 
 def ranking(folder: Path, place: Place) -> Start:

@@ -31,11 +31,10 @@ from common import RESULTS, mean_sd, provenance, read
 from tokenizers_ml1m import catalogue as ml1m
 
 from mmq import Catalogue, SemanticIDs
-from mmq.data.cold import Withheld, withhold_items
+from mmq.data.cold import withhold_items
 from mmq.data.interactions import Interactions, read_interactions
-from mmq.data.sequences import Cases, Sequences
+from mmq.data.sequences import Cases
 from mmq.recommenders import Recommender, RetrievalData, evaluate, recommender_class
-from mmq.recommenders.data import item_rows
 from mmq.tokenizers import tokenizer_class
 
 COLD_SHARE = 0.05
@@ -152,14 +151,6 @@ def items(job: Job, row: Row, seed: int) -> Any:
     return SemanticIDs.build(names, found[rows], sizes)
 
 
-def cold_cases(withheld: Withheld, data: RetrievalData) -> Cases:
-    """The withheld interactions, each with its user's history before it."""
-    rows = item_rows(withheld.rest, data.item_ids)[withheld.order]
-    histories = Sequences(rows, withheld.starts, withheld.ends)
-    targets = item_rows(withheld.cases, data.item_ids)
-    return Cases(histories, targets, np.arange(len(targets)))
-
-
 def beams_against_exact(recommender: Recommender[Any], cases: Cases) -> dict[str, Any]:
     """Recall@10 of exact search and of beams, and the share of exact search's items found."""
     some = cases.take(np.random.default_rng(0).permutation(len(cases.targets))[:BEAM_CASES])
@@ -202,7 +193,7 @@ def run(job: Job, row: Row, seed: int) -> tuple[dict[str, Any], dict[str, np.nda
         **provenance(),
     }
     if withheld:
-        cold = evaluate(recommender, cold_cases(withheld, data))
+        cold = evaluate(recommender, data.cold_cases(withheld))
         cell["cold"] = {"cases": cold.cases, "items": len(withheld.cold_items), **cold.figures}
     if row.tokenizer:
         cell["beams"] = beams_against_exact(recommender, data.test)

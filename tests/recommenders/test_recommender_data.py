@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from mmq.data.cold import withhold_items
 from mmq.data.interactions import Interactions
 from mmq.errors import DataError, SettingsError
 from mmq.recommenders import RetrievalData, SplitSettings
@@ -45,6 +46,25 @@ def test_items_are_those_of_the_log_unless_others_are_given():
     assert data.item_ids.to_pylist() == names
     rows = RetrievalData.of(log, tiny_ids(), ALL).test.targets
     np.testing.assert_array_equal(data.test.targets, 39 - rows)
+
+
+def test_cold_cases_ask_for_what_nobody_met_given_what_came_before():
+    log, names = tiny_log(), [f"item-{row}" for row in range(30)]
+    withheld = withhold_items(log, 0.2, seed=1)
+    data = RetrievalData.of(withheld.rest, names, ALL)
+    cases = data.cold_cases(withheld)
+    cold = {names.index(item) for item in withheld.cold_items.to_pylist()}
+    expected = []
+    met = {}
+    for user, item in zip(log.user_ids.to_pylist(), log.item_ids.to_pylist(), strict=True):
+        row, before = names.index(item), met.setdefault(user, [])
+        if row not in cold:
+            before.append(row)
+        elif before:
+            expected.append((row, list(before)))
+    assert len(expected) > 10
+    assert list(zip(cases.targets.tolist(), histories_of(cases), strict=True)) == expected
+    assert not data.popularity()[sorted(cold)].any()
 
 
 def test_several_targets_a_user_by_time():

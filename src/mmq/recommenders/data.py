@@ -10,6 +10,7 @@ import pyarrow as pa
 from pydantic import NonNegativeInt
 
 from mmq.data.catalogue import as_item_ids, check_ids
+from mmq.data.cold import Withheld
 from mmq.data.interactions import Interactions
 from mmq.data.sequences import Cases, Sequences, held_out_cases, user_sequences
 from mmq.data.splits import (
@@ -42,6 +43,23 @@ class SplitSettings(Settings):
     """Ratings above it count; logs without ratings and labels count whole."""
     min_interactions: NonNegativeInt = 5
     """Users and items with fewer are left out (k-core); 0 keeps all."""
+
+    def kept(self, interactions: Interactions) -> Interactions:
+        """The interactions that count.
+
+        Raises:
+            DataError: there are none.
+        """
+        log = interactions.positives(self.positive_above)
+        if self.min_interactions > 1:
+            log = log.k_core(self.min_interactions)
+        if not len(log):
+            raise DataError(
+                f"no interactions are left of {len(interactions):,} above "
+                f"{self.positive_above:g} with {self.min_interactions} a user and item; "
+                "give a longer log, or lower positive_above or min_interactions"
+            )
+        return log
 
 
 class RetrievalData(NamedTuple):
@@ -82,15 +100,7 @@ class RetrievalData(NamedTuple):
                 twice, or nothing is left to learn from or to test on.
         """
         settings = settings or SplitSettings()
-        log = interactions.positives(settings.positive_above)
-        if settings.min_interactions > 1:
-            log = log.k_core(settings.min_interactions)
-        if not len(log):
-            raise DataError(
-                f"no interactions are left of {len(interactions):,} above "
-                f"{settings.positive_above:g} with {settings.min_interactions} a user and item; "
-                "give a longer log, or lower positive_above or min_interactions"
-            )
+        log = settings.kept(interactions)
         ids = items if isinstance(items, SemanticIDs) else None
         item_ids = log.items.ids if items is None else as_item_ids(ids.item_ids if ids else items)
         check_ids(item_ids)
@@ -111,6 +121,17 @@ class RetrievalData(NamedTuple):
                     f"before it ({len(log):,} interactions); give a longer log or another split"
                 )
         return data
+
+    def cold_cases(self, withheld: Withheld) -> Cases:
+        """The interactions with withheld items, each with what its user did before it.
+
+        Raises:
+            DataError: an item is not among :attr:`item_ids`.
+        """
+        rows = item_rows(withheld.rest, self.item_ids)[withheld.order]
+        histories = Sequences(rows, withheld.starts, withheld.ends)
+        targets = item_rows(withheld.cases, self.item_ids)
+        return Cases(histories, targets, np.arange(len(targets)))
 
     def fingerprint(self) -> str:
         """Content hash (SHA-256) of what is learned from and selected on."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from mmq.artifacts import read_json, write_file, write_json
 from mmq.data import Catalogue
-from mmq.experiments.paper.origin import origin, peak_memory, restart_peak
+from mmq.experiments.origin import origin, peak_memory, restart_peak
 from mmq.experiments.paper.plan import (
     BY_TURNS,
     ITEM_IDS,

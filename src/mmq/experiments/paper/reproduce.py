@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mmq.artifacts import write_json
+from mmq.experiments.origin import origin
 from mmq.experiments.paper.claims import verdicts
-from mmq.experiments.paper.origin import origin
 from mmq.experiments.paper.prepare import FORMAT, Prepared
 from mmq.experiments.paper.schedule import Progress, results, run_cells
 from mmq.experiments.paper.tables import FIGURES, Found, table

@@ -18,13 +18,12 @@ from mmq.data.interactions import read_interactions
 from mmq.data.sequences import Cases, Sequences
 from mmq.encoders.behaviour import BehaviourSettings, embed_behaviour
 from mmq.encoders.predicted import learn_prediction
-from mmq.errors import DataError, SettingsError, UserError
+from mmq.errors import SettingsError, UserError
 from mmq.experiments.paper.plan import RETRIEVAL, Own
 from mmq.experiments.paper.scales import Scale
 from mmq.ranking import Pieces, RankingData
 from mmq.ranking.settings import RankingSplit
 from mmq.recommenders import Recommender, RetrievalData, SplitSettings
-from mmq.recommenders.data import item_rows
 
 BEHAVIOUR = "behaviour"
 """Name of the modality."""
@@ -90,32 +89,22 @@ def catalogue_of(setup: Setup) -> Catalogue:
 @functools.lru_cache(maxsize=1)
 def retrieval_world(setup: Setup, seed: int) -> RetrievalWorld:
     """The liked items of a log, split by leave-one-out once the cold ones of a seed are out."""
-    scale, least = setup.scale, setup.scale.min_interactions
-    log = read_interactions(setup.interactions, dict(setup.columns))
-    log = log.positives(scale.positive_above)
-    log = log.k_core(least) if least > 1 else log
-    if not len(log):
-        raise DataError(
-            f"{setup.interactions} leaves no interactions above {scale.positive_above:g} with "
-            f"{least} a user and item; give a longer log, or lower positive_above or "
-            "min_interactions"
-        )
+    scale = setup.scale
+    split = SplitSettings(
+        positive_above=scale.positive_above, min_interactions=scale.min_interactions
+    )
+    log = split.kept(read_interactions(setup.interactions, dict(setup.columns)))
     catalogue = catalogue_of(setup)
     items = catalogue.take(catalogue.rows(log.items.ids.to_pylist()))
     withheld = withhold_items(log, scale.cold_share, seed)
-    rest = withheld.rest.k_core(least) if least > 1 else withheld.rest
-    split = SplitSettings(positive_above=scale.positive_above, min_interactions=0)
+    rest = split.kept(withheld.rest)
     data = RetrievalData.of(rest, items.item_ids, split)
-    rows = item_rows(withheld.rest, items.item_ids)[withheld.order]
-    targets = item_rows(withheld.cases, items.item_ids)
-    histories = Sequences(rows, withheld.starts, withheld.ends)
     is_cold = np.zeros(len(items), bool)
     is_cold[items.rows(withheld.cold_items.to_pylist())] = True
     users: np.ndarray = rest.users.ids.to_numpy(zero_copy_only=False)[
         np.unique(data.test.users)
     ].astype(str)
-    cases = Cases(histories, targets, np.arange(len(targets)))
-    return RetrievalWorld(items, data, cases, is_cold, users)
+    return RetrievalWorld(items, data, data.cold_cases(withheld), is_cold, users)
 
 
 @functools.lru_cache(maxsize=1)
