@@ -3,8 +3,8 @@
 import pytest
 
 from mmq.errors import SettingsError
-from mmq.experiments.paper.cells import folder_name
 from mmq.experiments.paper.cost import Size, alike, estimate
+from mmq.experiments.paper.folders import folder_name
 from mmq.experiments.paper.plan import (
     ARTEFACTS,
     PARTS,

@@ -6,8 +6,8 @@ import statistics
 import numpy as np
 import pytest
 
-from mmq.experiments.paper.cells import USERS, folder_name
 from mmq.experiments.paper.claims import FAILS, HOLDS, OPEN, verdicts
+from mmq.experiments.paper.folders import USERS, folder_name
 from mmq.experiments.paper.plan import (
     JOINTLY,
     LONGER,

@@ -11,7 +11,7 @@ from PIL import Image
 from mmq.data import Catalogue, CatalogueFile, write_catalogue
 from mmq.finetuning import FinetuneFit
 from mmq.reports.moves import nearness, pairs, write_moves
-from mmq.reports.page import percent
+from mmq.reports.template import percent
 from mmq.semantic_ids import SemanticIDs
 
 ITEMS, LENGTH, SIZE = 24, 3, 4

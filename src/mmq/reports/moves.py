@@ -14,9 +14,10 @@ import numpy as np
 from mmq.data import CatalogueFile
 from mmq.finetuning import FinetuneFit
 from mmq.finetuning.moving import Data
-from mmq.reports.page import MODALITIES, SHAPES, SHARED, Code, write_page
+from mmq.reports.page import MODALITIES, SHAPES, SHARED, Code
 from mmq.reports.plots import epochs_plot, nearness_plot
 from mmq.reports.survey import shown_of
+from mmq.reports.template import write_page
 from mmq.reports.thumbnails import thumbnails
 from mmq.semantic_ids import SemanticIDs
 

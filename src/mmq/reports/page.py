@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from mmq import __version__
-from mmq.artifacts import check_writable, write_file
+from mmq.artifacts import check_writable
 from mmq.errors import DataError
 from mmq.metrics.probes import CHANCE
 from mmq.reports.examples import MOST_CODES
 from mmq.reports.inspection import BY_CODES, Inspection
 from mmq.reports.plots import bars_plot, usage_plot
 from mmq.reports.similarity import ANY
+from mmq.reports.template import write_page
 from mmq.reports.thumbnails import Thumbnail, thumbnails
 
 SHARED = "#4d5f94"
@@ -70,39 +69,6 @@ def write_report(found: Inspection, path: Path, probes: Probes | None = None) ->
     """
     check_report(path)
     write_page(path, "inspection.html", _context(found, probes))
-
-
-def write_page(path: Path, template: str, context: Mapping[str, Any]) -> None:
-    """Fill a template of this room, whole or not at all."""
-    environment = Environment(
-        loader=PackageLoader("mmq", "reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": percent, "cosine": _cosine}
-    page = environment.get_template(template).render(version=__version__, **context)
-    with write_file(path) as temporary:
-        temporary.write_text(page, "utf-8")
-
-
-def percent(share: float, digits: int = 1) -> str:
-    """A share in percent; only all reads 100% and only none reads 0%.
-
-    >>> percent(1.0), percent(0.9999), percent(0.125), percent(0.0)
-    ('100%', '>99.9%', '12.5%', '0%')
-    """
-    step = 10.0 ** -(digits + 2)
-    if share in (0.0, 1.0):
-        return f"{share:.0%}"
-    if share > 1 - step / 2:
-        return f">{1 - step:.{digits}%}"
-    return f"<{step:.{digits}%}" if share < step / 2 else f"{share:.{digits}%}"
-
-
-def _cosine(value: float) -> str:
-    return f"{round(value, 2) + 0.0:.2f}"  # adding zero turns -0.0 into 0.0
 
 
 def _context(found: Inspection, probes: Probes | None) -> dict[str, Any]:

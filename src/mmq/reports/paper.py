@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from mmq import __version__
 from mmq.artifacts import to_json, write_file
-from mmq.reports.page import write_page
 from mmq.reports.paper_plots import Colours, draw, save, series_colours
+from mmq.reports.template import write_page
 
 REPORT = "report.html"
 

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 from mmq.artifacts import disk_errors, read_json, write_folder
 from mmq.errors import UserError
-from mmq.experiments.paper.cells import RESULT, Places, folder_name, make
+from mmq.experiments.paper.cells import make
+from mmq.experiments.paper.folders import RESULT, Places, folder_name
 from mmq.experiments.paper.plan import Cell, Plan
 from mmq.experiments.paper.worlds import Setup
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmq.errors import DataError
-from mmq.experiments.paper.cells import USERS, folder_name
+from mmq.experiments.paper.folders import USERS, folder_name
 from mmq.experiments.paper.plan import (
     JOINTLY,
     LONGER,

@@ -1,0 +1,148 @@
+"""Cells of models: retrieval and ranking on the codes of a tokenizer, frozen or in stage 2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mmq.data import Catalogue
+from mmq.experiments.paper.folders import CODES, Made, Places, settings_of
+from mmq.experiments.paper.plan import (
+    BY_TURNS,
+    ITEM_IDS,
+    JOINTLY,
+    LONGER,
+    POPULARITY,
+    RETRIEVAL,
+    SASREC,
+    Cell,
+    start_cell,
+    tokenizer_cell,
+)
+from mmq.experiments.paper.worlds import (
+    Setup,
+    catalogue_of,
+    items_of,
+    own_rows,
+    ranking_world,
+    retrieval_world,
+)
+from mmq.finetuning import FinetuneSettings, finetune
+from mmq.metrics.ranking import popularity_strata
+from mmq.ranking import PPNet, evaluate_ranking, load_ranker, save_ranker
+from mmq.recommenders import HeterRec, Popularity, SASRec, evaluate, load_recommender
+from mmq.recommenders.folder import save_recommender
+from mmq.semantic_ids import SemanticIDs
+from mmq.tokenizers import load_tokenizer
+
+STAGES: Mapping[str, Mapping[str, Any]] = {
+    LONGER: {"mode": "joint", "tokenizer_rate": 0.0},
+    JOINTLY: {"mode": "joint"},
+    BY_TURNS: {"mode": "alternating"},
+}
+
+
+def _ids_of(cell: Cell, setup: Setup, places: Places, items: Catalogue) -> SemanticIDs:
+    """The IDs that a model speaks, of the items of its world."""
+    with np.load(places.of(tokenizer_cell(cell)) / CODES) as stored:
+        codes, sizes = stored["codes"], stored["sizes"].tolist()
+    rows = catalogue_of(setup).rows(items.item_ids.to_pylist())
+    return SemanticIDs.build(items.item_ids, codes[rows], sizes)
+
+
+def retrieval(cell: Cell, setup: Setup, places: Places) -> Made:
+    """Train a retrieval model, or take it through stage 2, and measure it."""
+    world = retrieval_world(setup, cell.seed)
+    variant, scale = cell.row.variant, setup.scale
+    checkpoint, mark = places.unfinished / "recommender", cell.name
+    moved: dict[str, Any] = {}
+    data = world.data
+    if cell.row.stage:
+        start = places.of(start_cell(cell))
+        model: Any = load_recommender(start / "model", setup.device)
+        data = data._replace(ids=model.semantic_ids)
+        moved, log, settings = _stage(cell, setup, places, model, data)
+    else:
+        if variant == POPULARITY:
+            model = Popularity()
+        elif variant == SASREC:
+            model = SASRec(device=setup.device, **scale.sasrec, seed=cell.seed)
+        elif variant in own_rows(setup.own) and not places.of(tokenizer_cell(cell)).exists():
+            model = own_rows(setup.own)[variant](cell.seed)
+        else:
+            model = HeterRec(device=setup.device, **scale.heterrec, seed=cell.seed)
+        if model.needs_ids:
+            data = data._replace(ids=_ids_of(cell, setup, places, world.items))
+        fit = model.fit(data, checkpoint, True, mark)
+        log, settings = model.log, settings_of(model)
+        moved = {"validation": fit.validation, "best_epoch": fit.best_epoch}
+    if model.kind == HeterRec.kind and not cell.row.stage:
+        save_recommender(model, places.new / "model", fit=fit)
+    tested = evaluate(model, data.test)
+    figures = {**tested.figures, "coverage": tested.coverage, **moved}
+    figures |= _by_popularity(model, data)
+    if len(world.cold.targets):
+        cold = evaluate(model, world.cold)
+        figures |= {f"cold {name}": value for name, value in cold.figures.items()}
+    users = {name: tested.users[name] for name in ("ndcg@10", "recall@10")}
+    return Made(settings, figures, {"user": world.users, **users}, log)
+
+
+def _by_popularity(model: Any, data: Any) -> dict[str, float]:
+    """Figures of targets among the quarter of the items that is met most, and that is met least."""
+    strata = popularity_strata(data.popularity())
+    found: dict[str, float] = {}
+    for name, stratum in (("head", 1), ("tail", -1)):
+        cases = data.test.take(strata[data.test.targets] == stratum)
+        if len(cases.targets):
+            figures = evaluate(model, cases).figures
+            found |= {f"{name} {each}": value for each, value in figures.items()}
+    return found
+
+
+def _stage(
+    cell: Cell, setup: Setup, places: Places, model: Any, data: Any
+) -> tuple[dict[str, Any], list[dict[str, float]], dict[str, Any]]:
+    """Take a model through its second stage; what that did to the IDs."""
+    scale = setup.scale
+    own = scale.retrieval_stage2 if cell.part == RETRIEVAL else scale.ranking_stage2
+    chosen = FinetuneSettings.parse(
+        {**scale.finetuning, **own, **STAGES[cell.row.stage], "seed": cell.seed}
+    )
+    tokenizer: Any = load_tokenizer(places.of(tokenizer_cell(cell)) / "tokenizer", setup.device)
+    items = items_of(setup, tokenizer_cell(cell).world, cell.seed)
+    checkpoint = places.unfinished / "finetuning"
+    fit = finetune(tokenizer, model, data, items, chosen, checkpoint, True, cell.name)
+    figures = {
+        "validation": fit.after,
+        "best_epoch": fit.best_epoch,
+        "items_moved": float((fit.codes_before != fit.codes_after).any(1).mean()),
+        "codes_moved": float((fit.codes_before != fit.codes_after).mean()),
+    }
+    return figures, fit.log, chosen.to_dict()
+
+
+def ranking(cell: Cell, setup: Setup, places: Places) -> Made:
+    """Train a ranker, or take it through stage 2, and measure it."""
+    world = ranking_world(setup)
+    if cell.row.stage:
+        model: Any = load_ranker(places.of(start_cell(cell)) / "model", setup.device)
+        moved, log, settings = _stage(cell, setup, places, model, world.data)
+    else:
+        alone = cell.row.variant == ITEM_IDS
+        ids = None if alone else _ids_of(cell, setup, places, world.items)
+        model = PPNet(device=setup.device, **setup.scale.ppnet, seed=cell.seed)
+        fit = model.fit(world.data, ids, places.unfinished / "ranker", True, cell.name)
+        log, settings = model.log, settings_of(model)
+        moved = {"validation": fit.validation, "best_epoch": fit.best_epoch}
+        if not alone:
+            save_ranker(model, places.new / "model", fit=fit)
+    found = evaluate_ranking(model, world.data)
+    figures = {
+        **found.figures,
+        **{f"{name} auc": each.auc for name, each in found.strata.items()},
+        **moved,
+    }
+    return Made(settings, figures, {"auc": found.by_user.auc}, log)
