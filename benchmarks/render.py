@@ -278,9 +278,13 @@ def finetuning(text: str) -> str:
     return filled(text, "finetuning-sweep", finetuning_tables.sweep(record))
 
 
-def paper(text: str) -> str:
-    """docs/reproduce.md with costs and results renewed."""
-    text = filled(text, "paper-cost", paper_tables.cost())
+def reproduce(text: str) -> str:
+    """docs/reproduce.md with costs renewed."""
+    return filled(text, "paper-cost", paper_tables.cost())
+
+
+def reproduced(text: str) -> str:
+    """docs/reproduced.md with results renewed."""
     for path in sorted(RESULTS.glob("paper_*.json")):
         name = path.stem.removeprefix("paper_")
         text = filled(text, f"paper-{name}", paper_tables.page(read(path)))
@@ -302,7 +306,7 @@ def main() -> None:
     recommender_page = ROOT / "docs" / "recommender_results.md"
     ranking_page = ROOT / "docs" / "ranking_results.md"
     finetuning_page = ROOT / "docs" / "finetuning.md"
-    paper_page = ROOT / "docs" / "reproduce.md"
+    paper_page, found_page = ROOT / "docs" / "reproduce.md", ROOT / "docs" / "reproduced.md"
     wanted = {
         readme_path: readme(readme_path.read_text("utf-8")),
         results_path: results(),
@@ -310,7 +314,8 @@ def main() -> None:
         recommender_page: recommenders(recommender_page.read_text("utf-8")),
         ranking_page: ranking(ranking_page.read_text("utf-8")),
         finetuning_page: finetuning(finetuning_page.read_text("utf-8")),
-        paper_page: paper(paper_page.read_text("utf-8")),
+        paper_page: reproduce(paper_page.read_text("utf-8")),
+        found_page: reproduced(found_page.read_text("utf-8")),
     }
     if not arguments.check:
         tables.plot_lengths(read(RESULTS / "quantisers_ml1m.json"), PLOT)
