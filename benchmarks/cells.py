@@ -72,8 +72,8 @@ def of_users(file: Path) -> dict[str, np.ndarray]:
 
 
 def paired(kept: Users, one: str, other: str, seeds: list[str]) -> dict[str, Any] | None:
-    """Two rows over their users, each user's mean difference over the seeds that both have."""
-    if not seeds:
+    """Two rows over their users and the seeds that both have; None for a single seed."""
+    if len(seeds) < 2:
         return None
 
     def of(row: str, seed: str) -> PerUser:
@@ -82,4 +82,4 @@ def paired(kept: Users, one: str, other: str, seeds: list[str]) -> dict[str, Any
 
     test = paired_by_user([(of(one, seed), of(other, seed)) for seed in seeds])
     found = test._asdict()
-    return {**found, "users": found.pop("pairs"), "seeds": len(seeds)}
+    return {"users": found.pop("pairs"), "seeds": len(seeds), **found}

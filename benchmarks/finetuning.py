@@ -67,16 +67,21 @@ STAGE2: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 """What all rows of stage 2 share; the rest are the defaults."""
 
-_ALL_EPOCHS = {"epochs": 21, "patience": 21}
-FROM_SCRATCH: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+FROM_SCRATCH: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
-        "longer": {**_ALL_EPOCHS, "tokenizer_rate": 0.0},
-        "fine-tuned": {**_ALL_EPOCHS, "tokenizer_rate": 0.025},
-        "fine-tuned jointly": {**_ALL_EPOCHS, "mode": "joint", "tokenizer_rate": 0.00075},
+        "toyshop": {
+            "longer": {"epochs": 21, "tokenizer_rate": 0.0},
+            "fine-tuned": {"epochs": 21, "tokenizer_rate": 0.025},
+            "fine-tuned jointly": {"epochs": 21, "mode": "joint", "tokenizer_rate": 0.00075},
+        },
+        "retrieval": {
+            "longer": {"epochs": 8, "tokenizer_rate": 0.0},
+            "fine-tuned": {"epochs": 8},
+        },
     }
 )
-"""Stage 2 with a recommender that has learned nothing, in a shop: as many epochs as both stages of
-the others have, at the rate of the first, and the tokenizer at the rate that it has elsewhere."""
+"""Stage 2 with a recommender that has learned nothing: as many epochs as both stages of the others
+have, at the rate of the first, and the tokenizer at the rate that it has in theirs."""
 
 WEIGHTS = (0.1, 1.0)
 """Of items that nobody met among the competitors: a little, and as if they had been refused."""
@@ -344,9 +349,11 @@ def rows(room: str) -> dict[str, Row]:
                 for weight in WEIGHTS:
                     row = Row(name, behaviour, weight=weight)
                     found[f"{known}, frozen, weight {weight:g}"] = row
-    if room == "toyshop":
-        for each, how in FROM_SCRATCH.items():
-            found[f"MMQ, from scratch, {each}"] = Row("MMQ", False, dict(how), trained=False)
+    for each, how in FROM_SCRATCH.get(room, {}).items():
+        settings = {**how, "patience": how["epochs"]}
+        for behaviour in (False, True):
+            known = f"MMQ{' with behaviour' * behaviour}, from scratch, {each}"
+            found[known] = Row("MMQ", behaviour, settings, trained=False)
     return found
 
 

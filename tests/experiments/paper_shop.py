@@ -21,8 +21,8 @@ TINY: dict[str, Any] = {
     "heterrec": {"hidden_dim": 8, "heads": 2, "history": 8, "epochs": 1},
     "sasrec": {"hidden_dim": 8, "heads": 2, "history": 8, "epochs": 1},
     "ppnet": {"epochs": 1, "hidden": [8], "embedding_dim": 4},
-    "retrieval_stage2": {"epochs": 1},
-    "ranking_stage2": {"epochs": 1},
+    "retrieval_stage2": {"epochs": 2},
+    "ranking_stage2": {"epochs": 2},
 }
 
 ITEMS, USERS, EACH = 60, 80, 10

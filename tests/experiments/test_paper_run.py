@@ -10,9 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from paper_shop import TINY, figures, make, request, write_shop
 
+from mmq import Catalogue, read_catalogue, write_catalogue
+from mmq.artifacts import write_tensors
 from mmq.errors import DataError
 from mmq.experiments.paper import prepare
 from mmq.experiments.paper.plan import QUANTISATION, RETRIEVAL
@@ -72,6 +77,15 @@ def when(out):
     """Name of each finished cell -> when it was finished."""
     return {path.parent.name: path.stat().st_mtime_ns for path in out.glob("cells/*/cell.json")}
 
+
+HOLD = """
+import sys
+from pathlib import Path
+from mmq.experiments.paper.schedule import alone
+with alone(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 # --- a run ---
 
@@ -171,6 +185,49 @@ def test_seeds_and_tables_are_added_to_what_is_there(whole, shop, tmp_path):
     assert len(both["MMQ"]["values"]) == 2
     assert both["MMQ"]["sd"] > 0
     assert both["MMQ"]["values"][0] != both["MMQ"]["values"][1]
+    recall, auc = (
+        {row["name"]: row["figures"][key] for row in again["tables"]["table1"]["rows"]}
+        for key in ("recall@10", "auc")
+    )
+    assert len(recall["MMQ"]["values"]) == len(auc["MMQ"]["values"]) == 1, "of the run before"
+
+
+def test_the_report_keeps_what_was_made_before(whole, shop, tmp_path):
+    wanted, found, _ = whole
+    shutil.copytree(wanted.out, tmp_path / "out")
+    more = request(shop, tmp_path / "out", artefacts=("figure5",), parts=(QUANTISATION,))
+    assert prepare(more).shown.artefacts == ("table1", "figure5")
+    again, made = make(more)
+    assert sorted(made) == [f"quantisation, MMQ, {n} codes, seed 0" for n in (12, 15, 18, 9)]
+    ours = [row for row in again["tables"]["table1"]["rows"] if row["name"] == "MMQ"]
+    assert ours == [row for row in found["tables"]["table1"]["rows"] if row["name"] == "MMQ"]
+    assert again["figures"]["figure5"]["panels"][0]["title"] == "L_recon"
+    assert again["cells"]["left"] == 2 * len(made), "retrieval and ranking were not asked for yet"
+
+
+def test_two_runs_in_one_folder_do_not_get_in_each_others_way(whole):
+    wanted, _, _ = whole
+    held = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(wanted.out)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert held.stdout.readline() == b"held\n"
+    with pytest.raises(DataError, match="another process is making cells"):
+        make(wanted)
+    held.communicate()
+    assert make(wanted)[1] == []
+
+
+def test_what_another_version_began_is_begun_anew(whole, shop, tmp_path):
+    wanted, _, _ = whole
+    shutil.copytree(wanted.out, tmp_path / "out")
+    name = "retrieval, SASRec, seed 0"
+    shutil.rmtree(tmp_path / "out" / "cells" / name)
+    begun = tmp_path / "out" / "unfinished" / name / "recommender"
+    begun.parent.mkdir()
+    write_tensors(begun, {"network.x": np.zeros(1)}, {"fingerprint": "of another version"})
+    found, made = make(request(shop, tmp_path / "out"))
+    assert (made, found["cells"]["failed"]) == ([name], [])
+    assert cell(tmp_path / "out", name)["figures"] == cell(wanted.out, name)["figures"]
 
 
 def test_a_search_finds_the_settings_of_all_rows_that_share_it(shop, tmp_path):
@@ -336,6 +393,28 @@ def test_a_log_that_does_not_suffice_leaves_no_folder_behind(shop, tmp_path):
         with pytest.raises(DataError, match=r"no interactions are left of .* above 3 with 5000"):
             prepare(request(data, tmp_path / "out", settings=settings))
         assert not (tmp_path / "out").exists()
+
+
+def test_a_log_whose_ratings_are_broken_is_refused(tmp_path):
+    shop = write_shop(tmp_path / "shop")
+    log = pq.read_table(shop / "interactions.parquet")
+    ratings = log.column("rating").to_pylist()
+    ratings[5] = None
+    place = log.column_names.index("rating")
+    broken = log.set_column(place, "rating", pa.array(ratings, log.column("rating").type))
+    pq.write_table(broken, shop / "interactions.parquet")
+    with pytest.raises(DataError, match="row 5 has no rating"):
+        prepare(request(shop, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_behaviour_that_the_catalogue_brings_is_refused(tmp_path):
+    shop = write_shop(tmp_path / "shop")
+    items = read_catalogue(shop / "catalogue.parquet")
+    more = {**items.embeddings, "behaviour": np.ones((len(items), 3), np.float32)}
+    write_catalogue(shop / "catalogue.parquet", Catalogue.build(items.item_ids, more))
+    with pytest.raises(DataError, match="has a modality 'behaviour'"):
+        prepare(request(shop, tmp_path / "out"))
 
 
 def test_a_log_without_ratings_is_not_ranked(tmp_path):

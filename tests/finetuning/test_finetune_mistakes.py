@@ -17,7 +17,7 @@ from mmq.semantic_ids import SemanticIDs, append
 from mmq.testing import tiny_log
 from mmq.tokenizers import MMQTokenizer, OPQTokenizer, RQKMeansTokenizer, RQVAETokenizer
 
-QUICK = FinetuneSettings(epochs=1)
+QUICK = FinetuneSettings(epochs=2)
 
 
 @functools.cache
@@ -209,6 +209,7 @@ def test_a_catalogue_of_other_embeddings():
     [
         ({"epoch": 3}, "unknown setting 'epoch'; did you mean 'epochs'"),
         ({"epochs": 0}, "'epochs' = 0"),
+        ({"epochs": 1}, "1 leaves none; take epochs=2 or more, mode=joint"),
         ({"patience": 0}, "'patience' = 0"),
         ({"tokenizer_rate": -0.1}, "'tokenizer_rate' = -0.1"),
         ({"temperature": 0}, "'temperature' = 0"),

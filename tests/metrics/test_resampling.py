@@ -67,21 +67,60 @@ def test_differences_that_do_not_vary() -> None:
     assert paired_t_test(ones, ones * 2) == (-1.0, -math.inf, 0.0, -1.0, -1.0, 4)
 
 
-def test_a_user_of_several_seeds_counts_once_with_the_mean_difference() -> None:
-    def of(**figures: float) -> PerUser:
-        return PerUser(np.array(list(figures)), np.array(list(figures.values())))
+def of(**figures: float) -> PerUser:
+    return PerUser(np.array(list(figures)), np.array(list(figures.values())))
 
+
+def test_errors_of_users_and_of_seeds_add_up() -> None:
     runs = [
         (of(ann=1.0, bob=0.5, eve=0.25), of(bob=0.0, ann=0.5, joe=1.0)),
         (of(bob=0.75, kim=0.0), of(kim=1.0, bob=0.0)),
     ]
-    differences = np.array([0.5, (0.5 + 0.75) / 2, -1.0])  # of ann, bob, kim
-    assert paired_by_user(runs) == pytest.approx(paired_t_test(differences, np.zeros(3)))
-    assert paired_by_user(runs).pairs == 3
-    with pytest.raises(DataError, match="no run of both"):
-        paired_by_user([])
+    users = [0.5, (0.5 + 0.75) / 2, -1.0]  # of ann, bob, kim
+    seeds = [(0.5 + 0.5) / 2, (0.75 - 1.0) / 2]
+    variances = [statistics.variance(each) / len(each) for each in (users, seeds)]
+    freedom = sum(variances) ** 2 / (variances[0] ** 2 / 2 + variances[1] ** 2 / 1)
+    mean, error = statistics.mean(users), math.sqrt(sum(variances))
+    found = paired_by_user(runs)
+    assert found.difference == pytest.approx(mean)
+    assert found.t == pytest.approx(mean / error)
+    assert found.p_value == pytest.approx(2 * stats.t.sf(abs(mean) / error, freedom))
+    margin = error * stats.t.ppf(0.975, freedom)
+    assert (found.low, found.high) == pytest.approx((mean - margin, mean + margin))
+    assert found.pairs == 3
+
+
+def test_a_seed_that_stands_out_leaves_a_method_undecided() -> None:
+    """A gain of one seed of three is none of the method, however many users there are."""
+    rng, users = np.random.default_rng(0), np.arange(5000)
+    gains = [np.full(5000, gain) + 0.01 * rng.normal(size=5000) for gain in (0.3, 0.0, 0.0)]
+    runs = [(PerUser(users, each), PerUser(users, np.zeros(5000))) for each in gains]
+    assert paired_t_test(sum(gains), np.zeros(5000)).p_value < 1e-12
+    assert paired_by_user(runs).p_value > 0.3
+
+
+def test_p_values_of_equal_methods_are_seldom_small() -> None:
+    rng, users = np.random.default_rng(1), np.arange(200)
+    small = 0
+    for _ in range(400):
+        seeds = rng.normal(size=3) * 0.05
+        common = rng.normal(size=200) * 0.3
+        runs = [
+            (PerUser(users, common + seed + rng.normal(size=200)), PerUser(users, np.zeros(200)))
+            for seed in seeds
+        ]
+        small += paired_by_user(runs).p_value < 0.05
+    assert small < 0.07 * 400
+
+
+def test_users_and_seeds_that_are_too_few() -> None:
+    one, two = (of(ann=1.0, bob=0.5), of(ann=0.5, bob=0.0)), (of(joe=1.0), of(kim=1.0))
+    for runs, match in (([], "0 seeds"), ([one], "1 seeds"), ([one, two], "1 seeds")):
+        with pytest.raises(DataError, match=match):
+            paired_by_user(runs)
+    alone = (of(ann=1.0), of(ann=0.5, bob=0.0))
     with pytest.raises(DataError, match="at least 2"):
-        paired_by_user([(of(ann=1.0), of(ann=0.5, bob=0.0))])
+        paired_by_user([alone, alone])
 
 
 def test_p_values_are_uniform_where_systems_are_equal() -> None:

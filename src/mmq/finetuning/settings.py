@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from mmq.nn.loop import Share
 from mmq.nn.selected import SelectedSettings
@@ -72,6 +80,16 @@ class FinetuneSettings(Settings):
     fine-tuning and is not kept."""
     refit_epochs: NonNegativeInt = 0
     """Passes of the recommender alone over the final IDs, afterwards."""
+
+    @model_validator(mode="after")
+    def _codes_move(self) -> FinetuneSettings:
+        if self.mode == "alternating" and self.resolved_rate and 0 < self.moving < 1 / self.epochs:
+            raise ValueError(
+                f"codes move after an epoch within the first {self.moving:.0%} of the epochs, and "
+                f"{self.epochs} leaves none; take epochs={math.ceil(1 / self.moving)} or more, "
+                "mode=joint, or tokenizer_rate=0 if codes are to stay"
+            )
+        return self
 
     @property
     def resolved_rate(self) -> float:

@@ -1,7 +1,7 @@
 """How sure a mean over users or seeds is: bootstrap intervals and a paired test.
 
-Two systems are compared on the same users: :func:`paired_t_test`, or :func:`paired_by_user` where
-each was run several times.
+Two fitted models are compared over users: :func:`paired_t_test`. Two methods, each run with several
+seeds, are compared over users and seeds: :func:`paired_by_user`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class PairedTest(NamedTuple):
     Attributes:
         difference: mean of first - second.
         t: the difference over its standard error.
-        p_value: two-sided, of Student's t with pairs - 1 degrees of freedom.
+        p_value: two-sided, of Student's t.
         low: of the 95% confidence interval of the difference, of the same t.
         high: its other end.
         pairs: users or seeds that were compared.
@@ -45,6 +45,16 @@ class PairedTest(NamedTuple):
     low: float
     high: float
     pairs: int
+
+    @classmethod
+    def of(cls, difference: float, error: float, freedom: float, pairs: int) -> PairedTest:
+        """Of a difference with its standard error; an error of 0 leaves no doubt."""
+        if error == 0:
+            t = math.copysign(math.inf, difference) if difference else 0.0
+            return cls(difference, t, float(difference == 0), difference, difference, pairs)
+        t, margin = difference / error, error * _quantile(_LEVEL, freedom)
+        p = _two_sided(t, freedom)
+        return cls(difference, t, p, difference - margin, difference + margin, pairs)
 
 
 class PerUser(NamedTuple):
@@ -119,40 +129,43 @@ def paired_t_test(first: np.ndarray, second: np.ndarray) -> PairedTest:
             "measure both on the same users"
         )
     differences = np.asarray(first - second, np.float64)
-    _check_values(differences, least=2)
-    n, mean = len(differences), float(differences.mean())
-    error = float(differences.std(ddof=1)) / math.sqrt(n)
-    if error == 0:
-        t = math.copysign(math.inf, mean) if mean else 0.0
-        return PairedTest(mean, t, float(mean == 0), mean, mean, n)
-    t, margin = mean / error, error * _quantile(_LEVEL, n - 1)
-    return PairedTest(mean, t, _two_sided(t, n - 1), mean - margin, mean + margin, n)
+    return PairedTest.of(*_mean_and_error(differences), len(differences) - 1, len(differences))
 
 
 def paired_by_user(runs: Sequence[tuple[PerUser, PerUser]]) -> PairedTest:
-    """The paired t-test of two systems that were both run with several seeds.
+    """The paired test of two methods that were both run with several seeds, on many users.
 
-    A user counts once, with the mean of the differences of the seeds that have him or her, so that
-    more seeds lessen the noise and do not feign more users.
+    Another seed would give other weights, other users other figures, and a method is better only if
+    it is so beyond both. The squared errors of the mean over users (each with the mean difference
+    of the seeds that have him or her) and of the mean over seeds add up; Student's t has the
+    degrees of freedom of Satterthwaite (1946). What users and seeds do together is in both, so the
+    test errs on the safe side.
 
     Args:
-        runs: for each seed the figures of both systems; users that only one has are left out.
+        runs: for each seed the figures of both methods; users that only one has are left out.
 
     Raises:
-        DataError: fewer than two users, or a figure that is not finite.
+        DataError: fewer than two seeds or users, or a figure that is not finite.
     """
     users, differences = [], []
     for first, second in runs:
         met, a, b = np.intersect1d(
             first.users, second.users, assume_unique=True, return_indices=True
         )
-        users.append(met)
-        differences.append(first.figures[a] - second.figures[b])
-    if not users:
-        raise DataError("there is no run of both systems; give at least one")
+        if len(met):
+            users.append(met)
+            differences.append(first.figures[a] - second.figures[b])
+    if len(users) < 2:
+        raise DataError(f"{len(users)} seeds are too few to tell; run both with at least 2")
     place = np.unique(np.concatenate(users), return_inverse=True)[1]
-    mean = np.bincount(place, weights=np.concatenate(differences)) / np.bincount(place)
-    return paired_t_test(mean, np.zeros(len(mean)))
+    of_users = np.bincount(place, weights=np.concatenate(differences)) / np.bincount(place)
+    of_seeds = np.array([each.mean() for each in differences])
+    mean, user_error = _mean_and_error(of_users)
+    seed_error = _mean_and_error(of_seeds)[1]
+    variances = np.array([user_error, seed_error]) ** 2
+    squares = variances**2 / [len(of_users) - 1, len(of_seeds) - 1]
+    freedom = float(variances.sum() ** 2 / squares.sum()) if squares.any() else 1.0
+    return PairedTest.of(mean, math.sqrt(variances.sum()), freedom, len(of_users))
 
 
 def over_seeds(runs: Sequence[Mapping[str, float]]) -> dict[str, Spread]:
@@ -169,6 +182,13 @@ def over_seeds(runs: Sequence[Mapping[str, float]]) -> dict[str, Spread]:
     return spreads
 
 
+def _mean_and_error(differences: np.ndarray) -> tuple[float, float]:
+    """Mean and its standard error."""
+    _check_values(differences, least=2)
+    n = len(differences)
+    return float(differences.mean()), float(differences.std(ddof=1)) / math.sqrt(n)
+
+
 def _check_values(values: np.ndarray, least: int) -> None:
     if len(values) < least:
         raise DataError(f"{len(values)} figures are too few to tell; give at least {least}")
@@ -176,7 +196,7 @@ def _check_values(values: np.ndarray, least: int) -> None:
         raise DataError("a figure is NaN or infinite; leave out what could not be measured")
 
 
-def _two_sided(t: float, freedom: int) -> float:
+def _two_sided(t: float, freedom: float) -> float:
     """P(|T| >= |t|) of Student's t: the incomplete beta function I_x(freedom / 2, 1 / 2)."""
     x, complement = freedom / (freedom + t * t), t * t / (freedom + t * t)
     a, b = freedom / 2, 0.5
@@ -190,7 +210,7 @@ def _two_sided(t: float, freedom: int) -> float:
 
 
 @functools.cache
-def _quantile(level: float, freedom: int) -> float:
+def _quantile(level: float, freedom: float) -> float:
     """t with P(|T| <= t) = level, by bisection."""
     low, high = 0.0, 1.0
     while _two_sided(high, freedom) > 1 - level:

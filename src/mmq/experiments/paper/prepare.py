@@ -26,6 +26,7 @@ from mmq.encoders.toyshop import embed_toyshop
 from mmq.errors import DataError, SettingsError, UserError
 from mmq.experiments.paper.cost import Size, alike, estimate
 from mmq.experiments.paper.plan import (
+    ARTEFACTS,
     ITEM_IDS,
     PARTS,
     POPULARITY,
@@ -40,8 +41,10 @@ from mmq.experiments.paper.scales import Scale
 from mmq.experiments.paper.schedule import finished, results
 from mmq.experiments.paper.variants import variants
 from mmq.experiments.paper.worlds import (
+    BEHAVIOUR,
     Setup,
     catalogue_of,
+    has_ratings,
     own_rows,
     ranking_world,
     retrieval_world,
@@ -84,13 +87,30 @@ class Request:
     device: str = "auto"
 
 
+class Shown(NamedTuple):
+    """What a report shows: all that was asked for in its folder, now or before.
+
+    Attributes:
+        artefacts: tables and figures.
+        parts: of their rows.
+        seeds: of their cells.
+        plan: of all of it.
+    """
+
+    artefacts: tuple[str, ...]
+    parts: tuple[str, ...]
+    seeds: tuple[int, ...]
+    plan: Plan
+
+
 class Prepared(NamedTuple):
     """A request whose inputs were checked.
 
     Attributes:
         request: what was asked for.
         setup: of the cells.
-        plan: all cells.
+        plan: all cells that are asked for.
+        shown: those, and of earlier runs in the same folder: what the report shows.
         size: of the data.
         about: of the data, for the report.
     """
@@ -98,6 +118,7 @@ class Prepared(NamedTuple):
     request: Request
     setup: Setup
     plan: Plan
+    shown: Shown
     size: Size
     about: dict[str, Any]
 
@@ -160,18 +181,35 @@ def _prepare(request: Request, own: Own) -> Prepared:
         request.own,
         request.device,
     )
-    size, about, can_rank = _survey(request, setup)
     modalities = catalogue_of(setup).modalities
+    if BEHAVIOUR in modalities:
+        raise DataError(
+            f"the catalogue has a modality '{BEHAVIOUR}', which a reproduction makes itself, of "
+            "the training part alone; give the catalogue without it"
+        )
+    can_rank = has_ratings(setup)
     parts = request.parts or tuple(part for part in PARTS if can_rank or part != RANKING)
     if RANKING in parts and not can_rank:
         raise SettingsError(
             "the log has neither ratings nor labels, so there is nothing to rank by; leave ranking "
             "out of --parts"
         )
-    plan = make_plan(
-        request.artefacts, modalities, setup.seeds, parts, own, _searched(request, modalities)
-    )
+    size, about = _survey(request, setup, RANKING in parts)
     _check_names(request.scale, modalities, own)
+    searched = _searched(request, modalities)
+    plan = make_plan(request.artefacts, modalities, setup.seeds, parts, own, searched)
+    before = _marked(request.out)
+    artefacts, parts = (
+        tuple(each for each in all_of if each in {*asked, *before.get(name, ())})
+        for name, all_of, asked in (
+            ("artefacts", ARTEFACTS, request.artefacts),
+            ("parts", PARTS, parts),
+        )
+    )
+    seeds = tuple(range(max(request.seeds, before.get("seeds", 0))))
+    shown = Shown(
+        artefacts, parts, seeds, make_plan(artefacts, modalities, seeds, parts, own, searched)
+    )
     mark = {
         "catalogue": sha256(setup.catalogue),
         "interactions": sha256(setup.interactions),
@@ -179,7 +217,7 @@ def _prepare(request: Request, own: Own) -> Prepared:
         "scale": request.scale.to_dict(),
     }
     _mark(request, mark)
-    return Prepared(request, setup, plan, size, about)
+    return Prepared(request, setup, plan, shown, size, about)
 
 
 def _generate(request: Request, folder: Path) -> None:
@@ -193,17 +231,11 @@ def _generate(request: Request, folder: Path) -> None:
         write_interactions(folder / INTERACTIONS, Interactions.build(shop.interactions))
 
 
-def _survey(request: Request, setup: Setup) -> tuple[Size, dict[str, Any], bool]:
-    """Sizes of the data, and whether there is something to rank by."""
+def _survey(request: Request, setup: Setup, ranks: bool) -> tuple[Size, dict[str, Any]]:
+    """Sizes of the data."""
     world = retrieval_world(setup, 0)
     catalogue = catalogue_of(setup)
-    impressions = 0
-    try:
-        if request.parts is None or RANKING in request.parts:
-            impressions = len(ranking_world(setup).data.train)
-    except DataError as error:
-        if request.parts or "label" not in str(error):
-            raise
+    impressions = len(ranking_world(setup).data.train) if ranks else 0
     liked = int(world.data.train.lengths.sum())
     about = {
         "name": request.data.resolve().name if request.data else TOYSHOP,
@@ -213,7 +245,7 @@ def _survey(request: Request, setup: Setup) -> tuple[Size, dict[str, Any], bool]
         "modalities": dict(catalogue.dimensions),
         "ranking_rows": impressions or None,
     }
-    return Size(len(catalogue), liked, impressions), about, impressions > 0
+    return Size(len(catalogue), liked, impressions), about
 
 
 def _searched(request: Request, modalities: Sequence[str]) -> dict[str, str]:
@@ -243,8 +275,7 @@ def _check_names(scale: Scale, modalities: Sequence[str], own: Own) -> None:
 
 def _mark(request: Request, mark: Mapping[str, Any]) -> None:
     """Say what the folder is of, as far as it is known, and refuse one of something else."""
-    path = request.out / MARKER
-    known = read_json(path, "reproduction") if path.exists() else {"format": FORMAT}
+    known = _marked(request.out)
     for name, what in (
         ("catalogue", "another catalogue"),
         ("interactions", "another log"),
@@ -257,4 +288,19 @@ def _mark(request: Request, mark: Mapping[str, Any]) -> None:
             )
     if mark.keys() - known.keys():
         with made_folder(request.out):
-            write_json(path, {**known, **mark})
+            write_json(request.out / MARKER, {**known, **mark})
+
+
+def remember(prepared: Prepared) -> None:
+    """Let later runs in the folder know what its report shows."""
+    out, shown = prepared.request.out, prepared.shown
+    asked = {
+        "artefacts": list(shown.artefacts), "parts": list(shown.parts), "seeds": len(shown.seeds),
+    }  # fmt: skip
+    write_json(out / MARKER, {**_marked(out), **asked})
+
+
+def _marked(out: Path) -> dict[str, Any]:
+    """What the folder is of, as far as it is known."""
+    path = out / MARKER
+    return read_json(path, "reproduction") if path.exists() else {"format": FORMAT}

@@ -8,7 +8,7 @@ from typing import Any
 from mmq.artifacts import write_json
 from mmq.experiments.origin import origin
 from mmq.experiments.paper.claims import verdicts
-from mmq.experiments.paper.prepare import FORMAT, Prepared
+from mmq.experiments.paper.prepare import FORMAT, Prepared, remember
 from mmq.experiments.paper.schedule import Progress, results, run_cells
 from mmq.experiments.paper.tables import FIGURES, Found, table
 from mmq.experiments.paper.worlds import catalogue_of
@@ -18,11 +18,12 @@ RESULTS = "results.json"
 _TITLES = {
     "table1": (
         "Table 1: tokenizers",
-        "All IDs have the same length and codebooks, and the same models on them. FVU and cold "
-        "items are of items that no tokenizer was fitted to and no retrieval model met. With "
-        "behaviour there is one more embedding to reconstruct, so those errors do not compare. "
-        "Tests are paired, of models over users and of tokenizers over seeds, and not corrected "
-        "for their number.",
+        "All IDs of mmq have the same length and codebooks, and the same models on them. FVU and "
+        "cold items are of items that no tokenizer was fitted to and no retrieval model met, but "
+        "fine-tuning by turns reads their content. Rare items have less than 5 training "
+        "impressions. With behaviour there is one more embedding to reconstruct, so those errors "
+        "do not compare. Tests are paired, over seeds, and over users too for R@10, N@10 and AUC "
+        "of users; they are not corrected for their number.",
     ),
     "table2": (
         "Table 2: what MMQ is made of",
@@ -31,7 +32,7 @@ _TITLES = {
     "figure3": (
         "Figure 3: by popularity",
         "Popular: the quarter of the items with the most training interactions; unpopular: that "
-        "with the fewest.",
+        "with the fewest, withheld ones (which nobody asks for here) among them.",
     ),
     "figure4": (
         "Figure 4: fine-tuning of other tokenizers",
@@ -55,19 +56,20 @@ def reproduce(
         jobs: cells made at the same time.
         watch: called when one has ended.
     """
-    request, plan = prepared.request, prepared.plan
-    failed = run_cells(plan, prepared.setup, request.out, jobs, watch)
+    out = prepared.request.out
+    remember(prepared)
+    failed = run_cells(prepared.plan, prepared.setup, out, jobs, watch)
     found = collect(prepared, failed)
-    write_json(request.out / RESULTS, found)
+    write_json(out / RESULTS, found)
     return found
 
 
 def collect(prepared: Prepared, failed: Mapping[str, str]) -> dict[str, Any]:
     """The tables, figures and verdicts of what is finished, as plain values."""
-    request, plan = prepared.request, prepared.plan
+    request, (*_, seeds, plan) = prepared.request, prepared.shown
     cells = results(plan, request.out)
     modalities = catalogue_of(prepared.setup).modalities
-    found = Found(plan, prepared.setup.seeds, cells, request.out, modalities)
+    found = Found(plan, seeds, cells, request.out, modalities)
     made: dict[str, dict[str, Any]] = {"table": {}, "figure": {}}
     for name in plan.rows:
         title, about = _TITLES[name]
@@ -80,7 +82,7 @@ def collect(prepared: Prepared, failed: Mapping[str, str]) -> dict[str, Any]:
         "format": FORMAT,
         "data": prepared.about,
         "scale": request.scale_name,
-        "seeds": list(prepared.setup.seeds),
+        "seeds": list(seeds),
         "settings": request.scale.to_dict(),
         "provenance": origin(),
         "cells": {

@@ -16,11 +16,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmq.artifacts import disk_errors, read_json, write_folder
-from mmq.errors import UserError
+from mmq.errors import DataError, FormatError, UserError
 from mmq.experiments.paper.cells import make
 from mmq.experiments.paper.folders import RESULT, Places, folder_name
 from mmq.experiments.paper.plan import Cell, Plan
 from mmq.experiments.paper.worlds import Setup
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
 
 CELLS, UNFINISHED, LOG = "cells", "unfinished", "log.txt"
 
@@ -58,7 +63,36 @@ def run_cells(
 
     Returns:
         Name of each cell that failed -> why, in a sentence.
+
+    Raises:
+        DataError: another process is making cells in the folder.
     """
+    with alone(out):
+        return _run_cells(plan, setup, out, jobs, watch)
+
+
+@contextlib.contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Hold the folder; the system lets it go with the process, however that ends."""
+    if fcntl is None:
+        yield
+        return
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(
+                f"another process is making cells in {out}; wait for it, or choose another --out"
+            ) from error
+        yield
+    finally:
+        os.close(folder)
+
+
+def _run_cells(
+    plan: Plan, setup: Setup, out: Path, jobs: int, watch: Callable[[Progress], None]
+) -> dict[str, str]:
     waiting = [cell for cell in plan.cells if not finished(out, cell)]
     left = {cell.name for cell in waiting}
     failed: dict[str, str] = {}
@@ -191,14 +225,16 @@ def make_whole(cell: Cell, setup: Setup, out: Path) -> str | None:
     What it says on the way goes to ``log.txt``: in its folder, or in that of what is unfinished.
     """
     unfinished = out / UNFINISHED / folder_name(cell)
+    begun = unfinished.exists()
     try:
         with disk_errors(out):
-            unfinished.mkdir(parents=True, exist_ok=True)
-            with write_folder(out / CELLS / folder_name(cell), RESULT) as new:
-                with _log(unfinished / LOG):
-                    make(cell, setup, Places(out / CELLS, new, unfinished))
-                shutil.copyfile(unfinished / LOG, new / LOG)
-            shutil.rmtree(unfinished)
+            try:
+                _make_folder(cell, setup, out, unfinished)
+            except FormatError:  # what another version of mmq began cannot be gone on from
+                if not begun:
+                    raise
+                shutil.rmtree(unfinished)
+                _make_folder(cell, setup, out, unfinished)
     except UserError as error:
         return str(error)
     except Exception as error:  # a cell that fails is reported, and the others go on
@@ -206,6 +242,15 @@ def make_whole(cell: Cell, setup: Setup, out: Path) -> str | None:
             traceback.print_exc(file=log)
         return f"{type(error).__name__}: {error}; see {unfinished / LOG}"
     return None
+
+
+def _make_folder(cell: Cell, setup: Setup, out: Path, unfinished: Path) -> None:
+    unfinished.mkdir(parents=True, exist_ok=True)
+    with write_folder(out / CELLS / folder_name(cell), RESULT) as new:
+        with _log(unfinished / LOG):
+            make(cell, setup, Places(out / CELLS, new, unfinished))
+        shutil.copyfile(unfinished / LOG, new / LOG)
+    shutil.rmtree(unfinished)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,7 +61,8 @@ COLUMNS = (
     Column(RETRIEVAL, "items_moved", "New IDs", None, 3),
     Column(RANKING, "auc", "AUC", "higher"),
     Column(RANKING, "gauc", "GAUC", "higher"),
-    Column(RANKING, "cold auc", "AUC, cold items", "higher"),
+    Column(RANKING, "gauc_unweighted", "AUC of users", "higher"),
+    Column(RANKING, "cold auc", "AUC, rare items", "higher"),
 )
 PARAMETERS = Column(QUANTISATION, "parameters", "Parameters", None, 0)
 
@@ -71,8 +72,7 @@ CHANCE = 0.5
 _PER_USER = {
     (RETRIEVAL, "recall@10"): "recall@10",
     (RETRIEVAL, "ndcg@10"): "ndcg@10",
-    (RANKING, "auc"): "auc",
-    (RANKING, "gauc"): "auc",
+    (RANKING, "gauc_unweighted"): "auc",
 }
 """Part and figure -> that of single users, which rows are compared by."""
 
@@ -110,19 +110,21 @@ class Found(NamedTuple):
                 found[seed] = float(value)
         return found
 
-    def figure(self, row: Row, part: str, key: str) -> dict[str, Any] | None:
-        """Mean, sample sd and values of the seeds; None where there are none."""
-        values = list(self.values(row, part, key).values())
+    def figure(
+        self, row: Row, part: str, key: str, seeds: Collection[int] | None = None
+    ) -> dict[str, Any] | None:
+        """Mean, sample sd and values of some seeds, or of all; None where there are none."""
+        found = self.values(row, part, key)
+        values = [value for seed, value in found.items() if seeds is None or seed in seeds]
         if not values:
             return None
         sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
         return {"mean": float(np.mean(values)), "sd": sd, "values": values}
 
     def compare(self, one: Row, other: Row, part: str, key: str) -> PairedTest | None:
-        """A paired test of two rows; None where nothing tells.
+        """A paired test of two rows, over the seeds that both have; None where nothing tells.
 
-        Models are compared over users, each with the mean difference of the seeds that both rows
-        have; tokenizers, which have no users, over seeds. AUC is compared by that of each user.
+        Where figures of single users are known, over users as well.
         """
         with contextlib.suppress(DataError):  # there is not enough to compare
             if (part, key) in _PER_USER:

@@ -109,8 +109,9 @@ def _experts(shared: int, specific: int) -> dict[str, Any]:
 
 
 def _behaviour(modalities: Sequence[str]) -> dict[str, Any]:
-    """As many codes as without behaviour, where there are one or two modalities."""
-    if len(modalities) > 2:
-        return {}
-    each = 2 // len(modalities)
+    """As many codes as without behaviour."""
+    m = len(modalities)
+    if m > 2:
+        return {"shared_experts": m - 1}
+    each = 2 // m
     return {"specific_experts": {**dict.fromkeys(modalities, each), "behaviour": 2}}

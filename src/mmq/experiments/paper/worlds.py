@@ -107,6 +107,13 @@ def retrieval_world(setup: Setup, seed: int) -> RetrievalWorld:
     return RetrievalWorld(items, data, data.cold_cases(withheld), is_cold, users)
 
 
+def has_ratings(setup: Setup) -> bool:
+    """Whether the log tells what was shown and not liked, so that there is something to rank by."""
+    return bool(
+        {"label", "rating"} & Pieces.open(setup.interactions, dict(setup.columns)).names.keys()
+    )
+
+
 @functools.lru_cache(maxsize=1)
 def ranking_world(setup: Setup) -> RankingWorld:
     """All impressions of a log, split by its own column or by time."""
