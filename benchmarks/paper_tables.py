@@ -33,7 +33,8 @@ def _about(results: Results) -> str:
     return (
         f"{data['name']}: {data['items']:,} items ({modalities}), {data['users']:,} users, "
         f"{data['interactions']:,} training interactions{rows}; {len(results['seeds'])} seeds, "
-        f"{results['cells']['done']} cells, {failed} failed; "
+        f"{results['cells']['done']} cells, {failed} failed, {results['cells']['left']} not made; "
+        f"at most {results['cells']['peak_memory_mb']:,} MB a process; "
         f"commits {', '.join(results['cells']['commits'])}, "
         f"{origin['cores']} cores ({origin['processor']}), torch {origin['versions']['torch']}.\n"
     )

@@ -41,7 +41,7 @@ class RankingFit(NamedTuple):
 
     Attributes:
         epochs: passes that were made.
-        best_epoch: the pass whose weights were kept, from 1.
+        best_epoch: the pass whose weights were kept, from 1; 0 where none was made.
         seconds: time they took; of a training that was resumed, the part since then.
         rows_per_second: training impressions, validation included.
         validation: AUC and log-loss of the kept weights.
