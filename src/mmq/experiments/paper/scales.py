@@ -90,6 +90,8 @@ def _check(group: str, settings: type[Settings], values: Mapping[str, Any]) -> N
     """Raise :class:`SettingsError` if a group of a scale is not valid."""
     if "seed" in values:
         raise SettingsError(f"{group}.seed is that of the cell; choose how many with --seeds")
+    if settings is FinetuneSettings and "mode" in values:
+        raise SettingsError(f"{group}.mode is what tells rows apart; leave it out")
     try:
         settings.parse(values)
     except SettingsError as error:
