@@ -99,6 +99,13 @@ def test_a_reproduction_from_the_plan_to_the_report(tiny, tmp_path, capsys):
     assert (told["cells"], told["left"], told["jobs"]) == (10, 5, 1)
     assert all(each["cell"].endswith("seed 1") for each in told["plan"])
 
+    code, out, err = run(capsys, *command, "--report-only", "--json", "--seeds", 2)
+    told = json.loads(out)
+    assert (code, err) == (0, "")
+    assert (told["cells"]["done"], told["cells"]["left"]) == (5, 5)
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "5 of 10 runs are still to be done" in page
+
     for change, what in (
         (["--set", "cold_share=0.2"], "another scale or other settings"),
         (["--scale", "full"], "another scale or other settings"),

@@ -57,6 +57,10 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and about how long it takes.")
     ] = False,
+    report_only: Annotated[
+        bool,
+        typer.Option("--report-only", help="Make nothing; report on what is finished by now."),
+    ] = False,
     settings: SetOption = None,
     config: ConfigOption = None,
     device: DeviceOption = "auto",
@@ -69,7 +73,7 @@ def command(
 
     Example: mmq reproduce all --scale small --seeds 3 --out paper
     """
-    from mmq.experiments.paper import ARTEFACTS, Request, prepare, reproduce, scale_of
+    from mmq.experiments.paper import ARTEFACTS, Request, prepare, report_on, reproduce, scale_of
     from mmq.reports.paper import write_paper
     from mmq.settings import gather
 
@@ -91,8 +95,11 @@ def command(
             emit(*_plan(prepare(there), chosen, as_json))
         return
     prepared = prepare(request)
-    with _watched(prepared, chosen) as watch:
-        found = reproduce(prepared, chosen, watch)
+    if report_only:
+        found = report_on(prepared)
+    else:
+        with _watched(prepared, chosen) as watch:
+            found = reproduce(prepared, chosen, watch)
     report = write_paper(found, out)
     claims = [{key: each[key] for key in ("of", "claim", "verdict")} for each in found["claims"]]
     result = {"report": str(report), "cells": found["cells"], "claims": claims}

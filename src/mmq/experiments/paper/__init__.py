@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmq.experiments.paper.plan import ARTEFACTS, PARTS
 from mmq.experiments.paper.prepare import Prepared, Request, prepare
-from mmq.experiments.paper.reproduce import collect, reproduce
+from mmq.experiments.paper.reproduce import report_on, reproduce
 from mmq.experiments.paper.scales import SCALES, Scale, scale_of
 from mmq.experiments.paper.schedule import Progress
 
@@ -16,8 +16,8 @@ __all__ = [
     "Progress",
     "Request",
     "Scale",
-    "collect",
     "prepare",
+    "report_on",
     "reproduce",
     "scale_of",
 ]

@@ -191,7 +191,7 @@ def _prepare(request: Request, own: Own) -> Prepared:
     parts = request.parts or tuple(part for part in PARTS if can_rank or part != RANKING)
     if RANKING in parts and not can_rank:
         raise SettingsError(
-            "the log has neither ratings nor labels, so there is nothing to rank by; leave ranking "
+            "the log has neither labels nor ratings, so there is nothing to rank by; leave ranking "
             "out of --parts"
         )
     size, about = _survey(request, setup, RANKING in parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from mmq.artifacts import write_json
@@ -59,13 +60,24 @@ def reproduce(
     out = prepared.request.out
     remember(prepared)
     failed = run_cells(prepared.plan, prepared.setup, out, jobs, watch)
-    found = collect(prepared, failed)
-    write_json(out / RESULTS, found)
+    return report_on(prepared, failed)
+
+
+def report_on(
+    prepared: Prepared, failed: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """All results of what is finished by now, as plain values; ``results.json`` has them too.
+
+    Args:
+        prepared: of :func:`prepare`.
+        failed: name of each cell that failed just now -> why.
+    """
+    found = _collect(prepared, failed)
+    write_json(prepared.request.out / RESULTS, found)
     return found
 
 
-def collect(prepared: Prepared, failed: Mapping[str, str]) -> dict[str, Any]:
-    """The tables, figures and verdicts of what is finished, as plain values."""
+def _collect(prepared: Prepared, failed: Mapping[str, str]) -> dict[str, Any]:
     request, (*_, seeds, plan) = prepared.request, prepared.shown
     cells = results(plan, request.out)
     modalities = catalogue_of(prepared.setup).modalities
