@@ -34,7 +34,7 @@ _RECON = Column(QUANTISATION, "l_recon fit", "L_recon", "lower", 3)
 _CODES = Column(QUANTISATION, "l_recon_codes fit", "L_recon", "lower", 3)
 _ENTROPY = Column(QUANTISATION, "entropy", "entropy", "higher", 3)
 _RECALL = Column(RETRIEVAL, "recall@10", "R@10", "higher")
-_AUC = Column(RANKING, "gauc_unweighted", "AUC of users", "higher")
+_AUC = Column(RANKING, "auc", "AUC", "higher")
 _TAIL_RECALL = Column(RETRIEVAL, "tail recall@10", "R@10 of unpopular items", "higher")
 _TAIL_AUC = Column(RANKING, "tail auc", "AUC of unpopular items", "higher")
 
