@@ -191,6 +191,7 @@ def _table(table: Results) -> dict[str, Any]:
         "rows": rows,
         "has": {
             "sd": any(cell.sd for cell in cells),
+            "alone": any(cell.mean != NOTHING and not cell.sd for cell in cells),
             "best": any(cell.best for cell in cells),
             "mark": any(cell.mark for cell in cells),
             "nothing": any(cell.mean == NOTHING for cell in cells),
