@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +14,8 @@ import numpy as np
 from mmq.artifacts import (
     check_replaceable,
     made_folder,
-    read_json,
     require_file,
     sha256,
-    write_json,
 )
 from mmq.data import write_catalogue
 from mmq.data.datasets.toyshop import ToyshopSettings, toyshop
@@ -25,6 +23,7 @@ from mmq.data.interactions import Interactions, write_interactions
 from mmq.encoders.toyshop import embed_toyshop
 from mmq.errors import DataError, SettingsError, UserError
 from mmq.experiments.paper.cost import Size, alike, estimate
+from mmq.experiments.paper.marker import MARKER, mark_folder, marked
 from mmq.experiments.paper.plan import (
     ARTEFACTS,
     ITEM_IDS,
@@ -51,11 +50,8 @@ from mmq.experiments.paper.worlds import (
     sorted_out,
 )
 
-MARKER = "reproduction.json"
-"""The file that marks the folder of a reproduction, and tells what it is of."""
 TOYSHOP = "toyshop"
 CATALOGUE, INTERACTIONS = "catalogue.parquet", "interactions.parquet"
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -170,7 +166,9 @@ def _undone(out: Path) -> Iterator[None]:
 def _prepare(request: Request, own: Own) -> Prepared:
     folder = request.data or request.out / "data"
     if request.data is None:
-        _mark(request, {"scale": request.scale.to_dict()})  # so that a killed run can go on
+        mark_folder(
+            request.out, {"scale": request.scale.to_dict()}
+        )  # so that a killed run can go on
         _generate(request, folder)
     setup = Setup(
         require_file(folder / CATALOGUE, "catalogue"),
@@ -198,7 +196,7 @@ def _prepare(request: Request, own: Own) -> Prepared:
     _check_names(request.scale, modalities, own)
     searched = _searched(request, modalities)
     plan = make_plan(request.artefacts, modalities, setup.seeds, parts, own, searched)
-    before = _marked(request.out)
+    before = marked(request.out)
     artefacts, parts = (
         tuple(each for each in all_of if each in {*asked, *before.get(name, ())})
         for name, all_of, asked in (
@@ -210,13 +208,13 @@ def _prepare(request: Request, own: Own) -> Prepared:
     shown = Shown(
         artefacts, parts, seeds, make_plan(artefacts, modalities, seeds, parts, own, searched)
     )
-    mark = {
+    of = {
         "catalogue": sha256(setup.catalogue),
         "interactions": sha256(setup.interactions),
         "columns": dict(setup.columns),
         "scale": request.scale.to_dict(),
     }
-    _mark(request, mark)
+    mark_folder(request.out, of)
     return Prepared(request, setup, plan, shown, size, about)
 
 
@@ -271,36 +269,3 @@ def _check_names(scale: Scale, modalities: Sequence[str], own: Own) -> None:
             raise SettingsError(
                 f"tuned names a row '{name}' that there is not; give one of {', '.join(known)}"
             )
-
-
-def _mark(request: Request, mark: Mapping[str, Any]) -> None:
-    """Say what the folder is of, as far as it is known, and refuse one of something else."""
-    known = _marked(request.out)
-    for name, what in (
-        ("catalogue", "another catalogue"),
-        ("interactions", "another log"),
-        ("columns", "other columns of the log"),
-        ("scale", "another scale or other settings"),
-    ):
-        if name in known and name in mark and known[name] != mark[name]:
-            raise DataError(
-                f"{request.out} holds a reproduction of {what}; choose another --out, or remove it"
-            )
-    if mark.keys() - known.keys():
-        with made_folder(request.out):
-            write_json(request.out / MARKER, {**known, **mark})
-
-
-def remember(prepared: Prepared) -> None:
-    """Let later runs in the folder know what its report shows."""
-    out, shown = prepared.request.out, prepared.shown
-    asked = {
-        "artefacts": list(shown.artefacts), "parts": list(shown.parts), "seeds": len(shown.seeds),
-    }  # fmt: skip
-    write_json(out / MARKER, {**_marked(out), **asked})
-
-
-def _marked(out: Path) -> dict[str, Any]:
-    """What the folder is of, as far as it is known."""
-    path = out / MARKER
-    return read_json(path, "reproduction") if path.exists() else {"format": FORMAT}

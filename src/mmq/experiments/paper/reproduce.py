@@ -9,7 +9,8 @@ from typing import Any
 from mmq.artifacts import write_json
 from mmq.experiments.origin import origin
 from mmq.experiments.paper.claims import verdicts
-from mmq.experiments.paper.prepare import FORMAT, Prepared, remember
+from mmq.experiments.paper.marker import FORMAT, remember
+from mmq.experiments.paper.prepare import Prepared
 from mmq.experiments.paper.schedule import Progress, results, run_cells
 from mmq.experiments.paper.tables import FIGURES, Found, table
 from mmq.experiments.paper.worlds import catalogue_of
@@ -58,7 +59,8 @@ def reproduce(
         watch: called when one has ended.
     """
     out = prepared.request.out
-    remember(prepared)
+    shown = prepared.shown
+    remember(out, list(shown.artefacts), list(shown.parts), len(shown.seeds))
     failed = run_cells(prepared.plan, prepared.setup, out, jobs, watch)
     return report_on(prepared, failed)
 

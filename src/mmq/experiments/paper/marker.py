@@ -1,0 +1,47 @@
+"""The file that marks the folder of a reproduction: what it is of, and what its report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmq.artifacts import made_folder, read_json, write_json
+from mmq.errors import DataError
+
+MARKER = "reproduction.json"
+FORMAT = 1
+
+
+def mark_folder(out: Path, of: Mapping[str, Any]) -> None:
+    """Say what the folder is of, as far as it is known.
+
+    Raises:
+        DataError: it is of something else.
+    """
+    known = marked(out)
+    for name, what in (
+        ("catalogue", "another catalogue"),
+        ("interactions", "another log"),
+        ("columns", "other columns of the log"),
+        ("scale", "another scale or other settings"),
+    ):
+        if name in known and name in of and known[name] != of[name]:
+            raise DataError(
+                f"{out} holds a reproduction of {what}; choose another --out, or remove it"
+            )
+    if of.keys() - known.keys():
+        with made_folder(out):
+            write_json(out / MARKER, {**known, **of})
+
+
+def remember(out: Path, artefacts: list[str], parts: list[str], seeds: int) -> None:
+    """Let later runs in the folder know what its report shows."""
+    asked = {"artefacts": artefacts, "parts": parts, "seeds": seeds}
+    write_json(out / MARKER, {**marked(out), **asked})
+
+
+def marked(out: Path) -> dict[str, Any]:
+    """What is known of the folder."""
+    path = out / MARKER
+    return read_json(path, "reproduction") if path.exists() else {"format": FORMAT}
