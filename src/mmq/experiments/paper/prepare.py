@@ -166,9 +166,8 @@ def _undone(out: Path) -> Iterator[None]:
 def _prepare(request: Request, own: Own) -> Prepared:
     folder = request.data or request.out / "data"
     if request.data is None:
-        mark_folder(
-            request.out, {"scale": request.scale.to_dict()}
-        )  # so that a killed run can go on
+        # before anything is made, so that a killed run can go on
+        mark_folder(request.out, {"scale": request.scale.to_dict()})
         _generate(request, folder)
     setup = Setup(
         require_file(folder / CATALOGUE, "catalogue"),
