@@ -98,6 +98,14 @@ def test_people_read_a_list(shop, capsys):
     assert len(lines) == 15
 
 
+def test_new_items_are_favoured(shop, capsys):
+    plain = recommended(capsys, "heterrec", "--history", "1,5", "-k", 5)
+    favoured = recommended(capsys, "heterrec", "--history", "1,5", "-k", 5, "--new-item-bonus", 99)
+    assert sorted(items(favoured)) == list(range(SOLD, ITEMS))
+    assert sorted(items(plain)) != sorted(items(favoured))
+    assert min(each["score"] for each in favoured["recommendations"]) > 50
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_allowed_items_come_back(kind, shop, capsys):
     (shop / "allow.txt").write_text("3\n\n 8 \n21\n8\n", "utf-8-sig")
@@ -255,6 +263,8 @@ BAD = [
     (["sasrec", "--history", "1", "--beams", 5], "--beams is not for sasrec"),
     (["sasrec", "--history", "1", "--ids", "ids.parquet"], "--ids is not for sasrec"),
     (["popularity", "--history", "1", "--ids", "ids.parquet"], "--ids is not for popularity"),
+    (["sasrec", "--history", "1", "--new-item-bonus", "1"], "--new-item-bonus is not for sasrec"),
+    ([*H, "--new-item-bonus", "nan"], "a bonus of nan for new items is no finite number"),
     ([*H, "--ids", "none.parquet"], "there is no semantic ID table"),
     ([*H, "--ids", "other.parquet"], "come from tokenizer 'mmq' (5f0c), not 'mmq' (beef)"),
     ([*H, "--ids", "unknown.parquet"], "come from tokenizer 'mmq' (5f0c), not unknown"),

@@ -339,6 +339,7 @@ def test_a_model_is_replaced_by_the_next(shop, capsys):
         (["model", "--interactions", "short.parquet"], "give a longer log"),
         (["model", "--interactions", "wide.parquet"], "1 of 40 items of the interactions"),
         (["model", "--interactions", "log.parquet", "--ids", "ids.parquet"], "--ids is not for"),
+        (["model", "--interactions", "log.parquet", "--new-item-bonus", "1"], "bonus is not for"),
     ],
 )
 def test_bad_evaluation(arguments, expected, bad_shop, capsys, monkeypatch):

@@ -9,7 +9,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mmq.decoding import Decoded, Excluded, Filters, ParallelScores
+from mmq.decoding import Decoded, Excluded, Filters, ParallelScores, PrefixIndex
 
 
 class Case(NamedTuple):
@@ -26,9 +26,15 @@ class Case(NamedTuple):
     def scores(self) -> ParallelScores:
         return ParallelScores(self.log_probs)
 
+    @property
+    def index(self) -> PrefixIndex:
+        """Of its codes; items that share an ID by its ties, or by row."""
+        index = PrefixIndex.build(self.codes, self.sizes)
+        return index if self.ties is None else index.ordered(self.ties)
+
     def of_user(self, user: int) -> Case:
         """The same with one user alone."""
-        filters, ties = self.filters, self.ties
+        filters = self.filters
         if filters is not None:
             allowed, excluded = filters.allowed, filters.excluded
             if allowed is not None and allowed.ndim == 2:
@@ -37,10 +43,8 @@ class Case(NamedTuple):
                 first, end = excluded.offsets[user : user + 2].tolist()
                 excluded = Excluded(excluded.rows[first:end], torch.tensor([0, end - first]))
             filters = Filters(allowed, excluded)
-        if ties is not None and ties.ndim == 2:
-            ties = ties[user : user + 1]
         log_probs = [each[user : user + 1] for each in self.log_probs]
-        return self._replace(log_probs=log_probs, filters=filters, ties=ties)
+        return self._replace(log_probs=log_probs, filters=filters)
 
 
 class PrefixScores:
@@ -104,10 +108,9 @@ def brute_force(case: Case, autoregressive: Tensor | None = None) -> Decoded:
     users = len(case.log_probs[0])
     for user in range(users):
         scores = item_scores(case, user, autoregressive)
-        ties = case.ties if case.ties is None or case.ties.ndim == 1 else case.ties[user]
 
-        def key(row: int, scores=scores, ties=ties) -> tuple:
-            tie = 0.0 if ties is None else -float(ties[row])
+        def key(row: int, scores=scores) -> tuple:
+            tie = 0.0 if case.ties is None else -float(case.ties[row])
             return (-scores[row], tuple(case.codes[row].tolist()), tie, row)
 
         best = sorted(may_be_given(case, user), key=key)[: case.k]
@@ -138,14 +141,14 @@ def cases(draw: st.DrawFn, filtered: bool = False) -> Case:
         logits = rng.standard_normal((users, size)).astype(np.float32)
         logits = np.round(logits) / 4 if coarse else logits
         log_probs.append(torch.from_numpy(-np.abs(logits)))
-    ties = draw(st.sampled_from([None, (items,), (users, items)]))
+    tied = draw(st.booleans())
     return Case(
         codes,
         sizes,
         log_probs,
         draw(st.integers(1, 12)),
         draw_filters(draw, rng, users, items) if filtered else None,
-        None if ties is None else torch.from_numpy(rng.integers(0, 3, ties)).float(),
+        torch.from_numpy(rng.integers(0, 3, items)).float() if tied else None,
     )
 
 

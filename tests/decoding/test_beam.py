@@ -11,19 +11,19 @@ from mmq.decoding import Decoded, ParallelScores, PrefixIndex, beam_search, exac
 
 @given(cases())
 def test_a_wide_beam_finds_what_brute_force_finds(case: Case) -> None:
-    index = PrefixIndex.build(case.codes, case.sizes)
-    found = beam_search(case.scores, index, case.k, len(case.codes), None, case.ties)
+    index = case.index
+    found = beam_search(case.scores, index, case.k, len(case.codes))
     assert_same(found, brute_force(case))
 
 
 @given(cases(filtered=True))
 def test_scores_that_depend_on_the_prefix(case: Case) -> None:
     users = torch.linspace(0.3, 2.0, len(case.log_probs[0]))
-    index = PrefixIndex.build(case.codes, case.sizes)
+    index = case.index
     expected = brute_force(case, users)
     for found in (
-        beam_search(PrefixScores(users, case.sizes), index, case.k, 40, case.filters, case.ties),
-        exact_search(PrefixScores(users, case.sizes), index, case.k, case.filters, case.ties),
+        beam_search(PrefixScores(users, case.sizes), index, case.k, 40, case.filters),
+        exact_search(PrefixScores(users, case.sizes), index, case.k, case.filters),
     ):
         assert found.rows.tolist() == expected.rows.tolist()
         assert torch.allclose(found.scores, expected.scores)
@@ -53,7 +53,7 @@ def test_a_narrow_beam_keeps_the_best_of_every_level(case: Case, beams: int) -> 
             torch.from_numpy(-rng.random(tuple(each.shape), np.float32)) for each in case.log_probs
         ]
     )
-    index = PrefixIndex.build(case.codes, case.sizes)
+    index = case.index
     found = beam_search(case.scores, index, case.k, beams)
     for user, scores in enumerate(found.scores.tolist()):
         expected = narrow_search(case, user, beams)
@@ -107,11 +107,11 @@ def test_wide_levels_by_groups_and_by_lists() -> None:
 
 @given(cases(filtered=True), st.integers(1, 5))
 def test_a_result_does_not_depend_on_who_else_is_in_the_batch(case: Case, beams: int) -> None:
-    index = PrefixIndex.build(case.codes, case.sizes)
-    whole = beam_search(case.scores, index, case.k, beams, case.filters, case.ties)
+    index = case.index
+    whole = beam_search(case.scores, index, case.k, beams, case.filters)
     for user in range(len(case.log_probs[0])):
         one = case.of_user(user)
-        alone = beam_search(one.scores, index, case.k, beams, one.filters, one.ties)
+        alone = beam_search(one.scores, index, case.k, beams, one.filters)
         part = Decoded(*(each[user : user + 1] for each in whole))
         assert_same(alone, part)
 

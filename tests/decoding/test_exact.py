@@ -13,8 +13,8 @@ from mmq.decoding.selection import pack
 
 @given(cases())
 def test_exact_search_is_brute_force(case: Case) -> None:
-    index = PrefixIndex.build(case.codes, case.sizes)
-    found = exact_search(case.scores, index, case.k, None, case.ties)
+    index = case.index
+    found = exact_search(case.scores, index, case.k)
     assert_same(found, brute_force(case))
 
 

@@ -18,17 +18,17 @@ from mmq.decoding import (
 
 @given(cases(filtered=True))
 def test_a_wide_beam_and_exact_search_are_brute_force(case: Case) -> None:
-    index = PrefixIndex.build(case.codes, case.sizes)
+    index = case.index
     expected = brute_force(case)
-    wide = beam_search(case.scores, index, case.k, len(case.codes), case.filters, case.ties)
+    wide = beam_search(case.scores, index, case.k, len(case.codes), case.filters)
     assert_same(wide, expected)
-    assert_same(exact_search(case.scores, index, case.k, case.filters, case.ties), expected)
+    assert_same(exact_search(case.scores, index, case.k, case.filters), expected)
 
 
 @given(cases(filtered=True), st.integers(1, 4))
 def test_k_items_come_back_wherever_k_may_be_given(case: Case, beams: int) -> None:
-    index = PrefixIndex.build(case.codes, case.sizes)
-    found = beam_search(case.scores, index, case.k, beams, case.filters, case.ties)
+    index = case.index
+    found = beam_search(case.scores, index, case.k, beams, case.filters)
     for user, (rows, scores) in enumerate(
         zip(found.rows.tolist(), found.scores.tolist(), strict=True)
     ):

@@ -7,6 +7,7 @@ from mmq.experiments.paper.cost import Size, alike, estimate
 from mmq.experiments.paper.folders import folder_name
 from mmq.experiments.paper.plan import (
     ARTEFACTS,
+    ITEM_TOKENS,
     PARTS,
     QUANTISATION,
     RANKING,
@@ -41,12 +42,22 @@ def test_table1_has_the_rows_of_the_paper():
     assert [row.name for row in made.rows["table1"]] == [
         "Popularity", "SASRec", "PPNet, item IDs", "MA-RQ-VAE", "MS-RQ-VAE", "MA-RQ-KMeans",
         "MS-RQ-KMeans", "MA-OPQ", "MS-OPQ", "MMQ", "MMQ, trained longer", "MMQ, fine-tuned",
-        "MMQ, fine-tuned by turns", "MMQ with behaviour", "MMQ with behaviour, trained longer",
-        "MMQ with behaviour, fine-tuned", "MMQ with behaviour, fine-tuned by turns",
+        "MMQ, fine-tuned by turns", "MMQ, item tokens", "MMQ with behaviour",
+        "MMQ with behaviour, trained longer", "MMQ with behaviour, fine-tuned",
+        "MMQ with behaviour, fine-tuned by turns", "MMQ with behaviour, item tokens",
     ]  # fmt: skip
     assert [row.name for row in plan("table1", modalities=["text"]).rows["table1"]][3:7] == [
         "RQ-VAE", "RQ-KMeans", "OPQ", "MMQ",
     ]  # fmt: skip
+
+
+def test_models_with_item_tokens_go_on_from_none():
+    made = plan("table1")
+    rows = [row for row in made.rows["table1"] if row.stage == ITEM_TOKENS]
+    assert [row.parts for row in rows] == [(RETRIEVAL,), (RETRIEVAL,)]
+    assert made.needs["retrieval, MMQ, item tokens, seed 0"] == ["quantisation, MMQ, seed 0"]
+    longer = made.needs["retrieval, MMQ, trained longer, seed 0"]
+    assert longer == ["quantisation, MMQ, seed 0", "retrieval, MMQ, seed 0"]
 
 
 @pytest.mark.parametrize("modalities", MODALITIES, ids=len)

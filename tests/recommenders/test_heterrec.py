@@ -6,9 +6,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from mmq.data.sequences import Packed, Sequences
-from mmq.decoding import PrefixIndex, beam_search, exact_search, score_items
+from mmq.decoding import Filters, PrefixIndex, beam_search, exact_search, score_items
 from mmq.errors import FormatError, SettingsError
-from mmq.recommenders import HeterRec
+from mmq.recommenders import HeterRec, evaluate
 from mmq.recommenders.batches import history_batch, training_batch
 from mmq.recommenders.heterrec.heads import AutoregressiveHeads, ParallelHeads
 from mmq.recommenders.heterrec.network import HeterRecNetwork
@@ -125,7 +125,11 @@ def network_of(ids=None, met=None, **changes):
     ids = ids or tiny_ids()
     settings = HeterRecSettings(**{**SMALL, **changes})
     met = np.ones(len(ids), bool) if met is None else met
-    return HeterRecNetwork(ids, settings, met).double().eval()
+    network = HeterRecNetwork(ids, settings, met).double().eval()
+    for table in (network.item_tokens, network.item_head):
+        if table is not None:  # they start at zero
+            torch.nn.init.normal_(table)
+    return network
 
 
 def sequences_of(*values):
@@ -170,7 +174,7 @@ def test_weights_of_items_need_a_loss_over_items():
             HeterRec(unmet_weight=0.5, **changes)
 
 
-@pytest.mark.parametrize("options", [{}, {"ties": "items"}, {"head": "autoregressive"}])
+@pytest.mark.parametrize("options", [{}, {"item_token": True}, {"head": "autoregressive"}])
 def test_listwise_steps_predict_the_items_after_the_next(options):
     network = network_of(steps=3, objective="codes", **options)
     users, targets = users_of(4), torch.tensor([[1, 2, 3], [2, 3, -1], [3, -1, -1], [5, 6, -1]])
@@ -181,9 +185,9 @@ def test_listwise_steps_predict_the_items_after_the_next(options):
                 continue
             state = user[None] if step == 0 else (user + network.steps[step - 1](user))[None]
             expected = expected + network.heads.loss(state, network.codes[[row]])
-            if "ties" in options:
+            if "item_token" in options:
                 expected = expected + cross_entropy(
-                    state @ network.item_scores.T, torch.tensor([row])
+                    state @ network.item_head.T, torch.tensor([row])
                 )
     torch.testing.assert_close(network.loss(users, targets).double(), expected / 12)
 
@@ -245,7 +249,7 @@ def test_the_order_of_tokens_counts_by_position_alone(scope):
         {},
         {"objective": "codes"},
         {"head": "autoregressive"},
-        {"token_scope": "history", "item_token": True, "ties": "items", "steps": 2},
+        {"token_scope": "history", "item_token": True, "item_dropout": 0.5, "steps": 2},
     ],
 )
 def test_gradients_reach_every_parameter(options):
@@ -293,27 +297,115 @@ def test_an_autoregressive_head_ranks_what_its_beams_find_before_all_others():
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("ties", ["popularity", "rank", "items"])
+@pytest.mark.parametrize("ties", ["popularity", "rank"])
 def test_items_of_one_id_are_ordered_by_ties(head, ties):
     made, histories = fitted(head=head, ties=ties), tiny_retrieval_data().test.histories
     ids = tiny_ids()
-    if ties == "items":
-        order = made.user_vectors(histories) @ made.network.item_scores.T
-    elif ties == "rank":
-        order = -torch.from_numpy(ids.rank).float().expand(len(histories), -1)
-    else:
-        counts = tiny_retrieval_data().popularity()
-        order = torch.from_numpy(counts).float().expand(len(histories), -1)
+    order = -ids.rank if ties == "rank" else tiny_retrieval_data().popularity()
     for beams in (None, 30):
         found = made.search(histories, 30, beams=beams)
-        for rows, values in zip(found.rows.tolist(), order.tolist(), strict=True):
+        for rows in found.rows.tolist():
             for one, other in pairwise(rows):
                 if ids.codes[one].tolist() == ids.codes[other].tolist():
-                    assert values[one] >= values[other]
+                    assert order[one] >= order[other]
+
+
+MET = np.arange(30) % 4 > 0
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_item_tokens_are_part_of_what_is_compared(weight):
+    network = network_of(met=MET, item_token=True, unmet_weight=weight)
+    users, targets = users_of(3), torch.tensor([5, 29, 1])
+    codes = network.heads.codes
+    logits = torch.empty(3, 30, dtype=torch.float64)
+    for row, code in enumerate(network.codes.tolist()):
+        vector = sum(codes[n, k] for n, k in enumerate(code))
+        if MET[row]:  # the others have no token
+            vector = vector + network.item_head[row]
+        bias = sum(network.heads.bias[n, 0, k] for n, k in enumerate(code))
+        logits[:, row] = users @ vector + bias
+    # up to a constant of the user, it is what the search ranks by
+    scores = score_items(network.heads.scores(users).log_probs, network.codes)
+    gap = scores + network.item_logits(users) - logits
+    torch.testing.assert_close(gap, gap[:, :1].expand(-1, 30), rtol=1e-4, atol=1e-4)
+    weights = torch.where(torch.from_numpy(MET), 1.0, weight).double()
+    compared = (logits.exp() * weights).sum(1).log()
+    expected = (compared - logits.gather(1, targets[:, None])[:, 0]).mean()
+    torch.testing.assert_close(network.loss(users, targets[:, None]), expected)
+
+
+def test_items_that_nobody_met_have_no_token():
+    network = network_of(met=MET, item_token=True)
+    rows = torch.arange(30)
+    for table in (network.item_tokens, network.item_head):
+        tokens = network.of_items(table, rows)
+        assert torch.equal(tokens[MET], table[MET])
+        assert not tokens[~MET].any()
+    made = fitted(item_token=True)
+    unmet = tiny_retrieval_data().popularity() == 0
+    assert unmet.any()
+    for table in (made.network.item_tokens, made.network.item_head):
+        assert table[~unmet].any(1).all()  # learned
+        assert not table[unmet].any()
+
+
+def test_tokens_are_left_out_in_training_alone():
+    network, rows = network_of(item_token=True, item_dropout=0.4), torch.arange(30).repeat(100)
+    assert torch.equal(network.of_items(network.item_head, rows), network.item_head[rows])
+    left_out = (network.train().of_items(network.item_head, rows) == 0).all(1)
+    assert left_out.double().mean().item() == pytest.approx(0.4, abs=0.04)
+    again = (network.of_items(network.item_head, rows) == 0).all(1)
+    assert not torch.equal(left_out, again)
+    with pytest.raises(SettingsError, match="choose item_token=true with it"):
+        HeterRec(item_dropout=0.5)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_searches_with_item_tokens_agree(head):
+    made, histories = fitted(item_token=True, head=head), tiny_retrieval_data().test.histories
+    scores = made.score_block(histories)
+    best = scores.sort(dim=1, descending=True, stable=True)
+    for beams in (None, 30):
+        found = made.search(histories, 7, beams=beams)
+        assert torch.equal(found.rows, best.indices[:, :7])
+        torch.testing.assert_close(found.scores, best.values[:, :7])
+    allowed = torch.arange(30) % 2 == 0
+    for beams in (None, 30):
+        found = made.search(histories, 20, Filters(allowed), beams)
+        assert (found.rows[:, :15] % 2 == 0).all()
+        assert (found.rows[:, :15] >= 0).all()
+        assert (found.rows[:, 15:] == -1).all()
+    few = made.search(histories, 3, beams=5)  # the best of five that codes find
+    assert (few.scores.diff(dim=1) <= 0).all()
+    torch.testing.assert_close(few.scores, scores.gather(1, few.rows))
+
+
+@pytest.mark.parametrize("options", [{}, {"item_token": True}, {"head": "autoregressive"}])
+def test_new_items_are_favoured(options):
+    made, data = fitted(**options), tiny_retrieval_data()
+    unmet = torch.from_numpy(data.popularity() == 0)
+    before = made.score_block(data.test.histories)
+    made.favour_new_items(2.5)
+    after = made.score_block(data.test.histories)
+    torch.testing.assert_close(after[:, unmet], before[:, unmet] + 2.5)
+    assert torch.equal(after[:, ~unmet], before[:, ~unmet])
+    for beams in (None, 30):
+        found = made.search(data.test.histories, 9, beams=beams)
+        torch.testing.assert_close(found.scores, after.sort(dim=1, descending=True).values[:, :9])
+        torch.testing.assert_close(found.scores, after.gather(1, found.rows))
+    made.favour_new_items(1000.0)
+    assert unmet[made.search(data.test.histories, int(unmet.sum())).rows].all()
+    found = evaluate(made, data.test)  # those that share an ID score apart now
+    assert found.id_level["recall@10"] >= found.figures["recall@10"]
+    made.favour_new_items(0.0)
+    assert torch.equal(made.score_block(data.test.histories), before)
+    with pytest.raises(SettingsError, match="a bonus of nan for new items is no finite number"):
+        made.favour_new_items(float("nan"))
 
 
 def test_a_table_with_new_items():
-    made, old = fitted(item_token=True, ties="items"), tiny_ids()
+    made, old = fitted(item_token=True), tiny_ids()
     histories = tiny_retrieval_data().test.histories
     before = made.score_block(histories)
     recommended = made.recommend([["item-1", "item-2"]], 5)
@@ -326,7 +418,12 @@ def test_a_table_with_new_items():
     rows = np.argsort(order)[histories.rows] + 1
     after = made.score_block(Sequences(rows, histories.first, histories.end))
     torch.testing.assert_close(after[:, 1:-1], before[:, order])
-    assert torch.equal(after[:, -1], after[:, new.row("item-4")])
+    token = (
+        made.user_vectors(Sequences(rows, histories.first, histories.end))
+        @ (made.network.item_head[4])
+    )  # which a new item with the codes of an old one lacks
+    torch.testing.assert_close(after[:, -1] + token, after[:, new.row("item-4")])
+    assert token.any()
     assert made.items.popularity.tolist() == [
         0,
         *tiny_retrieval_data().popularity()[order].tolist(),
@@ -337,6 +434,7 @@ def test_a_table_with_new_items():
     assert not network.of_items(network.item_tokens, torch.tensor([0, 31])).any()
     own = network.of_items(network.item_tokens, torch.arange(1, 31))
     assert torch.equal(own, network.item_tokens[order])
+    assert own.any()
     found = made.recommend([["new-a", "item-2"]], k=32)
     assert sorted(found.item_ids[0]) == sorted(names)
     assert made.recommend([["new-b"]], k=1, allowed=["new-a"]).item_ids == [["new-a"]]
@@ -391,7 +489,7 @@ def test_every_option_does_something():
         {"objective": "codes"},
         {"steps": 2},
         {"item_token": True},
-        {"ties": "items"},
+        {"item_token": True, "item_dropout": 0.5},
         {"unmet_weight": 0.5},
     ):
         other = fitted(**changes).score_block(tiny_retrieval_data().test.histories)

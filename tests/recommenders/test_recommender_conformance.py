@@ -36,7 +36,7 @@ class TestHeterRecWithEverything(RecommenderConformance):
             objective="codes",
             steps=3,
             item_token=True,
-            ties="items",
+            item_dropout=0.3,
         )
     )
 

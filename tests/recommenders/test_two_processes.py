@@ -22,7 +22,7 @@ NETWORKS = {
     "sasrec": lambda: SASRecNetwork(30, SASRecSettings(**SMALL, dropout=0.0)),
     "listwise": lambda: HeterRecNetwork(
         tiny_ids(),
-        HeterRecSettings(**SMALL, dropout=0.0, steps=3, ties="items", head="autoregressive"),
+        HeterRecSettings(**SMALL, dropout=0.0, steps=3, item_token=True, head="autoregressive"),
         np.ones(30, bool),
     ),
 }

@@ -11,7 +11,7 @@ import typer
 from mmq.cli import rank
 from mmq.cli.frame import DeviceOption, JsonOption, SeedOption, emit
 from mmq.cli.log_columns import Columns, with_columns
-from mmq.cli.retrieval import ModelArgument, NewIdsOption, load_model, read_log
+from mmq.cli.retrieval import ModelArgument, NewIdsOption, NewItemBonusOption, load_model, read_log
 
 if TYPE_CHECKING:
     from mmq.recommenders import Evaluation
@@ -29,6 +29,7 @@ def command(
         bool, typer.Option("--exclude-history", help="Do not rank items of the user's own history.")
     ] = False,
     ids: NewIdsOption = None,
+    new_item_bonus: NewItemBonusOption = 0.0,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -47,14 +48,15 @@ def command(
     from mmq.recommenders.folder import split_settings
 
     if is_ranker(model):
-        if exclude_history:
+        asked = {"--exclude-history": exclude_history, "--new-item-bonus": bool(new_item_bonus)}
+        for option in (name for name, given in asked.items() if given):
             raise SettingsError(
-                "--exclude-history is for recommenders; a ranker is asked for what was shown"
+                f"{option} is for recommenders; a ranker is asked for what was shown"
             )
         result, lines = rank.evaluate(model, interactions, columns, part, ids, seed, device)
         emit(result, as_json, lines)
         return
-    recommender = load_model(model, ids, device)
+    recommender = load_model(model, ids, device, new_item_bonus)
     log = read_log(interactions, columns)
     items = recommender.items
     data = RetrievalData.of(log, items.ids or items.item_ids, split_settings(model))

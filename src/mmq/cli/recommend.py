@@ -10,7 +10,7 @@ import typer
 
 from mmq.cli.frame import DeviceOption, JsonOption, emit
 from mmq.cli.log_columns import Columns, with_columns
-from mmq.cli.retrieval import ModelArgument, NewIdsOption, load_model, read_log
+from mmq.cli.retrieval import ModelArgument, NewIdsOption, NewItemBonusOption, load_model, read_log
 
 if TYPE_CHECKING:
     from mmq.cli.choice import Shown
@@ -52,6 +52,7 @@ def command(
         typer.Option("--beams", min=1, help="Search so many prefixes; without, score every item."),
     ] = None,
     ids: NewIdsOption = None,
+    new_item_bonus: NewItemBonusOption = 0.0,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -66,7 +67,7 @@ def command(
     from mmq.recommenders.folder import split_settings
 
     _check_options(history, user, interactions, category, catalogue)
-    recommender = load_model(model, ids, device)
+    recommender = load_model(model, ids, device, new_item_bonus)
     _check_beams(recommender, beams)
     shown = Shown(catalogue) if catalogue else None
     allowed = allowed_items(recommender, allow, category, shown)

@@ -20,6 +20,13 @@ NewIdsOption = Annotated[
     Path | None,
     typer.Option("--ids", help="Recommend from this newer ID table of the same tokenizer."),
 ]
+NewItemBonusOption = Annotated[
+    float,
+    typer.Option(
+        "--new-item-bonus",
+        help="Nats added to the scores of items that training did not meet; more shows more.",
+    ),
+]
 
 
 def read_log(path: Path, columns: Columns) -> Interactions:
@@ -34,11 +41,13 @@ def read_log(path: Path, columns: Columns) -> Interactions:
     return read_interactions(path, columns)
 
 
-def load_model(folder: Path, ids: Path | None, device: str) -> Recommender[Any]:
+def load_model(
+    folder: Path, ids: Path | None, device: str, new_item_bonus: float = 0.0
+) -> Recommender[Any]:
     """The recommender in a folder, speaking the items of another table where one is given.
 
     Raises:
-        SettingsError: a table for a model that does not speak semantic IDs, or a ranker.
+        SettingsError: a table or a bonus for a model that does not speak semantic IDs, or a ranker.
         FormatError: a damaged folder, or the table of another tokenizer.
     """
     from mmq.errors import SettingsError
@@ -52,12 +61,15 @@ def load_model(folder: Path, ids: Path | None, device: str) -> Recommender[Any]:
             "give the folder that mmq train retrieval wrote"
         )
     model = load_recommender(folder, device)
-    if ids is None:
-        return model
+    asked = {"--ids": ids is not None, "--new-item-bonus": bool(new_item_bonus)}
     if not isinstance(model, HeterRec):
-        raise SettingsError(
-            f"--ids is not for {model.kind}, which knows items by their interactions alone; leave "
-            "it out, or train heterrec"
-        )
-    model.with_ids(SemanticIDs.read(ids))
+        for option in (name for name, given in asked.items() if given):
+            raise SettingsError(
+                f"{option} is not for {model.kind}, which knows items by their interactions alone; "
+                "leave it out, or train heterrec"
+            )
+        return model
+    if ids is not None:
+        model.with_ids(SemanticIDs.read(ids))
+    model.favour_new_items(new_item_bonus)
     return model

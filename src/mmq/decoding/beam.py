@@ -24,7 +24,6 @@ def beam_search(
     k: int,
     beams: int,
     filters: Filters | None = None,
-    ties: Tensor | None = None,
 ) -> Decoded:
     """The best ``k`` items of each user that a search with ``beams`` beams finds.
 
@@ -32,18 +31,15 @@ def beam_search(
 
     Args:
         scores: the recommender's log-probabilities for a batch of users.
-        index: the catalogue's IDs, on the device of the scores.
+        index: the catalogue's IDs, on the device of the scores; items that share an ID come in its
+            order (:meth:`PrefixIndex.ordered`).
         k: items wanted.
         beams: prefixes kept at each level, at least ``k``.
         filters: what may be given; all items without.
-        ties: ``(table rows,)`` or ``(b, table rows)``, such as popularity: which items of those
-            that share an ID come first; without, their order in the index.
     """
-    if ties is not None and ties.ndim == 1:
-        index, ties = index.ordered(ties), None
     restriction = Restriction.build(index, filters)
     leaves = _search(scores, restriction, k, max(beams, k))
-    return take_items(restriction, leaves.places, leaves.scores, k, ties)
+    return take_items(restriction, leaves.places, leaves.scores, k)
 
 
 def _search(scores: CodeScores, restriction: Restriction, k: int, width: int) -> Best:

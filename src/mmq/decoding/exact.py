@@ -40,7 +40,6 @@ def exact_search(
     index: PrefixIndex,
     k: int,
     filters: Filters | None = None,
-    ties: Tensor | None = None,
 ) -> Decoded:
     """The best ``k`` items of each user among all; arguments as in :func:`beam_search`.
 
@@ -49,14 +48,12 @@ def exact_search(
     memory for as many beams as there are IDs, so batches should be small.
     """
     if not isinstance(scores, ParallelScores):
-        return beam_search(scores, index, k, index.leaves, filters, ties)
-    if ties is not None and ties.ndim == 1:
-        index, ties = index.ordered(ties), None
+        return beam_search(scores, index, k, index.leaves, filters)
     restriction = Restriction.build(index, filters)
     best = _scan(restriction, [each.clamp(min=LEAST) for each in scores.log_probs], k)
     leaves = places_of(best).masked_fill_(best == NONE, restriction.index.leaves)
     leaf_scores = scores_of(best).masked_fill_(best == NONE, -torch.inf)
-    return take_items(restriction, leaves, leaf_scores, k, ties)
+    return take_items(restriction, leaves, leaf_scores, k)
 
 
 class _Block(NamedTuple):

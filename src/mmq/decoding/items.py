@@ -14,7 +14,7 @@ from mmq.decoding.scores import LEAST
 class Decoded(NamedTuple):
     """The best items of each user, best first.
 
-    Equal scores are in the order of the IDs; items that share an ID by ties, then by row.
+    Equal scores are in the order of the IDs; items that share an ID in that of the index.
 
     Attributes:
         rows: ``(b, k)`` int64, rows in the ID table; -1 where fewer items exist.
@@ -25,9 +25,7 @@ class Decoded(NamedTuple):
     scores: Tensor
 
 
-def take_items(
-    restriction: Restriction, leaves: Tensor, scores: Tensor, k: int, ties: Tensor | None
-) -> Decoded:
+def take_items(restriction: Restriction, leaves: Tensor, scores: Tensor, k: int) -> Decoded:
     """The first ``k`` items of ``leaves`` ``(b, m)``, which are sorted and closed by none.
 
     Args:
@@ -35,11 +33,9 @@ def take_items(
         leaves: ``(b, m)`` int64 living leaves, best first; the closing leaf stands for none.
         scores: ``(b, m)`` their scores.
         k: items wanted.
-        ties: ``(b, table rows)``, which of a leaf's items come first; None for their order in
-            the index.
     """
     index = restriction.index
-    slots = _slots(restriction, leaves.shape[1], k, ties)
+    slots = _slots(restriction, leaves.shape[1], k)
     starts = index.leaf_starts.index_select(0, leaves.view(-1)).view(leaves.shape).long()
     ends = index.leaf_starts.index_select(0, leaves.view(-1) + 1).view(leaves.shape).long()
     filled = (ends - starts).cumsum(1)
@@ -50,11 +46,7 @@ def take_items(
     position = ends.gather(1, which) - filled.gather(1, which) + slot
     position = position.masked_fill_(~there, len(index))
     there &= restriction.given(position)
-    if ties is not None:
-        rows = index.rows[position].long()
-        order = _by_ties(ties.gather(1, rows.clamp(min=0)), rows, which)
-        position, which, there = (each.gather(1, order) for each in (position, which, there))
-    if ties is not None or not restriction.leaves_are_whole:  # what may be given goes first
+    if not restriction.leaves_are_whole:  # what may be given goes first
         order = (~there).to(torch.uint8).argsort(dim=1, stable=True)[:, :k]
         position, which, there = (each.gather(1, order) for each in (position, which, there))
     rows = index.rows[position].long().masked_fill_(~there, -1)
@@ -62,17 +54,9 @@ def take_items(
     return Decoded(rows, found.masked_fill_(found <= LEAST / 2, -torch.inf))
 
 
-def _slots(restriction: Restriction, leaves: int, k: int, ties: Tensor | None) -> int:
+def _slots(restriction: Restriction, leaves: int, k: int) -> int:
     """How many items have to be looked at so that ``k`` that may be given are among them."""
     most = max(k, min(leaves, k) * restriction.index.largest_leaf)
-    if ties is not None or restriction.counts is not None:
+    if restriction.counts is not None:
         return most
     return min(most, k + (restriction.banned.most if restriction.banned else 0))
-
-
-def _by_ties(ties: Tensor, rows: Tensor, which: Tensor) -> Tensor:
-    """The order by leaf, then falling ties, then row."""
-    order = rows.argsort(dim=1)
-    by_ties = ties.gather(1, order).argsort(dim=1, descending=True, stable=True)
-    order = order.gather(1, by_ties)
-    return order.gather(1, which.gather(1, order).argsort(dim=1, stable=True))

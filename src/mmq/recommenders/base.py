@@ -121,6 +121,11 @@ class Recommender(ABC, Generic[S]):
         """Go back to what :meth:`tensors` gave; the items are set already."""
 
     @property
+    def tells_apart(self) -> bool:
+        """Whether items that share an ID have scores of their own."""
+        return False
+
+    @property
     def items(self) -> Items:
         """All items that may be recommended."""
         if self._items is None:

@@ -59,6 +59,7 @@ def evaluate(
         raise DataError("there are no cases to evaluate; give at least one held-out interaction")
     ids = recommender.items.ids if recommender.needs_ids else None
     distinct = None if ids is None else _Distinct.of(ids, recommender.device)
+    alike = not exclude_history and not recommender.tells_apart
     items, lists = len(recommender.items.item_ids), cases.lists
     wanted = np.sort(lists * items + cases.targets)
     recommender.prepare(len(cases.targets))
@@ -71,7 +72,9 @@ def evaluate(
         own = scores.gather(1, torch.from_numpy(cases.targets[part]).to(scores.device)[:, None])
         ranks.append(_ranks(scores, own))
         if distinct is not None:
-            id_ranks.append(_ranks(distinct.best(scores, alike=not exclude_history), own))
+            found = distinct.best(scores, alike)
+            buckets = distinct.buckets[torch.from_numpy(cases.targets[part]).to(scores.device)]
+            id_ranks.append(_ranks(found, found.gather(1, buckets[:, None])))
         best.append(scores.topk(min(CUTOFFS[-1], items), dim=1).indices.cpu().numpy())
     joined = Ranks.join(ranks)
     return Evaluation(

@@ -8,17 +8,20 @@ from typing import Any, NamedTuple
 
 from mmq.experiments.paper.plan import (
     ITEM_IDS,
+    ITEM_TOKENS,
     JOINTLY,
     LONGER,
     QUANTISATION,
     RANKING,
     RETRIEVAL,
+    SASREC,
     Row,
 )
 from mmq.experiments.paper.tables import Column, Found
 from mmq.experiments.paper.variants import (
     ABLATIONS,
     MMQ,
+    WITH_BEHAVIOUR,
     baselines,
     length_of,
     lengths,
@@ -135,6 +138,14 @@ CLAIMS = (
     ),
     _Claim(
         "table1", "Fine-tuning makes MMQ rank better", _AUC, lambda _: _stage2([MMQ], ""),
+    ),
+    _Claim(
+        "table1", "Item tokens make MMQ retrieve better (our own)", _RECALL,
+        lambda _: [(Row(MMQ, ITEM_TOKENS), Row(MMQ))],
+    ),
+    _Claim(
+        "table1", "MMQ with behaviour and item tokens retrieves better than SASRec (our own)",
+        _RECALL, lambda _: [(Row(WITH_BEHAVIOUR, ITEM_TOKENS), Row(SASREC))],
     ),
     *(
         _Claim("table2", f"MMQ is better than {name}: {column.title}", column, _ablated(name))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from mmq.experiments.paper.plan import (
     BY_TURNS,
+    ITEM_TOKENS,
     JOINTLY,
     LONGER,
     POPULARITY,
@@ -18,6 +19,7 @@ from mmq.experiments.paper.plan import (
     SASREC,
     TUNING,
     Cell,
+    goes_on,
 )
 from mmq.experiments.paper.scales import Scale
 from mmq.ranking.settings import PPNetSettings
@@ -75,10 +77,11 @@ def _model(cell: Cell, scale: Scale, size: Size) -> float:
         model = SASRecSettings.parse(scale.sasrec)
         return _SASREC * size.interactions * model.epochs * _wider(model.hidden_dim)
     else:
-        speaker = HeterRecSettings.parse(scale.heterrec)
+        own = scale.item_tokens if cell.row.stage == ITEM_TOKENS else {}
+        speaker = HeterRecSettings.parse({**scale.heterrec, **own})
         each = _HETERREC * size.interactions * _wider(speaker.hidden_dim)
         epochs, own = speaker.epochs, scale.retrieval_stage2
-    if not cell.row.stage:
+    if not goes_on(cell):
         return each * epochs
     further = int({**scale.finetuning, **own}.get("epochs", 5))
     return each * further * _STAGE2[cell.row.stage]

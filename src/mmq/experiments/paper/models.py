@@ -12,12 +12,14 @@ from mmq.experiments.paper.folders import CODES, Made, Places, settings_of
 from mmq.experiments.paper.plan import (
     BY_TURNS,
     ITEM_IDS,
+    ITEM_TOKENS,
     JOINTLY,
     LONGER,
     POPULARITY,
     RETRIEVAL,
     SASREC,
     Cell,
+    goes_on,
     start_cell,
     tokenizer_cell,
 )
@@ -59,7 +61,7 @@ def retrieval(cell: Cell, setup: Setup, places: Places) -> Made:
     checkpoint, mark = places.unfinished / "recommender", cell.name
     moved: dict[str, Any] = {}
     data = world.data
-    if cell.row.stage:
+    if goes_on(cell):
         start = places.of(start_cell(cell))
         model: Any = load_recommender(start / "model", setup.device)
         data = data._replace(ids=model.semantic_ids)
@@ -72,13 +74,14 @@ def retrieval(cell: Cell, setup: Setup, places: Places) -> Made:
         elif variant in own_rows(setup.own) and not places.of(tokenizer_cell(cell)).exists():
             model = own_rows(setup.own)[variant](cell.seed)
         else:
-            model = HeterRec(device=setup.device, **scale.heterrec, seed=cell.seed)
+            own = scale.item_tokens if cell.row.stage == ITEM_TOKENS else {}
+            model = HeterRec(device=setup.device, **{**scale.heterrec, **own}, seed=cell.seed)
         if model.needs_ids:
             data = data._replace(ids=_ids_of(cell, setup, places, world.items))
         fit = model.fit(data, checkpoint, True, mark)
         log, settings = model.log, settings_of(model)
         moved = {"validation": fit.validation, "best_epoch": fit.best_epoch}
-    if model.kind == HeterRec.kind and not cell.row.stage:
+    if model.kind == HeterRec.kind and not goes_on(cell):
         save_recommender(model, places.new / "model", fit=fit)
     tested = evaluate(model, data.test)
     figures = {**tested.figures, "coverage": tested.coverage, **moved}
@@ -127,7 +130,7 @@ def _stage(
 def ranking(cell: Cell, setup: Setup, places: Places) -> Made:
     """Train a ranker, or take it through stage 2, and measure it."""
     world = ranking_world(setup)
-    if cell.row.stage:
+    if goes_on(cell):
         model: Any = load_ranker(places.of(start_cell(cell)) / "model", setup.device)
         moved, log, settings = _stage(cell, setup, places, model, world.data)
     else:

@@ -24,6 +24,8 @@ TUNING = "tuning"
 
 LONGER, JOINTLY, BY_TURNS = "trained longer", "fine-tuned", "fine-tuned by turns"
 """Stages after the first: the control, the paper's way (Eq. 15-19) and ours."""
+ITEM_TOKENS = "item tokens"
+"""No stage after another: a retrieval model whose items have tokens of their own beside codes."""
 
 POPULARITY, SASREC, ITEM_IDS = "Popularity", "SASRec", "PPNet, item IDs"
 
@@ -33,7 +35,8 @@ class Row(NamedTuple):
 
     Attributes:
         variant: its tokenizer, or the model where it has none.
-        stage: what its model went through after its training; empty for nothing.
+        stage: what its model went through after its training, or that it has item tokens; empty
+            for nothing.
         parts: what is measured of it.
     """
 
@@ -145,6 +148,11 @@ def tokenizer_cell(cell: Cell) -> Cell:
     return Cell(QUANTISATION, Row(cell.row.variant), cell.seed, world)
 
 
+def goes_on(cell: Cell) -> bool:
+    """Whether its model is another one, taken further."""
+    return cell.row.stage in (LONGER, JOINTLY, BY_TURNS)
+
+
 def start_cell(cell: Cell) -> Cell:
     """The cell of the model that a further stage starts from."""
     return Cell(cell.part, Row(cell.row.variant), cell.seed)
@@ -163,24 +171,23 @@ def _before(cell: Cell, searched: Mapping[str, str]) -> list[Cell]:
     if cell.part == TUNING or variant in (POPULARITY, SASREC, ITEM_IDS):
         return []
     tokenizer = tokenizer_cell(cell)
-    return [tokenizer, start_cell(cell)] if cell.row.stage else [tokenizer]
+    return [tokenizer, start_cell(cell)] if goes_on(cell) else [tokenizer]
 
 
 def _table1(modalities: Sequence[str]) -> list[Row]:
-    after = [
-        Row(variant, stage, (RETRIEVAL, RANKING))
-        for variant in (MMQ, WITH_BEHAVIOUR)
-        for stage in (LONGER, JOINTLY, BY_TURNS)
-    ]
+    def with_stages(variant: str) -> list[Row]:
+        stages = [
+            Row(variant, stage, (RETRIEVAL, RANKING)) for stage in (LONGER, JOINTLY, BY_TURNS)
+        ]
+        return [Row(variant), *stages, Row(variant, ITEM_TOKENS, (RETRIEVAL,))]
+
     return [
         Row(POPULARITY, parts=(RETRIEVAL,)),
         Row(SASREC, parts=(RETRIEVAL,)),
         Row(ITEM_IDS, parts=(RANKING,)),
         *(Row(name) for name in baselines(modalities)),
-        Row(MMQ),
-        *after[:3],
-        Row(WITH_BEHAVIOUR),
-        *after[3:],
+        *with_stages(MMQ),
+        *with_stages(WITH_BEHAVIOUR),
     ]
 
 

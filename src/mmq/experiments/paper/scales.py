@@ -19,6 +19,7 @@ from mmq.tokenizers import KINDS
 _GROUPS: Mapping[str, type[Settings]] = {
     "behaviour": BehaviourSettings,
     "heterrec": HeterRecSettings,
+    "item_tokens": HeterRecSettings,
     "sasrec": SASRecSettings,
     "ppnet": PPNetSettings,
     "finetuning": FinetuneSettings,
@@ -57,6 +58,8 @@ class Scale(Settings):
 
     heterrec: dict[str, Any] = Field(default_factory=dict)
     """Settings of the retrieval model of semantic IDs."""
+    item_tokens: dict[str, Any] = Field(default_factory=lambda: {"item_token": True})
+    """What of them differs in the rows whose items have tokens of their own."""
     sasrec: dict[str, Any] = Field(default_factory=dict)
     """Settings of SASRec."""
     ppnet: dict[str, Any] = Field(default_factory=dict)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
+from torch.nn.functional import dropout, pad
 
 from mmq.nn.code_sums import CodeSums
 from mmq.nn.soft_items import SoftItems
@@ -38,6 +38,7 @@ class HeterRecNetwork(HistoryNetwork):
     tokens: Tensor
     codes: Tensor
     own: Tensor
+    met: Tensor
     competitors: Tensor
     places: Tensor
     soft: SoftItems | None
@@ -55,11 +56,15 @@ class HeterRecNetwork(HistoryNetwork):
         )
         self.heads: CodeHeads = HEADS[settings.head](sizes, dim)
         self.steps = nn.ModuleList(nn.Linear(dim, dim) for _ in range(settings.steps - 1))
-        self.item_tokens = embedding(len(ids), dim) if settings.item_token else None
-        self.item_scores = embedding(len(ids), dim) if settings.ties == "items" else None
+        self.item_dropout = settings.item_dropout
+        self.item_tokens = self.item_head = None
+        if settings.item_token:  # zero is the token of an item that has none
+            self.item_tokens = nn.Parameter(torch.zeros(len(ids), dim))
+            self.item_head = nn.Parameter(torch.zeros(len(ids), dim))
         for name in ("codes", "tokens", "own"):
             self.register_buffer(name, None, persistent=False)
         self.unmet_weight, self._met = settings.unmet_weight, int(met.sum())
+        self.register_buffer("met", torch.from_numpy(met), persistent=False)
         order = np.argsort(~met, kind="stable")  # those that training met come first
         places = torch.from_numpy(np.argsort(order))
         competitors = torch.from_numpy(order if self.unmet_weight else order[: self._met])
@@ -82,7 +87,8 @@ class HeterRecNetwork(HistoryNetwork):
         offsets = torch.tensor([0, *ids.codebook_sizes[:-1]]).cumsum(0)
         self.codes = torch.from_numpy(ids.codes.astype(np.int64)).to(device)
         self.tokens = self.codes + offsets.to(device)
-        self.own = own.to(device)
+        own = own.to(device)
+        self.own = own.masked_fill((own < 0) | ~self.met[own], -1)
         self.cached = None
 
     def set_competitors(self) -> None:
@@ -124,7 +130,7 @@ class HeterRecNetwork(HistoryNetwork):
         self.cached = torch.cat(parts)
 
     def loss(self, users: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy of codes, and of items with an item head: mean over users and steps.
+        """Cross-entropy of IDs, or of codes and item tokens: mean over users and steps.
 
         A step past the end of a sequence counts as 0, so that the losses of parts of a batch, each
         weighed by its users, sum to that of the batch.
@@ -138,11 +144,12 @@ class HeterRecNetwork(HistoryNetwork):
                 losses.append(loss * (len(there) / len(users)))
         return torch.stack(losses).sum() / (len(self.steps) + 1)
 
-    def ties(self, users: Tensor) -> Tensor | None:
-        """``(b, items)`` scores of items, by which those that share an ID are ordered."""
-        if self.item_scores is None:
-            return None
-        return users @ self.of_items(self.item_scores, slice(None)).t()
+    def item_logits(self, users: Tensor) -> Tensor:
+        """``(b, items)``: what item tokens add to the log-probabilities of IDs, up to a constant of
+        the user; a scalar 0 without tokens."""
+        if self.item_head is None:
+            return users.new_zeros(())
+        return users @ self.of_items(self.item_head, slice(None)).t()
 
     def _step_loss(self, users: Tensor, targets: Tensor) -> Tensor:
         if self.sums is not None and isinstance(self.heads, ParallelHeads):
@@ -150,23 +157,28 @@ class HeterRecNetwork(HistoryNetwork):
             loss = self.heads.catalogue_loss(users, items, self.places[targets])
         else:
             loss = self.heads.loss(users, self.codes[targets])
-        if self.item_scores is not None:
-            loss = loss + softmax_cross_entropy(users, self.item_scores, targets)
+            if self.item_head is not None:
+                items = self.of_items(self.item_head, slice(None))
+                loss = loss + softmax_cross_entropy(users, items, targets)
         return loss
 
     def competing(self, sums: CodeSums, classifiers: Tensor) -> Tensor:
         """``(competitors, d + 1)``: what items are known by at the end, those training met first.
 
-        A weight w of the others is log w on their bias, as if so many of each were there.
+        Their codes' classifiers added up, soft ones in stage 2, and their own tokens. A weight w of
+        those that training did not meet is log w on their bias, as if so many of each were there.
         """
         items: Tensor = sums(classifiers)
+        if self.soft is not None and self.soft.as_targets:
+            rows = self.places[self.soft.rows]
+            items = items.index_copy(0, rows, self.soft.add_up(classifiers))
+        if self.item_head is not None:
+            items = items + pad(self.of_items(self.item_head, self.competitors), (0, 1))
         if self.unmet_weight not in (0.0, 1.0):
             shift = torch.zeros_like(items)
             shift[self._met :, -1] = math.log(self.unmet_weight)
             items = items + shift
-        if self.soft is None or not self.soft.as_targets:
-            return items
-        return items.index_copy(0, self.places[self.soft.rows], self.soft.add_up(classifiers))
+        return items
 
     def embedded(self, rows: Tensor) -> Tensor:
         """``(n,)`` -> ``(n, length, d)`` tokens with their position."""
@@ -194,6 +206,9 @@ class HeterRecNetwork(HistoryNetwork):
         return tokens.view(n, each, dim).mean(1)
 
     def of_items(self, table: Tensor, rows: Tensor | slice) -> Tensor:
-        """Rows of a table of items; zero for an item without."""
+        """``(n, d)`` tokens; zero for an item that has none, or whose token is left out."""
         own = self.own[rows]
-        return table[own.clamp(min=0)] * (own >= 0)[:, None]
+        there = own >= 0
+        if self.training and self.item_dropout:
+            there = there & (torch.rand(len(own), device=own.device) >= self.item_dropout)
+        return table[own.clamp(min=0)] * there[:, None]

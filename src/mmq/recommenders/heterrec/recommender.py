@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from mmq.errors import DataError, SettingsError
 from mmq.nn.loop import epoch_generator
 from mmq.recommenders.batches import training_batch
 from mmq.recommenders.data import RetrievalData
+from mmq.recommenders.dense import top_items
 from mmq.recommenders.heterrec.network import HeterRecNetwork
 from mmq.recommenders.heterrec.settings import HeterRecSettings
 from mmq.recommenders.heterrec.switches import switch_costs
@@ -49,12 +51,20 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
     settings_class = HeterRecSettings
     needs_ids: ClassVar[bool] = True
 
+    new_item_bonus: float = 0.0
+    """See :meth:`favour_new_items`."""
+
     _index: PrefixIndex | None = None
 
     @property
     def steps(self) -> int:  # type: ignore[override]
         """Next items that a history is asked for in training."""
         return self.settings.steps
+
+    @property
+    def tells_apart(self) -> bool:
+        """Whether items have tokens of their own, or new ones a bonus."""
+        return self.settings.item_token or self.new_item_bonus != 0
 
     @property
     def semantic_ids(self) -> SemanticIDs:
@@ -91,6 +101,22 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
         popularity = np.where(known >= 0, fitted.popularity[np.maximum(known, 0)], 0)
         self._set_items(Items(ids.item_ids, ids, popularity))
         self._index = None
+
+    def favour_new_items(self, bonus: float) -> None:
+        """Recommend more of the items that training did not meet, and fewer of the others.
+
+        Args:
+            bonus: nats added to their scores from now on; no training is needed, and 0 takes it
+                back.
+
+        Raises:
+            SettingsError: it is not a finite number.
+        """
+        if not math.isfinite(bonus):
+            raise SettingsError(
+                f"a bonus of {bonus} for new items is no finite number; give nats, such as 1.0"
+            )
+        self.new_item_bonus = bonus
 
     def require_soft(self, data: RetrievalData) -> None:
         """Raise unless ``data`` is what it was fitted to; soft codes it always reads.
@@ -151,15 +177,29 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
     def search_block(
         self, histories: Sequences, k: int, filters: Filters, beams: int | None
     ) -> Decoded:
-        """The best IDs among those that items have, and their items; see ``settings.ties``."""
+        """The best IDs among those that items have, and their items; see ``settings.ties``.
+
+        Where items that share an ID are told apart, a beam search finds IDs by their codes, and
+        orders the items of as many as it has beams by their whole scores.
+        """
         users = self.user_vectors(histories)
+        if beams is None and self.settings.head == "autoregressive":
+            beams = self.settings.beams
         with torch.no_grad():
-            scores, ties = self.network.heads.scores(users), self.network.ties(users)
-            if beams is None and self.settings.head == "autoregressive":
-                beams = self.settings.beams
+            if beams is None and self.tells_apart:
+                return top_items(self._scores(users), k, filters)
+            scores = self.network.heads.scores(users)
             if beams is None:
-                return exact_search(scores, self.index, k, filters, ties)
-            return beam_search(scores, self.index, k, beams, filters, ties)
+                return exact_search(scores, self.index, k, filters)
+            if not self.tells_apart:
+                return beam_search(scores, self.index, k, beams, filters)
+            found = beam_search(scores, self.index, max(beams, k), beams, filters)
+            return _reranked(found, self._beside_codes(users), k)
+
+    def _beside_codes(self, users: Tensor) -> Tensor:
+        """``(b, items)``: what else counts for an item than the log-probabilities of its codes."""
+        bonus = (self.network.own < 0) * self.new_item_bonus
+        return (self.network.item_logits(users) + bonus).expand(len(users), -1)
 
     def _make(self) -> HeterRecNetwork:
         self._index = None
@@ -170,8 +210,18 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
     def _scores(self, users: Tensor) -> Tensor:
         scores = self.network.heads.scores(users)
         if isinstance(scores, ParallelScores):
-            return score_items(scores.log_probs, self.network.codes)
-        found = beam_search(scores, self.index, self.settings.beams, self.settings.beams)
-        everything = users.new_full((len(users), len(self.items.item_ids) + 1), -torch.inf)
-        # what was not found ranks below all that was; -1, nothing found, is written past the end
-        return everything.scatter_(1, found.rows % everything.shape[1], found.scores)[:, :-1]
+            by_codes = score_items(scores.log_probs, self.network.codes)
+        else:
+            found = beam_search(scores, self.index, self.settings.beams, self.settings.beams)
+            everything = users.new_full((len(users), len(self.items.item_ids) + 1), -torch.inf)
+            # what was not found ranks below all that was; -1, nothing found, is past the end
+            everything.scatter_(1, found.rows % everything.shape[1], found.scores)
+            by_codes = everything[:, :-1]
+        return by_codes + self._beside_codes(users) if self.tells_apart else by_codes
+
+
+def _reranked(found: Decoded, added: Tensor, k: int) -> Decoded:
+    """The best ``k`` of ``found`` once ``added`` ``(b, items)`` are part of their scores."""
+    scores = found.scores + added.gather(1, found.rows.clamp(min=0))
+    scores, order = scores.sort(dim=1, descending=True, stable=True)
+    return Decoded(found.rows.gather(1, order)[:, :k], scores[:, :k])

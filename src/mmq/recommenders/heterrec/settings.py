@@ -35,10 +35,14 @@ class HeterRecSettings(RecommenderSettings):
     steps: PositiveInt = 1
     """Next items predicted in training (listwise); the first of them is what is recommended."""
     item_token: bool = False
-    """Whether an item has a token of its own beside its codes; zero for items without history."""
-    ties: Literal["popularity", "rank", "items"] = "popularity"
-    """What orders items that share an ID: interactions in the training part, their rank in the
-    table, or scores of items that are learned beside the codes."""
+    """Whether an item has a token of its own, read and predicted beside its codes as one more
+    position; zero for items that training does not meet, which their codes alone speak for."""
+    item_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the items whose token is left out in a training step, so that codes learn to do
+    without; more finds more new items and fewer old ones."""
+    ties: Literal["popularity", "rank"] = "popularity"
+    """What orders items that score alike because they share an ID: interactions in the training
+    part, or their rank in the table."""
 
     def resolved_objective(self, items: int) -> Literal["catalogue", "codes"]:
         """The setting, or what suits ``items`` items."""
@@ -58,4 +62,6 @@ class HeterRecSettings(RecommenderSettings):
                 "unmet_weight weighs items in the loss over the catalogue; choose objective "
                 "'catalogue' and head 'parallel', or leave it at 0"
             )
+        if self.item_dropout and not self.item_token:
+            raise ValueError("item_dropout leaves out item tokens; choose item_token=true with it")
         return self
