@@ -249,7 +249,7 @@ def test_the_order_of_tokens_counts_by_position_alone(scope):
         {},
         {"objective": "codes"},
         {"head": "autoregressive"},
-        {"token_scope": "history", "item_token": True, "item_dropout": 0.5, "steps": 2},
+        {"token_scope": "history", "item_token": True, "steps": 2},
     ],
 )
 def test_gradients_reach_every_parameter(options):
@@ -348,17 +348,6 @@ def test_items_that_nobody_met_have_no_token():
     for table in (made.network.item_tokens, made.network.item_head):
         assert table[~unmet].any(1).all()  # learned
         assert not table[unmet].any()
-
-
-def test_tokens_are_left_out_in_training_alone():
-    network, rows = network_of(item_token=True, item_dropout=0.4), torch.arange(30).repeat(100)
-    assert torch.equal(network.of_items(network.item_head, rows), network.item_head[rows])
-    left_out = (network.train().of_items(network.item_head, rows) == 0).all(1)
-    assert left_out.double().mean().item() == pytest.approx(0.4, abs=0.04)
-    again = (network.of_items(network.item_head, rows) == 0).all(1)
-    assert not torch.equal(left_out, again)
-    with pytest.raises(SettingsError, match="choose item_token=true with it"):
-        HeterRec(item_dropout=0.5)
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -489,7 +478,6 @@ def test_every_option_does_something():
         {"objective": "codes"},
         {"steps": 2},
         {"item_token": True},
-        {"item_token": True, "item_dropout": 0.5},
         {"unmet_weight": 0.5},
     ):
         other = fitted(**changes).score_block(tiny_retrieval_data().test.histories)

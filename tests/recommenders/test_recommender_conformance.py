@@ -36,7 +36,6 @@ class TestHeterRecWithEverything(RecommenderConformance):
             objective="codes",
             steps=3,
             item_token=True,
-            item_dropout=0.3,
         )
     )
 

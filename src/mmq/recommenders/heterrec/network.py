@@ -56,7 +56,6 @@ class HeterRecNetwork(HistoryNetwork):
         )
         self.heads: CodeHeads = HEADS[settings.head](sizes, dim)
         self.steps = nn.ModuleList(nn.Linear(dim, dim) for _ in range(settings.steps - 1))
-        self.item_dropout = settings.item_dropout
         self.item_tokens = self.item_head = None
         if settings.item_token:  # zero is the token of an item that has none
             self.item_tokens = nn.Parameter(torch.zeros(len(ids), dim))
@@ -206,9 +205,6 @@ class HeterRecNetwork(HistoryNetwork):
         return tokens.view(n, each, dim).mean(1)
 
     def of_items(self, table: Tensor, rows: Tensor | slice) -> Tensor:
-        """``(n, d)`` tokens; zero for an item that has none, or whose token is left out."""
+        """``(n, d)`` rows of a table of items; zero for an item that has none."""
         own = self.own[rows]
-        there = own >= 0
-        if self.training and self.item_dropout:
-            there = there & (torch.rand(len(own), device=own.device) >= self.item_dropout)
-        return table[own.clamp(min=0)] * there[:, None]
+        return table[own.clamp(min=0)] * (own >= 0)[:, None]

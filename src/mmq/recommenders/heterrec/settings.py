@@ -37,9 +37,6 @@ class HeterRecSettings(RecommenderSettings):
     item_token: bool = False
     """Whether an item has a token of its own, read and predicted beside its codes as one more
     position; zero for items that training does not meet, which their codes alone speak for."""
-    item_dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the items whose token is left out in a training step, so that codes learn to do
-    without; more finds more new items and fewer old ones."""
     ties: Literal["popularity", "rank"] = "popularity"
     """What orders items that score alike because they share an ID: interactions in the training
     part, or their rank in the table."""
@@ -62,6 +59,4 @@ class HeterRecSettings(RecommenderSettings):
                 "unmet_weight weighs items in the loss over the catalogue; choose objective "
                 "'catalogue' and head 'parallel', or leave it at 0"
             )
-        if self.item_dropout and not self.item_token:
-            raise ValueError("item_dropout leaves out item tokens; choose item_token=true with it")
         return self
