@@ -91,6 +91,16 @@ def settings(record: Row) -> str:
     return table(["recommender", "parameters", *keys, "best epochs"], rows)
 
 
+def new_items(record: Row) -> str:
+    """What a bonus for new items finds, and what it costs."""
+    rows = []
+    for name, by_bonus in record["summary"].items():
+        for title, key in (("old items", "recall@10"), ("new items", "cold recall@10")):
+            rows.append([name, title, *(cell(each[key], 4) for each in by_bonus.values())])
+    bonuses = next(iter(record["summary"].values()))
+    return table(["IDs", "R@10 of", *(f"bonus {bonus}" for bonus in bonuses)], rows)
+
+
 def training(record: Row) -> str:
     """Seconds an epoch on Beauty, and their ratio to the floor."""
     rows = []

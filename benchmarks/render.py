@@ -250,7 +250,10 @@ def recommenders(text: str) -> str:
         text = filled(text, f"recommenders-{name}", block)
         text = filled(text, f"beams-{name}", recommender_tables.beams(record))
         text = filled(text, f"settings-{name}", recommender_tables.settings(record))
-    return text
+    record = read(RESULTS / "new_items_ml1m.json")
+    command = "python benchmarks/new_items.py --data ML1M --reproduction OUT"
+    block = f"{recommender_tables.new_items(record)}\n{origin(record, command)}"
+    return filled(text, "new-items", block)
 
 
 def ranking(text: str) -> str:

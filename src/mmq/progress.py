@@ -60,3 +60,17 @@ def bar(
                 progress.update(task, note=note)
 
         yield advance
+
+
+def duration(seconds: float) -> str:
+    """A time in its two largest units.
+
+    >>> duration(8.4), duration(512.3), duration(7500)
+    ('8 s', '8 min 32 s', '2 h 5 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

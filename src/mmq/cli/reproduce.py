@@ -141,6 +141,8 @@ def _left_alone(request: Request) -> Iterator[Request]:
 
 def _plan(prepared: Prepared, jobs: int, as_json: bool) -> tuple[dict[str, Any], bool, list[str]]:
     """What a dry run prints."""
+    from mmq.progress import duration
+
     left = prepared.left()
     seconds = prepared.seconds(left)
     total = sum(seconds.values()) / jobs
@@ -153,15 +155,15 @@ def _plan(prepared: Prepared, jobs: int, as_json: bool) -> tuple[dict[str, Any],
     }
     return result, as_json, [
         *(f"{each:>9,.0f} s  {name}" for name, each in seconds.items()),
-        f"{len(left):,} of {len(prepared.plan.cells):,} cells are left: about {_time(total)} with "
-        f"{jobs} at once",
+        f"{len(left):,} of {len(prepared.plan.cells):,} cells are left: about {duration(total)} "
+        f"with {jobs} at once",
     ]  # fmt: skip
 
 
 @contextlib.contextmanager
 def _watched(prepared: Prepared, jobs: int) -> Iterator[Callable[[Progress], None]]:
     """Show how far it is and about how long it will take yet: a bar, or lines where none can be."""
-    from mmq.progress import bar
+    from mmq.progress import bar, duration
 
     total, ended_now = len(prepared.plan.cells), set[str]()
     done = total - len(prepared.left())
@@ -174,7 +176,7 @@ def _watched(prepared: Prepared, jobs: int) -> Iterator[Callable[[Progress], Non
             left = [cell for cell in prepared.left() if cell.name not in ended_now]
             seconds = prepared.seconds(left)  # anew, from what is known by now
             how = f"failed: {ended.error}" if ended.error else f"{ended.seconds:.1f} s"
-            yet = _time(sum(seconds.values()) / jobs)
+            yet = duration(sum(seconds.values()) / jobs)
             advance(1, f"about {yet} left; {ended.cell.name}")
             if not shown:
                 print(
@@ -183,17 +185,6 @@ def _watched(prepared: Prepared, jobs: int) -> Iterator[Callable[[Progress], Non
                 )
 
         yield watch
-
-
-def _time(seconds: float) -> str:
-    """A time to read.
-
-    >>> _time(45), _time(600), _time(9000)
-    ('45 s', '10 min', '2.5 h')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _lines(result: dict[str, Any]) -> list[str]:

@@ -15,7 +15,9 @@ import numpy as np
 
 from mmq.errors import DataError, SettingsError
 
-_LEVEL = 0.95
+SIGNIFICANT = 0.05
+"""p below which a difference counts; intervals hold the rest of what is likely."""
+
 _BLOCK = 1 << 19  # drawn values at a time: 4 MB of them, 4 MB of their places
 
 
@@ -52,7 +54,7 @@ class PairedTest(NamedTuple):
         if error == 0:
             t = math.copysign(math.inf, difference) if difference else 0.0
             return cls(difference, t, float(difference == 0), difference, difference, pairs)
-        t, margin = difference / error, error * _quantile(_LEVEL, freedom)
+        t, margin = difference / error, error * _quantile(1 - SIGNIFICANT, freedom)
         p = _two_sided(t, freedom)
         return cls(difference, t, p, difference - margin, difference + margin, pairs)
 

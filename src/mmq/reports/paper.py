@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 
 from mmq import __version__
 from mmq.artifacts import to_json, write_file
+from mmq.metrics.resampling import SIGNIFICANT
+from mmq.progress import duration
 from mmq.reports.paper_plots import Colours, draw, save, series_colours
 from mmq.reports.template import write_page
 
 REPORT = "report.html"
-
-SIGNIFICANT = 0.05
-"""A difference from the row compared with is marked where its p is below."""
 
 TONES = {"holds": "good", "does not hold": "poor", "not decidable": "fair"}
 """Class of a verdict's colour."""
@@ -293,17 +292,3 @@ def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_text(each) for each in value) or NOTHING
     return value if isinstance(value, str) else to_json(value)
-
-
-def duration(seconds: float) -> str:
-    """A time in its two largest units.
-
-    >>> duration(8.4), duration(512.3), duration(7500)
-    ('8 s', '8 min 32 s', '2 h 5 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -17,7 +17,7 @@ from mmq.experiments.paper.plan import (
     SASREC,
     Row,
 )
-from mmq.experiments.paper.tables import Column, Found
+from mmq.experiments.paper.tables import AUC, ENTROPY, RECALL, RECON, Column, Found
 from mmq.experiments.paper.variants import (
     ABLATIONS,
     MMQ,
@@ -27,17 +27,10 @@ from mmq.experiments.paper.variants import (
     lengths,
     specific_only,
 )
-from mmq.metrics.resampling import PairedTest
+from mmq.metrics.resampling import SIGNIFICANT, PairedTest
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decidable"
-LEVEL = 0.05
-"""p below which a difference counts."""
-
-_RECON = Column(QUANTISATION, "l_recon fit", "L_recon", "lower", 3)
 _CODES = Column(QUANTISATION, "l_recon_codes fit", "L_recon", "lower", 3)
-_ENTROPY = Column(QUANTISATION, "entropy", "entropy", "higher", 3)
-_RECALL = Column(RETRIEVAL, "recall@10", "R@10", "higher")
-_AUC = Column(RANKING, "auc", "AUC", "higher")
 _TAIL_RECALL = Column(RETRIEVAL, "tail recall@10", "R@10 of unpopular items", "higher")
 _TAIL_AUC = Column(RANKING, "tail auc", "AUC of unpopular items", "higher")
 
@@ -109,48 +102,48 @@ def _shared(modalities: Sequence[str]) -> list[tuple[Row, Row]]:
 
 
 CLAIMS = (
-    _Claim("table1", "MMQ reconstructs better than every baseline", _RECON, _against(baselines)),
+    _Claim("table1", "MMQ reconstructs better than every baseline", RECON, _against(baselines)),
     _Claim(
         "table1",
         "MMQ reconstructs better than every baseline from codes alone, without gates (our control)",
         _CODES, _against(baselines),
     ),
     _Claim(
-        "table1", "MMQ uses its codes more evenly than every baseline", _ENTROPY,
+        "table1", "MMQ uses its codes more evenly than every baseline", ENTROPY,
         _against(baselines), "an entropy of 4.42 of at most ln 100 = 4.61 nats",
     ),
     _Claim(
-        "table1", "MMQ retrieves better than every baseline", _RECALL, _against(baselines),
+        "table1", "MMQ retrieves better than every baseline", RECALL, _against(baselines),
         "R@10 .0675 against .0549 of the best baseline, MS-RQ-KMeans (Amazon Beauty)",
     ),
-    _Claim("table1", "MMQ ranks better than every baseline", _AUC, _against(baselines)),
+    _Claim("table1", "MMQ ranks better than every baseline", AUC, _against(baselines)),
     _Claim(
-        "table1", "PPNet ranks better with IDs of MMQ than with item IDs alone", _AUC,
+        "table1", "PPNet ranks better with IDs of MMQ than with item IDs alone", AUC,
         lambda _: [(Row(MMQ), Row(ITEM_IDS))],
     ),
     _Claim(
-        "table1", "Fine-tuning makes MMQ retrieve better", _RECALL,
+        "table1", "Fine-tuning makes MMQ retrieve better", RECALL,
         lambda _: _stage2([MMQ], ""), "about 20% more R@10 than frozen IDs",
     ),
     _Claim(
         "table1", "Fine-tuning makes MMQ retrieve better than longer training does (our control)",
-        _RECALL, lambda _: _stage2([MMQ], LONGER),
+        RECALL, lambda _: _stage2([MMQ], LONGER),
     ),
     _Claim(
-        "table1", "Fine-tuning makes MMQ rank better", _AUC, lambda _: _stage2([MMQ], ""),
+        "table1", "Fine-tuning makes MMQ rank better", AUC, lambda _: _stage2([MMQ], ""),
     ),
     _Claim(
         "table1", "Item tokens make MMQ retrieve better than longer training does (our own)",
-        _RECALL, lambda _: [(Row(MMQ, ITEM_TOKENS), Row(MMQ, LONGER))],
+        RECALL, lambda _: [(Row(MMQ, ITEM_TOKENS), Row(MMQ, LONGER))],
     ),
     _Claim(
         "table1", "MMQ with behaviour and item tokens retrieves better than SASRec (our own)",
-        _RECALL, lambda _: [(Row(WITH_BEHAVIOUR, ITEM_TOKENS), Row(SASREC))],
+        RECALL, lambda _: [(Row(WITH_BEHAVIOUR, ITEM_TOKENS), Row(SASREC))],
     ),
     *(
         _Claim("table2", f"MMQ is better than {name}: {column.title}", column, _ablated(name))
         for name in list(ABLATIONS)[:3]
-        for column in (_RECON, _RECALL, _AUC)
+        for column in (RECON, RECALL, AUC)
     ),
     _Claim(
         "figure3", "MMQ finds unpopular items better than every baseline", _TAIL_RECALL,
@@ -161,27 +154,27 @@ CLAIMS = (
         _against(baselines),
     ),
     _Claim(
-        "figure4", "Fine-tuning makes every RQ-VAE retrieve better", _RECALL,
+        "figure4", "Fine-tuning makes every RQ-VAE retrieve better", RECALL,
         lambda modalities: _stage2(_rqvaes(modalities), ""), "gains, aligned and separated",
     ),
     _Claim(
         "figure4",
         "Fine-tuning makes every RQ-VAE retrieve better than longer training does (our control)",
-        _RECALL, lambda modalities: _stage2(_rqvaes(modalities), LONGER),
+        RECALL, lambda modalities: _stage2(_rqvaes(modalities), LONGER),
     ),
     _Claim(
-        "figure4", "Fine-tuning makes every RQ-VAE rank better", _AUC,
+        "figure4", "Fine-tuning makes every RQ-VAE rank better", AUC,
         lambda modalities: _stage2(_rqvaes(modalities), ""), "gains, aligned and separated",
     ),
-    _Claim("figure5", "Every longer ID reconstructs better", _RECON, _longer),
-    _Claim("figure5", "Every longer ID retrieves better", _RECALL, _longer),
+    _Claim("figure5", "Every longer ID reconstructs better", RECON, _longer),
+    _Claim("figure5", "Every longer ID retrieves better", RECALL, _longer),
     _Claim(
         "figure6", "Shared and specific experts reconstruct better than specific ones alone, "
-        "however many", _RECON, _shared,
+        "however many", RECON, _shared,
     ),
     _Claim(
         "figure6", "Shared and specific experts retrieve better than specific ones alone, "
-        "however many", _RECALL, _shared,
+        "however many", RECALL, _shared,
     ),
 )  # fmt: skip
 """As far as they can be told from tables, and controls of ours beside them; with the paper's own
@@ -233,7 +226,7 @@ def _compare(found: Found, column: Column, one: Row, other: Row) -> _Comparison:
         return _Comparison(0, own, theirs, missing=not any(values))
     test = found.compare(one, other, part, key)
     texts = own, f"{theirs} ({_told(test, column)})"
-    if test is None or test.p_value >= LEVEL:
+    if test is None or test.p_value >= SIGNIFICANT:
         return _Comparison(0, *texts)
     better = test.difference > 0 if column.better == "higher" else test.difference < 0
     return _Comparison(1 if better else -1, *texts)

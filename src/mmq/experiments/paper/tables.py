@@ -46,20 +46,24 @@ class Column(NamedTuple):
     digits: int = 4
 
 
+RECON = Column(QUANTISATION, "l_recon fit", "L_recon", "lower", 3)
+ENTROPY = Column(QUANTISATION, "entropy", "Entropy (nats)", "higher", 3)
+RECALL = Column(RETRIEVAL, "recall@10", "R@10", "higher")
+AUC = Column(RANKING, "auc", "AUC", "higher")
 COLUMNS = (
-    Column(QUANTISATION, "l_recon fit", "L_recon", "lower", 3),
+    RECON,
     Column(QUANTISATION, "l_recon_codes fit", "L_recon, codes alone", "lower", 3),
     Column(QUANTISATION, "fvu_codes held_out", "FVU, new items", "lower", 3),
-    Column(QUANTISATION, "entropy", "Entropy (nats)", "higher", 3),
+    ENTROPY,
     Column(QUANTISATION, "utilisation", "Codes used", "higher", 3),
     Column(QUANTISATION, "distinct_share", "Distinct IDs", "higher", 3),
     Column(RETRIEVAL, "recall@5", "R@5", "higher"),
-    Column(RETRIEVAL, "recall@10", "R@10", "higher"),
+    RECALL,
     Column(RETRIEVAL, "ndcg@5", "N@5", "higher"),
     Column(RETRIEVAL, "ndcg@10", "N@10", "higher"),
     Column(RETRIEVAL, "cold recall@10", "R@10, cold items", "higher"),
     Column(RETRIEVAL, "items_moved", "New IDs", None, 3),
-    Column(RANKING, "auc", "AUC", "higher"),
+    AUC,
     Column(RANKING, "gauc", "GAUC", "higher"),
     Column(RANKING, "gauc_unweighted", "AUC of users", "higher"),
     Column(RANKING, "cold auc", "AUC, rare items", "higher"),
@@ -228,9 +232,6 @@ def panel(
     return {"title": column.title, "y_label": column.title, "x": list(x), "series": series, **looks}
 
 
-_RECALL = Column(RETRIEVAL, "recall@10", "R@10", "higher")
-_AUC = Column(RANKING, "auc", "AUC", "higher")
-_RECON = Column(QUANTISATION, "l_recon fit", "L_recon", "lower")
 _HELD = Column(QUANTISATION, "fvu_codes held_out", "FVU of new items, codes alone", "lower")
 
 
@@ -259,7 +260,7 @@ def figure4(found: Found) -> list[Any]:
     lines = [
         Line(name, [Row(variant, stage) for variant in variants]) for name, stage in stages.items()
     ]
-    floors = {_RECALL: 0.0, _AUC: CHANCE}
+    floors = {RECALL: 0.0, AUC: CHANCE}
     return [
         panel(found, each, lines, variants, kind="bars", x_label="", floor=floor)
         for each, floor in floors.items()
@@ -273,7 +274,7 @@ def figure5(found: Found) -> list[Any]:
     rows = [Row(MMQ if n == length_of(m) else f"{MMQ}, {n} codes") for n in counts]
     return [
         panel(found, each, [Line(MMQ, rows)], counts, kind="lines", x_label="codes of an ID")
-        for each in (_RECON, _HELD, _RECALL, _AUC)
+        for each in (RECON, _HELD, RECALL, AUC)
     ]
 
 
@@ -288,7 +289,7 @@ def figure6(found: Found) -> list[Any]:
         Line("specific experts alone", [Row(name) for name in alone]),
         Line("with shared experts", with_shared),
     ]
-    columns = (PARAMETERS, _RECON, _HELD, _RECALL, _AUC)
+    columns = (PARAMETERS, RECON, _HELD, RECALL, AUC)
     return [panel(found, each, lines, counts, kind="lines", x_label="experts") for each in columns]
 
 
