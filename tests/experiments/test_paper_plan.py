@@ -12,6 +12,7 @@ from mmq.experiments.paper.plan import (
     QUANTISATION,
     RANKING,
     RETRIEVAL,
+    SHUFFLED,
     TUNING,
     Own,
     make_plan,
@@ -42,8 +43,9 @@ def test_table1_has_the_rows_of_the_paper():
     assert [row.name for row in made.rows["table1"]] == [
         "Popularity", "SASRec", "PPNet, item IDs", "MA-RQ-VAE", "MS-RQ-VAE", "MA-RQ-KMeans",
         "MS-RQ-KMeans", "MA-OPQ", "MS-OPQ", "MMQ", "MMQ, trained longer", "MMQ, fine-tuned",
-        "MMQ, fine-tuned by turns", "MMQ, item tokens", "MMQ with behaviour",
-        "MMQ with behaviour, trained longer", "MMQ with behaviour, fine-tuned",
+        "MMQ, fine-tuned by turns", "MMQ, item tokens", "MMQ, item tokens, codes shuffled",
+        "MMQ with behaviour", "MMQ with behaviour, trained longer",
+        "MMQ with behaviour, fine-tuned",
         "MMQ with behaviour, fine-tuned by turns", "MMQ with behaviour, item tokens",
     ]  # fmt: skip
     assert [row.name for row in plan("table1", modalities=["text"]).rows["table1"]][3:7] == [
@@ -53,9 +55,11 @@ def test_table1_has_the_rows_of_the_paper():
 
 def test_models_with_item_tokens_go_on_from_none():
     made = plan("table1")
-    rows = [row for row in made.rows["table1"] if row.stage == ITEM_TOKENS]
-    assert [row.parts for row in rows] == [(RETRIEVAL,), (RETRIEVAL,)]
-    assert made.needs["retrieval, MMQ, item tokens, seed 0"] == ["quantisation, MMQ, seed 0"]
+    cells = [cell for cell in made.cells if cell.row.stage in (ITEM_TOKENS, SHUFFLED)]
+    assert [cell.part for cell in cells] == [RETRIEVAL] * 3
+    for cell in cells:
+        world = " of retrieval" if "behaviour" in cell.name else ""
+        assert made.needs[cell.name] == [f"quantisation, {cell.row.variant}{world}, seed 0"]
     longer = made.needs["retrieval, MMQ, trained longer, seed 0"]
     assert longer == ["quantisation, MMQ, seed 0", "retrieval, MMQ, seed 0"]
 

@@ -20,7 +20,8 @@ from mmq import Catalogue, read_catalogue, write_catalogue
 from mmq.artifacts import write_tensors
 from mmq.errors import DataError
 from mmq.experiments.paper import prepare
-from mmq.experiments.paper.plan import QUANTISATION, RETRIEVAL
+from mmq.experiments.paper.plan import ITEM_TOKENS, QUANTISATION, RETRIEVAL, SHUFFLED
+from mmq.recommenders import load_recommender
 from mmq.reports.paper import write_paper
 from mmq.settings import to_toml
 
@@ -125,6 +126,17 @@ def test_a_cell_tells_what_it_was_made_of(whole):
     assert (wanted.out / "cells" / told["cell"] / "model").is_dir()
     assert (wanted.out / "cells" / told["cell"] / "log.txt").is_file()
     assert list((wanted.out / "unfinished").iterdir()) == []
+
+
+def test_shuffled_codes_are_those_of_other_items(whole):
+    of = [
+        load_recommender(whole[0].out / "cells" / f"retrieval, MMQ, {stage}, seed 0" / "model")
+        for stage in (ITEM_TOKENS, SHUFFLED)
+    ]
+    assert all(each.settings.item_token for each in of)
+    codes, others = (each.semantic_ids.codes for each in of)
+    assert (codes != others).any(1).mean() > 0.5
+    assert sorted(codes.tolist()) == sorted(others.tolist())
 
 
 def test_examples_are_short_and_become_rows(whole):

@@ -15,6 +15,7 @@ from mmq.experiments.paper.plan import (
     RANKING,
     RETRIEVAL,
     SASREC,
+    SHUFFLED,
     Row,
 )
 from mmq.experiments.paper.tables import AUC, ENTROPY, RECALL, RECON, Column, Found
@@ -135,6 +136,10 @@ CLAIMS = (
     _Claim(
         "table1", "Item tokens make MMQ retrieve better than longer training does (our own)",
         RECALL, lambda _: [(Row(MMQ, ITEM_TOKENS), Row(MMQ, LONGER))],
+    ),
+    _Claim(
+        "table1", "MMQ's codes help a model that has item tokens, too (our own)", RECALL,
+        lambda _: [(Row(MMQ, ITEM_TOKENS), Row(MMQ, SHUFFLED))],
     ),
     _Claim(
         "table1", "MMQ with behaviour and item tokens retrieves better than SASRec (our own)",

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from mmq.experiments.paper.plan import (
     BY_TURNS,
-    ITEM_TOKENS,
     JOINTLY,
     LONGER,
     POPULARITY,
@@ -20,6 +19,7 @@ from mmq.experiments.paper.plan import (
     TUNING,
     Cell,
     goes_on,
+    has_tokens,
 )
 from mmq.experiments.paper.scales import Scale
 from mmq.ranking.settings import PPNetSettings
@@ -77,7 +77,7 @@ def _model(cell: Cell, scale: Scale, size: Size) -> float:
         model = SASRecSettings.parse(scale.sasrec)
         return _SASREC * size.interactions * model.epochs * _wider(model.hidden_dim)
     else:
-        own = scale.item_tokens if cell.row.stage == ITEM_TOKENS else {}
+        own = scale.item_tokens if has_tokens(cell) else {}
         speaker = HeterRecSettings.parse({**scale.heterrec, **own})
         each = _HETERREC * size.interactions * _wider(speaker.hidden_dim)
         epochs, own = speaker.epochs, scale.retrieval_stage2

@@ -12,14 +12,15 @@ from mmq.experiments.paper.folders import CODES, Made, Places, settings_of
 from mmq.experiments.paper.plan import (
     BY_TURNS,
     ITEM_IDS,
-    ITEM_TOKENS,
     JOINTLY,
     LONGER,
     POPULARITY,
     RETRIEVAL,
     SASREC,
+    SHUFFLED,
     Cell,
     goes_on,
+    has_tokens,
     start_cell,
     tokenizer_cell,
 )
@@ -51,6 +52,8 @@ def _ids_of(cell: Cell, setup: Setup, places: Places, items: Catalogue) -> Seman
     with np.load(places.of(tokenizer_cell(cell)) / CODES) as stored:
         codes, sizes = stored["codes"], stored["sizes"].tolist()
     rows = catalogue_of(setup).rows(items.item_ids.to_pylist())
+    if cell.row.stage == SHUFFLED:
+        rows = np.random.default_rng(cell.seed).permutation(rows)
     return SemanticIDs.build(items.item_ids, codes[rows], sizes)
 
 
@@ -74,7 +77,7 @@ def retrieval(cell: Cell, setup: Setup, places: Places) -> Made:
         elif variant in own_rows(setup.own) and not places.of(tokenizer_cell(cell)).exists():
             model = own_rows(setup.own)[variant](cell.seed)
         else:
-            own = scale.item_tokens if cell.row.stage == ITEM_TOKENS else {}
+            own = scale.item_tokens if has_tokens(cell) else {}
             model = HeterRec(device=setup.device, **{**scale.heterrec, **own}, seed=cell.seed)
         if model.needs_ids:
             data = data._replace(ids=_ids_of(cell, setup, places, world.items))

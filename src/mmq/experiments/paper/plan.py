@@ -26,6 +26,8 @@ LONGER, JOINTLY, BY_TURNS = "trained longer", "fine-tuned", "fine-tuned by turns
 """Stages after the first: the control, the paper's way (Eq. 15-19) and ours."""
 ITEM_TOKENS = "item tokens"
 """No stage after another: a retrieval model whose items have tokens of their own beside codes."""
+SHUFFLED = "item tokens, codes shuffled"
+"""The control: every item has the codes of another, so that tokens alone tell what it is."""
 
 POPULARITY, SASREC, ITEM_IDS = "Popularity", "SASRec", "PPNet, item IDs"
 
@@ -153,6 +155,11 @@ def goes_on(cell: Cell) -> bool:
     return cell.row.stage in (LONGER, JOINTLY, BY_TURNS)
 
 
+def has_tokens(cell: Cell) -> bool:
+    """Whether items have tokens of their own in its model."""
+    return cell.row.stage in (ITEM_TOKENS, SHUFFLED)
+
+
 def start_cell(cell: Cell) -> Cell:
     """The cell of the model that a further stage starts from."""
     return Cell(cell.part, Row(cell.row.variant), cell.seed)
@@ -187,6 +194,7 @@ def _table1(modalities: Sequence[str]) -> list[Row]:
         Row(ITEM_IDS, parts=(RANKING,)),
         *(Row(name) for name in baselines(modalities)),
         *with_stages(MMQ),
+        Row(MMQ, SHUFFLED, (RETRIEVAL,)),
         *with_stages(WITH_BEHAVIOUR),
     ]
 
