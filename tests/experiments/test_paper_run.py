@@ -94,7 +94,7 @@ with alone(Path(sys.argv[1])):
 def test_every_cell_is_made_and_every_figure_is_there(whole):
     wanted, found, made = whole
     assert found["cells"]["failed"] == []
-    assert found["cells"]["done"] == len(made) == len(set(made)) == 47
+    assert found["cells"]["done"] == len(made) == len(set(made)) == 50
     assert found["cells"]["left"] == 0
     assert found == json.loads((wanted.out / "results.json").read_text())
     table = found["tables"]["table1"]
