@@ -378,7 +378,7 @@ def test_verdicts_come_first_with_their_colours(page: Page) -> None:
         ("holds", "word good"),
     ]
     text = words(page.root)
-    assert "the paper's and our controls, 2 hold, 1 does not hold and 1 cannot be decided" in text
+    assert "the paper's and our own, 2 hold, 1 does not hold and 1 cannot be decided" in text
     assert "In the paper: R@10 0.0795 against 0.0703" in text
     assert text.count("In the paper:") == 2
 
