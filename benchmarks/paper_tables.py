@@ -26,7 +26,11 @@ FOUND = ("recall@10", "ndcg@10", "cold recall@10")
 STARTING = [
     POPULARITY,
     SASREC,
-    *(Row(name, stage).name for name in (MMQ, WITH_BEHAVIOUR) for stage in ("", LONGER, ITEM_TOKENS)),
+    *(
+        Row(name, stage).name
+        for name in (MMQ, WITH_BEHAVIOUR)
+        for stage in ("", LONGER, ITEM_TOKENS)
+    ),
 ]
 """Rows of the README."""
 

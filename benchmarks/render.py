@@ -208,11 +208,16 @@ def readme(text: str) -> str:
         "[results](docs/results.md).\n"
     )
     text = filled(text, "results", f"{block}\n{note}")
-    block = paper_tables.retrieval(read(RESULTS / "paper_ml1m.json"))
+    record = read(RESULTS / "paper_ml1m.json")
+    block = paper_tables.retrieval(record)
+    chosen = record["settings"]
+    model, tokens, sasrec = (chosen[name] for name in ("heterrec", "item_tokens", "sasrec"))
     note = (
-        "Mean ± sd over 3 seeds; cold items were withheld from all training. From `mmq reproduce` "
-        "in a reduced setting: models of width 64, 5 epochs (SASRec and item tokens: 8, trained "
-        "longer: 5 + 3). [All of it](docs/reproduced.md).\n"
+        f"Mean ± sd over {len(record['seeds'])} seeds; cold items were withheld from all training. "
+        f"From `mmq reproduce` in a reduced setting: models of width {model['hidden_dim']}, "
+        f"{model['epochs']} epochs (SASRec {sasrec['epochs']}, item tokens {tokens['epochs']}, "
+        f"trained longer {chosen['retrieval_stage2']['epochs']} more). "
+        "[All of it](docs/reproduced.md).\n"
     )
     return filled(text, "retrieval", f"{block}\n{note}")
 

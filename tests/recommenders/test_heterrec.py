@@ -18,6 +18,7 @@ from mmq.testing import tiny_ids, tiny_retrieval_data
 
 CPU = torch.device("cpu")
 SIZES, DIM, USERS = (4, 2, 3), 8, 5
+MET = np.arange(30) % 4 > 0
 SMALL = {"hidden_dim": DIM, "heads": 2, "item_layers": 1, "token_layers": 1, "history": 5}
 HEADS = {"parallel": ParallelHeads, "autoregressive": AutoregressiveHeads}
 
@@ -176,7 +177,7 @@ def test_weights_of_items_need_a_loss_over_items():
 
 @pytest.mark.parametrize("options", [{}, {"item_token": True}, {"head": "autoregressive"}])
 def test_listwise_steps_predict_the_items_after_the_next(options):
-    network = network_of(steps=3, objective="codes", **options)
+    network = network_of(met=MET, steps=3, objective="codes", **options)
     users, targets = users_of(4), torch.tensor([[1, 2, 3], [2, 3, -1], [3, -1, -1], [5, 6, -1]])
     expected = torch.zeros((), dtype=torch.float64)
     for step in range(3):
@@ -184,11 +185,12 @@ def test_listwise_steps_predict_the_items_after_the_next(options):
             if row < 0:
                 continue
             state = user[None] if step == 0 else (user + network.steps[step - 1](user))[None]
-            expected = expected + network.heads.loss(state, network.codes[[row]])
-            if "item_token" in options:
-                expected = expected + cross_entropy(
-                    state @ network.item_head.T, torch.tensor([row])
-                )
+            loss = network.heads.loss(state, network.codes[[row]])
+            if "item_token" in options:  # compared with the other items that training met
+                logits = (state @ network.item_head.T)[:, MET]
+                place = torch.tensor([MET[:row].sum()])
+                loss = (3 * loss + cross_entropy(logits, place)) / 4
+            expected = expected + loss
     torch.testing.assert_close(network.loss(users, targets).double(), expected / 12)
 
 
@@ -298,19 +300,21 @@ def test_an_autoregressive_head_ranks_what_its_beams_find_before_all_others():
 
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("ties", ["popularity", "rank"])
-def test_items_of_one_id_are_ordered_by_ties(head, ties):
+@pytest.mark.parametrize("bonus", [0.0, 0.5])
+def test_items_of_one_id_are_ordered_by_ties(head, ties, bonus):
     made, histories = fitted(head=head, ties=ties), tiny_retrieval_data().test.histories
-    ids = tiny_ids()
-    order = -ids.rank if ties == "rank" else tiny_retrieval_data().popularity()
+    made.favour_new_items(bonus)
+    ids, popularity = tiny_ids(), tiny_retrieval_data().popularity()
+    order = -ids.rank if ties == "rank" else popularity
     for beams in (None, 30):
-        found = made.search(histories, 30, beams=beams)
+        found, compared = made.search(histories, 30, beams=beams), 0
         for rows in found.rows.tolist():
             for one, other in pairwise(rows):
-                if ids.codes[one].tolist() == ids.codes[other].tolist():
+                alike = (popularity[one] > 0) == (popularity[other] > 0) or not bonus
+                if alike and ids.codes[one].tolist() == ids.codes[other].tolist():
                     assert order[one] >= order[other]
-
-
-MET = np.arange(30) % 4 > 0
+                    compared += 1
+        assert compared
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])

@@ -18,7 +18,8 @@ class Decoded(NamedTuple):
 
     Attributes:
         rows: ``(b, k)`` int64, rows in the ID table; -1 where fewer items exist.
-        scores: ``(b, k)`` float32 log-probabilities of their IDs; -inf where there is no item.
+        scores: ``(b, k)`` float32, of a search their IDs' log-probabilities; -inf where there is no
+            item.
     """
 
     rows: Tensor

@@ -122,7 +122,7 @@ class Recommender(ABC, Generic[S]):
 
     @property
     def tells_apart(self) -> bool:
-        """Whether items that share an ID have scores of their own."""
+        """Of one that speaks IDs: whether items that share one have scores of their own."""
         return False
 
     @property

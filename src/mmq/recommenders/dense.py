@@ -16,6 +16,11 @@ def top_items(scores: Tensor, k: int, filters: Filters) -> Decoded:
 
     ``scores`` is overwritten.
     """
+    return best_items(leave_out(scores, filters), k)
+
+
+def leave_out(scores: Tensor, filters: Filters) -> Tensor:
+    """``scores`` ``(b, items)``, overwritten with -inf where an item does not pass the filters."""
     if filters.allowed is not None:
         scores.masked_fill_(~filters.allowed.to(scores.device), -torch.inf)
     if filters.excluded is not None:
@@ -23,6 +28,11 @@ def top_items(scores: Tensor, k: int, filters: Filters) -> Decoded:
         users = torch.arange(len(scores), device=scores.device).repeat_interleave(offsets.diff())
         there = rows >= 0
         scores[users[there], rows[there]] = -torch.inf
+    return scores
+
+
+def best_items(scores: Tensor, k: int) -> Decoded:
+    """The best ``k`` of ``scores`` ``(b, items)``; equal ones in their order, -inf is no item."""
     if k > scores.shape[1]:
         scores = pad(scores, (0, k - scores.shape[1]), value=-torch.inf)
     # the k-th best score first, then a stable sort of what reaches it: topk breaks ties anyhow

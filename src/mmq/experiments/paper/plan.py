@@ -27,7 +27,7 @@ LONGER, JOINTLY, BY_TURNS = "trained longer", "fine-tuned", "fine-tuned by turns
 ITEM_TOKENS = "item tokens"
 """No stage after another: a retrieval model whose items have tokens of their own beside codes."""
 SHUFFLED = "item tokens, codes shuffled"
-"""The control: every item has the codes of another, so that tokens alone tell what it is."""
+"""The control: every item has the codes of another, which say nothing of its content."""
 
 POPULARITY, SASREC, ITEM_IDS = "Popularity", "SASRec", "PPNet, item IDs"
 

@@ -156,9 +156,11 @@ class HeterRecNetwork(HistoryNetwork):
             loss = self.heads.catalogue_loss(users, items, self.places[targets])
         else:
             loss = self.heads.loss(users, self.codes[targets])
-            if self.item_head is not None:
-                items = self.of_items(self.item_head, slice(None))
-                loss = loss + softmax_cross_entropy(users, items, targets)
+            if self.item_head is not None:  # as one position more of the mean
+                items = self.of_items(self.item_head, self.competitors)
+                of_tokens = softmax_cross_entropy(users, items, self.places[targets])
+                positions = self.codes.shape[1]
+                loss = (positions * loss + of_tokens) / (positions + 1)
         return loss
 
     def competing(self, sums: CodeSums, classifiers: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from mmq.errors import DataError, SettingsError
 from mmq.nn.loop import epoch_generator
 from mmq.recommenders.batches import training_batch
 from mmq.recommenders.data import RetrievalData
-from mmq.recommenders.dense import top_items
+from mmq.recommenders.dense import best_items, leave_out
 from mmq.recommenders.heterrec.network import HeterRecNetwork
 from mmq.recommenders.heterrec.settings import HeterRecSettings
 from mmq.recommenders.heterrec.switches import switch_costs
@@ -40,8 +40,9 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
 
     After HeterRec (arXiv 2503.01469), whose full text could not be had: this is our reading.
 
-    It knows an item by its semantic ID alone, so items that nobody met yet can be recommended,
-    and :meth:`with_ids` gives it new ones without training.
+    It knows an item by its semantic ID, so items that nobody met yet can be recommended, and
+    :meth:`with_ids` gives it new ones without training. With ``item_token`` it knows those of the
+    training part by a token of their own as well.
 
     Args:
         settings: or their values by name, ``HeterRec(hidden_dim=64)``.
@@ -107,7 +108,7 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
 
         Args:
             bonus: nats added to their scores from now on; no training is needed, and 0 takes it
-                back.
+                back. It is not stored with the model.
 
         Raises:
             SettingsError: it is not a finite number.
@@ -179,15 +180,16 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
     ) -> Decoded:
         """The best IDs among those that items have, and their items; see ``settings.ties``.
 
-        Where items that share an ID are told apart, a beam search finds IDs by their codes, and
-        orders the items of as many as it has beams by their whole scores.
+        Where items that share an ID are told apart, a beam search finds as many items as it has
+        beams by their codes, and orders these by their whole scores: tokens and a bonus bring in no
+        item that codes do not find.
         """
         users = self.user_vectors(histories)
         if beams is None and self.settings.head == "autoregressive":
             beams = self.settings.beams
         with torch.no_grad():
             if beams is None and self.tells_apart:
-                return top_items(self._scores(users), k, filters)
+                return self._best(leave_out(self._scores(users), filters), k)
             scores = self.network.heads.scores(users)
             if beams is None:
                 return exact_search(scores, self.index, k, filters)
@@ -195,6 +197,13 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
                 return beam_search(scores, self.index, k, beams, filters)
             found = beam_search(scores, self.index, max(beams, k), beams, filters)
             return _reranked(found, self._beside_codes(users), k)
+
+    def _best(self, scores: Tensor, k: int) -> Decoded:
+        """The best ``k`` of ``scores`` ``(b, items)``, equal ones in the order of the index."""
+        order = self.index.rows[: len(self.index)].long()
+        found = best_items(scores.index_select(1, order), k)
+        rows = order[found.rows.clamp(min=0)].masked_fill_(found.rows < 0, -1)
+        return found._replace(rows=rows)
 
     def _beside_codes(self, users: Tensor) -> Tensor:
         """``(b, items)``: what else counts for an item than the log-probabilities of its codes."""

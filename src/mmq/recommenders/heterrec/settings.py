@@ -36,7 +36,8 @@ class HeterRecSettings(RecommenderSettings):
     """Next items predicted in training (listwise); the first of them is what is recommended."""
     item_token: bool = False
     """Whether an item has a token of its own, read and predicted beside its codes as one more
-    position; zero for items that training does not meet, which their codes alone speak for."""
+    position; zero for items that training does not meet, which their codes alone speak for. It is
+    compared with all others in training, whatever the objective."""
     ties: Literal["popularity", "rank"] = "popularity"
     """What orders items that score alike because they share an ID: interactions in the training
     part, or their rank in the table."""
