@@ -217,7 +217,8 @@ def readme(text: str) -> str:
         f"From `mmq reproduce` in a reduced setting: models of width {model['hidden_dim']}, "
         f"{model['epochs']} epochs (SASRec {sasrec['epochs']}, item tokens {tokens['epochs']}, "
         f"trained longer {chosen['retrieval_stage2']['epochs']} more). "
-        "[All of it](docs/reproduced.md).\n"
+        "A bonus for new items shows more of them ([old items and new ones]"
+        "(docs/recommender_results.md#old-items-and-new-ones)). [All of it](docs/reproduced.md).\n"
     )
     return filled(text, "retrieval", f"{block}\n{note}")
 
