@@ -12,7 +12,6 @@ from mmq.experiments.paper.cost import Size, estimate
 from mmq.experiments.paper.plan import (
     ITEM_TOKENS,
     LONGER,
-    POPULARITY,
     SASREC,
     TUNING,
     Row,
@@ -24,15 +23,10 @@ Results = Mapping[str, Any]
 
 FOUND = ("recall@10", "ndcg@10", "cold recall@10")
 STARTING = [
-    POPULARITY,
     SASREC,
-    *(
-        Row(name, stage).name
-        for name in (MMQ, WITH_BEHAVIOUR)
-        for stage in ("", LONGER, ITEM_TOKENS)
-    ),
+    *(Row(name, stage).name for name in (MMQ, WITH_BEHAVIOUR) for stage in (LONGER, ITEM_TOKENS)),
 ]
-"""Rows of the README."""
+"""Rows of the README, of as many epochs."""
 
 
 def page(results: Results) -> str:
