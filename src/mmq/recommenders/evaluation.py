@@ -69,12 +69,11 @@ def evaluate(
         scores = _scores(recommender, cases.histories.take(part))
         if exclude_history:
             _leave_out(scores, cases.histories.take(part), lists[part] * items, wanted)
-        own = scores.gather(1, torch.from_numpy(cases.targets[part]).to(scores.device)[:, None])
-        ranks.append(_ranks(scores, own))
+        targets = torch.from_numpy(cases.targets[part]).to(scores.device)[:, None]
+        ranks.append(_ranks(scores, scores.gather(1, targets)))
         if distinct is not None:
             found = distinct.best(scores, alike)
-            buckets = distinct.buckets[torch.from_numpy(cases.targets[part]).to(scores.device)]
-            id_ranks.append(_ranks(found, found.gather(1, buckets[:, None])))
+            id_ranks.append(_ranks(found, found.gather(1, distinct.buckets[targets])))
         best.append(scores.topk(min(CUTOFFS[-1], items), dim=1).indices.cpu().numpy())
     joined = Ranks.join(ranks)
     return Evaluation(
