@@ -11,7 +11,14 @@ import typer
 from mmq.cli import rank
 from mmq.cli.frame import DeviceOption, JsonOption, SeedOption, emit
 from mmq.cli.log_columns import Columns, with_columns
-from mmq.cli.retrieval import ModelArgument, NewIdsOption, NewItemBonusOption, load_model, read_log
+from mmq.cli.retrieval import (
+    ModelArgument,
+    NewIdsOption,
+    NewItemBonusOption,
+    load_model,
+    read_log,
+    refuse,
+)
 
 if TYPE_CHECKING:
     from mmq.recommenders import Evaluation
@@ -42,17 +49,15 @@ def command(
 
     Example: mmq evaluate model --interactions interactions.parquet
     """
-    from mmq.errors import SettingsError
     from mmq.ranking.folder import is_ranker
     from mmq.recommenders import RetrievalData, evaluate
     from mmq.recommenders.folder import split_settings
 
     if is_ranker(model):
-        asked = {"--exclude-history": exclude_history, "--new-item-bonus": bool(new_item_bonus)}
-        for option in (name for name, given in asked.items() if given):
-            raise SettingsError(
-                f"{option} is for recommenders; a ranker is asked for what was shown"
-            )
+        refuse(
+            {"--exclude-history": exclude_history, "--new-item-bonus": bool(new_item_bonus)},
+            "is for recommenders; a ranker is asked for what was shown",
+        )
         result, lines = rank.evaluate(model, interactions, columns, part, ids, seed, device)
         emit(result, as_json, lines)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,6 +42,19 @@ def read_log(path: Path, columns: Columns) -> Interactions:
     return read_interactions(path, columns)
 
 
+def refuse(given: Mapping[str, bool], why: str) -> None:
+    """Raise :class:`~mmq.errors.SettingsError` for the first option that is given.
+
+    Args:
+        given: option -> whether it is.
+        why: the rest of the sentence after its name.
+    """
+    from mmq.errors import SettingsError
+
+    for option in (name for name, there in given.items() if there):
+        raise SettingsError(f"{option} {why}")
+
+
 def load_model(
     folder: Path, ids: Path | None, device: str, new_item_bonus: float = 0.0
 ) -> Recommender[Any]:
@@ -61,13 +75,12 @@ def load_model(
             "give the folder that mmq train retrieval wrote"
         )
     model = load_recommender(folder, device)
-    asked = {"--ids": ids is not None, "--new-item-bonus": bool(new_item_bonus)}
     if not isinstance(model, HeterRec):
-        for option in (name for name, given in asked.items() if given):
-            raise SettingsError(
-                f"{option} is not for {model.kind}, which knows items by their interactions alone; "
-                "leave it out, or train heterrec"
-            )
+        refuse(
+            {"--ids": ids is not None, "--new-item-bonus": bool(new_item_bonus)},
+            f"is not for {model.kind}, which knows items by their interactions alone; leave it "
+            "out, or train heterrec",
+        )
         return model
     if ids is not None:
         model.with_ids(SemanticIDs.read(ids))
