@@ -53,14 +53,21 @@ def store(
 def renew(
     stored: dict[str, Any], kept: Users, summary: Callable[[list[dict[str, Any]]], dict[str, Any]]
 ) -> None:
-    """Summary and paired tests of what is stored."""
+    """Summary and paired tests of what is stored.
+
+    Tests of rows whose users' figures are not at hand, which are not part of the project, stay as
+    they were.
+    """
     cells: Cells = stored["cells"]
+    before: dict[str, Any] = stored.get("paired", {})
     stored["summary"] = {name: summary(list(runs.values())) for name, runs in cells.items()}
-    stored["paired"] = {
-        f"{one} | {other}": test
-        for one, other in itertools.combinations(cells, 2)
-        if (test := paired(kept, one, other, sorted(set(cells[one]) & set(cells[other]))))
-    }
+    stored["paired"] = {}
+    for one, other in itertools.combinations(cells, 2):
+        name, seeds = f"{one} | {other}", sorted(set(cells[one]) & set(cells[other]))
+        known = all(f"{row}|{seed}|figure" in kept for row in (one, other) for seed in seeds)
+        test = paired(kept, one, other, seeds) if known else before.get(name)
+        if test:
+            stored["paired"][name] = test
 
 
 def of_users(file: Path) -> dict[str, np.ndarray]:

@@ -2,17 +2,20 @@
 
     python benchmarks/finetuning.py toyshop [--seeds 0,1,2] [--only "NAME|.."] [--sweep]
     python benchmarks/finetuning.py retrieval|ranking --data ML1M [--cache out/finetuning] ...
+    python benchmarks/finetuning.py beauty --data BEAUTY ...
 
 For each tokenizer, on the content alone and with behaviour as one more modality (SVD of the shifted
 positive mutual information of the training part; items without history borrow it by their content;
 IDs have six codes all the same): a recommender on its IDs (*frozen*), the same trained on with the
 tokenizer frozen (*longer*, the control), and fine-tuned for as many epochs: by turns (*fine-tuned*)
 or at every step (*fine-tuned jointly*). In retrieval also a recommender that lets items that nobody
-met compete a little (*weight 0.1*) or fully (*weight 1*). *From scratch* is a recommender that has
-learned nothing before. `--sweep` tries settings of stage 2 for
+met compete a little (*weight 0.1*) or fully (*weight 1*), one whose items have tokens of their own
+beside their codes (*item tokens*), and SASRec. *From scratch* is a recommender that has learned
+nothing before. `--sweep` tries settings of stage 2 for
 MMQ on the content, seed 0, by the validation part alone. toyshop is retrieval in a generated shop,
 another one for every seed (101, 102, ...), where the words say a toy's team, the picture shows its
-badge, and only whether the two match decides what sells. Retrieval withholds 5% of the items,
+badge, and only whether the two match decides what sells. Beauty is retrieval by titles alone, where
+an aligned RQ-VAE of the content is a separated one too. Retrieval withholds 5% of the items,
 another sample for every seed; ranking has the log's own split. Fitted tokenizers and recommenders
 are kept in the cache folder; every cell is stored when it is done and never run again.
 """
@@ -39,30 +42,47 @@ from mmq.encoders.predicted import learn_prediction
 from mmq.encoders.toyshop import embed_toyshop
 from mmq.finetuning import FinetuneSettings, finetune
 from mmq.ranking import Pieces, PPNet, RankingData, evaluate_ranking, load_ranker, save_ranker
-from mmq.recommenders import HeterRec, RetrievalData, SplitSettings, evaluate, load_recommender
+from mmq.recommenders import (
+    HeterRec,
+    RetrievalData,
+    SASRec,
+    SplitSettings,
+    evaluate,
+    load_recommender,
+)
 from mmq.recommenders.folder import save_recommender
 from mmq.tokenizers import load_tokenizer, tokenizer_class
 from mmq.tokenizers.evaluation import reconstruction
 from mmq.tokenizers.inputs import unit_inputs
 from ranking import BASE
-from recommenders import COLD_SHARE, CYCLE, DATASETS, HETERREC_ML1M, tested_users
+from recommenders import COLD_SHARE, CYCLE, DATASETS, HETERREC_ML1M, SASREC_ML1M, tested_users
 
 DATA = DATASETS["ml1m"]
 TOKENIZERS = {"MMQ": "mmq", "MA-RQ-VAE": "rqvae", "MS-RQ-VAE": "rqvae"}
-SIX_CODES = {"specific_experts": {"text": 1, "image": 1, "behaviour": 2}}
-"""MMQ's experts where behaviour is a modality; RQ-VAE shares its six positions by itself."""
+FUSIONS = {"MA-RQ-VAE": "aligned", "MS-RQ-VAE": "separated"}
+TUNED_ON = {"toyshop": "toyshop", "retrieval": "ml1m", "ranking": "ml1m", "beauty": "beauty"}
+"""Room -> the data set whose tuned settings its tokenizers have."""
+EXPERTS = {"text": 1, "image": 1, "behaviour": 2}
+"""MMQ's specific experts where behaviour is one of three modalities, so that IDs still have six
+codes; RQ-VAE shares its positions by itself."""
 
 TOYSHOP = {"items": 1500, "shoppers": 4000}
 FIRST_SHOP = 101
 HETERREC_TOYSHOP = {
     **CYCLE, "hidden_dim": 64, "history": 20, "token_layers": 1, "epochs": 15, "dropout": 0.5,
 }  # fmt: skip
+HETERREC_BEAUTY = {**CYCLE, "hidden_dim": 64, "history": 20, "token_layers": 1, "epochs": 8}
+SASREC = {
+    "retrieval": SASREC_ML1M,
+    "beauty": {**CYCLE, "hidden_dim": 64, "history": 50, "epochs": 20},
+}
 
 STAGE2: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "toyshop": {"epochs": 6, "learning_rate": 5e-4},
         "retrieval": {"epochs": 3},
         "ranking": {"epochs": 4},
+        "beauty": {"epochs": 3},
     }
 )
 """What all rows of stage 2 share; the rest are the defaults."""
@@ -145,10 +165,22 @@ class Measured(NamedTuple):
     users: dict[str, np.ndarray]
 
 
+def liked(room: str, folder: Path) -> Interactions:
+    """The log that retrieval learns from."""
+    known = DATASETS[TUNED_ON[room]]
+    log = read_interactions(folder / "interactions.parquet", known.columns)
+    return log.positives().k_core(5)
+
+
 def retrieval(folder: Path, place: Place) -> Start:
     """HeterRec on IDs of a tokenizer, on ML-1M."""
-    log = read_interactions(folder / "interactions.parquet", DATA.columns).positives().k_core(5)
-    return of_log(place, log, DATA.catalogue(folder), HETERREC_ML1M)
+    return of_log(place, liked(place.room, folder), DATA.catalogue(folder), HETERREC_ML1M)
+
+
+def beauty(folder: Path, place: Place) -> Start:
+    """The same on Amazon Beauty."""
+    items = DATASETS["beauty"].catalogue(folder)
+    return of_log(place, liked(place.room, folder), items, HETERREC_BEAUTY)
 
 
 def shop(_: Path, place: Place) -> Start:
@@ -168,43 +200,72 @@ class Place(NamedTuple):
     """Which start, and where it is kept: a tokenizer, and a recommender of its IDs.
 
     Attributes:
+        room: which data.
         cache: folder of both.
         name: of the tokenizer.
         behaviour: whether that is one more modality.
-        weight: of items that nobody met, in the recommender's training.
-        trained: whether the recommender has learned yet.
+        model: settings of the recommender that differ from the usual ones.
+        kept: name of the recommender's folder.
         seed: of all.
     """
 
+    room: str
     cache: Path
     name: str
     behaviour: bool
-    weight: float
-    trained: bool
+    model: Mapping[str, Any]
+    kept: str
     seed: int
+
+
+class Withheld(NamedTuple):
+    """A log of which some items are withheld.
+
+    Attributes:
+        rest: the log without them.
+        data: what a recommender learns from it, and is tested on.
+        cold: cases of the withheld items.
+    """
+
+    rest: Interactions
+    data: RetrievalData
+    cold: Cases
+
+    @classmethod
+    def of(cls, log: Interactions, seed: int) -> Withheld:
+        """All items of the log take part; those withheld are of the seed."""
+        found = withhold_items(log, COLD_SHARE, seed)
+        rest = found.rest.positives().k_core(5)
+        data = RetrievalData.of(rest, log.items.ids)
+        return cls(rest, data, data.cold_cases(found))
 
 
 def of_log(place: Place, log: Interactions, items: Catalogue, settings: Mapping[str, Any]) -> Start:
     """A tokenizer of the items of a log, and HeterRec on its IDs; some items are withheld."""
     items = items.take(items.rows(log.items.ids.to_pylist()))
-    withheld = withhold_items(log, COLD_SHARE, place.seed)
-    rest = withheld.rest.positives().k_core(5)
-    plain = RetrievalData.of(rest, items.item_ids)
+    rest, plain, cold = Withheld.of(log, place.seed)
     if place.behaviour:
         items = with_behaviour(items, plain)
     tokenizer = fitted(place, items)
     ids = SemanticIDs.build(items.item_ids, tokenizer.encode(items), tokenizer.codebook_sizes)
     data = plain._replace(ids=ids)
-    kept = f"model, weight {place.weight:g}" if place.weight else "model"
-    model = place.cache / (kept if place.trained else "untrained")
+    model = place.cache / place.kept
     if not model.exists():
-        epochs = {} if place.trained else {"epochs": 0}
-        made = HeterRec(**{**settings, **epochs}, unmet_weight=place.weight, seed=place.seed)
+        made = HeterRec(**{**settings, **place.model}, seed=place.seed)
         fit = made.fit(data)
         save_recommender(made, model, fit=fit)
     users = tested_users(rest, data)
-    cold = data.cold_cases(withheld)
     return Start(items, tokenizer, load_recommender(model), data, cold, users)
+
+
+def sasrec(room: str, folder: Path, seed: int) -> tuple[Any, Any]:
+    """A row of a model that knows items by their tokens alone."""
+    rest, data, cold = Withheld.of(liked(room, folder), seed)
+    model = SASRec(**SASREC[room], seed=seed)
+    fit = model.fit(data)
+    found = measure_retrieval(model, data, cold, tested_users(rest, data))
+    about = {"settings": model.settings.to_dict(), "best_epoch": fit.best_epoch}
+    return {**about, "figures": found.figures, **provenance()}, found.users
 
 
 def ranking(folder: Path, place: Place) -> Start:
@@ -231,6 +292,7 @@ ROOMS: dict[str, Callable[[Path, Place], Start]] = {
     "toyshop": shop,
     "retrieval": retrieval,
     "ranking": ranking,
+    "beauty": beauty,
 }
 
 
@@ -250,11 +312,15 @@ def fitted(place: Place, items: Catalogue) -> Any:
     """The tokenizer, fitted once, without refinement so that its codes have a gradient."""
     folder = place.cache / "tokenizer"
     if not folder.exists():
-        data_set = "toyshop" if place.cache.name.startswith("toyshop") else "ml1m"
-        tuned = read(RESULTS / f"quantisers_{data_set}.json")["tuning"][place.name]["settings"]
-        six = SIX_CODES if place.name == "MMQ" and place.behaviour else {}
-        settings = {**tuned, **six, "refinement": 0, "seed": place.seed}
-        tokenizer = tokenizer_class(TOKENIZERS[place.name])(**settings)
+        known = read(RESULTS / f"quantisers_{TUNED_ON[place.room]}.json")["tuning"]
+        tuned = known.get(place.name) or known[place.name.removeprefix("MA-").removeprefix("MS-")]
+        own: dict[str, Any] = {"refinement": 0, "seed": place.seed}
+        if place.name in FUSIONS:
+            own["fusion"] = FUSIONS[place.name]
+        elif place.behaviour:
+            each = EXPERTS if "image" in items.dimensions else {"text": 2, "behaviour": 2}
+            own["specific_experts"] = each
+        tokenizer = tokenizer_class(TOKENIZERS[place.name])(**{**tuned["settings"], **own})
         tokenizer.fit(items)
         tokenizer.save(folder)
     return load_tokenizer(folder)
@@ -269,12 +335,18 @@ def measure(start: Start) -> Measured:
         return Measured({**found.figures, **strata}, {"figure": found.by_user.auc})
     assert start.cold is not None
     assert start.users is not None
-    tested = evaluate(student, data.test)
-    cold = evaluate(student, start.cold).figures
-    figures = {**tested.figures, **{f"cold {name}": value for name, value in cold.items()}}
+    found = measure_retrieval(student, data, start.cold, start.users)
     if start.factors:
-        figures["pairing"] = pairing(student.semantic_ids.codes, start.factors)
-    return Measured(figures, {"figure": tested.users["ndcg@10"], "user": start.users})
+        found.figures["pairing"] = pairing(student.semantic_ids.codes, start.factors)
+    return found
+
+
+def measure_retrieval(model: Any, data: RetrievalData, cold: Cases, users: np.ndarray) -> Measured:
+    """On the test part, and on items that were withheld."""
+    tested = evaluate(model, data.test)
+    of_cold = {f"cold {name}": value for name, value in evaluate(model, cold).figures.items()}
+    kept = {"figure": tested.users["ndcg@10"], "user": users}
+    return Measured({**tested.figures, **of_cold}, kept)
 
 
 def pairing(codes: np.ndarray, factors: Mapping[str, np.ndarray]) -> float:
@@ -318,22 +390,30 @@ def cell(start: Start, settings: Mapping[str, Any] | None, seed: int) -> tuple[A
 
 
 class Row(NamedTuple):
-    """A row: what it starts from, and its settings of stage 2; None stays at the start."""
+    """A row: what it starts from, and its settings of stage 2; None stays at the start.
+
+    Attributes:
+        name: of the tokenizer.
+        behaviour: whether that is one more modality.
+        settings: of stage 2.
+        model: settings of the recommender that differ from the usual ones.
+        kept: name of the recommender's folder.
+    """
 
     name: str
     behaviour: bool
     settings: dict[str, Any] | None = None
-    weight: float = 0.0
-    trained: bool = True
+    model: Mapping[str, Any] = MappingProxyType({})
+    kept: str = "model"
 
     def place(self, room: str, cache: Path, seed: int) -> Place:
         """Where its start is kept."""
-        kept = cache / f"{room} {self.name}{' behaviour' * self.behaviour} {seed}"
-        return Place(kept, self.name, self.behaviour, self.weight, self.trained, seed)
+        folder = cache / f"{room} {self.name}{' behaviour' * self.behaviour} {seed}"
+        return Place(room, folder, self.name, self.behaviour, self.model, self.kept, seed)
 
 
 def rows(room: str) -> dict[str, Row]:
-    """The rows of a table, by name."""
+    """The rows of a table, by name; SASRec, where it is one, has a maker of its own."""
     stages = {
         "frozen": None,
         "longer": {**STAGE2[room], "tokenizer_rate": 0.0},
@@ -343,24 +423,32 @@ def rows(room: str) -> dict[str, Row]:
     found = {}
     for name in TOKENIZERS:
         for behaviour in (False, True):
+            if room == "beauty" and name == "MS-RQ-VAE" and not behaviour:
+                continue  # of one modality it is the aligned one
             known = f"{name}{' with behaviour' * behaviour}"
             found |= {f"{known}, {each}": Row(name, behaviour, how) for each, how in stages.items()}
-            if room != "ranking":
-                for weight in WEIGHTS:
-                    row = Row(name, behaviour, weight=weight)
-                    found[f"{known}, frozen, weight {weight:g}"] = row
+            if room == "ranking":
+                continue
+            for weight in WEIGHTS:
+                kept = f"model, weight {weight:g}"
+                row = Row(name, behaviour, None, {"unmet_weight": weight}, kept)
+                found[f"{known}, frozen, weight {weight:g}"] = row
+            if room == "beauty":  # as many epochs as frozen and longer together
+                model = {"item_token": True, "epochs": HETERREC_BEAUTY["epochs"] + 3}
+                found[f"{known}, item tokens"] = Row(name, behaviour, None, model, "tokens")
     for each, how in FROM_SCRATCH.get(room, {}).items():
         settings = {**how, "patience": how["epochs"]}
         for behaviour in (False, True):
             known = f"MMQ{' with behaviour' * behaviour}, from scratch, {each}"
-            found[known] = Row("MMQ", behaviour, settings, trained=False)
+            found[known] = Row("MMQ", behaviour, settings, {"epochs": 0}, "untrained")
     return found
 
 
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean and sd over the seeds of every figure of a row."""
     found = {name: mean_sd([run["figures"][name] for run in runs]) for name in runs[0]["figures"]}
-    found["held_out_fvu"] = mean_sd([run["held_out_fvu"] for run in runs])
+    if "held_out_fvu" in runs[0]:
+        found["held_out_fvu"] = mean_sd([run["held_out_fvu"] for run in runs])
     if "validation" in runs[0]:
         for name in ("items_moved", "codes_moved", "colliding", "utilisation", "fvu"):
             found[name] = mean_sd([run["validation"][name] for run in runs])
@@ -400,15 +488,20 @@ def main() -> None:
         sweep(room, arguments.data, arguments.cache, out)
         return
     known = rows(room)
+    order = [*(["SASRec"] if room in SASREC else []), *known]
     for seed in map(int, arguments.seeds.split(",")):
-        for name, row in known.items():
+        for name in order:
             chosen = not arguments.only or name in arguments.only.split("|")
             if not chosen or done(out, name, seed):
                 continue
-            start = ROOMS[room](arguments.data, row.place(room, arguments.cache, seed))
-            found, users = cell(start, row.settings, seed)
+            if name == "SASRec":
+                found, users = sasrec(room, arguments.data, seed)
+            else:
+                row = known[name]
+                start = ROOMS[room](arguments.data, row.place(room, arguments.cache, seed))
+                found, users = cell(start, row.settings, seed)
             print(name, seed, found["figures"], flush=True)
-            store(out, (name, seed), found, users, list(known), summary)
+            store(out, (name, seed), found, users, order, summary)
 
 
 if __name__ == "__main__":

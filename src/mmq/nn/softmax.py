@@ -33,21 +33,26 @@ def softmax_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Te
 class _SoftmaxCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        share = 1 / len(hidden)
         hidden_gradient = torch.empty_like(hidden)
         weight_gradient = torch.zeros_like(weight)
-        loss = hidden.new_zeros(())
-        share = 1 / len(hidden)
+        weight_t = weight.T.contiguous()
+        logits = hidden.new_empty(min(_ROWS, len(hidden)), len(weight))
+        log_sums = []
         for start in range(0, len(hidden), _ROWS):
-            rows, wanted = hidden[start : start + _ROWS], targets[start : start + _ROWS, None]
-            p = rows @ weight.T
-            found = p.gather(1, wanted)
+            rows = hidden[start : start + _ROWS]
+            p = torch.mm(rows, weight_t, out=logits[: len(rows)])
             top = p.amax(1, keepdim=True)
             total = p.sub_(top).exp_().sum(1, keepdim=True)
-            loss += (total.log() + top - found).sum()
-            p.div_(total / share)
-            p.scatter_add_(1, wanted, p.new_full(wanted.shape, -share))
-            torch.mm(p, weight, out=hidden_gradient[start : start + _ROWS])
-            weight_gradient.addmm_(p.T, rows)
+            log_sums.append(total.log() + top)
+            scale = share / total  # of the rows of p, left to the smaller factors
+            part = torch.mm(p, weight, out=hidden_gradient[start : start + _ROWS])
+            part.mul_(scale)
+            weight_gradient.addmm_(p.T, rows * scale)
+        wanted = weight.index_select(0, targets)
+        loss = (torch.cat(log_sums) - (hidden * wanted).sum(1, keepdim=True)).sum()
+        hidden_gradient.sub_(wanted, alpha=share)
+        weight_gradient.index_add_(0, targets, hidden, alpha=-share)
         ctx.save_for_backward(hidden_gradient, weight_gradient)
         return loss * share
 

@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, scaled_dot_product_attention, silu
+from torch.nn.functional import scaled_dot_product_attention, silu
+
+from mmq.nn.dropout import dropout
 
 
 class Layout(NamedTuple):
@@ -82,7 +84,7 @@ class Attention(nn.Module):
         """
         qkv = self.inputs(entries)
         if layout is None:
-            output: Tensor = self.output(self._attend(qkv, None, causal=False))
+            output: Tensor = self.output(self._attend_all(qkv))
             return output
         padded = qkv.new_zeros(layout.sequences * layout.longest, qkv.shape[1])
         padded = padded.index_copy(0, layout.slots, qkv)
@@ -96,6 +98,16 @@ class Attention(nn.Module):
         b, t, width = qkv.shape
         q, k, v = qkv.view(b, t, 3, self.heads, width // (3 * self.heads)).permute(2, 0, 3, 1, 4)
         seen = scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+        return seen.transpose(1, 2).reshape(b, t, width // 3)
+
+    def _attend_all(self, qkv: Tensor) -> Tensor:
+        """Where all see all, in a few products: many short sequences are slow in the kernel."""
+        b, t, width = qkv.shape
+        each = width // (3 * self.heads)
+        parts = qkv.view(b, t, 3, self.heads, each).permute(2, 0, 3, 1, 4)
+        q, k, v = parts.reshape(3, b * self.heads, t, each)
+        weights = torch.bmm(q, k.mT).mul(each**-0.5).softmax(2)
+        seen = torch.bmm(weights.to(v.dtype), v).view(b, self.heads, t, each)
         return seen.transpose(1, 2).reshape(b, t, width // 3)
 
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, embedding
+from torch.nn.functional import embedding
 
+from mmq.nn.dropout import dropout
 from mmq.nn.pooling import pooled_means
 from mmq.nn.soft_items import SoftItems
 from mmq.ranking.settings import PPNetSettings

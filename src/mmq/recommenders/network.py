@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
 
+from mmq.nn.dropout import dropout
 from mmq.nn.transformer import Block
 from mmq.recommenders.batches import Batch, Histories
 from mmq.recommenders.settings import RecommenderSettings

@@ -7,9 +7,10 @@ import math
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, pad
+from torch.nn.functional import pad
 
 from mmq.nn.code_sums import CodeSums
+from mmq.nn.dropout import dropout
 from mmq.nn.soft_items import SoftItems
 from mmq.nn.softmax import softmax_cross_entropy
 from mmq.nn.transformer import Block, Layout, block_causal_mask
