@@ -108,6 +108,16 @@ def test_without_a_layout_everything_is_seen_and_order_does_not_count():
     torch.testing.assert_close(layer(entries[1:], None), layer(entries, None)[1:])
 
 
+def test_without_a_layout_attention_is_that_of_plain_loops():
+    torch.manual_seed(1)
+    attention = Attention(DIM, HEADS).double()
+    entries = entries_of([8]).view(2, 4, DIM)
+    found = attention(entries, None, None)
+    for own, seen in zip(entries, found, strict=True):
+        expected = attention_by_loops(attention, own, [range(4)] * 4)
+        torch.testing.assert_close(seen, expected)
+
+
 def test_gradients_reach_everything():
     layer, entries = block(), entries_of([3, 2]).requires_grad_()
     layer(entries, Layout.of(torch.tensor([3, 2]))).square().sum().backward()
