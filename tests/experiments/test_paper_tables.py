@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mmq.experiments.paper.claims import FAILS, HOLDS, OPEN, verdicts
+from mmq.experiments.paper.figures import FIGURES
 from mmq.experiments.paper.folders import USERS, folder_name
 from mmq.experiments.paper.plan import (
     JOINTLY,
@@ -20,7 +21,7 @@ from mmq.experiments.paper.plan import (
     make_plan,
 )
 from mmq.experiments.paper.schedule import CELLS
-from mmq.experiments.paper.tables import FIGURES, Found, table
+from mmq.experiments.paper.tables import Found, table
 from mmq.experiments.paper.variants import baselines
 
 TWO = ("text", "image")
