@@ -97,7 +97,6 @@ FROM_SCRATCH: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "retrieval": {
             "longer": {"epochs": 8, "tokenizer_rate": 0.0},
             "fine-tuned": {"epochs": 8},
-            "20 epochs, longer": {"epochs": 20, "tokenizer_rate": 0.0},
             "20 epochs, fine-tuned": {"epochs": 20, "tokenizer_rate": 0.025},
         },
     }
@@ -105,6 +104,11 @@ FROM_SCRATCH: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 """Stage 2 with a recommender that has learned nothing: as many epochs as both stages of the others
 have, at the rate of the first, and the tokenizer at the rate that it has in theirs; on ML-1M also
 so many that it converges, and the tokenizer as slow as in the shop."""
+
+CONVERGED = {"epochs": 20}
+"""ML-1M: a recommender that has nothing to gain from longer training at its own rate."""
+AT_REST = {"epochs": 3, "learning_rate": 5e-4}
+"""Stage 2 after it, which must not undo what was learned."""
 
 WEIGHTS = (0.1, 1.0)
 """Of items that nobody met among the competitors: a little, and as if they had been refused."""
@@ -439,6 +443,12 @@ def rows(room: str) -> dict[str, Row]:
             if room == "beauty":  # as many epochs as frozen and longer together
                 model = {"item_token": True, "epochs": HETERREC_BEAUTY["epochs"] + 3}
                 found[f"{known}, item tokens"] = Row(name, behaviour, None, model, "tokens")
+    if room == "retrieval":
+        for each, how in stages.items():
+            settings = None if how is None else {**how, **AT_REST}
+            for behaviour in (False, True):
+                known = f"MMQ{' with behaviour' * behaviour}, 20 epochs, {each}"
+                found[known] = Row("MMQ", behaviour, settings, CONVERGED, "converged")
     for each, how in FROM_SCRATCH.get(room, {}).items():
         settings = {**how, "patience": how["epochs"]}
         for behaviour in (False, True):
