@@ -103,8 +103,7 @@ def test_soft_codes_are_exact_forward_and_the_softmax_backward(distance):
     for function in (residual.soft_codes, plain_soft):
         latents = z.clone().requires_grad_(True)
         books = codebooks.clone().requires_grad_(True)
-        index = function(latents, books, distance, mean_squares, 0.3)
-        index = index if torch.is_tensor(index) else index[0]
+        index, _ = function(latents, books, distance, mean_squares, 0.3)
         (index * pull).sum().backward()
         gradients.append((index.detach(), latents.grad, books.grad))
     codes = residual.quantise(z, codebooks, distance).codes.T

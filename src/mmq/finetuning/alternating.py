@@ -2,7 +2,7 @@
 
 The slope of a loss, which is all that the soft index of Eq. 18 passes back, says little of what a
 switch to another code does: codewords lie far apart, and a batch shows an item a few times only.
-So switches are measured: over the whole training part and to second order.
+So switches are measured over the whole training part, as far as they go.
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from mmq.finetuning.moving import MovingTask
 from mmq.nn.loop import Adam, LearningSettings
 from mmq.nn.selected import seeded
+from mmq.tokenizers.network import SoftInputs
 
 _BATCH = 256
 """Items a step of the tokenizer."""
-_MOST = 10.0
+_BLOCK = 2048
+"""Items whose nearest codes are found at a time."""
+_MOST = 2.0
 """Nats an interaction: dearer switches are as good as forbidden, and count as this."""
 
 
@@ -25,14 +29,16 @@ class AlternatingTask(MovingTask):
     """Codes learn between the epochs of the recommender, until ``moving`` of them are done.
 
     For every item the model tells what each switch of a code would cost or gain
-    (:meth:`~mmq.finetuning.moving.Student.switch_costs`). The tokenizer then learns for some steps
-    to make the good ones, by the mean over items of
+    (:meth:`~mmq.finetuning.moving.Student.switch_costs`). An item should have the codes that it
+    has, but for the switch that pays most, among the ``nearest`` codes of each position. The
+    tokenizer learns for some steps to give these, by the mean over items of
 
-        behaviour_weight * sum_i <soft_i, cost_i> + alpha' L_recon + beta' L_aux
+        behaviour_weight * sum_i <soft_i, cost_i> - wanted_weight * mean_i log soft_i[wanted_i]
+        + alpha' L_recon + beta' L_aux
 
-    with ``soft_i`` of Eq. 16 and costs in nats an interaction of an average item. Only codes near
-    an item's embeddings have a share in ``soft_i``, so an ID moves no further from the content
-    than it pays.
+    with ``soft_i`` of Eq. 16 and costs in nats an interaction of an average item. The first term
+    knows what every other code is worth where the tokenizer cannot give the one that is wanted;
+    the second keeps the items in place that share its weights with one that moves.
     """
 
     def end_epoch(self, generator: np.random.Generator, progress: float) -> None:
@@ -41,13 +47,15 @@ class AlternatingTask(MovingTask):
         if settings.resolved_rate == 0 or progress > settings.moving:
             return
         costs = self._costs()
+        wanted = self._wanted(costs)
         network = self.tokenizer.network.requires_grad_(True).train()
         peak = settings.learning(self.student.settings, settings.epochs).learning_rate
         schedule = LearningSettings(learning_rate=peak * settings.resolved_rate)
         adam = Adam(network, schedule)
+        steps = settings.tokenizer_steps
         with seeded(generator, self.x.device, process=0):  # the same in all processes
-            for step in range(settings.tokenizer_steps):
-                adam.step(self._loss(costs, progress, generator), step / settings.tokenizer_steps)
+            for step in range(steps):
+                adam.step(self._loss(costs, wanted, progress, generator), step / steps)
         network.requires_grad_(False).eval()
 
     def _costs(self) -> Tensor:
@@ -57,12 +65,30 @@ class AlternatingTask(MovingTask):
         costs[self.places] = own * (len(own) / self.items)
         return costs.clamp_(max=_MOST)
 
-    def _loss(self, costs: Tensor, progress: float, generator: np.random.Generator) -> Tensor:
+    @torch.no_grad()
+    def _wanted(self, costs: Tensor) -> Tensor:
+        """``(items of the table, n)``: the codes that items should have."""
+        wanted = self.codes.clone()
+        for rows in torch.arange(len(self.x), device=self.x.device).split(_BLOCK):
+            x, present = self.x[rows], self.present[rows]
+            inputs = SoftInputs(x, present, x, self.settings.tau(0), codes=self.codes[rows])
+            logits = self.tokenizer.soften(inputs).logits
+            near = logits.topk(min(self.settings.nearest, logits.shape[2]), dim=2).indices
+            lowest, place = costs[rows].gather(2, near).flatten(1).min(1)
+            pays = (lowest < 0).nonzero()[:, 0]
+            codes = near.flatten(1).gather(1, place[:, None])[:, 0]
+            wanted[rows[pays], place[pays] // near.shape[2]] = codes[pays]
+        return wanted
+
+    def _loss(
+        self, costs: Tensor, wanted: Tensor, progress: float, generator: np.random.Generator
+    ) -> Tensor:
         rows = generator.integers(len(self.x), size=min(_BATCH, len(self.x)))
         chosen = torch.from_numpy(rows).to(self.x.device)
-        settings = self.settings
-        noise = settings.noise * (1 - progress)
-        found = self.soften(chosen, settings.tau(progress), noise, generator)
-        gain = (found.codes * costs[chosen]).sum() / len(rows)
-        weighted = self.weighted(self.anchors(found))
-        return torch.stack([settings.behaviour_weight * gain, *weighted]).sum()
+        settings, codes = self.settings, wanted[chosen]
+        noise, tau = settings.noise * (1 - progress), settings.tau(progress)
+        found = self.soften(chosen, tau, noise, generator, codes)
+        cost = (found.codes * costs[chosen]).sum() / len(rows)
+        missed = cross_entropy((found.logits / tau).flatten(0, 1), codes.flatten())
+        terms = [settings.behaviour_weight * cost, settings.wanted_weight * missed]
+        return torch.stack([*terms, *self.weighted(self.anchors(found))]).sum()

@@ -87,8 +87,8 @@ class Student(Protocol):
         """What each switch of a code would change.
 
         ``(items, n, k)`` for the items of ``data``: by how many nats the loss, summed over the
-        training part, would change if the item alone had code k at position n, to second order;
-        zero for the code that it has.
+        training part, would change if the item alone had code k at position n; zero for the
+        code that it has.
         """
 
     def task(self, data: Any) -> Any:
@@ -130,8 +130,8 @@ class MovingTask(Task):
         self.colliding = colliding(self.start)
         self.codes = torch.from_numpy(self.start.astype(np.int64)).to(self.x.device)
         self.places = torch.from_numpy(student.semantic_ids.find(data.item_ids)).to(self.x.device)
-        noise, stage1 = settings.input_noise, tokenizer.settings.resolved_noise(len(self.x))
-        self.input_noise = stage1 if noise is None else noise
+        stage1 = tokenizer.settings.resolved_noise(len(self.x))
+        self.input_noise = settings.resolved_input_noise(stage1)
 
     def batches(self, generator: np.random.Generator) -> Batches:
         """Those of the recommender, on IDs of the weights as they are."""
@@ -177,9 +177,16 @@ class MovingTask(Task):
         self.own = self.student.task(self.data)
 
     def soften(
-        self, rows: Tensor, tau: float, noise: float, generator: np.random.Generator
+        self,
+        rows: Tensor,
+        tau: float,
+        noise: float,
+        generator: np.random.Generator,
+        codes: Tensor | None = None,
     ) -> Softened:
-        """The table's codes of items, or codes drawn by Gumbel noise, with their gradient.
+        """The codes of items, or codes drawn by Gumbel noise, with their gradient.
+
+        Codes ``(b, n)`` are those of the table if none are given.
 
         The way back sees the embeddings disturbed as in stage 1, so that codes learn what is true
         of alike items too, not single items by heart.
@@ -189,7 +196,8 @@ class MovingTask(Task):
         if self.input_noise > 0:
             widths = list(self.tokenizer.dimensions.values())
             x = noisy(target, present, widths, self.input_noise, generator)
-        codes = None if noise > 0 else self.codes[rows]
+        own = self.codes[rows] if codes is None else codes
+        codes = None if noise > 0 else own
         return self.tokenizer.soften(SoftInputs(x, present, target, tau, noise, codes))
 
     def anchors(self, found: Softened) -> dict[str, Tensor]:

@@ -43,11 +43,17 @@ class FinetuneSettings(Settings):
     code would change over the whole training part; "joint": with every step of the model, by the
     slope of its loss through the soft index, as the paper has it."""
     tokenizer_rate: NonNegativeFloat | None = None
-    """Rate of the tokenizer as a share of the recommender's, None: 0.1 alternating, 0.003 joint.
+    """Rate of the tokenizer as a share of the recommender's, None: 0.5 alternating, 0.003 joint.
     0 freezes it, which is the control: the recommender alone learns for as long."""
-    behaviour_weight: NonNegativeFloat = 10.0
-    """Alternating: weight of what switches cost, in nats an interaction, beside the anchors."""
-    tokenizer_steps: PositiveInt = 100
+    behaviour_weight: NonNegativeFloat = 3.0
+    """Alternating: weight of what codes cost, in nats an interaction."""
+    wanted_weight: NonNegativeFloat = 1.0
+    """Alternating: weight of the cross-entropy of the codes that items should have: their own, but
+    for the one switch that pays most. It is what keeps the codes of the others."""
+    nearest: int = Field(default=4, ge=2)
+    """Alternating: codes of a position that an item may switch to, by its content; its own counts
+    as one."""
+    tokenizer_steps: PositiveInt = 300
     """Alternating: steps of the tokenizer after an epoch; its rate falls to zero over them."""
     moving: Share = 0.7
     """Alternating: share of ``epochs`` after which codes stay and the model alone learns."""
@@ -59,7 +65,8 @@ class FinetuneSettings(Settings):
     """Gumbel noise on the logits at the start, falling to none at the end."""
     input_noise: NonNegativeFloat | None = None
     """Norm of the Gaussian added to the embeddings for the way back, as in stage 1, so that codes
-    learn what is true of alike items too, not single items by heart; None takes that of stage 1."""
+    learn what is true of alike items too, not single items by heart; None takes that of stage 1,
+    alternating at most 0.3."""
     reconstruction_weight: NonNegativeFloat = 0.5
     """alpha' of Eq. 19: what ties codes to the content."""
     auxiliary_weight: NonNegativeFloat = 0.5
@@ -94,8 +101,13 @@ class FinetuneSettings(Settings):
     @property
     def resolved_rate(self) -> float:
         """The tokenizer's share of the recommender's rate."""
-        usual = 0.1 if self.mode == "alternating" else 0.003
+        usual = 0.5 if self.mode == "alternating" else 0.003
         return usual if self.tokenizer_rate is None else self.tokenizer_rate
+
+    def resolved_input_noise(self, stage1: float) -> float:
+        """That of the tokenizer, given what it had in stage 1."""
+        usual = min(stage1, 0.3) if self.mode == "alternating" else stage1
+        return usual if self.input_noise is None else self.input_noise
 
     def tau(self, progress: float) -> float:
         """The temperature at a share of the training."""

@@ -176,8 +176,8 @@ def soft_codes(
     temperature: float,
     noise: float = 0.0,
     codes: Tensor | None = None,
-) -> Tensor:
-    """``ind`` of Eq. 18, ``(b, l, k)``: exactly one-hot forward, a softmax backward.
+) -> tuple[Tensor, Tensor]:
+    """``ind`` of Eq. 18, ``(b, l, k)``, exactly one-hot forward, a softmax backward; and logits.
 
     ``noise`` and ``codes`` ``(b, l)`` are those of :func:`~mmq.nn.codebook.hard_index`.
 
@@ -185,14 +185,16 @@ def soft_codes(
     reaches the codes before it and, through them and directly, ``z`` and all their codebooks.
     """
     indices: list[Tensor] = []
+    similarities: list[Tensor] = []
 
     def step(logits: Tensor, codebook: Tensor) -> Tensor:
         chosen = None if codes is None else codes[:, len(indices)]
+        similarities.append(logits)
         indices.append(hard_index(logits, temperature, noise, chosen))
         return indices[-1] @ codebook
 
     _descend(z, codebooks, distance, mean_squares, step)
-    return torch.stack(indices, dim=1)
+    return torch.stack(indices, dim=1), torch.stack(similarities, dim=1)
 
 
 def _descend(

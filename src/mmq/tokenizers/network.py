@@ -36,11 +36,13 @@ class Softened(NamedTuple):
 
     Attributes:
         codes: ``ind`` of Eq. 18, ``(b, n, k)``: exactly one-hot forward, a softmax backward.
+        logits: ``(b, n, k)`` similarities that they are the best of, or would be without noise.
         losses: name ("reconstruction", "auxiliary", "commitment") -> makes that loss, unweighted;
             those that the kind has.
     """
 
     codes: Tensor
+    logits: Tensor
     losses: Mapping[str, Callable[[], Tensor]]
 
 

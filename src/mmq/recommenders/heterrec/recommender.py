@@ -32,7 +32,7 @@ from mmq.recommenders.sequential import SequentialRecommender
 from mmq.semantic_ids import Manifest, SemanticIDs, require_newer_table
 
 SAMPLE = 50_000
-"""Targets that the second order of what switches cost is measured on; about so many."""
+"""User vectors that tell what others lose to an item that switches; about so many."""
 
 
 class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):

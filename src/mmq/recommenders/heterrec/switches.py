@@ -13,18 +13,21 @@ from mmq.recommenders.heterrec.network import HeterRecNetwork
 
 _USERS = 512
 """User vectors whose scores are held at a time."""
+_LEAST = 1e-30
+"""Lift of a code, to the best one's, below which it counts as this."""
 
 
 def switch_costs(network: HeterRecNetwork, batches: Sequence[Batch], every: int = 1) -> Tensor:
-    """``(items, n, k)`` nats by which the loss would change, summed over targets.
+    """``(items, n, k)`` nats by which the loss would change at most, summed over targets.
 
-    Zero for the codes that items have, and for items that do not compete.
+    For items in histories, which a network reads, to second order. Zero for the codes that items
+    have, and for items that do not compete.
 
     Args:
         network: with a loss over the catalogue, in eval mode.
         batches: of the training part.
-        every: second order, and what histories tell, is summed over one of so many user vectors
-            and batches, and scaled.
+        every: what others lose to an item, and what histories tell, is summed over one of so many
+            user vectors and batches, and scaled; what an item's own targets gain, over all.
     """
     now = network.codes
     costs = now.new_zeros(*now.shape, max(network.heads.sizes), dtype=torch.float32)
@@ -58,12 +61,16 @@ def history_costs(network: HeterRecNetwork, batch: Batch) -> tuple[Tensor, Tenso
 
 @torch.no_grad()
 def predicted_costs(network: HeterRecNetwork, batches: Sequence[Batch], every: int) -> Tensor:
-    """``(competitors, n, k)``: what switches change for items as those to be predicted.
+    """``(competitors, n, k)``: what switches change at most for items as those to be predicted.
 
     An item's vector is ``v = sum_i W_i[c_i]``, W the classifiers of the codes, and a softmax over
     ``u . v`` compares all items. To give position i the code k moves v by ``e = W_i[k] - W_i[c_i]``
-    and the loss to second order by ``g . e + e H e / 2``, with ``g = sum (p - y) u`` and
-    ``H = sum p (1 - p) u u^T`` over all user vectors u, p the probability of the item.
+    and the loss of a user vector u by ``log(1 + p (exp(u . e) - 1)) - y u . e``, p the probability
+    of the item and y whether it is the target. As ``log(1 + x) <= x``, this is at most
+    ``p (exp(u . e) - 1) - y u . e``: exact to first order, a product of two matrices over all
+    users, and true of any number of items that switch at once, whose x add up. So what is told to
+    pay does pay. (A Taylor series of second order is wrong just where it promises most: there
+    ``u . e`` is large.)
     """
     heads, sums = network.heads, network.sums
     assert isinstance(heads, ParallelHeads)
@@ -71,18 +78,16 @@ def predicted_costs(network: HeterRecNetwork, batches: Sequence[Batch], every: i
     table: Tensor = heads.classifiers()
     items, now = network.competing(sums, table), network.codes[network.competitors]
     n = now.shape[1]
-    slope = torch.zeros_like(items)
-    curve = items.new_zeros(len(items), n, len(table) // n)
+    wanting = torch.zeros_like(items)
+    lifted = items.new_zeros(len(items), n, len(table) // n)
     for batch in batches:
         users = with_bias(network.users(batch.histories))
-        slope.index_add_(0, network.places[batch.targets[:, 0]], users, alpha=-1)
-        for some in users.split(_USERS):
-            slope.addmm_((some @ items.T).softmax(1).T, some)
+        wanting.index_add_(0, network.places[batch.targets[:, 0]], users)
         for some in users[::every].split(_USERS):
             p = (some @ items.T).softmax(1)
-            weight = p.mul_(1 - p).T.contiguous()
             for i, scores in enumerate((some @ table.T).view(len(some), n, -1).unbind(1)):
-                mine = scores[:, now[:, i]].T.mul_(weight)
-                curve[:, i] += (weight @ scores.square()).sub_(mine @ scores, alpha=2)
-    costs: Tensor = curve.mul_(every / 2).add_((slope @ table.T).view_as(curve))
+                lift = (scores - scores.amax(1, keepdim=True)).exp_()
+                without = p / lift[:, now[:, i]].clamp_(min=_LEAST)
+                lifted[:, i].addmm_(without.T, lift)
+    costs: Tensor = lifted.mul_(every).sub_((wanting @ table.T).view_as(lifted))
     return costs

@@ -58,7 +58,7 @@ class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
         terms = loss_terms(
             self.network, output, inputs.target, present, present, inputs.temperature
         )
-        return Softened(codes, terms)
+        return Softened(codes, output.logits.transpose(0, 1), terms)
 
     @torch.no_grad()
     def settle(self, x: Tensor, present: Tensor) -> None:

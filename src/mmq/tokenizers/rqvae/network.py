@@ -96,8 +96,9 @@ class RQVAE(Quantiser):
 
     def soften(
         self, x: Tensor, inputs: SoftInputs, codes: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Codes ``(b, l, k)`` as exact one-hots with a gradient, what they decode to, and latents.
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Codes ``(b, l, k)`` as exact one-hots with a gradient, their logits, what they decode to,
+        and latents.
 
         Gradients reach encoder and codebooks.
 
@@ -107,7 +108,7 @@ class RQVAE(Quantiser):
             codes: ``(b, l)`` of the forward pass; None for those of ``x``.
         """
         z, settings = self.encoder(x), self.settings
-        index = residual.soft_codes(
+        index, logits = residual.soft_codes(
             z,
             self.codebooks,
             settings.distance,
@@ -117,7 +118,7 @@ class RQVAE(Quantiser):
             codes,
         )
         vectors: Tensor = self.decoder(index.flatten(1) @ self.codebooks.flatten(0, 1))
-        return index, vectors, z
+        return index, logits, vectors, z
 
     def commitment(self, z: Tensor) -> Tensor:
         """Pull of the latents towards their codewords, summed over levels and items."""
@@ -150,7 +151,7 @@ class RQVAENetwork(FusedNetwork[RQVAE]):
             for place in self.positions.values()
         ]
         parts = zip(groups, self.inputs(inputs.x, present), own, strict=True)
-        indices, vectors, latents = zip(
+        indices, logits, vectors, latents = zip(
             *(group.soften(x, inputs, codes) for group, x, codes in parts), strict=True
         )
         widths = torch.tensor(list(self.dimensions.values()), device=target.device)
@@ -163,6 +164,7 @@ class RQVAENetwork(FusedNetwork[RQVAE]):
 
         return Softened(
             torch.cat(indices, dim=1),
+            torch.cat(logits, dim=1),
             {
                 "reconstruction": lambda: losses.squared_error(
                     torch.cat(vectors, 1), target, there
