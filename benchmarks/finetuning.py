@@ -91,19 +91,17 @@ FROM_SCRATCH: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         "toyshop": {
             "longer": {"epochs": 21, "tokenizer_rate": 0.0},
-            "fine-tuned": {"epochs": 21, "tokenizer_rate": 0.025},
+            "fine-tuned": {"epochs": 21, "tokenizer_rate": 0.125},
             "fine-tuned jointly": {"epochs": 21, "mode": "joint", "tokenizer_rate": 0.00075},
         },
         "retrieval": {
             "longer": {"epochs": 8, "tokenizer_rate": 0.0},
             "fine-tuned": {"epochs": 8},
-            "20 epochs, fine-tuned": {"epochs": 20, "tokenizer_rate": 0.025},
         },
     }
 )
 """Stage 2 with a recommender that has learned nothing: as many epochs as both stages of the others
-have, at the rate of the first, and the tokenizer at the rate that it has in theirs; on ML-1M also
-so many that it converges, and the tokenizer as slow as in the shop."""
+have, at the rate of the first, and the tokenizer at the rate that it has in theirs."""
 
 CONVERGED = {"epochs": 20}
 """ML-1M: a recommender that has nothing to gain from longer training at its own rate."""
@@ -117,10 +115,13 @@ SWEEP: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "longer": {"tokenizer_rate": 0.0},
         "alternating": {},
-        "alternating, rate 0.03": {"tokenizer_rate": 0.03},
-        "alternating, rate 0.3": {"tokenizer_rate": 0.3},
-        "alternating, weight 1": {"behaviour_weight": 1.0},
-        "alternating, weight 100": {"behaviour_weight": 100.0},
+        "alternating, rate 0.1": {"tokenizer_rate": 0.1},
+        "alternating, rate 2": {"tokenizer_rate": 2.0},
+        "alternating, weight 0": {"behaviour_weight": 0.0},
+        "alternating, weight 10": {"behaviour_weight": 10.0},
+        "alternating, nothing wanted": {"wanted_weight": 0.0},
+        "alternating, 2 nearest": {"nearest": 2},
+        "alternating, 16 nearest": {"nearest": 16},
         "alternating, tau 0.07": {"temperature": 0.07},
         "alternating, undisturbed": {"input_noise": 0.0},
         "alternating, anchor 5": {"reconstruction_weight": 5.0, "auxiliary_weight": 5.0},
