@@ -9,6 +9,7 @@ import torch
 from finetuning.tiny import STUDENTS, TOKENIZERS, catalogue, ranking, retrieval, tokenizer
 from mmq.errors import SettingsError
 from mmq.finetuning import FinetuneSettings, finetune
+from mmq.finetuning.alternating import AlternatingTask
 from mmq.nn import loop
 from mmq.nn.loop import epoch_generator
 from mmq.ranking.batches import shown_batch
@@ -16,10 +17,12 @@ from mmq.recommenders.batches import training_batch
 from mmq.recommenders.heterrec.switches import history_costs, predicted_costs
 from mmq.testing.interruption import kill_after
 from mmq.testing.processes import in_two_processes
+from mmq.tokenizers.inputs import unit_inputs
+from mmq.tokenizers.network import SoftInputs
 
 BY_TURNS = {
     "epochs": 3, "learning_rate": 0.02, "tokenizer_rate": 0.5, "moving": 1.0, "max_colliding": 1,
-    "tokenizer_steps": 20, "behaviour_weight": 30.0,
+    "tokenizer_steps": 20,
 }  # fmt: skip
 
 
@@ -164,6 +167,11 @@ def test_costs_tell_what_switches_do():
     assert np.corrcoef(expected, true)[0, 1] > 0.95
 
 
+def binary_cross_entropy(logits, label):
+    wanted = torch.full_like(logits, float(label))
+    return torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+
+
 def test_costs_of_a_ranker_are_those_of_a_plain_loop():
     student, data = ranking(tokenizer(), dropout=0.0, epochs=2)
     network, numbering = student.network.eval(), student.numbering(data.met)
@@ -178,11 +186,12 @@ def test_costs_of_a_ranker_are_those_of_a_plain_loop():
     torch.testing.assert_close(logits, network(shown))
     slopes = torch.autograd.grad(logits.sum(), codes)[0]
     for row, (item, label) in enumerate(zip(piece.items, piece.labels, strict=True)):
-        p = float(torch.sigmoid(logits[row].detach()))
+        z = logits[row].detach()
         for i in range(n):
             e = table[i] - codes[row, i].detach()
             change = e @ slopes[row, i]
-            expected[item, i] += (p - int(label)) * change + p * (1 - p) * change**2 / 2
+            expected[item, i] += binary_cross_entropy(z + change, label)
+            expected[item, i] -= binary_cross_entropy(z, label)
     torch.testing.assert_close(costs, expected, rtol=1e-3, atol=1e-5)
 
 
@@ -195,19 +204,58 @@ def test_codes_move_and_belong_together(room, kind):
     assert np.array_equal(fit.codes_after, student.semantic_ids.codes)
 
 
-def test_the_tokenizer_learns_what_pays():
-    """With nothing else to heed it lowers the cost of its codes."""
-    made = tokenizer()
+def turn(kind="mmq", **changes):
+    """The task of a fine-tuning before its first turn."""
+    made = tokenizer(kind)
     student, data = retrieval(made, epochs=8, learning_rate=0.02)
-    costs, before = student.switch_costs(data), student.network.codes
-    free = {"reconstruction_weight": 0, "auxiliary_weight": 0, "learning_rate": 1e-9}
-    settings = {**BY_TURNS, **free, "epochs": 1, "tokenizer_rate": 1e7, "tokenizer_steps": 60}
-    fit = finetune(made, student, data, catalogue(), FinetuneSettings(**settings, patience=9))
-    del fit
-    after = torch.from_numpy(made.encode(catalogue())).long()
-    if torch.equal(after, before):  # the start was better on the validation part
-        pytest.skip("nothing moved")
-    assert float(costs.gather(2, after[:, :, None]).sum()) < 0
+    settings = FinetuneSettings(**{**BY_TURNS, **changes})
+    x, present = unit_inputs(catalogue(), made.dimensions)
+    task = AlternatingTask(student, made, data, (x, present), settings)
+    task.refresh()
+    return task
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+@pytest.mark.parametrize("nearest", [2, 4, 100])
+def test_items_should_make_the_one_switch_that_pays_most(kind, nearest):
+    task = turn(kind, nearest=nearest)
+    costs, codes = task._costs(), task.codes
+    inputs = SoftInputs(task.x, task.present, task.x, 0.1, codes=codes)
+    logits = task.tokenizer.soften(inputs).logits
+    assert torch.equal(logits.argmax(2), codes)
+    expected = codes.clone()
+    for item in range(len(codes)):
+        lowest = 0.0
+        for position in range(codes.shape[1]):
+            for code in logits[item, position].argsort(descending=True)[:nearest].tolist():
+                if costs[item, position, code] < lowest:
+                    lowest = costs[item, position, code]
+                    expected[item] = codes[item]
+                    expected[item, position] = code
+    wanted = task._wanted(costs)
+    assert torch.equal(wanted, expected)
+    assert (wanted != codes).any()
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_a_turn_of_the_tokenizer_pays(kind):
+    task = turn(kind, tokenizer_steps=200, input_noise=0.0)
+    costs, before = task._costs(), task.codes
+    task.end_epoch(np.random.default_rng(0), 1 / 3)
+    task.refresh()
+    assert not torch.equal(task.codes, before)
+    assert float(costs.gather(2, task.codes[:, :, None]).sum()) < 0
+
+
+def test_what_is_wanted_keeps_the_codes_of_others():
+    moved = []
+    for weight in (0.0, 30.0):
+        task = turn(behaviour_weight=3.0, wanted_weight=weight, tokenizer_steps=100)
+        wanted = task._wanted(task._costs())
+        task.end_epoch(np.random.default_rng(0), 1 / 3)
+        task.refresh()
+        moved.append(int((task.codes != wanted).sum()))
+    assert moved[1] < moved[0]
 
 
 def test_codes_stay_once_moving_is_over():

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding
+from torch.nn.functional import embedding, softplus
 
 from mmq.ranking.network import PPNetNetwork, Shown
 
@@ -17,8 +17,9 @@ def switch_costs(
     """``(items, n, k)`` nats by which the loss would change, summed over impressions.
 
     A switch moves what the tower reads of the item that is shown by ``e = W_i[k] - W_i[c_i]``, its
-    logit by about ``J . e``, J the logit's gradient, and the cross-entropy by ``(p - y) J . e +
-    p (1 - p) (J . e)^2 / 2`` (Gauss-Newton). What the item is to histories is left out.
+    logit z by about ``J . e``, J the logit's gradient, and the cross-entropy by
+    ``log(1 + exp(z + J . e)) - log(1 + exp(z)) - y J . e``. What the item is to histories is left
+    out.
 
     Args:
         network: with semantic IDs, in eval mode.
@@ -36,9 +37,9 @@ def switch_costs(
             codes = embedding(shown.code_rows[shown.items], table).detach().requires_grad_()
             logits = network(shown, codes)
             (slopes,) = torch.autograd.grad(logits.sum(), codes)  # rows do not touch each other
-        p = torch.sigmoid(logits.detach())[:, None, None]
+        z, y = logits.detach()[:, None, None], labels[:, None, None]
         moves = torch.einsum("bnd,nkd->bnk", slopes, each)
         moves -= (slopes * codes.detach()).sum(2)[:, :, None]
-        change = (p - labels[:, None, None]) * moves + 0.5 * p * (1 - p) * moves.square()
+        change = softplus(z + moves).sub_(softplus(z)).sub_(moves.mul_(y))
         costs.index_add_(0, shown.rows[shown.items], change)
     return costs
