@@ -79,15 +79,15 @@ def predicted_costs(network: HeterRecNetwork, batches: Sequence[Batch], every: i
     items, now = network.competing(sums, table), network.codes[network.competitors]
     n = now.shape[1]
     wanting = torch.zeros_like(items)
-    lifted = items.new_zeros(len(items), n, len(table) // n)
+    lifted = items.new_zeros(n, len(items), len(table) // n)
     for batch in batches:
         users = with_bias(network.users(batch.histories))
         wanting.index_add_(0, network.places[batch.targets[:, 0]], users)
         for some in users[::every].split(_USERS):
-            p = (some @ items.T).softmax(1)
-            for i, scores in enumerate((some @ table.T).view(len(some), n, -1).unbind(1)):
-                lift = (scores - scores.amax(1, keepdim=True)).exp_()
-                without = p / lift[:, now[:, i]].clamp_(min=_LEAST)
-                lifted[:, i].addmm_(without.T, lift)
-    costs: Tensor = lifted.mul_(every).sub_((wanting @ table.T).view_as(lifted))
-    return costs
+            p = (items @ some.T).softmax(0)
+            for i, scores in enumerate((table @ some.T).view(n, -1, len(some))):
+                lift = (scores - scores.amax(0)).exp_()
+                without = p / lift.index_select(0, now[:, i]).clamp_(min=_LEAST)
+                lifted[i].addmm_(without, lift.T)
+    gains = (wanting @ table.T).view(len(items), n, -1)
+    return lifted.mul_(every).transpose(0, 1) - gains
