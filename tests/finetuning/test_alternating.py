@@ -22,7 +22,7 @@ from mmq.tokenizers.network import SoftInputs
 
 BY_TURNS = {
     "epochs": 3, "learning_rate": 0.02, "tokenizer_rate": 0.5, "moving": 1.0, "max_colliding": 1,
-    "tokenizer_steps": 20,
+    "tokenizer_steps": 20, "least_gain": 0.0,
 }  # fmt: skip
 
 
@@ -213,6 +213,18 @@ def turn(kind="mmq", **changes):
     task = AlternatingTask(student, made, data, (x, present), settings)
     task.refresh()
     return task
+
+
+def test_a_switch_has_to_gain_more_than_it_takes_to_name_it():
+    task = turn(nearest=4, least_gain=None)
+    told, costs = task.student.switch_costs(task.data), task._costs()
+    share = len(told) / task.items
+    for item, place in enumerate(task.places.tolist()):
+        for position, now in enumerate(task.codes[place].tolist()):
+            for code in range(told.shape[2]):
+                nats = float(told[item, position, code]) + np.log(5 * 3)
+                expected = 0.0 if code == now else min(nats * share, 2.0)
+                assert float(costs[place, position, code]) == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)

@@ -61,6 +61,9 @@ class AlternatingTask(MovingTask):
     def _costs(self) -> Tensor:
         """``(items of the table, n, k)``; nothing is known of items that training did not meet."""
         own = self.student.switch_costs(self.data)
+        codes = self.codes[self.places][:, :, None]
+        own += self.settings.resolved_least_gain(codes.shape[1])
+        own.scatter_(2, codes, 0.0)
         costs = own.new_zeros(len(self.x), *own.shape[1:])
         costs[self.places] = own * (len(own) / self.items)
         return costs.clamp_(max=_MOST)

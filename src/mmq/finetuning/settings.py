@@ -53,6 +53,10 @@ class FinetuneSettings(Settings):
     nearest: int = Field(default=4, ge=2)
     """Alternating: codes of a position that an item may switch to, by its content; its own counts
     as one."""
+    least_gain: NonNegativeFloat | None = None
+    """Alternating: nats, over the whole training part, that a switch has to gain. None: as many as
+    it takes to name it among all that an item could make (minimum description length), since the
+    best of many that do nothing looks like a gain."""
     tokenizer_steps: PositiveInt = 300
     """Alternating: steps of the tokenizer after an epoch; its rate falls to zero over them."""
     moving: Share = 0.7
@@ -108,6 +112,11 @@ class FinetuneSettings(Settings):
         """That of the tokenizer, given what it had in stage 1."""
         usual = min(stage1, 0.3) if self.mode == "alternating" else stage1
         return usual if self.input_noise is None else self.input_noise
+
+    def resolved_least_gain(self, length: int) -> float:
+        """In nats, for IDs of so many codes."""
+        named = math.log(length * (self.nearest - 1))
+        return named if self.least_gain is None else self.least_gain
 
     def tau(self, progress: float) -> float:
         """The temperature at a share of the training."""
