@@ -27,6 +27,8 @@ MODEL = {"retrieval": "recommender", "ranking": "ranker"}
 SETTINGS = ("mode=joint", "input_noise=0", "epochs=2", "learning_rate=0.03", "tokenizer_rate=0.5",
             "max_colliding=1")  # fmt: skip
 MOVING = [word for each in SETTINGS for word in ("--set", each)]
+STEPS = ["--set", "batch_size=8"]
+"""More than one an epoch, so that there is something to be gained in two."""
 WRITTEN = ["finetune.json", "ids.parquet", "model", "report.html", "tokenizer"]
 
 
@@ -55,7 +57,7 @@ def made(tmp_path_factory):
                  "--out", str(paths["ids"])]) == 0  # fmt: skip
     ids = ["--ids", str(paths["ids"])]
     assert main(["train", "retrieval", "--interactions", str(paths["log"]), *ids, "--out",
-                 str(folder / "recommender"), *SMALL]) == 0  # fmt: skip
+                 str(folder / "recommender"), *SMALL, *STEPS]) == 0  # fmt: skip
     assert main(["train", "ranking", "--interactions", str(paths["shown"]), *ids, "--out",
                  str(folder / "ranker"), "--column", "device", *rank_shop.SMALL]) == 0  # fmt: skip
     return folder
