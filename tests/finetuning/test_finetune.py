@@ -261,6 +261,9 @@ BY_TURNS = {
     **{name: CHANGES[name] for name in CHANGES.keys() - {"target_codes", "items_per_step"}},
     "temperature_end": 0.2,
     "behaviour_weight": 1.0,
+    "wanted_weight": 0.3,
+    "nearest": 2,
+    "least_gain": 0.0,
     "tokenizer_steps": 7,
     "moving": 0.0,
 }
@@ -476,7 +479,8 @@ def test_catalogue_table_and_log_may_list_items_in_different_orders():
 def test_a_model_that_has_learned_nothing_learns_with_the_tokenizer(room, mode):
     fitted = tokenizer()
     student, data = STUDENTS[room](fitted, epochs=0)
-    settings = {**MOVING, "mode": mode, "epochs": 6, "patience": 6, "learning_rate": 0.005}
+    settings = {**MOVING, "mode": mode, "epochs": 6, "patience": 6, "learning_rate": 0.005,
+                "least_gain": 0.0}  # fmt: skip
     fit = finetune(fitted, student, data, catalogue(), FinetuneSettings(**settings))
     assert fit.best_epoch > 0
     assert fit.after[selected(student)] > fit.before[selected(student)]
