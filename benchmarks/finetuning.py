@@ -55,7 +55,15 @@ from mmq.tokenizers import load_tokenizer, tokenizer_class
 from mmq.tokenizers.evaluation import reconstruction
 from mmq.tokenizers.inputs import unit_inputs
 from ranking import BASE
-from recommenders import COLD_SHARE, CYCLE, DATASETS, HETERREC_ML1M, SASREC_ML1M, tested_users
+from recommenders import (
+    COLD_SHARE,
+    CYCLE,
+    DATASETS,
+    HETERREC_ML1M,
+    SASREC_BEAUTY,
+    SASREC_ML1M,
+    tested_users,
+)
 
 DATA = DATASETS["ml1m"]
 TOKENIZERS = {"MMQ": "mmq", "MA-RQ-VAE": "rqvae", "MS-RQ-VAE": "rqvae"}
@@ -74,7 +82,7 @@ HETERREC_TOYSHOP = {
 HETERREC_BEAUTY = {**CYCLE, "hidden_dim": 64, "history": 20, "token_layers": 1, "epochs": 8}
 SASREC = {
     "retrieval": SASREC_ML1M,
-    "beauty": {**CYCLE, "hidden_dim": 64, "history": 50, "epochs": 20},
+    "beauty": {**SASREC_BEAUTY, "hidden_dim": 64},
 }
 
 STAGE2: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -105,7 +113,7 @@ have, at the rate of the first, and the tokenizer at the rate that it has in the
 
 CONVERGED = {"epochs": 20}
 """ML-1M: a recommender that has nothing to gain from longer training at its own rate."""
-AT_REST = {"epochs": 3, "learning_rate": 5e-4}
+AT_REST = {"learning_rate": 5e-4}
 """Stage 2 after it, which must not undo what was learned."""
 
 WEIGHTS = (0.1, 1.0)
@@ -442,7 +450,8 @@ def rows(room: str) -> dict[str, Row]:
                 row = Row(name, behaviour, None, {"unmet_weight": weight}, kept)
                 found[f"{known}, frozen, weight {weight:g}"] = row
             if room == "beauty":  # as many epochs as frozen and longer together
-                model = {"item_token": True, "epochs": HETERREC_BEAUTY["epochs"] + 3}
+                epochs = HETERREC_BEAUTY["epochs"] + STAGE2[room]["epochs"]
+                model = {"item_token": True, "epochs": epochs}
                 found[f"{known}, item tokens"] = Row(name, behaviour, None, model, "tokens")
     if room == "retrieval":
         for each, how in stages.items():

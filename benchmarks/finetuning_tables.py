@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from recommender_tables import LEAST_SEEDS
-from tables import cell, table
+from tables import cell, counted, table
 
 Row = Mapping[str, Any]
 
@@ -35,7 +35,7 @@ def comparison(record: Row) -> str:
     rows = []
     for name, figures in record["summary"].items():
         seeds = len(record["cells"][name])
-        row = [name if seeds >= LEAST_SEEDS else f"{name} ({seeds} seed{'s' * (seeds > 1)})"]
+        row = [name if seeds >= LEAST_SEEDS else f"{name} ({counted(seeds)})"]
         row += [cell(figures.get(key), 4) for key in columns]
         rows.append([*row, _against_control(record["paired"], name)])
     return table(["IDs", *columns.values(), f"{selected} less that of {CONTROL} (p)"], rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tables import table
+from tables import counted, table
 
 from mmq.experiments.paper import ARTEFACTS, PARTS, scale_of
 from mmq.experiments.paper.cost import Size, estimate
@@ -46,17 +46,12 @@ def _about(results: Results) -> str:
     failed = len(results["cells"]["failed"])
     return (
         f"{data['name']}: {data['items']:,} items ({modalities}), {data['users']:,} users, "
-        f"{data['interactions']:,} training interactions{rows}; {_seeds(results)}, "
+        f"{data['interactions']:,} training interactions{rows}; {counted(len(results['seeds']))}, "
         f"{results['cells']['done']} cells, {failed} failed, {results['cells']['left']} not made; "
         f"at most {results['cells']['peak_memory_mb']:,} MB a process; "
         f"commits {', '.join(results['cells']['commits'])}, "
         f"{origin['cores']} cores ({origin['processor']}), torch {origin['versions']['torch']}.\n"
     )
-
-
-def _seeds(results: Results) -> str:
-    count = len(results["seeds"])
-    return f"{count} seed{'s' * (count > 1)}"
 
 
 def verdicts(results: Results) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from recommender_tables import LEAST_SEEDS
-from tables import cell, table
+from tables import cell, counted, table
 
 Row = Mapping[str, Any]
 
@@ -25,7 +25,7 @@ def comparison(record: Row, against: str = "item IDs") -> str:
     rows = []
     for name, figures in record["summary"].items():
         seeds = len(record["cells"][name])
-        row = [name if seeds >= LEAST_SEEDS else f"{name} ({seeds} seed{'s' * (seeds > 1)})"]
+        row = [name if seeds >= LEAST_SEEDS else f"{name} ({counted(seeds)})"]
         row += [cell(figures[key], 4) for key in FIGURES]
         test = record["paired"].get(f"{against} | {name}")
         p = test and (f"{test['p_value']:.2g}" if test["p_value"] >= 1e-4 else "< 0.0001")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tables import cell, table
+from tables import cell, counted, table
 
 Row = Mapping[str, Any]
 
@@ -33,7 +33,7 @@ def comparison(record: Row, against: str) -> str:
     rows = []
     for name, figures in record["summary"].items():
         seeds = len(record["cells"][name])
-        row = [name if seeds >= LEAST_SEEDS else f"{name} ({seeds} seed{'s' * (seeds > 1)})"]
+        row = [name if seeds >= LEAST_SEEDS else f"{name} ({counted(seeds)})"]
         row += [cell(figures.get(key), 4) for key in columns]
         rows.append([*row, _against(record["paired"], name, against)])
     return table(["recommender", *columns.values(), f"N@10 less that of {against} (p)"], rows)

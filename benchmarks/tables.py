@@ -29,6 +29,11 @@ def cell(value: Row | None, digits: int = 3) -> str:
     return f"{value['mean']:,.{digits}f} ± {value['sd']:,.{digits}f}"
 
 
+def counted(seeds: int) -> str:
+    """So many seeds, in words."""
+    return f"{seeds} seed{'s' * (seeds > 1)}"
+
+
 def table(header: list[str], rows: Iterable[list[str]]) -> str:
     """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]

@@ -90,25 +90,27 @@ class Attention(nn.Module):
         padded = padded.index_copy(0, layout.slots, qkv)
         padded = padded.view(layout.sequences, layout.longest, -1)
         # no key mask: an entry looks back only, and padding comes after all of its sequence
-        seen = self._attend(padded, mask, causal=mask is None)
+        seen = self._attend(padded, mask)
         output = self.output(seen.flatten(0, 1).index_select(0, layout.slots))
         return output
 
-    def _attend(self, qkv: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+    def _split(self, qkv: Tensor) -> Tensor:
+        """``(b, t, 3 d)`` -> ``(3, b, heads, t, d / heads)``."""
         b, t, width = qkv.shape
-        q, k, v = qkv.view(b, t, 3, self.heads, width // (3 * self.heads)).permute(2, 0, 3, 1, 4)
-        seen = scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
-        return seen.transpose(1, 2).reshape(b, t, width // 3)
+        return qkv.view(b, t, 3, self.heads, width // (3 * self.heads)).permute(2, 0, 3, 1, 4)
+
+    def _attend(self, qkv: Tensor, mask: Tensor | None) -> Tensor:
+        q, k, v = self._split(qkv)
+        seen = scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+        return seen.transpose(1, 2).flatten(2)
 
     def _attend_all(self, qkv: Tensor) -> Tensor:
         """Where all see all, in a few products: many short sequences are slow in the kernel."""
-        b, t, width = qkv.shape
-        each = width // (3 * self.heads)
-        parts = qkv.view(b, t, 3, self.heads, each).permute(2, 0, 3, 1, 4)
-        q, k, v = parts.reshape(3, b * self.heads, t, each)
-        weights = torch.bmm(q, k.mT).mul(each**-0.5).softmax(2)
-        seen = torch.bmm(weights.to(v.dtype), v).view(b, self.heads, t, each)
-        return seen.transpose(1, 2).reshape(b, t, width // 3)
+        parts = self._split(qkv)
+        q, k, v = parts.flatten(1, 2)
+        weights = torch.bmm(q, k.mT).mul(q.shape[2] ** -0.5).softmax(2)
+        seen = torch.bmm(weights.to(v.dtype), v).view(parts.shape[1:])
+        return seen.transpose(1, 2).flatten(2)
 
 
 class Block(nn.Module):

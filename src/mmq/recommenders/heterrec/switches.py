@@ -69,8 +69,8 @@ def predicted_costs(network: HeterRecNetwork, batches: Sequence[Batch], every: i
     of the item and y whether it is the target. As ``log(1 + x) <= x``, this is at most
     ``p (exp(u . e) - 1) - y u . e``: exact to first order, a product of two matrices over all
     users, and true of any number of items that switch at once, whose x add up. So what is told to
-    pay does pay. (A Taylor series of second order is wrong just where it promises most: there
-    ``u . e`` is large.)
+    pay does pay, but for what a sample of the users (``every``) leaves open. (A Taylor series of
+    second order is wrong just where it promises most: there ``u . e`` is large.)
     """
     heads, sums = network.heads, network.sums
     assert isinstance(heads, ParallelHeads)
