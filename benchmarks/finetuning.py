@@ -10,14 +10,15 @@ IDs have six codes all the same): a recommender on its IDs (*frozen*), the same 
 tokenizer frozen (*longer*, the control), and fine-tuned for as many epochs: by turns (*fine-tuned*)
 or at every step (*fine-tuned jointly*). In retrieval also a recommender that lets items that nobody
 met compete a little (*weight 0.1*) or fully (*weight 1*), one whose items have tokens of their own
-beside their codes (*item tokens*), and SASRec. *From scratch* is a recommender that has learned
-nothing before. `--sweep` tries settings of stage 2 for
-MMQ on the content, seed 0, by the validation part alone. toyshop is retrieval in a generated shop,
-another one for every seed (101, 102, ...), where the words say a toy's team, the picture shows its
-badge, and only whether the two match decides what sells. Beauty is retrieval by titles alone, where
-an aligned RQ-VAE of the content is a separated one too. Retrieval withholds 5% of the items,
-another sample for every seed; ranking has the log's own split. Fitted tokenizers and recommenders
-are kept in the cache folder; every cell is stored when it is done and never run again.
+beside their codes (*item tokens*), and SASRec; in ranking also one that knows items by their codes
+alone (*no item IDs*). *From scratch* is a recommender that has learned nothing before. `--sweep`
+tries settings of stage 2 for MMQ on the content, seed 0, by the validation part alone. toyshop is
+retrieval in a generated shop, another one for every seed (101, 102, ...), where the words say a
+toy's team, the picture shows its badge, and only whether the two match decides what sells. Beauty
+is retrieval by titles alone, where an aligned RQ-VAE of the content is a separated one too.
+Retrieval withholds 5% of the items, another sample for every seed; ranking has the log's own split.
+Fitted tokenizers and recommenders are kept in the cache folder; every cell is stored when it is
+done and never run again.
 """
 
 from __future__ import annotations
@@ -111,6 +112,8 @@ FROM_SCRATCH: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 """Stage 2 with a recommender that has learned nothing: as many epochs as both stages of the others
 have, at the rate of the first, and the tokenizer at the rate that it has in theirs."""
 
+NO_ITEM_IDS = {"item_id": False}
+"""A ranker that knows items by their codes alone."""
 CONVERGED = {"epochs": 20}
 """ML-1M: a recommender that has nothing to gain from longer training at its own rate."""
 AT_REST = {"learning_rate": 5e-4}
@@ -119,37 +122,52 @@ AT_REST = {"learning_rate": 5e-4}
 WEIGHTS = (0.1, 1.0)
 """Of items that nobody met among the competitors: a little, and as if they had been refused."""
 
-SWEEP: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+SWEEP: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
-        "longer": {"tokenizer_rate": 0.0},
-        "alternating": {},
-        "alternating, rate 0.1": {"tokenizer_rate": 0.1},
-        "alternating, rate 2": {"tokenizer_rate": 2.0},
-        "alternating, weight 0": {"behaviour_weight": 0.0},
-        "alternating, weight 10": {"behaviour_weight": 10.0},
-        "alternating, nothing wanted": {"wanted_weight": 0.0},
-        "alternating, 2 nearest": {"nearest": 2},
-        "alternating, 16 nearest": {"nearest": 16},
-        "alternating, tau 0.07": {"temperature": 0.07},
-        "alternating, undisturbed": {"input_noise": 0.0},
-        "alternating, anchor 5": {"reconstruction_weight": 5.0, "auxiliary_weight": 5.0},
-        "joint, rate 0.003": {"mode": "joint"},
-        "joint, rate 0.01": {"mode": "joint", "tokenizer_rate": 0.01},
-        "joint, rate 0.03": {"mode": "joint", "tokenizer_rate": 0.03},
-        "joint, rate 0.1": {"mode": "joint", "tokenizer_rate": 0.1},
-        "joint, detached targets": {
-            "mode": "joint", "tokenizer_rate": 0.03, "target_codes": "detached",
+        "toyshop": {
+            "longer": {"tokenizer_rate": 0.0},
+            "alternating": {},
+            "alternating, rate 0.1": {"tokenizer_rate": 0.1},
+            "alternating, rate 2": {"tokenizer_rate": 2.0},
+            "alternating, weight 0": {"behaviour_weight": 0.0},
+            "alternating, weight 10": {"behaviour_weight": 10.0},
+            "alternating, nothing wanted": {"wanted_weight": 0.0},
+            "alternating, 2 nearest": {"nearest": 2},
+            "alternating, 16 nearest": {"nearest": 16},
+            "alternating, tau 0.07": {"temperature": 0.07},
+            "alternating, undisturbed": {"input_noise": 0.0},
+            "alternating, anchor 5": {"reconstruction_weight": 5.0, "auxiliary_weight": 5.0},
+            "joint, rate 0.003": {"mode": "joint"},
+            "joint, rate 0.01": {"mode": "joint", "tokenizer_rate": 0.01},
+            "joint, rate 0.03": {"mode": "joint", "tokenizer_rate": 0.03},
+            "joint, rate 0.1": {"mode": "joint", "tokenizer_rate": 0.1},
+            "joint, detached targets": {
+                "mode": "joint", "tokenizer_rate": 0.03, "target_codes": "detached",
+            },
+            "joint, tau 0.03": {"mode": "joint", "tokenizer_rate": 0.03, "temperature": 0.03},
+            "joint, no anchor": {
+                "mode": "joint", "tokenizer_rate": 0.03, "reconstruction_weight": 0.0,
+                "auxiliary_weight": 0.0,
+            },
+            "joint, noise 0.5": {"mode": "joint", "tokenizer_rate": 0.03, "noise": 0.5},
+            "joint, 4 refreshes": {"mode": "joint", "tokenizer_rate": 0.03, "refreshes": 4},
         },
-        "joint, tau 0.03": {"mode": "joint", "tokenizer_rate": 0.03, "temperature": 0.03},
-        "joint, no anchor": {
-            "mode": "joint", "tokenizer_rate": 0.03, "reconstruction_weight": 0.0,
-            "auxiliary_weight": 0.0,
+        "ranking": {
+            "longer": {"tokenizer_rate": 0.0},
+            "longer, learning rate 1e-4": {"tokenizer_rate": 0.0, "learning_rate": 1e-4},
+            "alternating": {},
+            "alternating, learning rate 1e-4": {"learning_rate": 1e-4, "tokenizer_rate": 5.0},
+            "alternating, rate 0.1": {"tokenizer_rate": 0.1},
+            "joint, rate 0.003": {"mode": "joint"},
+            "joint, rate 0.03": {"mode": "joint", "tokenizer_rate": 0.03},
+            "joint, rate 0.3": {"mode": "joint", "tokenizer_rate": 0.3},
+            "joint, learning rate 1e-4": {
+                "mode": "joint", "learning_rate": 1e-4, "tokenizer_rate": 0.3,
+            },
         },
-        "joint, noise 0.5": {"mode": "joint", "tokenizer_rate": 0.03, "noise": 0.5},
-        "joint, 4 refreshes": {"mode": "joint", "tokenizer_rate": 0.03, "refreshes": 4},
     }
 )  # fmt: skip
-"""What --sweep tries."""
+"""What --sweep tries in a room."""
 
 
 class Start(NamedTuple):
@@ -296,9 +314,9 @@ def ranking(folder: Path, place: Place) -> Start:
         items = with_behaviour(items, RetrievalData.of(log, items.item_ids, split))
     tokenizer = fitted(place, items)
     ids = SemanticIDs.build(items.item_ids, tokenizer.encode(items), tokenizer.codebook_sizes)
-    model = place.cache / "model"
+    model = place.cache / place.kept
     if not model.exists():
-        made = PPNet(**BASE, seed=place.seed)
+        made = PPNet(**{**BASE, **place.model}, seed=place.seed)
         fit = made.fit(data, ids)
         save_ranker(made, model, fit=fit)
     return Start(items, tokenizer, load_ranker(model), data, None, None)
@@ -459,6 +477,11 @@ def rows(room: str) -> dict[str, Row]:
             for behaviour in (False, True):
                 known = f"MMQ{' with behaviour' * behaviour}, 20 epochs, {each}"
                 found[known] = Row("MMQ", behaviour, settings, CONVERGED, "converged")
+    if room == "ranking":
+        for behaviour in (False, True):
+            for each, how in stages.items():
+                known = f"MMQ{' with behaviour' * behaviour}, no item IDs, {each}"
+                found[known] = Row("MMQ", behaviour, how, NO_ITEM_IDS, "no item IDs")
     for each, how in FROM_SCRATCH.get(room, {}).items():
         settings = {**how, "patience": how["epochs"]}
         for behaviour in (False, True):
@@ -482,7 +505,7 @@ def sweep(room: str, folder: Path, cache: Path, out: Path) -> None:
     """Validation figures of settings of stage 2, MMQ on the content, seed 0."""
     stored = read(out) or {"cells": {}}
     done = stored.setdefault("sweep", {})
-    for name, changes in SWEEP.items():
+    for name, changes in SWEEP[room].items():
         if name in done:
             continue
         start = ROOMS[room](folder, Row("MMQ", False).place(room, cache, 0))
