@@ -2,9 +2,10 @@
 
 from mmq.ranking.data import RankingData
 from mmq.ranking.evaluation import RankingEvaluation, evaluate_ranking
+from mmq.ranking.fit import RankingFit
 from mmq.ranking.folder import load_ranker, save_ranker
 from mmq.ranking.log import Pieces
-from mmq.ranking.ppnet import PPNet, RankingFit
+from mmq.ranking.ppnet import PPNet
 from mmq.ranking.settings import PPNetSettings, RankingSplit
 
 __all__ = [

@@ -32,7 +32,8 @@ from mmq.artifacts import (
     write_tensors,
 )
 from mmq.errors import FormatError
-from mmq.ranking.ppnet import PPNet, RankingFit
+from mmq.ranking.fit import RankingFit
+from mmq.ranking.ppnet import PPNet
 from mmq.ranking.settings import RankingSplit
 from mmq.ranking.vocabulary import Vocabulary
 from mmq.semantic_ids import SemanticIDs

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import Tensor
 
-from mmq.data.catalogue import as_item_ids
 from mmq.errors import DataError, SettingsError
 from mmq.metrics.calibration import log_loss
 from mmq.metrics.ranking import auc
@@ -22,11 +20,11 @@ from mmq.nn.weights import load_arrays, to_arrays
 from mmq.ranking.batches import shown_batch
 from mmq.ranking.code_features import CODE_FEATURES, CodeFeatures
 from mmq.ranking.data import Met, RankingData
-from mmq.ranking.fit import RankingTask
-from mmq.ranking.impressions import Impressions, Liked
+from mmq.ranking.fit import RankingFit, RankingTask
+from mmq.ranking.impressions import Impressions
 from mmq.ranking.network import PPNetNetwork, Shown, Sizes
+from mmq.ranking.request import request
 from mmq.ranking.settings import PPNetSettings
-from mmq.ranking.survey import as_values
 from mmq.ranking.switches import switch_costs
 from mmq.ranking.vocabulary import Numbering, Vocabulary
 from mmq.semantic_ids import Manifest, SemanticIDs, require_newer_table
@@ -34,24 +32,6 @@ from mmq.semantic_ids import Manifest, SemanticIDs, require_newer_table
 _BLOCK = 8192
 """Impressions that are scored at a time."""
 _NOT_FITTED = "the ranker is not fitted yet; call fit or load one"
-
-
-class RankingFit(NamedTuple):
-    """What came out of a training.
-
-    Attributes:
-        epochs: passes that were made.
-        best_epoch: the pass whose weights were kept, from 1; 0 where none was made.
-        seconds: time they took; of a training that was resumed, the part since then.
-        rows_per_second: training impressions, validation included.
-        validation: AUC and log-loss of the kept weights.
-    """
-
-    epochs: int
-    best_epoch: int
-    seconds: float
-    rows_per_second: float
-    validation: dict[str, float]
 
 
 class PPNet:
@@ -185,23 +165,8 @@ class PPNet:
             DataError: there are no items, one has no semantic ID, or a column is missing or has
                 not a value for each item.
         """
-        if not len(item_ids):
-            raise DataError("no items were given to be scored; give at least one")
-        values = {
-            name: as_values(_for_each(each, len(item_ids), name), name)
-            for name, each in (columns or {}).items()
-        }
-        items = as_item_ids([*history, *item_ids])
-        numbering = self.numbering(Met(as_item_ids([user_id]), items, values))
-        rows, before = len(item_ids), len(history)
-        places = np.arange(rows)
-        liked = Liked(np.arange(before), np.array([0, before]), np.zeros(before, np.int64), 1)
-        further = np.repeat(places[:, None], len(values), 1)
-        impressions = Impressions(
-            np.zeros(rows, np.int64), places + before, np.zeros(rows, np.uint8), further, liked,
-            np.full(rows, before),
-        )  # fmt: skip
-        return self.predict(impressions, numbering)
+        met, impressions = request(user_id, history, item_ids, columns or {})
+        return self.predict(impressions, self.numbering(met))
 
     def numbering(self, met: Met) -> Numbering:
         """Where the users, items and values of a log have their embeddings.
@@ -259,12 +224,7 @@ class PPNet:
                 "a ranker of prefixes has an embedding for those alone that it met, so its IDs "
                 "cannot be fine-tuned; train it with code_features=codes"
             )
-        met, known = Vocabulary.of(data), self.vocabulary
-        alike = all(
-            one.cast(pa.string()).equals(other.cast(pa.string()))
-            for one, other in ((met.users, known.users), (met.items, known.items))
-        )
-        if not alike or not np.array_equal(met.shown, known.shown):
+        if not self.vocabulary.alike(Vocabulary.of(data)):
             raise DataError(
                 "the training part of the interactions is not what the model was trained on; give "
                 "the same log with the same columns"
@@ -346,15 +306,3 @@ class PPNet:
         with torch.random.fork_rng(devices=[]):  # the caller's own randomness stays as it is
             torch.default_generator.manual_seed(self.settings.seed)
             return PPNetNetwork(self.settings, sizes)
-
-
-def _for_each(value: Any, rows: int, name: str) -> pa.Array:
-    """``(rows,)`` of one value, or of one for each row."""
-    if isinstance(value, str) or not hasattr(value, "__len__"):
-        value = [value] * rows
-    if len(value) != rows:
-        raise DataError(
-            f"the column '{name}' has {len(value)} values for {rows} items; give one value, or one "
-            "for each item"
-        )
-    return value if isinstance(value, pa.Array | pa.ChunkedArray) else pa.array(value)

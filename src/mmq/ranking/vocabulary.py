@@ -50,6 +50,12 @@ class Vocabulary(NamedTuple):
         known = _with_rows(met.item_ids, items)
         return cls(_with_rows(met.user_ids, users), known, items[items > 0], values)
 
+    def alike(self, other: Vocabulary) -> bool:
+        """Whether both are of the same users and items, shown as often; ids may differ in type."""
+        pairs = ((self.users, other.users), (self.items, other.items))
+        same = all(one.cast(pa.string()).equals(two.cast(pa.string())) for one, two in pairs)
+        return same and np.array_equal(self.shown, other.shown)
+
 
 class Numbering(NamedTuple):
     """Where the users, items and values of a log have their embeddings.

@@ -1,0 +1,58 @@
+"""A user who is shown some items, as impressions of a log of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mmq.data.catalogue import as_item_ids
+from mmq.errors import DataError
+from mmq.ranking.data import Met
+from mmq.ranking.impressions import Impressions, Liked
+from mmq.ranking.survey import as_values
+
+
+def request(
+    user_id: Any, history: Sequence[Any], item_ids: Sequence[Any], columns: Mapping[str, Any]
+) -> tuple[Met, Impressions]:
+    """What occurs, and an impression of each item.
+
+    Args:
+        user_id: of the user.
+        history: ids of what the user liked, oldest first; may be empty.
+        item_ids: of the items.
+        columns: name of each further column -> its value, or a list of one for each item.
+
+    Raises:
+        DataError: there are no items, or a column has not a value for each.
+    """
+    if not len(item_ids):
+        raise DataError("no items were given to be scored; give at least one")
+    rows, before = len(item_ids), len(history)
+    values = {name: as_values(_for_each(each, rows, name), name) for name, each in columns.items()}
+    places = np.arange(rows)
+    liked = Liked(np.arange(before), np.array([0, before]), np.zeros(before, np.int64), 1)
+    impressions = Impressions(
+        users=np.zeros(rows, np.int64),
+        items=places + before,
+        labels=np.zeros(rows, np.uint8),
+        columns=np.repeat(places[:, None], len(values), 1),
+        liked=liked,
+        ends=np.full(rows, before),
+    )
+    return Met(as_item_ids([user_id]), as_item_ids([*history, *item_ids]), values), impressions
+
+
+def _for_each(value: Any, rows: int, name: str) -> pa.Array:
+    """``(rows,)`` of one value, or of one for each row."""
+    if isinstance(value, str) or not hasattr(value, "__len__"):
+        value = [value] * rows
+    if len(value) != rows:
+        raise DataError(
+            f"the column '{name}' has {len(value)} values for {rows} items; give one value, or one "
+            "for each item"
+        )
+    return value if isinstance(value, pa.Array | pa.ChunkedArray) else pa.array(value)
