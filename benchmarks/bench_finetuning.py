@@ -75,7 +75,7 @@ def measure(start: Start, room: str) -> dict[str, Any]:
     turn = time.process_time() - began
     epoch = found["frozen"]["seconds"] * batch_count
     chosen = FinetuneSettings(**STAGE2[room])
-    turns = sum((each + 1) / chosen.epochs <= chosen.moving for each in range(chosen.epochs))
+    turns = sum(chosen.has_turn((each + 1) / chosen.epochs) for each in range(chosen.epochs))
     found["by turns"] = {
         "seconds_a_turn": turn,
         "ratio": (epoch + turn) / epoch,

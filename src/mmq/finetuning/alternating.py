@@ -44,7 +44,7 @@ class AlternatingTask(MovingTask):
     def end_epoch(self, generator: np.random.Generator, progress: float) -> None:
         """Measure, and let the tokenizer learn."""
         settings = self.settings
-        if settings.resolved_rate == 0 or progress > settings.moving:
+        if not settings.has_turn(progress):
             return
         costs = self._costs()
         wanted = self._wanted(costs)

@@ -15,7 +15,7 @@ from mmq.finetuning.alternating import AlternatingTask
 from mmq.finetuning.joint import JointTask
 from mmq.finetuning.moving import Data, MovingTask, Student
 from mmq.finetuning.settings import FinetuneSettings
-from mmq.nn.loop import Journal, Log, train
+from mmq.nn.loop import Journal, Log, Trained, train
 from mmq.nn.processes import is_first
 from mmq.nn.selected import SelectedTraining
 from mmq.tokenizers.evaluation import evaluate
@@ -98,10 +98,8 @@ def finetune(
         task.network.load_state_dict(training.best)
         after, seconds, log = task.figures(), trained.seconds, trained.log
         if settings.refit_epochs:
-            learning = settings.learning(student.settings, settings.refit_epochs)
-            own = SelectedTraining(student.task(data), learning, after[task.selected_by])
-            refitted = train(own, settings.seed, Journal(again, resume, mark))
-            student.network.load_state_dict(own.best)
+            journal = Journal(again, resume, mark)
+            refitted = _refit(student, data, settings, journal, after[task.selected_by])
             after, seconds = task.figures(), seconds + refitted.seconds
             log = [*log, *({**each, "refit": 1.0} for each in refitted.log)]
     except BaseException:
@@ -118,6 +116,17 @@ def finetune(
     else:  # the same tokenizer still gives the same IDs
         student.rename(codes, ids.manifest)
     return FinetuneFit(before, after, training.best_epoch, log, ids.codes, codes, seconds)
+
+
+def _refit(
+    student: Student, data: Data, settings: FinetuneSettings, journal: Journal, floor: float
+) -> Trained:
+    """Let the recommender learn alone, on the IDs that it has; kept if it is above the floor."""
+    learning = settings.learning(student.settings, settings.refit_epochs)
+    training = SelectedTraining(student.task(data), learning, floor)
+    found = train(training, settings.seed, journal)
+    student.network.load_state_dict(training.best)
+    return found
 
 
 def _checked(

@@ -108,6 +108,10 @@ class FinetuneSettings(Settings):
         usual = 0.5 if self.mode == "alternating" else 0.003
         return usual if self.tokenizer_rate is None else self.tokenizer_rate
 
+    def has_turn(self, progress: float) -> bool:
+        """Alternating: whether codes learn after the epoch that ends there, from 0 to 1."""
+        return self.resolved_rate > 0 and progress <= self.moving
+
     def resolved_input_noise(self, stage1: float) -> float:
         """That of the tokenizer, given what it had in stage 1."""
         usual = min(stage1, 0.3) if self.mode == "alternating" else stage1
