@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 from common import RESULTS, provenance, write
+from finetuning_starts import ROOMS, Start
 from torch.profiler import ProfilerActivity, profile
 
-from finetuning import ROOMS, STAGE2, Row, Start
+from finetuning import STAGE2, Row
 from mmq.finetuning import FinetuneSettings
 from mmq.finetuning.alternating import AlternatingTask
 from mmq.finetuning.joint import JointTask

@@ -2,7 +2,7 @@
 
     python benchmarks/finetuning.py toyshop [--seeds 0,1,2] [--only "NAME|.."] [--sweep]
     python benchmarks/finetuning.py retrieval|ranking --data ML1M [--cache out/finetuning] ...
-    python benchmarks/finetuning.py beauty --data BEAUTY ...
+    python benchmarks/finetuning.py beauty --data BEAUTY [--bonuses] ...
 
 For each tokenizer, on the content alone and with behaviour as one more modality (SVD of the shifted
 positive mutual information of the training part; items without history borrow it by their content;
@@ -12,75 +12,37 @@ or at every step (*fine-tuned jointly*). In retrieval also a recommender that le
 met compete a little (*weight 0.1*) or fully (*weight 1*), one whose items have tokens of their own
 beside their codes (*item tokens*), and SASRec; in ranking also one that knows items by their codes
 alone (*no item IDs*). *From scratch* is a recommender that has learned nothing before. `--sweep`
-tries settings of stage 2 for MMQ on the content, seed 0, by the validation part alone. toyshop is
-retrieval in a generated shop, another one for every seed (101, 102, ...), where the words say a
-toy's team, the picture shows its badge, and only whether the two match decides what sells. Beauty
-is retrieval by titles alone, where an aligned RQ-VAE of the content is a separated one too.
-Retrieval withholds 5% of the items, another sample for every seed; ranking has the log's own split.
-Fitted tokenizers and recommenders are kept in the cache folder; every cell is stored when it is
-done and never run again.
+tries settings of stage 2 for MMQ on the content, seed 0, by the validation part alone. `--bonuses`
+measures frozen IDs with bonuses for items that nobody met. toyshop is retrieval in a generated
+shop, another one for every seed (101, 102, ...), where the words say a toy's team, the picture
+shows its badge, and only whether the two match decides what sells. Beauty is retrieval by titles
+alone, where an aligned RQ-VAE of the content is a separated one too. Retrieval withholds 5% of the
+items, another sample for every seed; ranking has the log's own split. Fitted tokenizers and
+recommenders are kept in the cache folder; every cell is stored when it is done and never run again.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import new_items
 import numpy as np
 from cells import done, store
 from common import RESULTS, mean_sd, provenance, read, write
+from finetuning_starts import HETERREC_BEAUTY, ROOMS, TOKENIZERS, Place, Start, Withheld, liked
 
-from mmq import Catalogue, SemanticIDs
-from mmq.data.cold import withhold_items
-from mmq.data.datasets.toyshop import ToyshopSettings, toyshop
-from mmq.data.interactions import Interactions, read_interactions
 from mmq.data.sequences import Cases
-from mmq.encoders.behaviour import embed_behaviour
-from mmq.encoders.predicted import learn_prediction
-from mmq.encoders.toyshop import embed_toyshop
 from mmq.finetuning import FinetuneSettings, finetune
-from mmq.ranking import Pieces, PPNet, RankingData, evaluate_ranking, load_ranker, save_ranker
-from mmq.recommenders import (
-    HeterRec,
-    RetrievalData,
-    SASRec,
-    SplitSettings,
-    evaluate,
-    load_recommender,
-)
-from mmq.recommenders.folder import save_recommender
-from mmq.tokenizers import load_tokenizer, tokenizer_class
+from mmq.ranking import PPNet, evaluate_ranking
+from mmq.recommenders import RetrievalData, SASRec, evaluate
 from mmq.tokenizers.evaluation import reconstruction
 from mmq.tokenizers.inputs import unit_inputs
-from ranking import BASE
-from recommenders import (
-    COLD_SHARE,
-    CYCLE,
-    DATASETS,
-    HETERREC_ML1M,
-    SASREC_BEAUTY,
-    SASREC_ML1M,
-    tested_users,
-)
+from recommenders import SASREC_BEAUTY, SASREC_ML1M, tested_users
 
-DATA = DATASETS["ml1m"]
-TOKENIZERS = {"MMQ": "mmq", "MA-RQ-VAE": "rqvae", "MS-RQ-VAE": "rqvae"}
-FUSIONS = {"MA-RQ-VAE": "aligned", "MS-RQ-VAE": "separated"}
-TUNED_ON = {"toyshop": "toyshop", "retrieval": "ml1m", "ranking": "ml1m", "beauty": "beauty"}
-"""Room -> the data set whose tuned settings its tokenizers have."""
-EXPERTS = {"text": 1, "image": 1, "behaviour": 2}
-"""MMQ's specific experts where behaviour is one of three modalities, so that IDs still have six
-codes; RQ-VAE shares its positions by itself."""
-
-TOYSHOP = {"items": 1500, "shoppers": 4000}
-FIRST_SHOP = 101
-HETERREC_TOYSHOP = {
-    **CYCLE, "hidden_dim": 64, "history": 20, "token_layers": 1, "epochs": 15, "dropout": 0.5,
-}  # fmt: skip
-HETERREC_BEAUTY = {**CYCLE, "hidden_dim": 64, "history": 20, "token_layers": 1, "epochs": 8}
 SASREC = {
     "retrieval": SASREC_ML1M,
     "beauty": {**SASREC_BEAUTY, "hidden_dim": 64},
@@ -121,6 +83,9 @@ AT_REST = {"learning_rate": 5e-4}
 
 WEIGHTS = (0.1, 1.0)
 """Of items that nobody met among the competitors: a little, and as if they had been refused."""
+
+BONUSES = (-100.0, -2.0, -1.0, 0.0, 1.0)
+"""What --bonuses adds to the scores of items that nobody met; at -100 old items are alone."""
 
 SWEEP: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
@@ -170,126 +135,11 @@ SWEEP: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 """What --sweep tries in a room."""
 
 
-class Start(NamedTuple):
-    """What a fine-tuning starts from.
-
-    Attributes:
-        catalogue: the items of the recommender, behaviour among the modalities or not.
-        tokenizer: fitted to it.
-        student: the recommender of its IDs.
-        data: what it was fitted to.
-        cold: cases of items that were withheld.
-        users: ids of those whom figures are of.
-        factors: what is true of every item, where that is known.
-    """
-
-    catalogue: Catalogue
-    tokenizer: Any
-    student: Any
-    data: Any
-    cold: Cases | None
-    users: np.ndarray | None
-    factors: Mapping[str, np.ndarray] = MappingProxyType({})
-
-
 class Measured(NamedTuple):
     """Figures of a recommender on the test part, and the selected one of each user."""
 
     figures: dict[str, Any]
     users: dict[str, np.ndarray]
-
-
-def liked(room: str, folder: Path) -> Interactions:
-    """The log that retrieval learns from."""
-    known = DATASETS[TUNED_ON[room]]
-    log = read_interactions(folder / "interactions.parquet", known.columns)
-    return log.positives().k_core(5)
-
-
-def retrieval(folder: Path, place: Place) -> Start:
-    """HeterRec on IDs of a tokenizer, on ML-1M."""
-    return of_log(place, liked(place.room, folder), DATA.catalogue(folder), HETERREC_ML1M)
-
-
-def beauty(folder: Path, place: Place) -> Start:
-    """The same on Amazon Beauty."""
-    items = DATASETS["beauty"].catalogue(folder)
-    return of_log(place, liked(place.room, folder), items, HETERREC_BEAUTY)
-
-
-def shop(_: Path, place: Place) -> Start:
-    """The same in a generated shop."""
-    made = toyshop(ToyshopSettings(**TOYSHOP, seed=FIRST_SHOP + place.seed))
-    log = Interactions.build(made.interactions).positives().k_core(5)
-    items = embed_toyshop(made)
-    start = of_log(place, log, items, HETERREC_TOYSHOP)
-    rows = items.rows(start.student.semantic_ids.item_ids.to_pylist())
-    assert start.users is not None
-    factors = {key: levels[rows] for key, levels in made.factors.items()}
-    users = start.users + place.seed * TOYSHOP["shoppers"]  # other shops have other shoppers
-    return start._replace(users=users, factors=factors)
-
-
-class Place(NamedTuple):
-    """Which start, and where it is kept: a tokenizer, and a recommender of its IDs.
-
-    Attributes:
-        room: which data.
-        cache: folder of both.
-        name: of the tokenizer.
-        behaviour: whether that is one more modality.
-        model: settings of the recommender that differ from the usual ones.
-        kept: name of the recommender's folder.
-        seed: of all.
-    """
-
-    room: str
-    cache: Path
-    name: str
-    behaviour: bool
-    model: Mapping[str, Any]
-    kept: str
-    seed: int
-
-
-class Withheld(NamedTuple):
-    """A log of which some items are withheld.
-
-    Attributes:
-        rest: the log without them.
-        data: what a recommender learns from it, and is tested on.
-        cold: cases of the withheld items.
-    """
-
-    rest: Interactions
-    data: RetrievalData
-    cold: Cases
-
-    @classmethod
-    def of(cls, log: Interactions, seed: int) -> Withheld:
-        """All items of the log take part; those withheld are of the seed."""
-        found = withhold_items(log, COLD_SHARE, seed)
-        rest = found.rest.positives().k_core(5)
-        data = RetrievalData.of(rest, log.items.ids)
-        return cls(rest, data, data.cold_cases(found))
-
-
-def of_log(place: Place, log: Interactions, items: Catalogue, settings: Mapping[str, Any]) -> Start:
-    """A tokenizer of the items of a log, and HeterRec on its IDs; some items are withheld."""
-    items = items.take(items.rows(log.items.ids.to_pylist()))
-    rest, plain, cold = Withheld.of(log, place.seed)
-    if place.behaviour:
-        items = with_behaviour(items, plain)
-    tokenizer = fitted(place, items)
-    ids = SemanticIDs.build(items.item_ids, tokenizer.encode(items), tokenizer.codebook_sizes)
-    data = plain._replace(ids=ids)
-    model = place.cache / place.kept
-    if not model.exists():
-        made = HeterRec(**{**settings, **place.model}, seed=place.seed)
-        fit = made.fit(data)
-        save_recommender(made, model, fit=fit)
-    users = tested_users(rest, data)
-    return Start(items, tokenizer, load_recommender(model), data, cold, users)
 
 
 def sasrec(room: str, folder: Path, seed: int) -> tuple[Any, Any]:
@@ -300,64 +150,6 @@ def sasrec(room: str, folder: Path, seed: int) -> tuple[Any, Any]:
     found = measure_retrieval(model, data, cold, tested_users(rest, data))
     about = {"settings": model.settings.to_dict(), "best_epoch": fit.best_epoch}
     return {**about, "figures": found.figures, **provenance()}, found.users
-
-
-def ranking(folder: Path, place: Place) -> Start:
-    """PPNet on item IDs and IDs of a tokenizer."""
-    file = folder / "interactions.parquet"
-    data = RankingData.of(Pieces.open(file, DATA.columns))
-    items = DATA.catalogue(folder)
-    items = items.take(items.rows(data.item_ids.to_pylist()))
-    if place.behaviour:
-        split = SplitSettings(split="stored", min_interactions=0)
-        log = read_interactions(file, DATA.columns)
-        items = with_behaviour(items, RetrievalData.of(log, items.item_ids, split))
-    tokenizer = fitted(place, items)
-    ids = SemanticIDs.build(items.item_ids, tokenizer.encode(items), tokenizer.codebook_sizes)
-    model = place.cache / place.kept
-    if not model.exists():
-        made = PPNet(**{**BASE, **place.model}, seed=place.seed)
-        fit = made.fit(data, ids)
-        save_ranker(made, model, fit=fit)
-    return Start(items, tokenizer, load_ranker(model), data, None, None)
-
-
-ROOMS: dict[str, Callable[[Path, Place], Start]] = {
-    "toyshop": shop,
-    "retrieval": retrieval,
-    "ranking": ranking,
-    "beauty": beauty,
-}
-
-
-def with_behaviour(items: Catalogue, data: RetrievalData) -> Catalogue:
-    """The catalogue with what users did in the training part as one more modality."""
-    found = embed_behaviour(data.train, len(items))
-    if not found.present.all():
-        found = learn_prediction([items], found).complete(items, found)
-    return Catalogue(
-        items.item_ids,
-        {**items.embeddings, "behaviour": found.matrix},
-        {**items.present, "behaviour": found.present},
-    )
-
-
-def fitted(place: Place, items: Catalogue) -> Any:
-    """The tokenizer, fitted once, without refinement so that its codes have a gradient."""
-    folder = place.cache / "tokenizer"
-    if not folder.exists():
-        known = read(RESULTS / f"quantisers_{TUNED_ON[place.room]}.json")["tuning"]
-        tuned = known.get(place.name) or known[place.name.removeprefix("MA-").removeprefix("MS-")]
-        own: dict[str, Any] = {"refinement": 0, "seed": place.seed}
-        if place.name in FUSIONS:
-            own["fusion"] = FUSIONS[place.name]
-        elif place.behaviour:
-            each = EXPERTS if "image" in items.dimensions else {"text": 2, "behaviour": 2}
-            own["specific_experts"] = each
-        tokenizer = tokenizer_class(TOKENIZERS[place.name])(**{**tuned["settings"], **own})
-        tokenizer.fit(items)
-        tokenizer.save(folder)
-    return load_tokenizer(folder)
 
 
 def measure(start: Start) -> Measured:
@@ -518,6 +310,26 @@ def sweep(room: str, folder: Path, cache: Path, out: Path) -> None:
         write(out, stored)
 
 
+def bonuses(room: str, folder: Path, cache: Path, seeds: list[int], out: Path) -> None:
+    """What frozen IDs find of old and new items with a bonus for new ones, for all tokenizers."""
+    stored = read(out) or {"cells": {}}
+    kept = stored.setdefault("bonuses", {"cells": {}})
+    for name, row in rows(room).items():
+        if row.settings is not None or row.model:
+            continue
+        for seed in seeds:
+            runs = kept["cells"].setdefault(name, {})
+            if str(seed) in runs:
+                continue
+            start = ROOMS[room](folder, row.place(room, cache, seed))
+            assert start.cold is not None
+            found = new_items.curve(start.student, start.data.test, start.cold, BONUSES)
+            print(name, seed, found, flush=True)
+            runs[str(seed)] = {"bonus": found, **provenance()}
+            kept["summary"] = new_items.summary(kept["cells"])
+            write(out, stored)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("room", choices=ROOMS)
@@ -525,6 +337,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--only", default="")
     parser.add_argument("--sweep", action="store_true")
+    parser.add_argument("--bonuses", action="store_true")
     parser.add_argument("--cache", type=Path, default=Path("out/finetuning"))
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
@@ -533,9 +346,13 @@ def main() -> None:
     if arguments.sweep:
         sweep(room, arguments.data, arguments.cache, out)
         return
+    seeds = [int(each) for each in arguments.seeds.split(",")]
+    if arguments.bonuses:
+        bonuses(room, arguments.data, arguments.cache, seeds, out)
+        return
     known = rows(room)
     order = [*(["SASRec"] if room in SASREC else []), *known]
-    for seed in map(int, arguments.seeds.split(",")):
+    for seed in seeds:
         for name in order:
             chosen = not arguments.only or name in arguments.only.split("|")
             if not chosen or done(out, name, seed):

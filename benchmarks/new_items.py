@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import argparse
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from common import RESULTS, mean_sd, provenance, write
 
+from mmq.data.sequences import Cases
 from mmq.experiments.paper import Request, prepare, scale_of
 from mmq.experiments.paper.folders import Places
 from mmq.experiments.paper.plan import ITEM_TOKENS, RETRIEVAL, Cell, Row
 from mmq.experiments.paper.variants import MMQ, WITH_BEHAVIOUR
-from mmq.experiments.paper.worlds import Setup, retrieval_world
+from mmq.experiments.paper.worlds import retrieval_world
 from mmq.recommenders import HeterRec, evaluate, load_recommender
 
 BONUSES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
@@ -29,14 +31,14 @@ SEEDS = range(3)
 SETTINGS = Path(__file__).parent / "paper_ml1m.toml"
 
 
-def curve(model: HeterRec, setup: Setup, seed: int) -> dict[str, dict[str, float]]:
+def curve(
+    model: HeterRec, test: Cases, cold: Cases, bonuses: Sequence[float]
+) -> dict[str, dict[str, float]]:
     """Figures of old and of new items with every bonus."""
-    world = retrieval_world(setup, seed)
     found = {}
-    for bonus in BONUSES:
+    for bonus in bonuses:
         model.favour_new_items(bonus)
-        old = evaluate(model, world.data.test).figures
-        new = evaluate(model, world.cold).figures
+        old, new = evaluate(model, test).figures, evaluate(model, cold).figures
         found[f"{bonus:g}"] = {"recall@10": old["recall@10"], "cold recall@10": new["recall@10"]}
     return found
 
@@ -63,7 +65,8 @@ def main() -> None:
                 continue
             model = load_recommender(folder)
             assert isinstance(model, HeterRec), "rows of Table 1 with IDs are HeterRec"
-            measured = curve(model, setup, seed)
+            world = retrieval_world(setup, seed)
+            measured = curve(model, world.data.test, world.cold, BONUSES)
             print(row.name, seed, measured, flush=True)
             cells.setdefault(row.name, {})[str(seed)] = {
                 "bonus": measured, "epochs": model.settings.epochs, **provenance(),

@@ -1,0 +1,215 @@
+"""What stage 2 starts from: fitted tokenizers and recommenders of their IDs, kept in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+from common import RESULTS, read
+
+from mmq import Catalogue, SemanticIDs
+from mmq.data.cold import withhold_items
+from mmq.data.datasets.toyshop import ToyshopSettings, toyshop
+from mmq.data.interactions import Interactions, read_interactions
+from mmq.data.sequences import Cases
+from mmq.encoders.behaviour import embed_behaviour
+from mmq.encoders.predicted import learn_prediction
+from mmq.encoders.toyshop import embed_toyshop
+from mmq.ranking import Pieces, PPNet, RankingData, load_ranker, save_ranker
+from mmq.recommenders import HeterRec, RetrievalData, SplitSettings, load_recommender
+from mmq.recommenders.folder import save_recommender
+from mmq.tokenizers import load_tokenizer, tokenizer_class
+from ranking import BASE
+from recommenders import COLD_SHARE, CYCLE, DATASETS, HETERREC_ML1M, tested_users
+
+DATA = DATASETS["ml1m"]
+TOKENIZERS = {"MMQ": "mmq", "MA-RQ-VAE": "rqvae", "MS-RQ-VAE": "rqvae"}
+FUSIONS = {"MA-RQ-VAE": "aligned", "MS-RQ-VAE": "separated"}
+TUNED_ON = {"toyshop": "toyshop", "retrieval": "ml1m", "ranking": "ml1m", "beauty": "beauty"}
+"""Room -> the data set whose tuned settings its tokenizers have."""
+EXPERTS = {"text": 1, "image": 1, "behaviour": 2}
+"""MMQ's specific experts where behaviour is one of three modalities, so that IDs still have six
+codes; RQ-VAE shares its positions by itself."""
+
+TOYSHOP = {"items": 1500, "shoppers": 4000}
+FIRST_SHOP = 101
+HETERREC_TOYSHOP = {
+    **CYCLE, "hidden_dim": 64, "history": 20, "token_layers": 1, "epochs": 15, "dropout": 0.5,
+}  # fmt: skip
+HETERREC_BEAUTY = {**CYCLE, "hidden_dim": 64, "history": 20, "token_layers": 1, "epochs": 8}
+
+
+class Start(NamedTuple):
+    """What a fine-tuning starts from.
+
+    Attributes:
+        catalogue: the items of the recommender, behaviour among the modalities or not.
+        tokenizer: fitted to it.
+        student: the recommender of its IDs.
+        data: what it was fitted to.
+        cold: cases of items that were withheld.
+        users: ids of those whom figures are of.
+        factors: what is true of every item, where that is known.
+    """
+
+    catalogue: Catalogue
+    tokenizer: Any
+    student: Any
+    data: Any
+    cold: Cases | None
+    users: np.ndarray | None
+    factors: Mapping[str, np.ndarray] = MappingProxyType({})
+
+
+class Place(NamedTuple):
+    """Which start, and where it is kept: a tokenizer, and a recommender of its IDs.
+
+    Attributes:
+        room: which data.
+        cache: folder of both.
+        name: of the tokenizer.
+        behaviour: whether that is one more modality.
+        model: settings of the recommender that differ from the usual ones.
+        kept: name of the recommender's folder.
+        seed: of all.
+    """
+
+    room: str
+    cache: Path
+    name: str
+    behaviour: bool
+    model: Mapping[str, Any]
+    kept: str
+    seed: int
+
+
+class Withheld(NamedTuple):
+    """A log of which some items are withheld.
+
+    Attributes:
+        rest: the log without them.
+        data: what a recommender learns from it, and is tested on.
+        cold: cases of the withheld items.
+    """
+
+    rest: Interactions
+    data: RetrievalData
+    cold: Cases
+
+    @classmethod
+    def of(cls, log: Interactions, seed: int) -> Withheld:
+        """All items of the log take part; those withheld are of the seed."""
+        found = withhold_items(log, COLD_SHARE, seed)
+        rest = found.rest.positives().k_core(5)
+        data = RetrievalData.of(rest, log.items.ids)
+        return cls(rest, data, data.cold_cases(found))
+
+
+def liked(room: str, folder: Path) -> Interactions:
+    """The log that retrieval learns from."""
+    known = DATASETS[TUNED_ON[room]]
+    log = read_interactions(folder / "interactions.parquet", known.columns)
+    return log.positives().k_core(5)
+
+
+def retrieval(folder: Path, place: Place) -> Start:
+    """HeterRec on IDs of a tokenizer, on ML-1M."""
+    return of_log(place, liked(place.room, folder), DATA.catalogue(folder), HETERREC_ML1M)
+
+
+def beauty(folder: Path, place: Place) -> Start:
+    """The same on Amazon Beauty."""
+    items = DATASETS["beauty"].catalogue(folder)
+    return of_log(place, liked(place.room, folder), items, HETERREC_BEAUTY)
+
+
+def shop(_: Path, place: Place) -> Start:
+    """The same in a generated shop."""
+    made = toyshop(ToyshopSettings(**TOYSHOP, seed=FIRST_SHOP + place.seed))
+    log = Interactions.build(made.interactions).positives().k_core(5)
+    items = embed_toyshop(made)
+    start = of_log(place, log, items, HETERREC_TOYSHOP)
+    rows = items.rows(start.student.semantic_ids.item_ids.to_pylist())
+    assert start.users is not None
+    factors = {key: levels[rows] for key, levels in made.factors.items()}
+    users = start.users + place.seed * TOYSHOP["shoppers"]  # other shops have other shoppers
+    return start._replace(users=users, factors=factors)
+
+
+def of_log(place: Place, log: Interactions, items: Catalogue, settings: Mapping[str, Any]) -> Start:
+    """A tokenizer of the items of a log, and HeterRec on its IDs; some items are withheld."""
+    items = items.take(items.rows(log.items.ids.to_pylist()))
+    rest, plain, cold = Withheld.of(log, place.seed)
+    if place.behaviour:
+        items = with_behaviour(items, plain)
+    tokenizer = fitted(place, items)
+    ids = SemanticIDs.build(items.item_ids, tokenizer.encode(items), tokenizer.codebook_sizes)
+    data = plain._replace(ids=ids)
+    model = place.cache / place.kept
+    if not model.exists():
+        made = HeterRec(**{**settings, **place.model}, seed=place.seed)
+        fit = made.fit(data)
+        save_recommender(made, model, fit=fit)
+    users = tested_users(rest, data)
+    return Start(items, tokenizer, load_recommender(model), data, cold, users)
+
+
+def ranking(folder: Path, place: Place) -> Start:
+    """PPNet on item IDs and IDs of a tokenizer."""
+    file = folder / "interactions.parquet"
+    data = RankingData.of(Pieces.open(file, DATA.columns))
+    items = DATA.catalogue(folder)
+    items = items.take(items.rows(data.item_ids.to_pylist()))
+    if place.behaviour:
+        split = SplitSettings(split="stored", min_interactions=0)
+        log = read_interactions(file, DATA.columns)
+        items = with_behaviour(items, RetrievalData.of(log, items.item_ids, split))
+    tokenizer = fitted(place, items)
+    ids = SemanticIDs.build(items.item_ids, tokenizer.encode(items), tokenizer.codebook_sizes)
+    model = place.cache / place.kept
+    if not model.exists():
+        made = PPNet(**{**BASE, **place.model}, seed=place.seed)
+        fit = made.fit(data, ids)
+        save_ranker(made, model, fit=fit)
+    return Start(items, tokenizer, load_ranker(model), data, None, None)
+
+
+def with_behaviour(items: Catalogue, data: RetrievalData) -> Catalogue:
+    """The catalogue with what users did in the training part as one more modality."""
+    found = embed_behaviour(data.train, len(items))
+    if not found.present.all():
+        found = learn_prediction([items], found).complete(items, found)
+    return Catalogue(
+        items.item_ids,
+        {**items.embeddings, "behaviour": found.matrix},
+        {**items.present, "behaviour": found.present},
+    )
+
+
+def fitted(place: Place, items: Catalogue) -> Any:
+    """The tokenizer, fitted once, without refinement so that its codes have a gradient."""
+    folder = place.cache / "tokenizer"
+    if not folder.exists():
+        known = read(RESULTS / f"quantisers_{TUNED_ON[place.room]}.json")["tuning"]
+        tuned = known.get(place.name) or known[place.name.removeprefix("MA-").removeprefix("MS-")]
+        own: dict[str, Any] = {"refinement": 0, "seed": place.seed}
+        if place.name in FUSIONS:
+            own["fusion"] = FUSIONS[place.name]
+        elif place.behaviour:
+            each = EXPERTS if "image" in items.dimensions else {"text": 2, "behaviour": 2}
+            own["specific_experts"] = each
+        tokenizer = tokenizer_class(TOKENIZERS[place.name])(**{**tuned["settings"], **own})
+        tokenizer.fit(items)
+        tokenizer.save(folder)
+    return load_tokenizer(folder)
+
+
+ROOMS: dict[str, Callable[[Path, Place], Start]] = {
+    "toyshop": shop,
+    "retrieval": retrieval,
+    "ranking": ranking,
+    "beauty": beauty,
+}
