@@ -285,13 +285,19 @@ def ranking(text: str) -> str:
 
 def finetuning(text: str) -> str:
     """docs/finetuning.md with its tables renewed."""
-    for room, data in (("toyshop", ""), ("retrieval", " --data ML1M"), ("ranking", " --data ML1M")):
+    data = {"toyshop": "", "retrieval": " --data ML1M", "beauty": " --data BEAUTY"}
+    for room, given in (data | {"ranking": " --data ML1M"}).items():
         record = read(RESULTS / f"finetuning_{room}.json")
-        command = f"python benchmarks/finetuning.py {room}{data}"
+        command = f"python benchmarks/finetuning.py {room}{given}"
         block = f"{finetuning_tables.comparison(record)}\n{origin(record, command)}"
         text = filled(text, f"finetuning-{room}", block)
-    record = read(RESULTS / "finetuning_toyshop.json")
-    return filled(text, "finetuning-sweep", finetuning_tables.sweep(record))
+        if "bonuses" in record:
+            found = record["bonuses"]
+            block = f"{recommender_tables.new_items(found)}\n{origin(found, f'{command} --bonuses')}"
+            text = filled(text, f"bonuses-{room}", block)
+        if "sweep" in record:
+            text = filled(text, f"sweep-{room}", finetuning_tables.sweep(record))
+    return text
 
 
 def reproduce(text: str) -> str:
