@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 from common import RESULTS, provenance, write
-from finetuning_starts import ROOMS, Start
+from finetuning_rows import STAGE2
+from finetuning_starts import ROOMS, Kind, Place, Start
 from torch.profiler import ProfilerActivity, profile
 
-from finetuning import STAGE2, Row
 from mmq.finetuning import FinetuneSettings
 from mmq.finetuning.alternating import AlternatingTask
 from mmq.finetuning.joint import JointTask
@@ -107,7 +107,7 @@ def main() -> None:
     torch.set_num_threads(1)
     record: dict[str, Any] = {**provenance()}
     for room in ("retrieval", "ranking"):
-        place = Row("MMQ", False).place(room, arguments.cache, 0)
+        place = Place(room, Kind("MMQ", False), 0, arguments.cache)
         record[room] = measure(ROOMS[room](arguments.data, place), room)
         for name, found in record[room].items():
             print(room, name, found, flush=True)

@@ -23,23 +23,37 @@ from mmq.recommenders import HeterRec, RetrievalData, SplitSettings, load_recomm
 from mmq.recommenders.folder import save_recommender
 from mmq.tokenizers import load_tokenizer, tokenizer_class
 from ranking import BASE
-from recommenders import COLD_SHARE, CYCLE, DATASETS, HETERREC_ML1M, tested_users
+from recommenders import (
+    COLD_SHARE,
+    CYCLE,
+    DATASETS,
+    HETERREC_BEAUTY,
+    HETERREC_ML1M,
+    tested_users,
+)
 
 DATA = DATASETS["ml1m"]
 TOKENIZERS = {"MMQ": "mmq", "MA-RQ-VAE": "rqvae", "MS-RQ-VAE": "rqvae"}
 FUSIONS = {"MA-RQ-VAE": "aligned", "MS-RQ-VAE": "separated"}
 TUNED_ON = {"toyshop": "toyshop", "retrieval": "ml1m", "ranking": "ml1m", "beauty": "beauty"}
 """Room -> the data set whose tuned settings its tokenizers have."""
-EXPERTS = {"text": 1, "image": 1, "behaviour": 2}
-"""MMQ's specific experts where behaviour is one of three modalities, so that IDs still have six
-codes; RQ-VAE shares its positions by itself."""
+OF_TWO = {"text": 1, "image": 1, "behaviour": 2}
+EXPERTS = {
+    "toyshop": OF_TWO, "retrieval": OF_TWO, "ranking": OF_TWO,
+    "beauty": {"text": 2, "behaviour": 2},
+}  # fmt: skip
+"""MMQ's specific experts where behaviour is one more modality, so that IDs still have six codes;
+RQ-VAE shares its positions by itself."""
 
 TOYSHOP = {"items": 1500, "shoppers": 4000}
 FIRST_SHOP = 101
-HETERREC_TOYSHOP = {
-    **CYCLE, "hidden_dim": 64, "history": 20, "token_layers": 1, "epochs": 15, "dropout": 0.5,
+HETERREC: dict[str, Mapping[str, Any]] = {
+    "toyshop": {
+        **CYCLE, "hidden_dim": 64, "history": 20, "token_layers": 1, "epochs": 15, "dropout": 0.5,
+    },
+    "retrieval": HETERREC_ML1M,
+    "beauty": {**HETERREC_BEAUTY, "hidden_dim": 64, "epochs": 8},
 }  # fmt: skip
-HETERREC_BEAUTY = {**CYCLE, "hidden_dim": 64, "history": 20, "token_layers": 1, "epochs": 8}
 
 
 class Start(NamedTuple):
@@ -64,26 +78,47 @@ class Start(NamedTuple):
     factors: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
-class Place(NamedTuple):
-    """Which start, and where it is kept: a tokenizer, and a recommender of its IDs.
+class Kind(NamedTuple):
+    """Which tokenizer and which recommender of its IDs.
 
     Attributes:
-        room: which data.
-        cache: folder of both.
         name: of the tokenizer.
         behaviour: whether that is one more modality.
         model: settings of the recommender that differ from the usual ones.
         kept: name of the recommender's folder.
+    """
+
+    name: str
+    behaviour: bool
+    model: Mapping[str, Any] = MappingProxyType({})
+    kept: str = "model"
+
+
+class Place(NamedTuple):
+    """Where a start is kept.
+
+    Attributes:
+        room: which data.
+        kind: of both.
         seed: of all.
+        cache: folder of all starts.
     """
 
     room: str
-    cache: Path
-    name: str
-    behaviour: bool
-    model: Mapping[str, Any]
-    kept: str
+    kind: Kind
     seed: int
+    cache: Path
+
+    @property
+    def folder(self) -> Path:
+        """Of the tokenizer, and of recommenders of its IDs."""
+        behaviour = " behaviour" * self.kind.behaviour
+        return self.cache / f"{self.room} {self.kind.name}{behaviour} {self.seed}"
+
+    @property
+    def model(self) -> Path:
+        """Of the recommender."""
+        return self.folder / self.kind.kept
 
 
 class Withheld(NamedTuple):
@@ -116,14 +151,9 @@ def liked(room: str, folder: Path) -> Interactions:
 
 
 def retrieval(folder: Path, place: Place) -> Start:
-    """HeterRec on IDs of a tokenizer, on ML-1M."""
-    return of_log(place, liked(place.room, folder), DATA.catalogue(folder), HETERREC_ML1M)
-
-
-def beauty(folder: Path, place: Place) -> Start:
-    """The same on Amazon Beauty."""
-    items = DATASETS["beauty"].catalogue(folder)
-    return of_log(place, liked(place.room, folder), items, HETERREC_BEAUTY)
+    """HeterRec on IDs of a tokenizer, on ML-1M or Beauty."""
+    items = DATASETS[TUNED_ON[place.room]].catalogue(folder)
+    return of_log(place, liked(place.room, folder), items)
 
 
 def shop(_: Path, place: Place) -> Start:
@@ -131,7 +161,7 @@ def shop(_: Path, place: Place) -> Start:
     made = toyshop(ToyshopSettings(**TOYSHOP, seed=FIRST_SHOP + place.seed))
     log = Interactions.build(made.interactions).positives().k_core(5)
     items = embed_toyshop(made)
-    start = of_log(place, log, items, HETERREC_TOYSHOP)
+    start = of_log(place, log, items)
     rows = items.rows(start.student.semantic_ids.item_ids.to_pylist())
     assert start.users is not None
     factors = {key: levels[rows] for key, levels in made.factors.items()}
@@ -139,22 +169,20 @@ def shop(_: Path, place: Place) -> Start:
     return start._replace(users=users, factors=factors)
 
 
-def of_log(place: Place, log: Interactions, items: Catalogue, settings: Mapping[str, Any]) -> Start:
+def of_log(place: Place, log: Interactions, items: Catalogue) -> Start:
     """A tokenizer of the items of a log, and HeterRec on its IDs; some items are withheld."""
     items = items.take(items.rows(log.items.ids.to_pylist()))
     rest, plain, cold = Withheld.of(log, place.seed)
-    if place.behaviour:
+    if place.kind.behaviour:
         items = with_behaviour(items, plain)
     tokenizer = fitted(place, items)
-    ids = SemanticIDs.build(items.item_ids, tokenizer.encode(items), tokenizer.codebook_sizes)
-    data = plain._replace(ids=ids)
-    model = place.cache / place.kept
-    if not model.exists():
-        made = HeterRec(**{**settings, **place.model}, seed=place.seed)
+    data = plain._replace(ids=ids_of(tokenizer, items))
+    if not place.model.exists():
+        made = HeterRec(**{**HETERREC[place.room], **place.kind.model}, seed=place.seed)
         fit = made.fit(data)
-        save_recommender(made, model, fit=fit)
+        save_recommender(made, place.model, fit=fit)
     users = tested_users(rest, data)
-    return Start(items, tokenizer, load_recommender(model), data, cold, users)
+    return Start(items, tokenizer, load_recommender(place.model), data, cold, users)
 
 
 def ranking(folder: Path, place: Place) -> Start:
@@ -163,18 +191,21 @@ def ranking(folder: Path, place: Place) -> Start:
     data = RankingData.of(Pieces.open(file, DATA.columns))
     items = DATA.catalogue(folder)
     items = items.take(items.rows(data.item_ids.to_pylist()))
-    if place.behaviour:
+    if place.kind.behaviour:
         split = SplitSettings(split="stored", min_interactions=0)
         log = read_interactions(file, DATA.columns)
         items = with_behaviour(items, RetrievalData.of(log, items.item_ids, split))
     tokenizer = fitted(place, items)
-    ids = SemanticIDs.build(items.item_ids, tokenizer.encode(items), tokenizer.codebook_sizes)
-    model = place.cache / place.kept
-    if not model.exists():
-        made = PPNet(**{**BASE, **place.model}, seed=place.seed)
-        fit = made.fit(data, ids)
-        save_ranker(made, model, fit=fit)
-    return Start(items, tokenizer, load_ranker(model), data, None, None)
+    if not place.model.exists():
+        made = PPNet(**{**BASE, **place.kind.model}, seed=place.seed)
+        fit = made.fit(data, ids_of(tokenizer, items))
+        save_ranker(made, place.model, fit=fit)
+    return Start(items, tokenizer, load_ranker(place.model), data, None, None)
+
+
+def ids_of(tokenizer: Any, items: Catalogue) -> SemanticIDs:
+    """Those that the tokenizer gives."""
+    return SemanticIDs.build(items.item_ids, tokenizer.encode(items), tokenizer.codebook_sizes)
 
 
 def with_behaviour(items: Catalogue, data: RetrievalData) -> Catalogue:
@@ -191,17 +222,16 @@ def with_behaviour(items: Catalogue, data: RetrievalData) -> Catalogue:
 
 def fitted(place: Place, items: Catalogue) -> Any:
     """The tokenizer, fitted once, without refinement so that its codes have a gradient."""
-    folder = place.cache / "tokenizer"
+    folder, name = place.folder / "tokenizer", place.kind.name
     if not folder.exists():
         known = read(RESULTS / f"quantisers_{TUNED_ON[place.room]}.json")["tuning"]
-        tuned = known.get(place.name) or known[place.name.removeprefix("MA-").removeprefix("MS-")]
+        tuned = known.get(name) or known[name.removeprefix("MA-").removeprefix("MS-")]
         own: dict[str, Any] = {"refinement": 0, "seed": place.seed}
-        if place.name in FUSIONS:
-            own["fusion"] = FUSIONS[place.name]
-        elif place.behaviour:
-            each = EXPERTS if "image" in items.dimensions else {"text": 2, "behaviour": 2}
-            own["specific_experts"] = each
-        tokenizer = tokenizer_class(TOKENIZERS[place.name])(**{**tuned["settings"], **own})
+        if name in FUSIONS:
+            own["fusion"] = FUSIONS[name]
+        elif place.kind.behaviour:
+            own["specific_experts"] = EXPERTS[place.room]
+        tokenizer = tokenizer_class(TOKENIZERS[name])(**{**tuned["settings"], **own})
         tokenizer.fit(items)
         tokenizer.save(folder)
     return load_tokenizer(folder)
@@ -211,5 +241,5 @@ ROOMS: dict[str, Callable[[Path, Place], Start]] = {
     "toyshop": shop,
     "retrieval": retrieval,
     "ranking": ranking,
-    "beauty": beauty,
+    "beauty": retrieval,
 }

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from recommender_tables import LEAST_SEEDS
-from tables import cell, counted, table
+from recommender_tables import paired, with_seeds
+from tables import cell, table
 
 Row = Mapping[str, Any]
 
@@ -34,22 +34,11 @@ def comparison(record: Row) -> str:
     selected = "N@10" if "ndcg@10" in met else "users' AUC"
     rows = []
     for name, figures in record["summary"].items():
-        seeds = len(record["cells"][name])
-        row = [name if seeds >= LEAST_SEEDS else f"{name} ({counted(seeds)})"]
+        row = [with_seeds(record, name)]
         row += [cell(figures.get(key), 4) for key in columns]
-        rows.append([*row, _against_control(record["paired"], name)])
+        control = f"{name.rpartition(', ')[0]}, {CONTROL}"
+        rows.append([*row, paired(record["paired"], name, control)])
     return table(["IDs", *columns.values(), f"{selected} less that of {CONTROL} (p)"], rows)
-
-
-def _against_control(tests: Row, name: str) -> str:
-    control = f"{name.rpartition(', ')[0]}, {CONTROL}"
-    test, sign = tests.get(f"{name} | {control}"), 1
-    if test is None:
-        test, sign = tests.get(f"{control} | {name}"), -1
-    if test is None:
-        return "-"
-    p = f"{test['p_value']:.2g}" if test["p_value"] >= 1e-4 else "< 0.0001"
-    return f"{sign * test['difference']:+.4f} ({p})"
 
 
 def sweep(record: Row) -> str:
@@ -68,3 +57,18 @@ def sweep(record: Row) -> str:
             ]
         )
     return table(["settings", "before", "kept", "after every epoch", "codes moved"], rows)
+
+
+def costs(record: Row) -> str:
+    """Time and memory of stage 2 against the same training with the tokenizer frozen."""
+    rows = []
+    for task in ("retrieval", "ranking"):
+        turns = record[task]["by turns"]
+        steps = {name: found for name, found in record[task].items() if found is not turns}
+        rows += [
+            [task, name, f"{found['ratio']:.2f}", f"{found['bytes'] / 1e6:.0f}"]
+            for name, found in steps.items()
+        ]
+        rows.append([task, "by turns, an epoch with a turn", f"{turns['ratio']:.2f}", "-"])
+        rows.append([task, "by turns, all epochs", f"{turns['ratio_of_all_epochs']:.2f}", "-"])
+    return table(["task", "way", "time, frozen = 1", "most memory of a step (MB)"], rows)

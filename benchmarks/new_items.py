@@ -40,6 +40,7 @@ def curve(
         model.favour_new_items(bonus)
         old, new = evaluate(model, test).figures, evaluate(model, cold).figures
         found[f"{bonus:g}"] = {"recall@10": old["recall@10"], "cold recall@10": new["recall@10"]}
+    model.favour_new_items(0.0)
     return found
 
 

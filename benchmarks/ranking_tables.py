@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from recommender_tables import LEAST_SEEDS
-from tables import cell, counted, table
+from recommender_tables import paired, with_seeds
+from tables import cell, table
 
 Row = Mapping[str, Any]
 
@@ -24,12 +24,8 @@ def comparison(record: Row, against: str = "item IDs") -> str:
     """All rows, with the paired test of users' AUC against one of them."""
     rows = []
     for name, figures in record["summary"].items():
-        seeds = len(record["cells"][name])
-        row = [name if seeds >= LEAST_SEEDS else f"{name} ({counted(seeds)})"]
-        row += [cell(figures[key], 4) for key in FIGURES]
-        test = record["paired"].get(f"{against} | {name}")
-        p = test and (f"{test['p_value']:.2g}" if test["p_value"] >= 1e-4 else "< 0.0001")
-        rows.append([*row, f"{-test['difference']:+.4f} ({p})" if test else "-"])
+        row = [with_seeds(record, name), *(cell(figures[key], 4) for key in FIGURES)]
+        rows.append([*row, paired(record["paired"], name, against)])
     return table(["PPNet with", *FIGURES.values(), f"users' AUC less that of {against} (p)"], rows)
 
 

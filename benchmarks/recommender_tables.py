@@ -32,14 +32,20 @@ def comparison(record: Row, against: str) -> str:
     }
     rows = []
     for name, figures in record["summary"].items():
-        seeds = len(record["cells"][name])
-        row = [name if seeds >= LEAST_SEEDS else f"{name} ({counted(seeds)})"]
+        row = [with_seeds(record, name)]
         row += [cell(figures.get(key), 4) for key in columns]
-        rows.append([*row, _against(record["paired"], name, against)])
+        rows.append([*row, paired(record["paired"], name, against)])
     return table(["recommender", *columns.values(), f"N@10 less that of {against} (p)"], rows)
 
 
-def _against(tests: Row, name: str, other: str) -> str:
+def with_seeds(record: Row, name: str) -> str:
+    """The name of a row, and how many seeds it has where these are few."""
+    seeds = len(record["cells"][name])
+    return name if seeds >= LEAST_SEEDS else f"{name} ({counted(seeds)})"
+
+
+def paired(tests: Row, name: str, other: str) -> str:
+    """By how much a row is ahead of another one, and how likely that is by chance."""
     if f"{name} | {other}" in tests:
         found, sign = tests[f"{name} | {other}"], 1
     elif f"{other} | {name}" in tests:
@@ -96,7 +102,13 @@ def new_items(record: Row) -> str:
     rows = []
     for name, by_bonus in record["summary"].items():
         for title, key in (("old items", "recall@10"), ("new items", "cold recall@10")):
-            rows.append([name, title, *(cell(each[key], 4) for each in by_bonus.values())])
+            rows.append(
+                [
+                    with_seeds(record, name),
+                    title,
+                    *(cell(each[key], 4) for each in by_bonus.values()),
+                ]
+            )
     bonuses = next(iter(record["summary"].values()))
     return table(["IDs", "R@10 of", *(f"bonus {bonus}" for bonus in bonuses)], rows)
 

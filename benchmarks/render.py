@@ -26,15 +26,16 @@ PLOT = ROOT / "docs" / "fvu_by_length.png"
 
 def source(record: Mapping[str, Any], command: str) -> str:
     """Where figures come from: command, commit, machine, seeds."""
-    cells = record["cells"]
-    one = next(iter(cells.values())) if isinstance(cells, dict) else record
-    commits = (
-        {run["commit"] for run in cells.values()} if isinstance(cells, dict) else {one["commit"]}
-    )
-    versions = ", ".join(f"{name} {number}" for name, number in one["versions"].items())
+    cells = record.get("cells")
+    runs = list(cells.values()) if isinstance(cells, dict) else [record]
+    commits = sorted({run["commit"] for run in runs})
+    machines = {
+        f"{run['cores']} cores ({run['processor']}), {run['threads']} threads": 0 for run in runs
+    }
+    versions = ", ".join(f"{name} {number}" for name, number in runs[0]["versions"].items())
     return (
-        f"`{command}`, commit {', '.join(sorted(commits))}; {one['cores']} cores "
-        f"({one['processor']}), {one['threads']} threads; Python {one['python']}, {versions}.\n"
+        f"`{command}`, commit {', '.join(commits)}; {' and '.join(machines)}; "
+        f"Python {runs[0]['python']}, {versions}.\n"
     )
 
 
@@ -285,19 +286,24 @@ def ranking(text: str) -> str:
 
 def finetuning(text: str) -> str:
     """docs/finetuning.md with its tables renewed."""
-    data = {"toyshop": "", "retrieval": " --data ML1M", "beauty": " --data BEAUTY"}
-    for room, given in (data | {"ranking": " --data ML1M"}).items():
+    data = {"toyshop": "", "retrieval": "ML1M", "beauty": "BEAUTY", "ranking": "ML1M"}
+    for room, given in data.items():
         record = read(RESULTS / f"finetuning_{room}.json")
-        command = f"python benchmarks/finetuning.py {room}{given}"
+        command = f"python benchmarks/finetuning.py {room}{given and f' --data {given}'}"
         block = f"{finetuning_tables.comparison(record)}\n{origin(record, command)}"
         text = filled(text, f"finetuning-{room}", block)
         if "bonuses" in record:
             found = record["bonuses"]
-            block = f"{recommender_tables.new_items(found)}\n{origin(found, f'{command} --bonuses')}"
+            block = (
+                f"{recommender_tables.new_items(found)}\n{origin(found, f'{command} --bonuses')}"
+            )
             text = filled(text, f"bonuses-{room}", block)
         if "sweep" in record:
             text = filled(text, f"sweep-{room}", finetuning_tables.sweep(record))
-    return text
+    record = read(RESULTS / "finetuning_speed.json")
+    command = "python benchmarks/bench_finetuning.py --data ML1M"
+    block = f"{finetuning_tables.costs(record)}\n{source(record, command)}"
+    return filled(text, "finetuning-speed", block)
 
 
 def reproduce(text: str) -> str:

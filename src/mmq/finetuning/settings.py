@@ -109,7 +109,7 @@ class FinetuneSettings(Settings):
         return usual if self.tokenizer_rate is None else self.tokenizer_rate
 
     def has_turn(self, progress: float) -> bool:
-        """Alternating: whether codes learn after the epoch that ends there, from 0 to 1."""
+        """Alternating: whether codes learn after an epoch that ends at this share of ``epochs``."""
         return self.resolved_rate > 0 and progress <= self.moving
 
     def resolved_input_noise(self, stage1: float) -> float:

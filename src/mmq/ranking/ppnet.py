@@ -212,7 +212,8 @@ class PPNet:
         Raises:
             SettingsError: it has no semantic IDs, reads prefixes of them, or speaks of another
                 table by now (:meth:`with_ids`).
-            DataError: other impressions in the training part.
+            DataError: other users, items or values of columns in the training part; its labels
+                are not compared.
         """
         if self.semantic_ids is not self.ids:
             raise SettingsError(

@@ -51,8 +51,14 @@ class Vocabulary(NamedTuple):
         return cls(_with_rows(met.user_ids, users), known, items[items > 0], values)
 
     def alike(self, other: Vocabulary) -> bool:
-        """Whether both are of the same users and items, shown as often; ids may differ in type."""
-        pairs = ((self.users, other.users), (self.items, other.items))
+        """Whether both are of the same users, items (shown as often) and values of columns.
+
+        Ids may differ in type.
+        """
+        if self.columns.keys() != other.columns.keys():
+            return False
+        pairs = [(self.users, other.users), (self.items, other.items)]
+        pairs += [(values, other.columns[name]) for name, values in self.columns.items()]
         same = all(one.cast(pa.string()).equals(two.cast(pa.string())) for one, two in pairs)
         return same and np.array_equal(self.shown, other.shown)
 
