@@ -24,6 +24,7 @@ recommenders are kept in the cache folder; every cell is stored when it is done 
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -144,40 +145,85 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def sweep(room: str, folder: Path, cache: Path, out: Path) -> None:
-    """Validation figures of settings of stage 2, MMQ on the content, seed 0."""
-    for name, changes in SWEEP[room].items():
-        if name in read(out).get("sweep", {}):
+class Job(NamedTuple):
+    """What is to be done.
+
+    Attributes:
+        room: which data.
+        data: folder of it.
+        cache: folder of starts.
+        out: JSON of the results.
+        seeds: of the cells.
+        only: names of rows; empty for all.
+    """
+
+    room: str
+    data: Path
+    cache: Path
+    out: Path
+    seeds: list[int]
+    only: list[str]
+
+    def start(self, kind: Kind, seed: int) -> Start:
+        """What a row starts from."""
+        return ROOMS[self.room](self.data, Place(self.room, kind, seed, self.cache))
+
+    def wants(self, name: str) -> bool:
+        """Whether a row was asked for."""
+        return not self.only or name in self.only
+
+
+def rows_of(job: Job) -> None:
+    """Make the cells of the table."""
+    known = rows(job.room)
+    order = [*(["SASRec"] if job.room in SASREC else []), *known]
+    for seed, name in itertools.product(job.seeds, filter(job.wants, order)):
+        if done(job.out, name, seed):
             continue
-        start = ROOMS[room](folder, Place(room, Kind("MMQ", False), 0, cache))
-        chosen = FinetuneSettings(**{**STAGE2[room], **changes})
+        if name == "SASRec":
+            found, users = sasrec(job.room, job.data, seed)
+        else:
+            found, users = cell(job.start(known[name].kind, seed), known[name].settings, seed)
+        print(name, seed, found["figures"], flush=True)
+        store(job.out, (name, seed), found, users, order, summary)
+
+
+def sweep(job: Job) -> None:
+    """Validation figures of settings of stage 2, MMQ on the content, seed 0."""
+    for name, changes in SWEEP[job.room].items():
+        if name in read(job.out).get("sweep", {}):
+            continue
+        start = job.start(Kind("MMQ", False), 0)
+        chosen = FinetuneSettings(**{**STAGE2[job.room], **changes})
         fit = finetune(start.tokenizer, start.student, start.data, start.catalogue, chosen)
         selected = [round(each.get("ndcg@10", each.get("auc", 0.0)), 4) for each in fit.log]
         print(name, selected, [round(each["codes_moved"], 3) for each in fit.log], flush=True)
-        stored = read(out) or {"cells": {}}  # by now others may have stored something too
+        stored = read(job.out) or {"cells": {}}  # by now others may have stored something too
         stored.setdefault("sweep", {})[name] = {
             "before": fit.before, "after": fit.after, "log": fit.log,
         }  # fmt: skip
-        write(out, stored)
+        write(job.out, stored)
 
 
-def bonuses(room: str, folder: Path, cache: Path, seeds: list[int], out: Path) -> None:
+def bonuses(job: Job) -> None:
     """What frozen IDs find of old and new items with a bonus for new ones, for all tokenizers."""
-    for name, row in rows(room).items():
-        if row.settings is not None or row.kind.model:
+    frozen = {
+        name: row.kind
+        for name, row in rows(job.room).items()
+        if job.wants(name) and row.settings is None and not row.kind.model
+    }
+    for (name, kind), seed in itertools.product(frozen.items(), job.seeds):
+        if str(seed) in read(job.out).get("bonuses", {}).get("cells", {}).get(name, {}):
             continue
-        for seed in seeds:
-            if str(seed) in read(out).get("bonuses", {}).get("cells", {}).get(name, {}):
-                continue
-            start = ROOMS[room](folder, Place(room, row.kind, seed, cache))
-            assert start.cold is not None
-            found = new_items.curve(start.student, start.data.test, start.cold, BONUSES)
-            print(name, seed, found, flush=True)
-            stored = read(out) or {"cells": {}}
-            kept = stored.setdefault("bonuses", {"cells": {}})
-            kept["cells"].setdefault(name, {})[str(seed)] = {"bonus": found, **provenance()}
-            kept["summary"] = new_items.summary(kept["cells"])
-            write(out, stored)
+        start = job.start(kind, seed)
+        assert start.cold is not None
+        found = new_items.curve(start.student, start.data.test, start.cold, BONUSES)
+        print(name, seed, found, flush=True)
+        stored = read(job.out) or {"cells": {}}
+        kept = stored.setdefault("bonuses", {"cells": {}})
+        kept["cells"].setdefault(name, {})[str(seed)] = {"bonus": found, **provenance()}
+        kept["summary"] = new_items.summary(kept["cells"])
+        write(job.out, stored)
 
 
 def main() -> None:
@@ -192,34 +238,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     room = arguments.room
-    out = arguments.out or RESULTS / f"finetuning_{room}.json"
     if arguments.sweep and room not in SWEEP:
         parser.error(f"there is no sweep of {room}; take one of {', '.join(SWEEP)}")
     if arguments.bonuses and room == "ranking":
         parser.error("bonuses are for retrieval; take another room")
-    if arguments.sweep:
-        sweep(room, arguments.data, arguments.cache, out)
-        return
+    out = arguments.out or RESULTS / f"finetuning_{room}.json"
     seeds = [int(each) for each in arguments.seeds.split(",")]
-    if arguments.bonuses:
-        bonuses(room, arguments.data, arguments.cache, seeds, out)
-        return
-    known = rows(room)
-    order = [*(["SASRec"] if room in SASREC else []), *known]
-    for seed in seeds:
-        for name in order:
-            chosen = not arguments.only or name in arguments.only.split("|")
-            if not chosen or done(out, name, seed):
-                continue
-            if name == "SASRec":
-                found, users = sasrec(room, arguments.data, seed)
-            else:
-                row = known[name]
-                place = Place(room, row.kind, seed, arguments.cache)
-                start = ROOMS[room](arguments.data, place)
-                found, users = cell(start, row.settings, seed)
-            print(name, seed, found["figures"], flush=True)
-            store(out, (name, seed), found, users, order, summary)
+    only = [each for each in arguments.only.split("|") if each]
+    job = Job(room, arguments.data, arguments.cache, out, seeds, only)
+    make = sweep if arguments.sweep else bonuses if arguments.bonuses else rows_of
+    make(job)
 
 
 if __name__ == "__main__":
