@@ -29,9 +29,9 @@ def source(record: Mapping[str, Any], command: str) -> str:
     cells = record.get("cells")
     runs = list(cells.values()) if isinstance(cells, dict) else [record]
     commits = sorted({run["commit"] for run in runs})
-    machines = {
-        f"{run['cores']} cores ({run['processor']}), {run['threads']} threads": 0 for run in runs
-    }
+    machines = sorted(
+        {f"{run['cores']} cores ({run['processor']}), {run['threads']} threads" for run in runs}
+    )
     versions = ", ".join(f"{name} {number}" for name, number in runs[0]["versions"].items())
     return (
         f"`{command}`, commit {', '.join(commits)}; {' and '.join(machines)}; "
