@@ -17,10 +17,10 @@ import pytest
 from paper_shop import TINY, figures, make, request, write_shop
 
 from mmq import Catalogue, read_catalogue, write_catalogue
-from mmq.artifacts import write_tensors
 from mmq.errors import DataError
 from mmq.experiments.paper import prepare
 from mmq.experiments.paper.plan import ITEM_TOKENS, QUANTISATION, RETRIEVAL, SHUFFLED
+from mmq.formats import write_tensors
 from mmq.recommenders import load_recommender
 from mmq.reports.paper import write_paper
 from mmq.settings import to_toml

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from ranking_shop import SMALL, columns, data, fitted, names, table
 
-from mmq.artifacts import read_tensors, write_tensors
 from mmq.errors import DataError, FormatError, SettingsError
+from mmq.formats import read_tensors, write_tensors
 from mmq.ranking import PPNet, RankingData, RankingSplit, load_ranker, save_ranker
 from mmq.ranking.folder import (
     CARD,

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmq.artifacts import read_tensors, write_tensors
 from mmq.errors import DataError, FormatError, SettingsError
+from mmq.formats import read_tensors, write_tensors
 from mmq.recommenders import (
     HeterRec,
     Popularity,

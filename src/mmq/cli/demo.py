@@ -49,7 +49,8 @@ def command(
     Example: mmq demo --out mmq-demo
     """
     from mmq import __version__
-    from mmq.artifacts import check_replaceable, disk_errors, made_folder, write_json
+    from mmq.artifacts import check_replaceable, disk_errors, made_folder
+    from mmq.formats import write_json
 
     check_replaceable(out, MARKER)
     steps = _Steps(quiet=as_json)

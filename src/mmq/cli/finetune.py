@@ -149,7 +149,8 @@ def _write(
 ) -> None:
     """Tokenizer, IDs, model and report together, whole or not at all; each knows the others."""
     from mmq import __version__
-    from mmq.artifacts import write_folder, write_json
+    from mmq.artifacts import write_folder
+    from mmq.formats import write_json
     from mmq.reports.moves import write_moves
     from mmq.semantic_ids import CatalogueRef, TokenizerRef, build_manifest
     from mmq.tokenizers.folder import fingerprint

@@ -53,7 +53,7 @@ AttributeOption = Annotated[
 def emit(result: Mapping[str, Any], as_json: bool, lines: Iterable[str] = ()) -> None:
     """Print the result of a verb: the object with ``--json``, else ``lines`` or a plain table."""
     if as_json:
-        from mmq.artifacts import to_json
+        from mmq.formats import to_json
 
         sys.stdout.write(to_json(result) + "\n")
         return

@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmq.artifacts import check_replaceable, disk_errors, write_file, write_json
+from mmq.artifacts import check_replaceable, disk_errors, write_file
 from mmq.data.catalogue import Catalogue
 from mmq.data.interactions import Interactions, write_interactions
 from mmq.data.parquet import write_catalogue
 from mmq.errors import DataError, SettingsError
+from mmq.formats import write_json
 
 MARKER = "mmq-import.json"
 """The file that marks a folder as an import, which another import may overwrite."""

@@ -14,10 +14,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from mmq.artifacts import require_file, to_json, write_tensors
+from mmq.artifacts import require_file
 from mmq.decoding.level import Level
 from mmq.decoding.prefix_index import PrefixIndex
 from mmq.errors import FormatError
+from mmq.formats import to_json, write_tensors
 
 FORMAT = 1
 _MANIFEST = "mmq.prefix_index"

@@ -7,8 +7,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from mmq.artifacts import check_replaceable, read_json, write_folder, write_json
+from mmq.artifacts import check_replaceable, write_folder
 from mmq.errors import SettingsError
+from mmq.formats import read_json, write_json
 
 MARKER = "embed.json"
 """The file of the folder that holds the fingerprint of its run."""

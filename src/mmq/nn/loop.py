@@ -18,8 +18,8 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from mmq.artifacts import read_tensors_with_metadata, write_tensors
 from mmq.errors import DivergedError, FormatError
+from mmq.formats import read_tensors_with_metadata, write_tensors
 from mmq.nn.processes import is_first
 from mmq.progress import bar
 from mmq.settings import Settings

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mmq.artifacts import check_tensors
+from mmq.formats import check_tensors
 
 
 def to_arrays(network: nn.Module) -> dict[str, np.ndarray]:

@@ -21,17 +21,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmq.artifacts import (
-    check_own_folder,
-    read_json,
-    read_tensors,
-    require_file,
-    sha256,
-    write_folder,
-    write_json,
-    write_tensors,
-)
+from mmq.artifacts import check_own_folder, require_file, sha256, write_folder
 from mmq.errors import FormatError
+from mmq.formats import read_json, read_tensors, write_json, write_tensors
 from mmq.ranking.fit import RankingFit
 from mmq.ranking.ppnet import PPNet
 from mmq.ranking.settings import RankingSplit

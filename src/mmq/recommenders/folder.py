@@ -19,18 +19,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmq.artifacts import (
-    check_own_folder,
-    read_json,
-    read_tensors,
-    require_file,
-    sha256,
-    write_folder,
-    write_json,
-    write_tensors,
-)
+from mmq.artifacts import check_own_folder, require_file, sha256, write_folder
 from mmq.data.catalogue import as_item_ids, check_ids
 from mmq.errors import FormatError, nearest
+from mmq.formats import read_json, read_tensors, write_json, write_tensors
 from mmq.recommenders.base import Recommender
 from mmq.recommenders.data import SplitSettings
 from mmq.recommenders.heterrec import HeterRec

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmq import __version__
-from mmq.artifacts import to_json, write_file
+from mmq.artifacts import write_file
+from mmq.formats import to_json
 from mmq.metrics.resampling import SIGNIFICANT
 from mmq.progress import duration
 from mmq.reports.paper_plots import Colours, draw, save, series_colours

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mmq.artifacts import write_tensors
+from mmq.formats import write_tensors
 
 _SLOWED = """
 import sys, time

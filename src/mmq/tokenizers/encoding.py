@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mmq.artifacts import beside, disk_errors, read_json, write_folder, write_json
+from mmq.artifacts import beside, disk_errors, write_folder
 from mmq.data.parquet import BATCH, CatalogueFile
 from mmq.errors import FormatError, UserError
+from mmq.formats import read_json, write_json
 from mmq.progress import bar
 from mmq.tokenizers.base import Tokenizer
 

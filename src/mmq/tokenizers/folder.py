@@ -15,16 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmq.artifacts import (
-    check_own_folder,
-    read_json,
-    read_tensors,
-    sha256,
-    write_folder,
-    write_json,
-    write_tensors,
-)
+from mmq.artifacts import check_own_folder, sha256, write_folder
 from mmq.errors import FormatError
+from mmq.formats import read_json, read_tensors, write_json, write_tensors
 from mmq.tokenizers.card import card
 
 FORMAT = 1

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from mmq.artifacts import write_file, write_json
+from mmq.artifacts import write_file
 from mmq.experiments.origin import origin, peak_memory, restart_peak
 from mmq.experiments.paper.folders import RESULT, USERS, Made, Places
 from mmq.experiments.paper.models import ranking, retrieval
 from mmq.experiments.paper.plan import QUANTISATION, RANKING, RETRIEVAL, TUNING, Cell
 from mmq.experiments.paper.quantised import quantisation, tuning
 from mmq.experiments.paper.worlds import Setup
+from mmq.formats import write_json
 
 _MAKERS: Mapping[str, Callable[[Cell, Setup, Places], Made]] = {
     TUNING: tuning,

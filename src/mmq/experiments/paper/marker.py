@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmq.artifacts import made_folder, read_json, write_json
+from mmq.artifacts import made_folder
 from mmq.errors import DataError
+from mmq.formats import read_json, write_json
 
 MARKER = "reproduction.json"
 FORMAT = 1

@@ -11,12 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmq.artifacts import (
-    check_replaceable,
-    made_folder,
-    require_file,
-    sha256,
-)
+from mmq.artifacts import check_replaceable, made_folder, require_file, sha256
 from mmq.data import write_catalogue
 from mmq.data.datasets.toyshop import ToyshopSettings, toyshop
 from mmq.data.interactions import Interactions, write_interactions

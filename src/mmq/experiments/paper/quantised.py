@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from mmq.artifacts import read_json, write_file
+from mmq.artifacts import write_file
 from mmq.data import Catalogue
 from mmq.experiments.paper.folders import CODES, RESULT, Made, Places, settings_of
 from mmq.experiments.paper.plan import Cell, tuning_cell
 from mmq.experiments.paper.variants import variants
 from mmq.experiments.paper.worlds import Setup, catalogue_of, items_of, own_rows, withheld_of
 from mmq.experiments.tuning import TunePlan, tune
+from mmq.formats import read_json
 from mmq.metrics import quantisation as metrics
 from mmq.tokenizers import tokenizer_class
 from mmq.tokenizers.inputs import unit_inputs

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from mmq.artifacts import write_json
 from mmq.experiments.origin import origin
 from mmq.experiments.paper.claims import verdicts
 from mmq.experiments.paper.figures import FIGURES
@@ -15,6 +14,7 @@ from mmq.experiments.paper.prepare import Prepared
 from mmq.experiments.paper.schedule import Progress, results, run_cells
 from mmq.experiments.paper.tables import Found, table
 from mmq.experiments.paper.worlds import catalogue_of
+from mmq.formats import write_json
 
 RESULTS = "results.json"
 

@@ -15,12 +15,13 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmq.artifacts import disk_errors, read_json, write_folder
+from mmq.artifacts import disk_errors, write_folder
 from mmq.errors import DataError, FormatError, UserError
 from mmq.experiments.paper.cells import make
 from mmq.experiments.paper.folders import RESULT, Places, folder_name
 from mmq.experiments.paper.plan import Cell, Plan
 from mmq.experiments.paper.worlds import Setup
+from mmq.formats import read_json
 
 try:
     import fcntl

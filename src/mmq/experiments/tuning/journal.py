@@ -13,16 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmq.artifacts import (
-    check_replaceable,
-    disk_errors,
-    read_json,
-    to_json,
-    write_file,
-    write_folder,
-    write_json,
-)
+from mmq.artifacts import check_replaceable, disk_errors, write_file, write_folder
 from mmq.errors import DataError, FormatError
+from mmq.formats import read_json, to_json, write_json
 from mmq.settings import to_toml
 from mmq.tokenizers.base import Figures
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmq.artifacts import to_json
+from mmq.formats import to_json
 from mmq.tokenizers.base import TokenizerSettings
 
 DIGITS = 3
