@@ -1,4 +1,5 @@
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,31 @@ def test_a_folder_is_replaced_behind_a_link(tmp_path):
     assert link.is_symlink()
     assert (tmp_path / "real" / "marker").read_text() == "new"
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_old_folder_stays_where_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "marker").write_text("old")
+    replace = Path.replace
+
+    def refuse(path, to):
+        if path.name.endswith(".tmp"):
+            raise OSError(errno.EBUSY, "busy")
+        return replace(path, to)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OSError, match="busy"), write_folder(target, "marker") as temporary:
+        (temporary / "marker").write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    assert (target / "marker").read_text() == "old"
+
+
+def test_a_mount_point_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == tmp_path)
+    with pytest.raises(DataError, match="where a disk is mounted"):
+        check_replaceable(tmp_path, "marker")
+    check_replaceable(tmp_path / "new", "marker")
 
 
 @pytest.mark.parametrize(

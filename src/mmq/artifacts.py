@@ -52,11 +52,24 @@ def write_folder(path: str | Path, marker: str) -> Iterator[Path]:
         try:
             temporary.mkdir()
             yield temporary
-            if path.exists():
-                shutil.rmtree(path)
-            temporary.replace(path)
+            _put(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put(new: Path, path: Path) -> None:
+    """Rename a folder to ``path``; what is there goes only when the new one is in its place."""
+    if not path.exists():
+        new.replace(path)
+        return
+    old = beside(path, f"{os.getpid()}.old")
+    path.replace(old)
+    try:
+        new.replace(path)
+    except BaseException:
+        old.replace(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -114,6 +127,11 @@ def check_replaceable(path: str | Path, marker: str) -> None:
     _check_parents(path)
     if path.is_file():
         raise DataError(f"{path} is a file, not a folder; choose another --out")
+    if path.is_mount():
+        raise DataError(
+            f"{path} is where a disk is mounted and cannot be replaced; choose a folder in it, "
+            f"such as --out {path / 'new'}"
+        )
     if path.is_dir() and any(path.iterdir()) and not (path / marker).is_file():
         raise DataError(
             f"the folder {path} exists and holds other files (no {marker} among them); "

@@ -17,14 +17,16 @@ from mmq.artifacts import require_file, write_file
 from mmq.errors import FormatError
 
 
-def to_json(value: Any, indent: int | None = None) -> str:
+def to_json(value: Any, indent: int | None = None, ascii_only: bool = False) -> str:
     """JSON of ``value``; figures that are undefined (NaN, infinite) become null.
+
+    With ``ascii_only`` other characters are escaped, for a stream that cannot show them.
 
     >>> to_json({"fvu": float("nan"), "parts": [0.5, float("inf")]})
     '{"fvu": null, "parts": [0.5, null]}'
     """
     return json.dumps(
-        _defined(value), indent=indent, ensure_ascii=False, allow_nan=False, default=str
+        _defined(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False, default=str
     )
 
 

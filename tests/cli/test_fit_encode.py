@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmq import Catalogue, SemanticIDs, write_catalogue
+from mmq import Catalogue, MMQTokenizer, SemanticIDs, read_catalogue, write_catalogue
 from mmq.cli import main
 from mmq.data import Reduction
 from mmq.testing import tiny_catalogue
@@ -513,3 +513,20 @@ def test_full_disk(catalogue, tokenizer, tmp_path, capsys, monkeypatch):
     assert "the disk is full" in err
     assert not (tmp_path / "ids.parquet").exists()
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_tokenizer_fitted_in_python_encodes_a_catalogue_after_the_same_pca(tmp_path, capsys):
+    rows = np.random.default_rng(0).normal(size=(60, 8))
+    pca = Reduction.fit(rows, 4)
+    items = Catalogue.build(range(60), {"text": pca.apply(rows)})
+    write_catalogue(tmp_path / "c.parquet", items, {"text": pca})
+    tokenizer = MMQTokenizer(codebook_size=8, latent_dim=8, epochs=2)
+    tokenizer.fit(read_catalogue(tmp_path / "c.parquet"))
+    tokenizer.save(tmp_path / "t")
+    files = (tmp_path / "c.parquet", "--tokenizer", tmp_path / "t", "--out", tmp_path / "ids")
+    code, _, _ = run(capsys, "encode", *files)
+    assert code == 0
+    write_catalogue(tmp_path / "c.parquet", items)
+    code, _, error = run(capsys, "encode", *files)
+    assert code == 2
+    assert "did not go through the same PCA" in error

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 
-from mmq import cli
+from mmq import SemanticIDs, cli
 from mmq.cli import main
 from mmq.errors import DataError, MMQError
 
@@ -108,6 +111,19 @@ def test_streams_that_are_closed_full_or_not_read(streams, arguments, code, out,
     assert done.stdout == out
     assert done.stderr.startswith(err)
     assert done.stderr.count("\n") == (1 if err else 0)
+
+
+def test_what_a_stream_cannot_encode_is_an_escape(tmp_path):
+    ids = SemanticIDs.build(["日1", "😀"], np.array([[0, 1], [1, 0]]), [2, 2])
+    ids.write(tmp_path / "ids.parquet")
+    command = [sys.executable, "-m", "mmq", "inspect", str(tmp_path / "ids.parquet")]
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    for item in ("日1", "😀"):
+        options = {"capture_output": True, "check": True, "env": environment}
+        done = subprocess.run([*command, "--item", item, "--json"], **options)
+        assert json.loads(done.stdout)["item"]["item_id"] == item
+        done = subprocess.run([*command, "--item", item], **options)
+        assert item.encode("ascii", "backslashreplace") in done.stdout
 
 
 def test_help_imports_nothing_heavy():

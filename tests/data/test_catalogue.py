@@ -95,6 +95,35 @@ def test_reductions_travel_with_the_catalogue(tmp_path):
     found = CatalogueFile(tmp_path / "c.parquet").reductions["text"]
     assert found.fingerprint() == pca.fingerprint()
     assert np.array_equal(found.apply(rows), pca.apply(rows))
+    read = read_catalogue(tmp_path / "c.parquet")
+    assert read.reductions == read.take(np.arange(9)).reductions == {"text": pca.fingerprint()}
+    assert [each.reductions for each in CatalogueFile(tmp_path / "c.parquet").batches()] == [
+        {"text": pca.fingerprint()}
+    ]
+
+
+@pytest.mark.parametrize("stored", [b"no base64!", b"AAAA"])
+def test_a_damaged_reduction_is_refused(tmp_path, stored):
+    path = tmp_path / "c.parquet"
+    write_catalogue(path, shop())
+    table = pq.read_table(path).replace_schema_metadata({b"mmq.reduction.text": stored})
+    pq.write_table(table, path)
+    with pytest.raises(FormatError, match=r"the PCA kept in .* is damaged"):
+        CatalogueFile(path)
+
+
+def test_a_pca_of_rows_that_are_all_alike():
+    with pytest.raises(DataError, match="are all alike; leave that modality out"):
+        Reduction.fit(np.tile(np.random.default_rng(0).normal(size=6), (40, 1)), 3)
+
+
+def test_two_columns_of_one_name(tmp_path):
+    path = tmp_path / "c.parquet"
+    write_catalogue(path, shop())
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("item_id", table.column("item_id")), path)
+    with pytest.raises(DataError, match="has 2 columns 'item_id'; rename all but one"):
+        CatalogueFile(path)
 
 
 def test_reduction_is_pca():
@@ -146,11 +175,43 @@ def test_take_and_rows():
         ([1, 2, 3], [[1, 1], [0, 0], [1, 1]], "item 2 is a zero vector"),
         ([1, 2, 3], [[1, 1], [1, np.nan], [1, 1]], "item 2 holds NaN or infinity"),
         ([1, 2, 3], [[1, 1], [1, -np.inf], [1, 1]], "item 2 holds NaN or infinity"),
+        ([1, 2, 3], [[1, 1], [1e20, 1e20], [1, 1]], "item 2 is too long or too short"),
+        ([1, 2, 3], [[1, 1], [1e-30, 1e-30], [1, 1]], "item 2 is too long or too short"),
+        (np.array([1, 2, 2**63], np.uint64), np.ones((3, 2)), "item ids should fit in int64"),
+        ([1, 2, 2**70], np.ones((3, 2)), "item ids should fit in int64"),
+        (["a", "b", "\ud800"], np.ones((3, 2)), "item ids should be text that UTF-8 can hold"),
     ],
 )
 def test_bad_catalogues(ids, text, expected):
     with pytest.raises(DataError, match=expected):
         Catalogue.build(ids, {"text": text})
+
+
+@pytest.mark.parametrize("name", ["item_id", "shared"])
+def test_names_that_no_modality_may_have(name):
+    with pytest.raises(DataError, match=f"may not be called '{name}'; rename it"):
+        Catalogue.build([1, 2], {"text": np.ones((2, 2)), name: np.ones((2, 2))})
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({"title": ["a"]}, "attributes have 1 rows for 2 items"),
+        ({"title": ["a", "b", "c"]}, "attributes have 3 rows for 2 items"),
+        ({"title": ["a", 1]}, "attributes make no table"),
+        ({"title": ["a", "b"], "year": [1]}, "attributes make no table"),
+    ],
+)
+def test_attributes_that_are_no_table_of_the_items(attributes, expected):
+    with pytest.raises(DataError, match=expected):
+        Catalogue.build([1, 2], {"text": np.ones((2, 2))}, attributes)
+
+
+def test_the_fingerprint_is_of_what_a_fit_reads():
+    one = shop(20)
+    assert one.fingerprint() == shop(20).fingerprint() == one.take(np.arange(20)).fingerprint()
+    assert one.fingerprint() != shop(20, seed=1).fingerprint()
+    assert one.fingerprint() != one.take(np.arange(19)).fingerprint()
 
 
 def test_no_modality():

@@ -78,3 +78,18 @@ def test_unknown_rows_and_repetitions_are_ignored() -> None:
         exact_search(scores, index, 3, filters),
     ):
         assert found.rows.tolist() == [[2, 0, -1]]
+
+
+def test_lists_of_users_take_the_allowed_items_of_an_id_that_many_share() -> None:
+    """As many slots as items wanted, however many items share the ID and are not allowed."""
+    codes = np.zeros((5000, 2), np.int32)
+    codes[4000:] = np.arange(1000)[:, None] % 7
+    index = PrefixIndex.build(codes, [7, 7])
+    logits = torch.zeros(2, 7)
+    logits[:, 0] = 9.0  # the ID of thousands goes first
+    scores = ParallelScores([logits.log_softmax(1)] * 2)
+    allowed = torch.zeros(2, 5000, dtype=torch.bool)
+    allowed[0, [3, 1999, 3999]] = True
+    allowed[1, 3990:] = True
+    found = exact_search(scores, index, 5, Filters(allowed))
+    assert found.rows.tolist() == [[3, 1999, 3999, -1, -1], [3990, 3991, 3992, 3993, 3994]]

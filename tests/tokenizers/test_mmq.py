@@ -8,6 +8,7 @@ from mmq import Catalogue, MMQSettings, MMQTokenizer, Tokenizer, load_tokenizer
 from mmq.errors import DataError, FormatError, SettingsError
 from mmq.nn.codebook import quantise_through_index, similarity
 from mmq.nn.loop import epoch_generator, rate
+from mmq.tokenizers.inputs import unit_inputs
 from mmq.tokenizers.mmq.fit import Stage1, temperature
 from mmq.tokenizers.mmq.network import MMQNetwork
 from mmq.tokenizers.mmq.objective import loss_terms, weighted_losses
@@ -171,6 +172,65 @@ def test_a_latent_of_zero_has_a_bounded_gradient():
     quantised.sum().backward()
     assert torch.equal(z.grad, torch.zeros(1, 1, 3))
     assert codebooks.grad.abs().max() < 100
+
+
+@pytest.mark.parametrize("spread", [0, 1e-6, 1e-3])
+def test_a_modality_that_hardly_varies_harms_no_other(spread):
+    """All items have the same placeholder picture, up to what floats differ by."""
+    items = shop()
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=16) + spread * rng.normal(size=(300, 16))
+    both = Catalogue.build(np.arange(300), {"text": items.embeddings["text"], "image": image})
+    tokenizer = MMQTokenizer(**SMALL)
+    found = tokenizer.fit(both)
+    assert tokenizer.log[0]["auxiliary"] < 10
+    assert found.fvu_by_modality["fit"]["text"] < 0.3
+
+
+def test_items_that_are_all_alike_are_reconstructed():
+    vector = np.random.default_rng(0).normal(size=16)
+    catalogue = Catalogue.build(np.arange(40), {"text": np.tile(vector, (40, 1))})
+    tokenizer = MMQTokenizer(**SMALL)
+    tokenizer.fit(catalogue)
+    decoded = tokenizer.decode(tokenizer.encode(catalogue))["text"]
+    assert np.allclose(decoded, vector / np.linalg.norm(vector), atol=1e-4)
+
+
+def test_the_start_of_a_rare_modality_is_fitted_to_items_that_have_it():
+    """Joint decoder and codebooks: few pictures start as well as many do."""
+    errors = {}
+    for missing in (0.0, 0.9):
+        catalogue = shop(items=3000, missing=missing)
+        tokenizer = MMQTokenizer(**SMALL)
+        x, present = unit_inputs(catalogue, catalogue.dimensions)
+        torch.manual_seed(0)
+        network = MMQNetwork(catalogue.dimensions, tokenizer.settings)
+        training = Stage1(network, x, present)
+        training.begin()
+        seen = present[:, 1] > 0
+        made, codes = network.reconstruct(x[seen], present[seen])
+        errors[missing] = (made[:, 24:] - x[seen][:, 24:]).square().sum(1).mean().item()
+        for position in range(network.length)[network.positions["image"]]:
+            assert len(codes[:, position].unique()) > 8
+    assert errors[0.9] < 1.2 * errors[0.0]
+
+
+def test_a_checkpoint_of_other_items_is_refused(tmp_path):
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    MMQTokenizer(**SMALL).fit(shop(), checkpoint=checkpoint)
+    for other in (shop(seed=1), shop(items=200)):
+        with pytest.raises(FormatError, match="of other data or other settings"):
+            MMQTokenizer(**SMALL).fit(other, checkpoint=checkpoint, resume=True)
+
+
+def test_experts_of_names_are_counted_in_the_catalogue():
+    catalogue = shop(100)
+    tokenizer = MMQTokenizer(**SMALL, shared_experts=0, specific_experts={"text": 0})
+    tokenizer.fit(catalogue)
+    assert tokenizer.positions == {"shared": [], "text": [], "image": [0, 1]}
+    none = MMQTokenizer(**SMALL, shared_experts=0, specific_experts={"text": 0, "image": 0})
+    with pytest.raises(DataError, match="give one expert"):
+        none.fit(catalogue)
 
 
 def test_the_vector_for_missing_is_learned():

@@ -57,7 +57,6 @@ def command(
     tokenizer = maker(maker.settings_class.parse(values), device=device)
     check_target(out)
     file = CatalogueFile(catalogue)
-    tokenizer.reductions = {name: pca.fingerprint() for name, pca in file.reductions.items()}
     checkpoint = beside(out, "checkpoint.safetensors")
     result = tokenizer.fit(
         file.read(sample, tokenizer.settings.seed, attributes=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -55,7 +56,9 @@ def emit(result: Mapping[str, Any], as_json: bool, lines: Iterable[str] = ()) ->
     if as_json:
         from mmq.formats import to_json
 
-        sys.stdout.write(to_json(result) + "\n")
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        ascii_only = codecs.lookup(encoding).name != "utf-8"
+        sys.stdout.write(to_json(result, ascii_only=ascii_only) + "\n")
         return
     console = Console(soft_wrap=True, highlight=False)
     lines = list(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +14,9 @@ import pyarrow.compute as pc
 
 from mmq.errors import DataError, nearest
 
+TAKEN = {"item_id", "shared"}
+"""Names that no modality may have: of the id column, and of the codes of shared experts."""
+
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
@@ -23,10 +27,13 @@ class Catalogue:
         embeddings: modality name -> ``(items, dimension)`` float32; rows of missing items are zero.
         present: modality name -> ``(items,)`` bool, False where the item lacks the modality.
         attributes: further columns for people to read (``title``, ``image`` path, ...).
+        reductions: modality name -> digest of the PCA that its embedding went through, where it
+            did (:meth:`~mmq.data.Reduction.fingerprint`).
 
     Raises:
         DataError: duplicate or null ids, lengths that differ, NaN or infinity or a zero vector in
-            an embedding that is not marked missing, no items, no modalities.
+            an embedding that is not marked missing, no items, no modalities, a modality with a name
+            that means something else.
 
     >>> catalogue = Catalogue.build([7, 9], {"text": [[1.0, 0.0], [0.0, 2.0]]})
     >>> len(catalogue), catalogue.dimensions
@@ -37,11 +44,19 @@ class Catalogue:
     embeddings: Mapping[str, np.ndarray]
     present: Mapping[str, np.ndarray]
     attributes: pa.Table = field(default_factory=lambda: pa.table({}))
+    reductions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_ids(self.item_ids)
         if not self.embeddings:
             raise DataError("the catalogue has no modality; give at least one embedding")
+        for name in TAKEN & self.embeddings.keys():
+            raise DataError(f"a modality may not be called '{name}'; rename it")
+        if self.attributes.num_columns and self.attributes.num_rows != len(self.item_ids):
+            raise DataError(
+                f"the attributes have {self.attributes.num_rows} rows for {len(self.item_ids)} "
+                "items; give one row an item, in the order of the ids"
+            )
         for name in self.attributes.column_names:
             if name == "item_id" or name in self.embeddings:
                 raise DataError(
@@ -72,8 +87,7 @@ class Catalogue:
             if missing.any():
                 matrix = np.where(missing[:, None], np.float32(0), matrix)
             matrices[modality], present[modality] = matrix, ~missing
-        table = attributes if isinstance(attributes, pa.Table) else pa.table(dict(attributes or {}))
-        return cls(as_item_ids(item_ids), matrices, present, table)
+        return cls(as_item_ids(item_ids), matrices, present, _table(attributes or {}))
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -96,12 +110,22 @@ class Catalogue:
             {name: matrix[rows] for name, matrix in self.embeddings.items()},
             {name: mask[rows] for name, mask in self.present.items()},
             self.attributes.take(pa.array(rows)) if self.attributes.num_columns else pa.table({}),
+            self.reductions,
         )
 
     def batches(self, size: int) -> Iterator[Catalogue]:
         """The catalogue in consecutive pieces of at most ``size`` items."""
         for start in range(0, len(self), size):
             yield self.take(np.arange(start, min(start + size, len(self))))
+
+    def fingerprint(self) -> str:
+        """SHA-256 of what a fit reads: embeddings and presence, in the order of the items."""
+        digest = hashlib.sha256()
+        for modality, matrix in self.embeddings.items():
+            digest.update(f"{modality} {matrix.shape}".encode())
+            digest.update(np.ascontiguousarray(matrix).data)
+            digest.update(np.ascontiguousarray(self.present[modality]).data)
+        return digest.hexdigest()
 
     @cached_property
     def _rows(self) -> dict[Any, int]:
@@ -133,13 +157,24 @@ def as_item_ids(values: Any, what: str = "item ids") -> pa.Array:
             values = pa.array(values)
         except (pa.ArrowInvalid, pa.ArrowTypeError):
             raise DataError(f"{what} should be all integers or all strings, not a mix") from None
+        except OverflowError:
+            raise _too_large(what) from None
+        except UnicodeEncodeError as error:  # half of a surrogate pair
+            raise DataError(f"{what} should be text that UTF-8 can hold ({error})") from None
     if pa.types.is_integer(values.type):
-        return values.cast(pa.int64())
+        try:
+            return values.cast(pa.int64())
+        except pa.ArrowInvalid:
+            raise _too_large(what) from None
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
         return values.cast(pa.string())
     if pa.types.is_null(values.type) or len(values) == 0:
         return values.cast(pa.int64())
     raise DataError(f"{what} should be integers or strings, not {values.type}")
+
+
+def _too_large(what: str) -> DataError:
+    return DataError(f"{what} should fit in int64; make them text if they are larger")
 
 
 def check_ids(item_ids: pa.Array) -> None:
@@ -158,6 +193,18 @@ def check_ids(item_ids: pa.Array) -> None:
         )
 
 
+def _table(attributes: Mapping[str, Any] | pa.Table) -> pa.Table:
+    """Columns of lists or arrays as an Arrow table."""
+    try:
+        return attributes if isinstance(attributes, pa.Table) else pa.table(dict(attributes))
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"the attributes make no table ({reason}); give columns of one type each, one value an "
+            "item"
+        ) from error
+
+
 def _check_matrix(modality: str, matrix: np.ndarray, mask: np.ndarray, ids: pa.Array) -> None:
     if matrix.ndim != 2 or len(matrix) != len(ids) or len(mask) != len(ids):
         raise DataError(
@@ -170,12 +217,19 @@ def _check_matrix(modality: str, matrix: np.ndarray, mask: np.ndarray, ids: pa.A
     bad = mask & ~(np.isfinite(norms) & (norms > 0))
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        what = "is a zero vector" if norms[row] == 0 else "holds NaN or infinity"
         raise DataError(
-            f"the {modality} embedding of item {ids[row].as_py()!r} {what} "
+            f"the {modality} embedding of item {ids[row].as_py()!r} {_fault(matrix[row])} "
             f"({int(bad.sum())} such items); mend it, or make the whole row NaN (null in Parquet) "
             "to mark it missing"
         )
+
+
+def _fault(vector: np.ndarray) -> str:
+    if not vector.any():
+        return "is a zero vector"
+    if not np.isfinite(vector).all():
+        return "holds NaN or infinity"
+    return "is too long or too short for its square to be a float32"
 
 
 def require_modalities(

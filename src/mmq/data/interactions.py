@@ -233,7 +233,10 @@ def _array(name: str, values: Any) -> pa.Array:
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     if not isinstance(values, pa.Array):
-        values = pa.array(values, from_pandas=True)
+        try:
+            values = pa.array(values, from_pandas=True)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+            raise DataError(f"the {name} column cannot be read: {error}") from error
     convert = {"timestamp": _seconds, "rating": _ratings, "label": _labels, "split": _splits}[name]
     try:
         return convert(values)

@@ -163,7 +163,10 @@ def _reduced(catalogue: Catalogue, reductions: Mapping[str, Reduction]) -> Catal
         matrix = reduction.apply(embeddings[name])
         matrix[~catalogue.present[name]] = 0
         embeddings[name] = matrix
-    return Catalogue(catalogue.item_ids, embeddings, catalogue.present, catalogue.attributes)
+    digests = {name: reduction.fingerprint() for name, reduction in reductions.items()}
+    return Catalogue(
+        catalogue.item_ids, embeddings, catalogue.present, catalogue.attributes, digests
+    )
 
 
 def _fit(arrays: Mapping[str, np.ndarray], dimension: int) -> dict[str, Reduction]:

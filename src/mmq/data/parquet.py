@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from mmq.artifacts import require_file, sha256, write_file
 from mmq.data.catalogue import Catalogue, as_item_ids, check_ids
 from mmq.data.reduction import Reduction
+from mmq.data.tables import damaged_parquet, open_parquet
 from mmq.errors import DataError, FormatError
 
 BATCH = 8192
@@ -42,10 +44,7 @@ class CatalogueFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = require_file(path, "catalogue")
-        try:
-            self._file = pq.ParquetFile(self.path, memory_map=True)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise _damaged(self.path, error) from error
+        self._file = open_parquet(self.path)
         schema = self._file.schema_arrow
         if "item_id" not in schema.names:
             raise DataError(f"{self.path} has no column item_id; is it a catalogue?")
@@ -71,10 +70,11 @@ class CatalogueFile:
             name for name in schema.names if name != "item_id" and name not in self.dimensions
         ]
         self.reductions = {
-            key.removeprefix(_REDUCTION).decode(): Reduction(**load(base64.b64decode(value)))
+            key.removeprefix(_REDUCTION).decode(): self._reduction(value)
             for key, value in (schema.metadata or {}).items()
             if key.startswith(_REDUCTION)
         }
+        self._digests = {name: pca.fingerprint() for name, pca in self.reductions.items()}
 
     def __len__(self) -> int:
         return int(self._file.metadata.num_rows)
@@ -120,7 +120,7 @@ class CatalogueFile:
                     if seen > start:
                         yield self._catalogue(batch)
         except (pa.ArrowInvalid, OSError) as error:
-            raise _damaged(self.path, error) from error
+            raise damaged_parquet(self.path, error) from error
 
     def boundary(self, items: int, size: int = BATCH) -> int:
         """Items of the whole pieces of :meth:`batches` among the first ``items``."""
@@ -156,7 +156,15 @@ class CatalogueFile:
                 embeddings[modality][place] = piece.embeddings[modality][inside]
                 present[modality][place] = piece.present[modality][inside]
             first, filled = first + len(piece), place.stop
-        return Catalogue(ids, embeddings, present, shown)
+        return Catalogue(ids, embeddings, present, shown, self._digests)
+
+    def _reduction(self, stored: bytes) -> Reduction:
+        try:
+            return Reduction(**load(base64.b64decode(stored)))
+        except (ValueError, TypeError, SafetensorError) as error:
+            raise FormatError(
+                f"the PCA kept in {self.path} is damaged ({error}); import the catalogue again"
+            ) from error
 
     def _row_groups(self) -> list[int]:
         metadata = self._file.metadata
@@ -166,7 +174,7 @@ class CatalogueFile:
         try:
             return self._file.read(columns=columns)
         except (pa.ArrowInvalid, OSError) as error:
-            raise _damaged(self.path, error) from error
+            raise damaged_parquet(self.path, error) from error
 
     def _catalogue(self, batch: pa.RecordBatch) -> Catalogue:
         embeddings, present = {}, {}
@@ -178,6 +186,7 @@ class CatalogueFile:
             embeddings,
             present,
             pa.Table.from_batches([batch.select(attributes)]) if attributes else pa.table({}),
+            self._digests,
         )
 
 
@@ -249,6 +258,7 @@ def concatenate(pieces: list[Catalogue]) -> Catalogue:
         {m: np.concatenate([piece.embeddings[m] for piece in pieces]) for m in first.modalities},
         {m: np.concatenate([piece.present[m] for piece in pieces]) for m in first.modalities},
         pa.concat_tables([piece.attributes for piece in pieces]),
+        first.reductions,
     )
 
 
@@ -262,10 +272,3 @@ def _matrix(column: pa.Array, dimension: int) -> tuple[np.ndarray, np.ndarray]:
     matrix = values.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     matrix = np.where(present[:, None], matrix.reshape(-1, dimension), np.float32(0))
     return matrix, present
-
-
-def _damaged(path: Path, error: Exception) -> FormatError:
-    reason = str(error).splitlines()[0]
-    return FormatError(
-        f"{path} is not a whole Parquet file ({reason}); it is truncated or damaged, make it again"
-    )

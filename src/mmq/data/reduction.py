@@ -42,6 +42,10 @@ class Reduction:
             )
         rows = matrix.astype(np.float64)
         mean = rows.mean(axis=0)
+        if rows.var(axis=0).sum() <= 1e-12 * np.square(mean).sum():
+            raise DataError(
+                "the rows that a PCA should learn from are all alike; leave that modality out"
+            )
         values, vectors = np.linalg.eigh(np.cov(rows, rowvar=False).reshape(width, width))
         components = vectors[:, ::-1][:, :dimension]
         largest = components[np.abs(components).argmax(axis=0), np.arange(dimension)]

@@ -67,7 +67,7 @@ def read_table(
 def column_names(path: str | Path) -> list[str]:
     """Names of all columns of a table file."""
     if Path(path).suffix in (".parquet", ".pq"):
-        return list(_open_parquet(Path(path)).schema_arrow.names)
+        return list(open_parquet(Path(path)).schema_arrow.names)
     return list(read_table(path).column_names)
 
 
@@ -91,24 +91,36 @@ def without_dictionaries(table: pa.Table) -> pa.Table:
     return table
 
 
-def _open_parquet(path: Path) -> pq.ParquetFile:
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """A Parquet file, opened but not read.
+
+    Raises:
+        FormatError: it is truncated or not Parquet.
+        DataError: two columns have the same name.
+    """
     try:
-        return pq.ParquetFile(path, memory_map=True)
+        file = pq.ParquetFile(path, memory_map=True)
     except (pa.ArrowInvalid, OSError) as error:
-        raise _damaged(path, error) from error
+        raise damaged_parquet(path, error) from error
+    names = file.schema_arrow.names
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(f"{path} has {names.count(name)} columns '{name}'; rename all but one")
+    return file
 
 
 def _read_parquet(path: Path, columns: Collection[str] | None) -> pa.Table:
-    file = _open_parquet(path)
+    file = open_parquet(path)
     names = [n for n in file.schema_arrow.names if columns is None or n in columns]
     try:
         table = file.read(columns=names)
     except (pa.ArrowInvalid, OSError) as error:
-        raise _damaged(path, error) from error
+        raise damaged_parquet(path, error) from error
     return without_dictionaries(table).replace_schema_metadata(None)
 
 
-def _damaged(path: Path, error: Exception) -> FormatError:
+def damaged_parquet(path: Path, error: Exception) -> FormatError:
+    """What to say of a file that cannot be read to its end."""
     reason = str(error).splitlines()[0]
     return FormatError(
         f"{path} is not a whole Parquet file ({reason}); it is truncated or damaged, make it again"

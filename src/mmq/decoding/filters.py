@@ -66,7 +66,7 @@ class Restriction:
         index: the index, without the items that no user may be given.
         emptied: for each level, the nodes that exclusion empties; or nothing.
         banned: ``(m,)`` int64 rising, ``user * items + position`` of the excluded items that
-            share a living leaf with others, and the most of them that one user has.
+            share a living leaf with others, and the most of them that one user has; or None.
         counts: ``(b, items + 1)`` int32, allowed items of each user before each position; if
             users have lists of their own.
     """
@@ -112,23 +112,14 @@ class Restriction:
         span = self.index.levels[level].nodes + 1
         return ~_contains(self.emptied[level].keys, nodes, span, users.start or 0)
 
-    @property
-    def leaves_are_whole(self) -> bool:
-        """Whether a user may be given every item of a leaf that is alive."""
-        return self.counts is None and (self.banned is None or self.banned.most == 0)
-
     def surplus(self, level: int) -> int:
         """Most emptied nodes of one user: so many more have to be selected before they go."""
         return self.emptied[level].most if self.emptied else 0
 
-    def given(self, positions: Tensor) -> Tensor:
-        """Which items, by position ``(b, m)`` in the index, a user may be given."""
-        if self.counts is not None:
-            before, after = self.counts.gather(1, positions), self.counts.gather(1, positions + 1)
-            return after > before
-        if self.banned is None:
-            return torch.ones_like(positions, dtype=torch.bool)
-        return ~_contains(self.banned.keys, positions, len(self.index) + 1)
+    def bans(self, positions: Tensor) -> Tensor:
+        """Which items, by position ``(b, m)`` in the index, are ``banned`` for their user."""
+        assert self.banned is not None
+        return _contains(self.banned.keys, positions, len(self.index) + 1)
 
 
 def _counts(index: PrefixIndex, allowed: Tensor) -> Tensor:
@@ -152,7 +143,7 @@ def _excluded(index: PrefixIndex, excluded: Excluded) -> tuple[Tensor, Tensor]:
 
 def _emptied(
     index: PrefixIndex, users: Tensor, positions: Tensor
-) -> tuple[tuple[Emptied, ...], Emptied]:
+) -> tuple[tuple[Emptied, ...], Emptied | None]:
     """The nodes of every level that the items leave empty, and those items that leave others."""
     starts = (*(level.starts for level in index.levels), index.leaf_starts)
     below, below_users, emptied = positions, users, []
@@ -171,7 +162,7 @@ def _emptied(
         emptied.append(_emptied_keys(keys[empty], span))
         below, below_users = keys[empty] % span, keys[empty] // span
     assert banned is not None
-    return tuple(reversed(emptied)), banned
+    return tuple(reversed(emptied)), banned if banned.most else None
 
 
 def _emptied_keys(keys: Tensor, span: int) -> Emptied:

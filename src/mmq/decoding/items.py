@@ -39,15 +39,19 @@ def take_items(restriction: Restriction, leaves: Tensor, scores: Tensor, k: int)
     slots = _slots(restriction, leaves.shape[1], k)
     starts = index.leaf_starts.index_select(0, leaves.view(-1)).view(leaves.shape).long()
     ends = index.leaf_starts.index_select(0, leaves.view(-1) + 1).view(leaves.shape).long()
+    if restriction.counts is not None:  # counted among what the user may be given
+        starts, ends = (restriction.counts.gather(1, each).long() for each in (starts, ends))
     filled = (ends - starts).cumsum(1)
     slot = torch.arange(slots, device=leaves.device).expand(len(leaves), slots).contiguous()
     which = torch.searchsorted(filled, slot, right=True)
     there = which < leaves.shape[1]
     which = which.clamp_(max=leaves.shape[1] - 1)
     position = ends.gather(1, which) - filled.gather(1, which) + slot
+    if restriction.counts is not None:
+        position = torch.searchsorted(restriction.counts, (position + 1).int()) - 1
     position = position.masked_fill_(~there, len(index))
-    there &= restriction.given(position)
-    if not restriction.leaves_are_whole:  # what may be given goes first
+    if restriction.banned is not None:  # what may be given goes first
+        there &= ~restriction.bans(position)
         order = (~there).to(torch.uint8).argsort(dim=1, stable=True)[:, :k]
         position, which, there = (each.gather(1, order) for each in (position, which, there))
     rows = index.rows[position].long().masked_fill_(~there, -1)
@@ -57,7 +61,7 @@ def take_items(restriction: Restriction, leaves: Tensor, scores: Tensor, k: int)
 
 def _slots(restriction: Restriction, leaves: int, k: int) -> int:
     """How many items have to be looked at so that ``k`` that may be given are among them."""
+    if restriction.banned is None:
+        return k
     most = max(k, min(leaves, k) * restriction.index.largest_leaf)
-    if restriction.counts is not None:
-        return most
-    return min(most, k + (restriction.banned.most if restriction.banned else 0))
+    return min(most, k + restriction.banned.most)

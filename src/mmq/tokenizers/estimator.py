@@ -113,7 +113,8 @@ class NetworkTokenizer(ABC, Generic[S, N]):
             checkpoint: file that a killed training can go on from; to be removed by the caller
                 once the tokenizer is saved.
             resume: go on from that file if it exists. The result is the same to the bit.
-            fingerprint: of the data, so that a checkpoint of other data is refused.
+            fingerprint: of the data, so that a checkpoint of other data is refused; "" takes that
+                of the embeddings.
 
         Raises:
             DataError: fewer items than codes, a modality that no item has, a bad hold-out, or a
@@ -128,10 +129,13 @@ class NetworkTokenizer(ABC, Generic[S, N]):
             network = self._make(catalogue.dimensions).to(self.device)
         everything = len(parts["fit"]) == len(x)  # then no second copy of the inputs
         rows = slice(None) if everything else parts["fit"]
+        if checkpoint is not None and not fingerprint:
+            fingerprint = catalogue.fingerprint()
         settings = self.settings.model_dump_json()
         mark = f"{fingerprint} {hold_out} {catalogue.dimensions} {settings}"
         trained = self._train(network, x[rows], present[rows], Journal(checkpoint, resume, mark))
         self._network, self.log = network.eval().requires_grad_(False), trained.log
+        self.reductions = dict(catalogue.reductions)
         result = FitResult(
             **evaluate(network, x, present, parts, self.encode(catalogue)),
             epochs=trained.epochs,
@@ -257,8 +261,6 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         for modality, count in zip(catalogue.modalities, present.sum(0).tolist(), strict=True):
             if count == 0:
                 raise DataError(f"no item has a {modality} embedding; leave that modality out")
-        if "shared" in catalogue.modalities:
-            raise DataError("a modality may not be called 'shared'; rename the column")
 
 
 def split(items: int, hold_out: float, seed: int) -> dict[str, Tensor]:

@@ -11,7 +11,6 @@ of equals the earlier. A fit that diverges has failed, and the search goes on.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -117,7 +116,7 @@ def tune(
         )
     mark = {
         "tokenizer": kind,
-        "catalogue": _fingerprint(catalogue) if folder is not None else "",
+        "catalogue": catalogue.fingerprint() if folder is not None else "",
         "plan": plan.to_dict(),
         "fixed": fixed,
         "space": described(space),
@@ -216,13 +215,3 @@ def _choose(full: list[Trial], search: _Search, settings: type[TokenizerSettings
         f"mmq fit CATALOGUE --tokenizer {kind} --config best.toml --out FOLDER",
     )
     return tuning
-
-
-def _fingerprint(catalogue: Catalogue) -> str:
-    """Content hash of what a fit reads: embeddings and presence, in the order of the items."""
-    digest = hashlib.sha256()
-    for modality, matrix in catalogue.embeddings.items():
-        digest.update(f"{modality} {matrix.shape}".encode())
-        digest.update(matrix.data)
-        digest.update(catalogue.present[modality].data)
-    return digest.hexdigest()

@@ -87,7 +87,7 @@ class MMQSettings(TrainingSettings):
         counts = list(specific.values()) if isinstance(specific, dict) else [specific]
         if any(count < 0 for count in counts):
             raise ValueError("specific_experts should not be negative")
-        if self.shared_experts + sum(counts) == 0:
+        if self.shared_experts == 0 and specific == 0:  # those of names are counted in a fit
             raise ValueError("shared_experts and specific_experts are both zero; give one expert")
         if self.refinement and self.decoders != "linear":
             raise ValueError("refinement needs decoders = 'linear'; set refinement to 0")

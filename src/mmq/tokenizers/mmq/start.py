@@ -14,6 +14,7 @@ from mmq.tokenizers.opq import principal_axes
 MEMBERS = 32
 """Items drawn for a codeword: enough for a start, and bounded for large catalogues."""
 
+_DRAWN = 10_000  # items at least, where there are as many
 _REST = 0.1  # of the random start is left where principal axes lead
 
 RIDGE = 1e-2
@@ -50,42 +51,50 @@ def start_codebooks(
 ) -> None:
     """Set every codebook to k-means of its expert's outputs, over items that have its modality."""
     size = network.settings.codebook_size
-    drawn = torch.from_numpy(generator.permutation(len(x)))[: max(10_000, MEMBERS * size)]
-    latents, _ = network.latents(x[drawn], present[drawn])
-    spoken = network.spoken_for(present[drawn]) > 0
-    for n in range(network.length):
-        points = latents[spoken[:, n], n]
-        if len(points) >= size:  # a modality that few items have keeps its random start
-            network.codebooks[n] = spherical_kmeans(points, size, generator)
+    order = torch.from_numpy(generator.permutation(len(x))).to(x.device)
+    spoken = network.spoken_for(present) > 0
+    for place, _ in network.expert_groups().values():
+        drawn = order[spoken[order, place.start]][: max(_DRAWN, MEMBERS * size)]
+        if len(drawn) < size:  # a modality that few items have keeps its random start
+            continue
+        latents, _ = network.latents(x[drawn], present[drawn])
+        for n in range(place.start, place.stop):
+            network.codebooks[n] = spherical_kmeans(latents[:, n], size, generator)
 
 
 @torch.no_grad()
 def start_decoders(
     network: MMQNetwork, x: Tensor, present: Tensor, generator: np.random.Generator
 ) -> None:
-    """Set linear decoders to the least-squares fit of the inputs on the first codewords."""
-    rows = torch.from_numpy(generator.permutation(len(x)))[:10_000]
-    x, present = x[rows], present[rows]
-    output = network(x, present)
-    fused = torch.bmm(output.weights.unsqueeze(1), output.quantised).squeeze(1)
-    _solve(network.decoder, fused, x)
-    parts = x.split(list(network.dimensions.values()), dim=1)
-    for m, (modality, decoder) in enumerate(
-        zip(network.dimensions, network.modality_decoders, strict=True)
-    ):
-        seen = present[:, m] > 0
-        own = output.quantised[seen][:, network.positions[modality]].sum(1)
-        _solve(decoder, own, parts[m][seen])
+    """Set linear decoders to the least-squares fit of the inputs on the first codewords.
+
+    What is decoded to a modality, by the joint decoder too, is fitted to items that have it.
+    """
+    order = torch.from_numpy(generator.permutation(len(x))).to(x.device)
+    stop = 0
+    for m, (modality, width) in enumerate(network.dimensions.items()):
+        start, stop = stop, stop + width
+        rows = order[present[order, m] > 0][:_DRAWN]
+        targets = x[rows, start:stop]
+        output = network(x[rows], present[rows])
+        fused = torch.bmm(output.weights.unsqueeze(1), output.quantised).squeeze(1)
+        own = output.quantised[:, network.positions[modality]].sum(1)
+        _solve(network.decoder, slice(start, stop), fused, targets)
+        _solve(network.modality_decoders[m], slice(None), own, targets)
 
 
-def _solve(decoder: nn.Module, inputs: Tensor, targets: Tensor) -> None:
-    """Ridge regression with an intercept, in place; nothing for decoders that are not linear."""
-    if not isinstance(decoder, nn.Linear) or len(inputs) == 0:
+def _solve(decoder: nn.Module, place: slice, inputs: Tensor, targets: Tensor) -> None:
+    """Ridge regression with an intercept, into outputs of a decoder; nothing if it is not linear.
+
+    In double precision, and with centred targets, so that inputs that hardly vary predict the mean.
+    """
+    if not isinstance(decoder, nn.Linear):
         return
-    centred = (inputs - inputs.mean(0)).double()
+    inputs, targets = inputs.double(), targets.double()
+    middle, mean = inputs.mean(0), targets.mean(0)
+    centred = inputs - middle
     gram = centred.T @ centred
-    damping = RIDGE * gram.diagonal().mean().clamp_min(1e-9)
-    gram.diagonal().add_(damping)
-    weight = torch.linalg.solve(gram, centred.T @ targets.double()).T.float()
-    decoder.weight.copy_(weight)
-    decoder.bias.copy_(targets.mean(0) - weight @ inputs.mean(0))
+    gram.diagonal().add_(RIDGE * gram.diagonal().mean().clamp_min(1e-9))
+    weight = torch.linalg.solve(gram, centred.T @ (targets - mean)).T
+    decoder.weight[place] = weight.float()
+    decoder.bias[place] = (mean - weight @ middle).float()

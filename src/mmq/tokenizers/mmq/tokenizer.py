@@ -85,3 +85,9 @@ class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
                     f"specific_experts names the modality '{name}', the catalogue has "
                     f"{', '.join(catalogue.modalities)}"
                 )
+        own = sum(self.settings.experts_of(modality) for modality in catalogue.modalities)
+        if self.settings.shared_experts + own == 0:
+            raise DataError(
+                "shared_experts is zero and so are specific_experts of every modality of the "
+                "catalogue; give one expert"
+            )
