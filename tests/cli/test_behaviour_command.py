@@ -7,6 +7,7 @@ from retrieval_shop import ITEMS, SMALL, SOLD, columns, run, table, train, write
 
 from mmq import read_catalogue
 from mmq.data.interactions import Interactions, write_interactions
+from mmq.data.sequences import Packed, Sequences
 from mmq.encoders.behaviour import BehaviourSettings, embed_behaviour
 from mmq.encoders.predicted import learn_prediction
 from mmq.recommenders import RetrievalData, load_recommender
@@ -86,6 +87,66 @@ def test_item_vectors_of_sasrec(shop, capsys):
         new.embeddings["clicks"][:SOLD], model.network.items.detach().numpy()[rows]
     )
     assert new.present["clicks"].tolist() == [True] * SOLD + [False] * (ITEMS + 5 - SOLD)
+
+
+def test_the_training_part_of_a_ranker(shop, capsys):
+    """That of its own split, by the times of all that was shown."""
+    rng = np.random.default_rng(0)
+    users, items = rng.integers(0, 30, 2000), rng.integers(0, SOLD, 2000)
+    log = {
+        "user_id": users,
+        "item_id": items,
+        "timestamp": np.arange(2000),
+        "label": (rng.random(2000) < np.linspace(0.1, 0.6, 2000)).astype(np.int8),
+    }
+    write_interactions("log.parquet", Interactions.build(log))
+    code, out, err = embed(capsys, *SMALLER, *LEFT, "--for", "ranking", "--json")
+    assert (code, err) == (0, "")
+    liked = [
+        items[:1600][(users[:1600] == user) & (log["label"][:1600] == 1)] for user in range(30)
+    ]
+    packed = Packed(np.concatenate(liked), np.array([len(each) for each in liked]))
+    expected = embed_behaviour(Sequences.of(packed), ITEMS + 5, BehaviourSettings(dimension=8))
+    assert json.loads(out)["training_interactions"] == len(packed.rows)
+    new = read_catalogue("new.parquet")
+    np.testing.assert_array_equal(new.embeddings["behaviour"], expected.matrix)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--min-interactions", 3], "--min-interactions is not for ranking"),
+        (["--model", "model"], "--model is not for ranking"),
+        (["--split", "leave-one-out"], "chronological"),
+    ],
+)
+def test_what_a_ranker_has_no_use_for(options, sentence, shop, capsys):
+    code, _, err = embed(capsys, "--for", "ranking", *SMALLER, *options)
+    assert code == 2
+    assert sentence in err
+
+
+def test_a_ranker_needs_a_catalogue_of_all_items(shop, capsys):
+    log = columns()
+    write_interactions("log.parquet", Interactions.build({**log, "item_id": log["item_id"] + 20}))
+    code, _, err = embed(capsys, "--for", "ranking", *SMALLER)
+    assert code == 2
+    assert "catalogue.parquet lacks 10 items of the log, such as" in err
+
+
+def test_a_model_of_another_training_part_is_refused(shop, capsys):
+    assert train(shop, "model", "--model", "sasrec", "--split", "chronological", *SMALL) == 0
+    code, _, err = embed(capsys, "--model", "model")
+    assert code == 2
+    assert "was trained with split chronological, not leave-one-out" in err
+    assert embed(capsys, "--model", "model", "--split", "chronological")[0] == 0
+    (shop / "new.parquet").unlink()
+    log = columns()
+    write_interactions("log.parquet", Interactions.build({k: v[9:] for k, v in log.items()}))
+    code, _, err = embed(capsys, "--model", "model", "--split", "chronological")
+    assert code == 2
+    assert "was not trained on the training part of this log" in err
+    assert not (shop / "new.parquet").exists()
 
 
 @pytest.mark.parametrize(

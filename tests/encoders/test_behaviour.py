@@ -45,12 +45,13 @@ def test_counting_in_many_pieces_changes_nothing(monkeypatch):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize(("shift", "smoothing"), [(1.0, 1.0), (2.0, 0.75)])
+@pytest.mark.parametrize(("shift", "smoothing"), [(1.0, 1.0), (1.5, 0.75)])
 def test_all_dimensions_give_back_the_mutual_information(shift, smoothing):
     """With as many dimensions as items nothing is truncated: U S V' is the matrix itself, so that
     the norms of U sqrt(S) are those of the diagonal of (A A')^(1/2)."""
     rng = np.random.default_rng(1)
-    histories = [rng.integers(0, ITEMS, 12).tolist() for _ in range(30)]
+    half = ITEMS // 2
+    histories = [(rng.integers(0, half, 12) + half * (user % 2)).tolist() for user in range(30)]
     counts = counted_by_hand(histories, 3)
     each = collections.Counter()
     for (first, _), times in counts.items():
@@ -61,6 +62,7 @@ def test_all_dimensions_give_back_the_mutual_information(shift, smoothing):
         share = company[second] / sum(company.values())
         expected[first, second] = max(0.0, math.log(times / (each[first] * share) / shift))
     settings = BehaviourSettings(dimension=ITEMS, window=3, shift=shift, smoothing=smoothing)
+    assert (expected.max(1) > 0).all()
     found = embed_behaviour(packed(histories), ITEMS, settings)
     left, values, _ = np.linalg.svd(expected)
     gram = left @ np.diag(values) @ left.T
@@ -72,6 +74,20 @@ def test_items_without_company_are_missing():
     found = embed_behaviour(histories, 6, BehaviourSettings(dimension=2))
     assert found.present.tolist() == [True, True, True, False, False, False]
     assert not found.matrix[3:].any()
+
+
+@pytest.mark.parametrize("smoothing", [0.75, 1.0])
+def test_items_whose_company_is_no_more_than_chance_are_missing(smoothing):
+    """None has a vector of zeros, which a catalogue would refuse."""
+    rng = np.random.default_rng(4)
+    popular = [rng.permutation(15).tolist() for _ in range(30)]
+    pairs = [[15 + 2 * n, 16 + 2 * n] for n in range(4) for _ in range(3)]
+    settings = BehaviourSettings(dimension=4, shift=5.0, smoothing=smoothing)
+    found = embed_behaviour(packed(popular + pairs), 23, settings)
+    assert found.present.tolist() == [False] * 15 + [True] * 8
+    assert (np.linalg.norm(found.matrix, axis=1) > 0).tolist() == found.present.tolist()
+    with pytest.raises(DataError, match=r"^8 items .* \(shift 5\).* a lower shift"):
+        embed_behaviour(packed(popular + pairs), 23, settings.model_copy(update={"dimension": 9}))
 
 
 def test_items_of_one_kind_of_user_come_together():

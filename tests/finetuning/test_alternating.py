@@ -36,25 +36,32 @@ def tuned(room="retrieval", kind="mmq", **changes):
 def total_loss(student, data, codes):
     """Summed over the targets of the training part, histories as they are."""
     network, task = student.network.eval(), student.task(data)
+    steps = student.settings.steps
     table = network.heads.classifiers().detach().double()
     n, each = codes.shape[1], len(table) // codes.shape[1]
     items = table[codes + each * torch.arange(n)].sum(1)
     total = 0.0
     with torch.no_grad():
         for batch in task.batches(epoch_generator(student.settings.seed, -1)):
-            made = training_batch(batch, 1, torch.device("cpu"))
-            users = network.users(made.histories).double()
-            users = torch.cat([users, torch.ones(len(users), 1)], 1)
-            targets = network.places[made.targets[:, 0]]
-            logits = users @ items[network.competitors].T
-            total += float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
-    return total
+            made = training_batch(batch, steps, torch.device("cpu"))
+            users = network.users(made.histories)
+            for step, wanted in enumerate(made.targets.T):
+                there = wanted >= 0
+                ahead = users[there]
+                if step:
+                    ahead = ahead + network.steps[step - 1](ahead)
+                ahead = torch.cat([ahead.double(), torch.ones(len(ahead), 1)], 1)
+                logits = ahead @ items[network.competitors].T
+                targets = network.places[wanted[there]]
+                total += float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
+    return total / steps
 
 
 def told(student, data, every=1):
     """Costs of items as those to be predicted, and the batches that tell."""
     windows = student.task(data).batches(epoch_generator(student.settings.seed, -1))
-    batches = [training_batch(each, 1, torch.device("cpu")) for each in windows]
+    steps = student.settings.steps
+    batches = [training_batch(each, steps, torch.device("cpu")) for each in windows]
     costs = predicted_costs(student.network, batches, every)
     now = student.network.codes[student.network.competitors]
     return costs - costs.gather(2, now[:, :, None]), batches
@@ -97,10 +104,11 @@ def test_a_part_of_the_users_tells_about_the_same():
     assert np.corrcoef(whole, part)[0, 1] > 0.95
 
 
-@pytest.mark.parametrize("scale", [1.0, 20.0])
-def test_what_is_told_to_pay_pays(scale):
+@pytest.mark.parametrize(("scale", "steps"), [(1.0, 1), (20.0, 1), (20.0, 3)])
+def test_what_is_told_to_pay_pays(scale, steps):
     """Costs are no less than the truth, of one switch and of many at once."""
-    student, data = retrieval(tokenizer(), dropout=0.0, epochs=8, learning_rate=0.02)
+    learning = {"epochs": 8, "learning_rate": 0.02}
+    student, data = retrieval(tokenizer(), dropout=0.0, steps=steps, **learning)
     network = student.network.eval()
     network.heads.codes.data *= scale  # with long codewords too
     costs, _ = told(student, data)
@@ -121,6 +129,13 @@ def test_what_is_told_to_pay_pays(scale):
     other[met, which // 8] = which % 8
     assert lowest.sum() < 0
     assert total_loss(student, data, other) - before <= float(lowest.sum()) + 1e-2
+
+
+def test_a_recommender_that_looks_several_steps_ahead_is_fine_tuned():
+    made = tokenizer()
+    student, data = retrieval(made, steps=2)
+    fit = finetune(made, student, data, catalogue(), FinetuneSettings(**BY_TURNS))
+    assert fit.log[-1]["codes_moved"] > 0
 
 
 def test_costs_of_histories_are_slopes_and_their_squares():

@@ -428,6 +428,11 @@ def test_files_and_columns_that_are_refused(tmp_path):
     nested = wide_log().append_column("tags", pa.array([["a"]] * 600))
     with pytest.raises(DataError, match="the column 'tags' is of type list"):
         RankingData.of(nested, columns=["tags"])
+    blobs = wide_log().append_column("blob", pa.array([b"\xff\xfe"] * 600))
+    with pytest.raises(DataError, match="the column 'blob' is of type binary and cannot be read"):
+        RankingData.of(blobs, columns=["blob"])
+    for log in (Pieces.open(path, columns=["hour", "hour"]), Pieces.of(wide_log(), ["hour"] * 2)):
+        assert log.columns == ("hour",)
     whole = path.read_bytes()
     path.write_bytes(whole[:-50])
     with pytest.raises(FormatError, match="not a whole Parquet file"):

@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy
 from mmq.data.sequences import Packed, Sequences
 from mmq.decoding import Filters, PrefixIndex, beam_search, exact_search, score_items
 from mmq.errors import FormatError, SettingsError
+from mmq.metrics.buckets import bucket_ids
 from mmq.recommenders import HeterRec, evaluate
 from mmq.recommenders.batches import history_batch, training_batch
 from mmq.recommenders.heterrec.heads import AutoregressiveHeads, ParallelHeads
@@ -291,11 +292,29 @@ def test_an_autoregressive_head_ranks_what_its_beams_find_before_all_others():
     everything = fitted(head="autoregressive", beams=1000)
     scores, full = made.score_block(histories), everything.score_block(histories)
     found = scores > -torch.inf
-    assert found.sum(1).tolist() == [4] * len(histories)
+    buckets = torch.from_numpy(bucket_ids(tiny_ids().codes))
+    assert [len(buckets[each].unique()) for each in found] == [4] * len(histories)
     assert torch.equal(scores[found], full[found])
     assert (full > -torch.inf).all()
     best = made.search(histories, 4)
     assert torch.equal(scores.gather(1, best.rows), best.scores)
+
+
+@pytest.mark.parametrize("beams", [2, 5])
+def test_items_of_one_id_are_found_together_however_many_there_are(beams):
+    """So that figures are expected ones: no order among equal items is better than another."""
+    made = HeterRec(**SMALL, epochs=1, head="autoregressive", beams=beams, device="cpu")
+    data = tiny_retrieval_data()
+    codes = np.arange(30)[:, None] // 10 % [3, 2]  # three IDs of ten items each
+    ids = SemanticIDs.build(data.item_ids, codes, [3, 2])
+    made.fit(data._replace(ids=ids))
+    histories = data.test.histories
+    scores = made.score_block(histories)
+    found = scores > -torch.inf
+    assert (found.sum(1) == 10 * min(beams, 3)).all()
+    for each in np.unique(codes, axis=0):
+        twins = (codes == each).all(1)
+        assert (scores[:, twins] == scores[:, twins][:, :1]).all()
 
 
 @pytest.mark.parametrize("head", HEADS)

@@ -131,6 +131,16 @@ def test_id_level_is_for_recommenders_of_ids():
     assert found.coverage == pytest.approx(10 / 30)
 
 
+def test_what_may_not_be_recommended_is_not_covered():
+    """Users know 28 of 30 items, so that there are two to recommend."""
+    made = Popularity()
+    made.fit(tiny_retrieval_data())
+    rows = np.tile(np.arange(28), 4)
+    histories = Sequences(rows, np.arange(4) * 28, np.arange(1, 5) * 28)
+    cases = Cases(histories, np.array([28, 29, 28, 29]), np.arange(4))
+    assert evaluate(made, cases, exclude_history=True).coverage == pytest.approx(2 / 30)
+
+
 class Broken(Popularity):
     value = np.nan
 

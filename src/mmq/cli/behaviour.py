@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,13 +11,15 @@ import typer
 
 from mmq.cli.frame import ConfigOption, JsonOption, SetOption, emit
 from mmq.cli.log_columns import Columns, with_columns
-from mmq.cli.retrieval import read_log
+from mmq.cli.retrieval import read_log, refuse
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from mmq.data import Catalogue, CatalogueFile
+    from mmq.data.sequences import Sequences
     from mmq.encoders.behaviour import BehaviourEmbeddings, BehaviourSettings
     from mmq.encoders.predicted import Prediction
-    from mmq.recommenders import RetrievalData
 
 
 @with_columns
@@ -31,19 +33,28 @@ def command(
         Path | None,
         typer.Option("--model", help="Instead: the item vectors of this SASRec model."),
     ] = None,
+    purpose: Annotated[
+        Literal["retrieval", "ranking"],
+        typer.Option("--for", help="Whose training part is read: mmq train retrieval or ranking."),
+    ] = "retrieval",
     split: Annotated[
-        Literal["leave-one-out", "chronological", "stored"],
-        typer.Option("--split", help="How the training part is told from the rest."),
-    ] = "leave-one-out",
+        Literal["leave-one-out", "chronological", "stored"] | None,
+        typer.Option(
+            "--split",
+            help="How the training part is told from the rest; what mmq train takes if not given.",
+        ),
+    ] = None,
     positive_above: Annotated[
         float, typer.Option("--positive-above", help="Ratings above it count, where there are any.")
     ] = 3.0,
     min_interactions: Annotated[
-        int,
+        int | None,
         typer.Option(
-            "--min-interactions", min=0, help="Leave out users and items with fewer (k-core)."
+            "--min-interactions",
+            min=0,
+            help="Leave out users and items with fewer (k-core); 5 if not given.",
         ),
-    ] = 5,
+    ] = None,
     settings: SetOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -51,9 +62,9 @@ def command(
     """Embed what users do: which items occur together in the training part of their histories.
 
     The new column is a modality like any other. Items without history borrow it from the item that
-    comes nearest to what their content lets expect, or lack it (--set missing=left). Split and
-    filters have to be those of the model that the IDs are for, so that nothing that is held out is
-    seen.
+    comes nearest to what their content lets expect, or lack it (--set missing=left). --for, split
+    and filters have to be those of the model that the IDs are for, so that nothing that is held out
+    is seen.
 
     Example: mmq embed behaviour catalogue.parquet --interactions interactions.parquet
     --out with_behaviour.parquet
@@ -63,24 +74,28 @@ def command(
     from mmq.encoders.behaviour import BehaviourSettings, embed_behaviour
     from mmq.encoders.predicted import learn_prediction
     from mmq.errors import SettingsError
-    from mmq.recommenders import RetrievalData, SplitSettings
     from mmq.settings import gather
 
     start = time.perf_counter()
     chosen: BehaviourSettings = BehaviourSettings.parse(gather(config, settings or []))
-    division = SplitSettings.parse(
-        {"split": split, "positive_above": positive_above, "min_interactions": min_interactions}
-    )
+    filters: dict[str, Any] = {"positive_above": positive_above}
+    filters |= {"split": split} if split is not None else {}
+    filters |= {"min_interactions": min_interactions} if min_interactions is not None else {}
+    if purpose == "ranking":
+        refuse(
+            {"--min-interactions": min_interactions is not None, "--model": model is not None},
+            "is not for ranking, which learns from all that was shown; leave it out",
+        )
     file = CatalogueFile(catalogue)
     if name in file.dimensions or name in file.attributes or name in ("item_id", "shared"):
         raise SettingsError(f"{catalogue} has a column '{name}' already; give another with --name")
     check_writable(out, [catalogue, interactions])
-    log = read_log(interactions, columns)
-    data = RetrievalData.of(log, file.item_ids(), division)
+    training = _of_ranking if purpose == "ranking" else _of_retrieval
+    histories = training(file, interactions, columns, filters)
     if model is None:
-        found = embed_behaviour(data.train, len(file), chosen)
+        found = embed_behaviour(histories, len(file), chosen)
     else:
-        found = _of_model(model, data)
+        found = _of_model(model, file.item_ids(), histories, filters)
     prediction = None
     without = int((~found.present).sum())
     if without and file.dimensions and chosen.missing == "predicted":
@@ -93,25 +108,69 @@ def command(
         "without_history": without,
         "predicted": prediction is not None,
         "likeness": prediction.likeness if prediction else None,
-        "training_interactions": int(data.train.lengths.sum()),
+        "training_interactions": int(histories.lengths.sum()),
         "seconds": round(time.perf_counter() - start, 3),
         "out": str(out),
     }
     emit(result, as_json, _lines(result))
 
 
-def _of_model(folder: Path, data: RetrievalData) -> BehaviourEmbeddings:
-    """The item vectors of a SASRec model, for the items that its training part met.
+def _of_retrieval(
+    file: CatalogueFile, interactions: Path, columns: Columns, filters: Mapping[str, Any]
+) -> Sequences:
+    """Histories of the training part of ``mmq train retrieval``, in rows of the catalogue."""
+    from mmq.recommenders import RetrievalData, SplitSettings
+
+    log = read_log(interactions, columns)
+    return RetrievalData.of(log, file.item_ids(), SplitSettings.parse(filters)).train
+
+
+def _of_ranking(
+    file: CatalogueFile, interactions: Path, columns: Columns, filters: Mapping[str, Any]
+) -> Sequences:
+    """The same of ``mmq train ranking``.
 
     Raises:
-        SettingsError: another kind of model.
-        DataError: it was trained on none of the items.
+        DataError: the catalogue lacks items of the log.
+    """
+    from mmq.data.sequences import Sequences
+    from mmq.errors import DataError
+    from mmq.ranking import Pieces, RankingData, RankingSplit
+    from mmq.semantic_ids.lookup import ItemIndex
+
+    data = RankingData.of(Pieces.open(interactions, columns), RankingSplit.parse(filters))
+    places = ItemIndex(file.item_ids()).find(data.item_ids)
+    if (places < 0).any():
+        lacking = data.item_ids[int((places < 0).argmax())].as_py()
+        raise DataError(
+            f"{file.path} lacks {int((places < 0).sum()):,} items of the log, such as {lacking!r}; "
+            "give the catalogue of all items"
+        )
+    histories = data.histories()
+    return Sequences(places[histories.rows], histories.first, histories.end)
+
+
+def _of_model(
+    folder: Path, item_ids: pa.Array, histories: Sequences, filters: Mapping[str, Any]
+) -> BehaviourEmbeddings:
+    """The item vectors of a SASRec model, for the items that its training part met.
+
+    Args:
+        folder: of the model.
+        item_ids: of the catalogue.
+        histories: the training part, which has to be that of the model.
+        filters: what made it.
+
+    Raises:
+        SettingsError: another kind of model, or trained with another split or other filters.
+        DataError: it was trained on another log.
     """
     import numpy as np
 
     from mmq.encoders.behaviour import BehaviourEmbeddings
     from mmq.errors import DataError, SettingsError
-    from mmq.recommenders import SASRec, load_recommender
+    from mmq.recommenders import SASRec, SplitSettings, load_recommender
+    from mmq.recommenders.folder import split_settings
     from mmq.semantic_ids.lookup import ItemIndex
 
     model = load_recommender(folder)
@@ -120,14 +179,23 @@ def _of_model(folder: Path, data: RetrievalData) -> BehaviourEmbeddings:
             f"{folder} is a model of kind {model.kind}, whose vectors of items are not made of "
             "behaviour alone; give a SASRec model"
         )
-    rows = ItemIndex(model.items.item_ids).find(data.item_ids)
+    own, asked = split_settings(folder).to_dict(), SplitSettings.parse(filters).to_dict()
+    for name in own:
+        if own[name] != asked[name]:
+            raise SettingsError(
+                f"{folder} was trained with {name} {own[name]}, not {asked[name]}, so that its "
+                f"vectors know another training part; give --{name.replace('_', '-')} {own[name]}"
+            )
+    rows = ItemIndex(model.items.item_ids).find(item_ids)
+    met = np.bincount(histories.pack().rows, minlength=len(item_ids))
+    if not np.array_equal(met, np.where(rows >= 0, model.items.popularity[rows], 0)):
+        raise DataError(
+            f"{folder} was not trained on the training part of this log; give the log that it "
+            "learned from"
+        )
     vectors = model.network.items.detach().cpu().numpy()
-    present = rows >= 0
-    present[present] = model.items.popularity[rows[present]] > 0
-    if not present.any():
-        raise DataError(f"{folder} was trained on none of the items of the catalogue")
-    matrix = np.where(present[:, None], vectors[rows], np.float32(0))
-    return BehaviourEmbeddings(matrix, present)
+    matrix = np.where((met > 0)[:, None], vectors[rows], np.float32(0))
+    return BehaviourEmbeddings(matrix, met > 0)
 
 
 def _widened(

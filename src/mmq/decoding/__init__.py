@@ -1,6 +1,6 @@
 """The prefix index of a catalogue's IDs and the searches in it: exact, and by beams."""
 
-from mmq.decoding.beam import beam_search
+from mmq.decoding.beam import beam_scores, beam_search
 from mmq.decoding.exact import exact_search, score_items
 from mmq.decoding.filters import Excluded, Filters
 from mmq.decoding.index_file import read_index, write_index
@@ -15,6 +15,7 @@ __all__ = [
     "Filters",
     "ParallelScores",
     "PrefixIndex",
+    "beam_scores",
     "beam_search",
     "codes_fingerprint",
     "exact_search",

@@ -42,6 +42,19 @@ def beam_search(
     return take_items(restriction, leaves.places, leaves.scores, k)
 
 
+@torch.no_grad()
+def beam_scores(scores: CodeScores, index: PrefixIndex, beams: int) -> Tensor:
+    """``(b, table rows)``: an item's score if its ID is among the best ``beams`` found, else -inf.
+
+    Items that share an ID have the same score.
+    """
+    leaves = _search(scores, Restriction.build(index, None), beams, beams)
+    by_leaf = leaves.scores.new_full((len(leaves.scores), index.leaves + 1), -torch.inf)
+    by_leaf.scatter_(1, leaves.places, leaves.scores)  # the closing leaf stands for none
+    by_leaf.masked_fill_(by_leaf <= LEAST / 2, -torch.inf)
+    return by_leaf.index_select(1, index.leaf_of_rows)
+
+
 def _search(scores: CodeScores, restriction: Restriction, k: int, width: int) -> Best:
     """The best ``k`` leaves, best first."""
     levels = restriction.index.levels

@@ -143,6 +143,15 @@ class PrefixIndex:
         return places
 
     @cached_property
+    def leaf_of_rows(self) -> Tensor:
+        """``(table rows,)`` int64: the leaf of each row, the closing one where it has none."""
+        leaves = torch.full((self.table_rows,), self.leaves, device=self.device)
+        counts = self.leaf_starts[:-1].diff()
+        own = torch.arange(self.leaves, device=self.device).repeat_interleave(counts)
+        leaves[self.rows[:-1].long()] = own
+        return leaves
+
+    @cached_property
     def item_starts(self) -> tuple[Tensor, ...]:
         """For each level ``(nodes + 2,)`` int32: where the items under each node begin."""
         starts = [self.leaf_starts]

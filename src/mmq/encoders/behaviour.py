@@ -47,7 +47,7 @@ class BehaviourEmbeddings(NamedTuple):
 
     Attributes:
         matrix: ``(items, dimension)`` float32, 0 where missing.
-        present: ``(items,)`` bool: whether an item has company in any history.
+        present: ``(items,)`` bool: whether an item has company in any history, more than by chance.
     """
 
     matrix: np.ndarray
@@ -83,17 +83,19 @@ def embed_behaviour(
     """
     settings = settings or BehaviourSettings()
     pairs = count_pairs(histories, items, settings.window)
-    present = np.zeros(items, bool)
-    present[pairs.first] = True
-    known = int(present.sum())
-    if known < settings.dimension:
-        raise DataError(
-            f"{known:,} items occur together with others in the histories, which is too few for "
-            f"an embedding of {settings.dimension} dimensions; choose fewer or give a longer log"
-        )
-    place = np.cumsum(present) - 1
     information = _information(pairs, items, settings)
     kept = information > 0
+    present, met = np.zeros((2, items), bool)
+    present[pairs.first[kept]] = True  # smoothing may tell first from second
+    met[pairs.second[kept]] = True
+    if present.sum() < settings.dimension:
+        raise DataError(
+            f"{present.sum():,} items occur together with others in the histories more than by "
+            f"chance (shift {settings.shift:g}), which is too few for an embedding of "
+            f"{settings.dimension} dimensions; choose fewer, a lower shift or a longer log"
+        )
+    known = int((present | met).sum())
+    place = np.cumsum(present | met) - 1
     rows = np.stack([place[pairs.first[kept]], place[pairs.second[kept]]])
     sparse = torch.sparse_coo_tensor(
         torch.from_numpy(rows),
@@ -107,7 +109,7 @@ def embed_behaviour(
         left, values, _ = torch.svd_lowrank(sparse.coalesce(), q=width, niter=_POWERS)
     scaled = left[:, : settings.dimension] * values[: settings.dimension].sqrt()
     matrix = np.zeros((items, settings.dimension), np.float32)
-    matrix[present] = scaled.numpy()
+    matrix[present] = scaled.numpy()[place[present]]
     return BehaviourEmbeddings(matrix, present)
 
 

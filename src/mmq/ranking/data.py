@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmq.data.interactions import Interactions
+from mmq.data.sequences import Sequences
 from mmq.data.spool import Spool
 from mmq.ranking.impressions import BLOCK, Impressions
 from mmq.ranking.log import Pieces
@@ -93,6 +94,11 @@ class RankingData(NamedTuple):
         """Who liked what in the training part: numbers of users, and rows of items."""
         liked = np.asarray(self.train.labels) == 1
         return np.asarray(self.train.users)[liked], np.asarray(self.train.items)[liked]
+
+    def histories(self) -> Sequences:
+        """What each user liked in the training part, oldest first."""
+        liked = self.train.liked
+        return Sequences(liked.items.astype(np.int64), liked.starts[:-1], liked.starts[1:])
 
     def fingerprint(self) -> str:
         """Content hash (SHA-256) of what is learned from and selected on."""

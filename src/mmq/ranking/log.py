@@ -46,7 +46,7 @@ class Pieces:
         table = log.table if isinstance(log, Interactions) else log
         names = {name: name for name in COLUMNS if name in table.column_names}
         _check_further(columns, names, table.column_names, "the log")
-        return cls(table.num_rows, table, names, tuple(columns))
+        return cls(table.num_rows, table, names, tuple(dict.fromkeys(columns)))
 
     @classmethod
     def open(
@@ -80,7 +80,7 @@ class Pieces:
                 raise missing_column(path, ColumnOption(wanted[name], option))
         _check_further(columns, names, known, path)
         rows = pq.ParquetFile(path).metadata.num_rows if table is None else table.num_rows
-        return cls(rows, path if table is None else table, names, tuple(columns))
+        return cls(rows, path if table is None else table, names, tuple(dict.fromkeys(columns)))
 
     def __iter__(self) -> Iterator[tuple[Interactions, pa.Table]]:
         """Checked rows, and their further columns."""

@@ -112,7 +112,12 @@ def as_values(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array:
         raise DataError(
             f"the column '{name}' is of type {column.type}; give columns of one value a row"
         )
-    return as_item_ids(column.cast(pa.string()).fill_null(""), "values")
+    try:
+        return as_item_ids(column.cast(pa.string()).fill_null(""), "values")
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(
+            f"the column '{name}' is of type {column.type} and cannot be read as text; leave it out"
+        ) from error
 
 
 def _labels(log: Interactions, above: float, start: int) -> np.ndarray:

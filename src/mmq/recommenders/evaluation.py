@@ -74,7 +74,8 @@ def evaluate(
         if distinct is not None:
             found = distinct.best(scores, alike)
             id_ranks.append(_ranks(found, found.gather(1, distinct.buckets[targets])))
-        best.append(scores.topk(min(CUTOFFS[-1], items), dim=1).indices.cpu().numpy())
+        ten = scores.topk(min(CUTOFFS[-1], items), dim=1)
+        best.append(ten.indices.masked_fill(ten.values == -torch.inf, -1).cpu().numpy())
     joined = Ranks.join(ranks)
     return Evaluation(
         retrieval_figures(joined, CUTOFFS, lists),

@@ -149,6 +149,8 @@ def ranking(cell: Cell, setup: Setup, places: Places) -> Made:
     figures = {
         **found.figures,
         **{f"{name} auc": each.auc for name, each in found.strata.items()},
+        "eligible_users": found.by_user.eligible_users,
+        "eligible_impressions": found.by_user.eligible_rows,
         **moved,
     }
     return Made(settings, figures, {"auc": found.by_user.auc}, log)

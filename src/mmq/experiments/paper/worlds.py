@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import sys
@@ -139,14 +140,8 @@ def items_of(setup: Setup, world: str, seed: int) -> Catalogue:
         liked = retrieval_world(setup, seed)
         histories, met = liked.data.train, liked.items
     else:
-        log = read_interactions(setup.interactions, dict(setup.columns))
-        split = SplitSettings(
-            split="stored" if "split" in log.table.column_names else "chronological",
-            positive_above=setup.scale.positive_above,
-            min_interactions=0,
-        )
-        met = ranking_world(setup).items
-        histories = RetrievalData.of(log, met.item_ids, split).train
+        met, data = ranking_world(setup)
+        histories = data.histories()
     rows = items.rows(met.item_ids.to_pylist())[histories.rows]
     own = Sequences(rows, histories.first, histories.end)
     found = embed_behaviour(own, len(items), BehaviourSettings.parse(setup.scale.behaviour))
@@ -198,7 +193,8 @@ def _rows_of(path: Path) -> Mapping[str, Maker]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and settings look their own module up
     try:
-        spec.loader.exec_module(module)
+        with contextlib.redirect_stdout(sys.stderr):  # standard output is for the result alone
+            spec.loader.exec_module(module)
     except Exception as error:
         raise SettingsError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
     rows = getattr(module, "ROWS", None)
@@ -219,7 +215,8 @@ def sorted_out(rows: Mapping[str, Maker]) -> Own:
     tokenizers, recommenders = [], []
     for name, maker in rows.items():
         try:
-            made = maker(0)
+            with contextlib.redirect_stdout(sys.stderr):
+                made = maker(0)
         except UserError:
             raise
         except Exception as error:

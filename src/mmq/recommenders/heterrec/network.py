@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -135,14 +136,23 @@ class HeterRecNetwork(HistoryNetwork):
         A step past the end of a sequence counts as 0, so that the losses of parts of a batch, each
         weighed by its users, sum to that of the batch.
         """
-        losses = [self._step_loss(users, targets[:, 0])]
+        losses = [
+            self._step_loss(ahead, wanted) * (len(ahead) / len(users))
+            for ahead, wanted in self.asked(users, targets)
+        ]
+        return torch.stack(losses).sum() / (len(self.steps) + 1)
+
+    def asked(self, users: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """For each step, user vectors that look so far ahead, and the item ``(n,)`` each wants.
+
+        Users whose sequence ends before the step are left out.
+        """
+        yield users, targets[:, 0]
         for step, layer in enumerate(self.steps, start=1):
             there = (targets[:, step] >= 0).nonzero()[:, 0]
             if len(there):
                 ahead = users.index_select(0, there)
-                loss = self._step_loss(ahead + layer(ahead), targets[there, step])
-                losses.append(loss * (len(there) / len(users)))
-        return torch.stack(losses).sum() / (len(self.steps) + 1)
+                yield ahead + layer(ahead), targets[there, step]
 
     def item_logits(self, users: Tensor) -> Tensor:
         """``(b, items)``: what item tokens add to the log-probabilities of IDs, up to a constant of

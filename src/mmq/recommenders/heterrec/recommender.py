@@ -15,6 +15,7 @@ from mmq.decoding import (
     Filters,
     ParallelScores,
     PrefixIndex,
+    beam_scores,
     beam_search,
     exact_search,
     score_items,
@@ -151,7 +152,7 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
         """``(items, n, k)`` nats: :func:`mmq.recommenders.heterrec.switches.switch_costs`."""
         task = self.task(data)
         windows = task.batches(epoch_generator(self.settings.seed, -1))
-        batches = [training_batch(each, 1, self.device) for each in windows]
+        batches = [training_batch(each, self.settings.steps, self.device) for each in windows]
         return switch_costs(self.network.eval(), batches, every=-(-task.items // SAMPLE))
 
     def rename(self, codes: np.ndarray, manifest: Manifest | None = None) -> None:
@@ -221,11 +222,7 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
         if isinstance(scores, ParallelScores):
             by_codes = score_items(scores.log_probs, self.network.codes)
         else:
-            found = beam_search(scores, self.index, self.settings.beams, self.settings.beams)
-            everything = users.new_full((len(users), len(self.items.item_ids) + 1), -torch.inf)
-            # what was not found ranks below all that was; -1, nothing found, is past the end
-            everything.scatter_(1, found.rows % everything.shape[1], found.scores)
-            by_codes = everything[:, :-1]
+            by_codes = beam_scores(scores, self.index, self.settings.beams)
         return by_codes + self._beside_codes(users) if self.tells_apart else by_codes
 
 

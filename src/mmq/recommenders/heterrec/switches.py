@@ -70,7 +70,8 @@ def predicted_costs(network: HeterRecNetwork, batches: Sequence[Batch], every: i
     ``p (exp(u . e) - 1) - y u . e``: exact to first order, a product of two matrices over all
     users, and true of any number of items that switch at once, whose x add up. So what is told to
     pay does pay, but for what a sample of the users (``every``) leaves open. (A Taylor series of
-    second order is wrong just where it promises most: there ``u . e`` is large.)
+    second order is wrong just where it promises most: there ``u . e`` is large.) A network that
+    looks several steps ahead asks so many times, and its loss is the mean of what it is told.
     """
     heads, sums = network.heads, network.sums
     assert isinstance(heads, ParallelHeads)
@@ -81,13 +82,14 @@ def predicted_costs(network: HeterRecNetwork, batches: Sequence[Batch], every: i
     wanting = torch.zeros_like(items)
     lifted = items.new_zeros(n, len(items), len(table) // n)
     for batch in batches:
-        users = with_bias(network.users(batch.histories))
-        wanting.index_add_(0, network.places[batch.targets[:, 0]], users)
-        for some in users[::every].split(_USERS):
-            p = (items @ some.T).softmax(0)
-            for i, scores in enumerate((table @ some.T).view(n, -1, len(some))):
-                lift = (scores - scores.amax(0)).exp_()
-                without = p / lift.index_select(0, now[:, i]).clamp_(min=_LEAST)
-                lifted[i].addmm_(without, lift.T)
+        for ahead, targets in network.asked(network.users(batch.histories), batch.targets):
+            users = with_bias(ahead)
+            wanting.index_add_(0, network.places[targets], users)
+            for some in users[::every].split(_USERS):
+                p = (items @ some.T).softmax(0)
+                for i, scores in enumerate((table @ some.T).view(n, -1, len(some))):
+                    lift = (scores - scores.amax(0)).exp_()
+                    without = p / lift.index_select(0, now[:, i]).clamp_(min=_LEAST)
+                    lifted[i].addmm_(without, lift.T)
     gains = (wanting @ table.T).view(len(items), n, -1)
-    return lifted.mul_(every).transpose(0, 1) - gains
+    return (lifted.mul_(every).transpose(0, 1) - gains) / (len(network.steps) + 1)
