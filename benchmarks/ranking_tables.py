@@ -22,11 +22,14 @@ STRATA = ("head", "tail", "cold", "new")
 
 def comparison(record: Row, against: str = "item IDs") -> str:
     """All rows, with the paired test of users' AUC against one of them."""
+    one = next(iter(record["cells"][against].values()))
+    eligible = f"{one['eligible_users']:,} users, {one['eligible_impressions']:,} rows"
+    titles = {**FIGURES, "gauc": f"GAUC ({eligible})"}
     rows = []
     for name, figures in record["summary"].items():
         row = [with_seeds(record, name), *(cell(figures[key], 4) for key in FIGURES)]
         rows.append([*row, paired(record["paired"], name, against)])
-    return table(["PPNet with", *FIGURES.values(), f"users' AUC less that of {against} (p)"], rows)
+    return table(["PPNet with", *titles.values(), f"users' AUC less that of {against} (p)"], rows)
 
 
 def strata(record: Row) -> str:

@@ -331,3 +331,15 @@ def test_only_claims_on_tables_that_were_made_are_judged(tmp_path):
     made.seeds(Row("MMQ, 9 codes"), QUANTISATION, "l_recon fit", LOW)
     (found,) = verdicts(made.found)
     assert (found["of"], found["verdict"]) == ("figure5", OPEN)  # 12 codes and more are missing
+
+
+def test_a_table_says_of_how_many_users_a_gauc_is(made):
+    assert table(made.found, "table1", "T", "Rows.")["about"] == "Rows."
+    made.put(OURS, QUANTISATION, 0, entropy=1.0)
+    assert table(made.found, "table1", "T", "Rows.")["about"] == "Rows."
+    counts = {"eligible_users": 62, "all_users": 1272, "eligible_rows": 900, "all_rows": 5000}
+    made.put(OTHER, RANKING, 1, gauc=0.7, **counts)
+    assert table(made.found, "table1", "T", "Rows.")["about"] == (
+        "Rows. GAUC and AUC of users are of the 62 of 1,272 users who have impressions of both "
+        "labels, 900 of 5,000 impressions."
+    )

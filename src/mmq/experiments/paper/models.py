@@ -45,6 +45,8 @@ STAGES: Mapping[str, Mapping[str, Any]] = {
     JOINTLY: {"mode": "joint"},
     BY_TURNS: {"mode": "alternating"},
 }
+MEASURED = ("eligible_users", "all_users", "eligible_rows", "all_rows")
+"""How many users and impressions a GAUC is of, of how many."""
 
 
 def _ids_of(cell: Cell, setup: Setup, places: Places, items: Catalogue) -> SemanticIDs:
@@ -149,8 +151,7 @@ def ranking(cell: Cell, setup: Setup, places: Places) -> Made:
     figures = {
         **found.figures,
         **{f"{name} auc": each.auc for name, each in found.strata.items()},
-        "eligible_users": found.by_user.eligible_users,
-        "eligible_impressions": found.by_user.eligible_rows,
+        **{key: getattr(found.by_user, key) for key in MEASURED},
         **moved,
     }
     return Made(settings, figures, {"auc": found.by_user.auc}, log)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -154,7 +155,7 @@ def table(found: Found, name: str, title: str, about: str) -> dict[str, Any]:
     columns = [column for column in COLUMNS if any(each[column.key] for each in figures)]
     return {
         "title": title,
-        "about": about,
+        "about": " ".join([about, *_eligible(found, rows)]),
         "compared_with": MMQ,
         "columns": [
             {
@@ -180,6 +181,20 @@ def table(found: Found, name: str, title: str, about: str) -> dict[str, Any]:
             for row, each in zip(rows, figures, strict=True)
         ],
     }
+
+
+def _eligible(found: Found, rows: Sequence[Row]) -> Iterator[str]:
+    """A sentence on what GAUC is of, if a ranker was measured; it is the same for all."""
+    for row, seed in itertools.product(rows, found.seeds):
+        cell = found.cells.get(cell_of(row, RANKING, seed).name) if RANKING in row.parts else None
+        if cell is not None and "all_rows" in cell["figures"]:
+            figures = cell["figures"]
+            yield (
+                f"GAUC and AUC of users are of the {figures['eligible_users']:,} of "
+                f"{figures['all_users']:,} users who have impressions of both labels, "
+                f"{figures['eligible_rows']:,} of {figures['all_rows']:,} impressions."
+            )
+            return
 
 
 def _told(test: PairedTest) -> dict[str, float]:
