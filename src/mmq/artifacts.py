@@ -127,7 +127,7 @@ def check_replaceable(path: str | Path, marker: str) -> None:
     _check_parents(path)
     if path.is_file():
         raise DataError(f"{path} is a file, not a folder; choose another --out")
-    if path.is_mount():
+    if path.absolute().is_mount():  # "." alone counts as its own parent
         raise DataError(
             f"{path} is where a disk is mounted and cannot be replaced; choose a folder in it, "
             f"such as --out {path / 'new'}"

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import re
@@ -189,8 +190,9 @@ def test_embeddings_of_another_reduction_are_refused(tmp_path, capsys):
     wide = rng.normal(size=(200, 20))
     for name, rows in (("a", wide), ("b", wide[:100])):
         pca = Reduction.fit(rows, 8)
-        small = Catalogue.build(np.arange(200), {"text": pca.apply(wide)})
-        write_catalogue(tmp_path / f"{name}.parquet", small, {"text": pca})
+        made = {"text": pca.apply(wide)}
+        small = Catalogue.build(np.arange(200), made, reductions={"text": pca})
+        write_catalogue(tmp_path / f"{name}.parquet", small)
     assert main(["fit", str(tmp_path / "a.parquet"), "--out", str(tmp_path / "t"), *SMALL,
                  "--set", "epochs=1"]) == 0  # fmt: skip
     code, _, err = run(
@@ -519,7 +521,7 @@ def test_a_tokenizer_fitted_in_python_encodes_a_catalogue_after_the_same_pca(tmp
     rows = np.random.default_rng(0).normal(size=(60, 8))
     pca = Reduction.fit(rows, 4)
     items = Catalogue.build(range(60), {"text": pca.apply(rows)})
-    write_catalogue(tmp_path / "c.parquet", items, {"text": pca})
+    write_catalogue(tmp_path / "c.parquet", dataclasses.replace(items, reductions={"text": pca}))
     tokenizer = MMQTokenizer(codebook_size=8, latent_dim=8, epochs=2)
     tokenizer.fit(read_catalogue(tmp_path / "c.parquet"))
     tokenizer.save(tmp_path / "t")

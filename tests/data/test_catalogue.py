@@ -90,16 +90,15 @@ def test_embeddings_are_not_copied_on_the_way_to_numpy(tmp_path):
 def test_reductions_travel_with_the_catalogue(tmp_path):
     rows = np.random.default_rng(0).normal(size=(40, 6))
     pca = Reduction.fit(rows, 3)
-    catalogue = Catalogue.build(range(40), {"text": pca.apply(rows)})
-    write_catalogue(tmp_path / "c.parquet", catalogue, {"text": pca})
+    catalogue = Catalogue.build(range(40), {"text": pca.apply(rows)}, reductions={"text": pca})
+    write_catalogue(tmp_path / "c.parquet", catalogue)
     found = CatalogueFile(tmp_path / "c.parquet").reductions["text"]
     assert found.fingerprint() == pca.fingerprint()
     assert np.array_equal(found.apply(rows), pca.apply(rows))
-    read = read_catalogue(tmp_path / "c.parquet")
-    assert read.reductions == read.take(np.arange(9)).reductions == {"text": pca.fingerprint()}
-    assert [each.reductions for each in CatalogueFile(tmp_path / "c.parquet").batches()] == [
-        {"text": pca.fingerprint()}
-    ]
+    part = read_catalogue(tmp_path / "c.parquet").take(np.arange(9))
+    write_catalogue(tmp_path / "part.parquet", part)
+    found = CatalogueFile(tmp_path / "part.parquet").reductions["text"]
+    assert found.fingerprint() == pca.fingerprint()
 
 
 @pytest.mark.parametrize("stored", [b"no base64!", b"AAAA"])

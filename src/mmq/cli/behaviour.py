@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -100,7 +101,7 @@ def command(
     without = int((~found.present).sum())
     if without and file.dimensions and chosen.missing == "predicted":
         prediction = learn_prediction(file.batches(), found, chosen.seed)
-    write_catalogue(out, _widened(file, name, found, prediction), file.reductions)
+    write_catalogue(out, _widened(file, name, found, prediction))
     result = {
         "items": len(file),
         "modality": name,
@@ -202,7 +203,6 @@ def _widened(
     file: CatalogueFile, name: str, found: BehaviourEmbeddings, prediction: Prediction | None
 ) -> Iterator[Catalogue]:
     """The pieces of a catalogue with one more modality."""
-    from mmq.data import Catalogue
     from mmq.encoders.behaviour import BehaviourEmbeddings
 
     start = 0
@@ -211,11 +211,10 @@ def _widened(
         own = BehaviourEmbeddings(found.matrix[rows], found.present[rows])
         if prediction is not None:
             own = prediction.complete(piece, own)
-        yield Catalogue(
-            piece.item_ids,
-            {**piece.embeddings, name: own.matrix},
-            {**piece.present, name: own.present},
-            piece.attributes,
+        yield dataclasses.replace(
+            piece,
+            embeddings={**piece.embeddings, name: own.matrix},
+            present={**piece.present, name: own.present},
         )
         start = rows.stop
 

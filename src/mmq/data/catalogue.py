@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmq.data.reduction import Reduction
 from mmq.errors import DataError, nearest
 
 TAKEN = {"item_id", "shared"}
@@ -27,8 +28,7 @@ class Catalogue:
         embeddings: modality name -> ``(items, dimension)`` float32; rows of missing items are zero.
         present: modality name -> ``(items,)`` bool, False where the item lacks the modality.
         attributes: further columns for people to read (``title``, ``image`` path, ...).
-        reductions: modality name -> digest of the PCA that its embedding went through, where it
-            did (:meth:`~mmq.data.Reduction.fingerprint`).
+        reductions: modality name -> the PCA that its embedding went through, where it did.
 
     Raises:
         DataError: duplicate or null ids, lengths that differ, NaN or infinity or a zero vector in
@@ -44,7 +44,7 @@ class Catalogue:
     embeddings: Mapping[str, np.ndarray]
     present: Mapping[str, np.ndarray]
     attributes: pa.Table = field(default_factory=lambda: pa.table({}))
-    reductions: Mapping[str, str] = field(default_factory=dict)
+    reductions: Mapping[str, Reduction] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_ids(self.item_ids)
@@ -72,6 +72,7 @@ class Catalogue:
         item_ids: Any,
         embeddings: Mapping[str, Any],
         attributes: Mapping[str, Any] | pa.Table | None = None,
+        reductions: Mapping[str, Reduction] | None = None,
     ) -> Catalogue:
         """A catalogue from plain arrays or lists; rows that are NaN throughout count as missing."""
         matrices: dict[str, np.ndarray] = {}
@@ -87,7 +88,8 @@ class Catalogue:
             if missing.any():
                 matrix = np.where(missing[:, None], np.float32(0), matrix)
             matrices[modality], present[modality] = matrix, ~missing
-        return cls(as_item_ids(item_ids), matrices, present, _table(attributes or {}))
+        shown = _table(attributes or {})
+        return cls(as_item_ids(item_ids), matrices, present, shown, reductions or {})
 
     def __len__(self) -> int:
         return len(self.item_ids)

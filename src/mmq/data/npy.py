@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,7 +126,7 @@ def import_npy(source: NpyImport, out: str | Path) -> dict[str, Any]:
                 yield _reduced(piece, reductions)
                 advance(len(piece))
 
-        write_catalogue(out, pieces(), reductions)
+        write_catalogue(out, pieces())
     return {
         "items": len(ids),
         "modalities": {
@@ -163,10 +164,7 @@ def _reduced(catalogue: Catalogue, reductions: Mapping[str, Reduction]) -> Catal
         matrix = reduction.apply(embeddings[name])
         matrix[~catalogue.present[name]] = 0
         embeddings[name] = matrix
-    digests = {name: reduction.fingerprint() for name, reduction in reductions.items()}
-    return Catalogue(
-        catalogue.item_ids, embeddings, catalogue.present, catalogue.attributes, digests
-    )
+    return dataclasses.replace(catalogue, embeddings=embeddings, reductions=reductions)
 
 
 def _fit(arrays: Mapping[str, np.ndarray], dimension: int) -> dict[str, Reduction]:

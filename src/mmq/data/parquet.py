@@ -74,7 +74,6 @@ class CatalogueFile:
             for key, value in (schema.metadata or {}).items()
             if key.startswith(_REDUCTION)
         }
-        self._digests = {name: pca.fingerprint() for name, pca in self.reductions.items()}
 
     def __len__(self) -> int:
         return int(self._file.metadata.num_rows)
@@ -156,7 +155,7 @@ class CatalogueFile:
                 embeddings[modality][place] = piece.embeddings[modality][inside]
                 present[modality][place] = piece.present[modality][inside]
             first, filled = first + len(piece), place.stop
-        return Catalogue(ids, embeddings, present, shown, self._digests)
+        return Catalogue(ids, embeddings, present, shown, self.reductions)
 
     def _reduction(self, stored: bytes) -> Reduction:
         try:
@@ -186,7 +185,7 @@ class CatalogueFile:
             embeddings,
             present,
             pa.Table.from_batches([batch.select(attributes)]) if attributes else pa.table({}),
-            self._digests,
+            self.reductions,
         )
 
 
@@ -195,29 +194,27 @@ def read_catalogue(path: str | Path) -> Catalogue:
     return CatalogueFile(path).read()
 
 
-def write_catalogue(
-    path: str | Path,
-    catalogue: Catalogue | Iterable[Catalogue],
-    reductions: dict[str, Reduction] | None = None,
-) -> None:
+def write_catalogue(path: str | Path, catalogue: Catalogue | Iterable[Catalogue]) -> None:
     """Write a catalogue, or a stream of its pieces, as Parquet, whole or not at all.
+
+    Its PCAs are kept in the file, so that new items can be reduced alike.
 
     Args:
         path: the file to make.
         catalogue: one catalogue or consecutive pieces of one.
-        reductions: modality -> PCA, kept in the file so that new items can be reduced alike.
     """
     pieces = [catalogue] if isinstance(catalogue, Catalogue) else catalogue
-    metadata = {
-        _REDUCTION + name.encode(): base64.b64encode(save(reduction.tensors()))
-        for name, reduction in (reductions or {}).items()
-    }
+    metadata: dict[bytes, bytes] = {}
     writer: pq.ParquetWriter | None = None
     with write_file(path) as temporary:
         try:
             for piece in pieces:
                 table = to_table(piece)
                 if writer is None:
+                    metadata = {
+                        _REDUCTION + name.encode(): base64.b64encode(save(pca.tensors()))
+                        for name, pca in piece.reductions.items()
+                    }
                     writer = pq.ParquetWriter(
                         temporary,
                         table.schema.with_metadata(metadata),

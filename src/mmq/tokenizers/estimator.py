@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mmq import __version__
-from mmq.data import Catalogue, CatalogueFile
+from mmq.data import Catalogue, CatalogueFile, Reduction
 from mmq.data.catalogue import require_modalities
 from mmq.errors import DataError
 from mmq.nn.device import pick_device
@@ -135,7 +136,7 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         mark = f"{fingerprint} {hold_out} {catalogue.dimensions} {settings}"
         trained = self._train(network, x[rows], present[rows], Journal(checkpoint, resume, mark))
         self._network, self.log = network.eval().requires_grad_(False), trained.log
-        self.reductions = dict(catalogue.reductions)
+        self.reductions = _digests(catalogue.reductions)
         result = FitResult(
             **evaluate(network, x, present, parts, self.encode(catalogue)),
             epochs=trained.epochs,
@@ -151,7 +152,7 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         It must have the modalities and widths of the fit, made by the same reductions.
         """
         require_modalities(file.dimensions, self.dimensions, str(file.path))
-        found = {name: pca.fingerprint() for name, pca in file.reductions.items()}
+        found = _digests(file.reductions)
         for modality in self.dimensions:
             if found.get(modality) != self.reductions.get(modality):
                 raise DataError(
@@ -261,6 +262,10 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         for modality, count in zip(catalogue.modalities, present.sum(0).tolist(), strict=True):
             if count == 0:
                 raise DataError(f"no item has a {modality} embedding; leave that modality out")
+
+
+def _digests(reductions: Mapping[str, Reduction]) -> dict[str, str]:
+    return {name: pca.fingerprint() for name, pca in reductions.items()}
 
 
 def split(items: int, hold_out: float, seed: int) -> dict[str, Tensor]:

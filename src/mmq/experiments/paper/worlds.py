@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import importlib.util
 import sys
@@ -147,10 +148,10 @@ def items_of(setup: Setup, world: str, seed: int) -> Catalogue:
     found = embed_behaviour(own, len(items), BehaviourSettings.parse(setup.scale.behaviour))
     if not found.present.all():
         found = learn_prediction([items], found).complete(items, found)
-    return Catalogue(
-        items.item_ids,
-        {**items.embeddings, BEHAVIOUR: found.matrix},
-        {**items.present, BEHAVIOUR: found.present},
+    return dataclasses.replace(
+        items,
+        embeddings={**items.embeddings, BEHAVIOUR: found.matrix},
+        present={**items.present, BEHAVIOUR: found.present},
     )
 
 
