@@ -26,6 +26,11 @@ FROM_SCRATCH: dict[str, dict[str, dict[str, Any]]] = {
         "longer": {"epochs": 8, "tokenizer_rate": 0.0},
         "fine-tuned": {"epochs": 8},
     },
+    "ranking": {
+        "longer": {"epochs": 6, "tokenizer_rate": 0.0},
+        "fine-tuned": {"epochs": 6},
+        "fine-tuned jointly": {"epochs": 6, "mode": "joint"},
+    },
 }
 """Stage 2 with a recommender that has learned nothing: as many epochs as both stages of the others
 have, at the rate of the first, and the tokenizer at the rate that it has in theirs."""
@@ -127,10 +132,13 @@ def rows(room: str) -> dict[str, Row]:
             found |= _rows(
                 Kind("MMQ", behaviour, NO_ITEM_IDS, "no item IDs"), stages, "no item IDs"
             )
-        kind = Kind("MMQ", behaviour, {"epochs": 0}, "untrained")
+        kind, of = Kind("MMQ", behaviour, {"epochs": 0}, "untrained"), "from scratch"
+        if room == "ranking":  # by their own IDs a ranker knows items whatever their codes are
+            kind = kind._replace(model={"epochs": 0, **NO_ITEM_IDS}, kept="untrained, no item IDs")
+            of = f"no item IDs, {of}"
         untrained = FROM_SCRATCH.get(room, {})
         to_the_end = {each: {**how, "patience": how["epochs"]} for each, how in untrained.items()}
-        found |= _rows(kind, to_the_end, "from scratch")
+        found |= _rows(kind, to_the_end, of)
     return found
 
 
