@@ -56,13 +56,8 @@ def quantisers(record: Row) -> str:
         row += [cell(figures.get(key), places) for key, (_, places) in FIGURES.items()]
         row += [_test(against.get(name)) for against in record["paired"].values()]
         rows.append(row)
-    return table(
-        [
-            *header,
-            *(f"{ours}: error less its (p over items; over seeds)" for ours in record["paired"]),
-        ],
-        rows,
-    )
+    compared = (f"{ours}: error less its (p over items; over seeds)" for ours in record["paired"])
+    return table([*header, *compared], rows)
 
 
 def _test(found: Row | None) -> str:

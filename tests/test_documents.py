@@ -23,6 +23,7 @@ EXECUTED = [
     ROOT / name
     for name in (
         "README.md",
+        "docs/notebook.md",
         "docs/own_data.md",
         "docs/recommenders.md",
         "docs/ranking.md",

@@ -532,3 +532,31 @@ def test_a_tokenizer_fitted_in_python_encodes_a_catalogue_after_the_same_pca(tmp
     code, _, error = run(capsys, "encode", *files)
     assert code == 2
     assert "did not go through the same PCA" in error
+
+
+def test_a_table_made_in_python_is_appended_to_on_the_command_line(tmp_path, capsys):
+    tokenizer = MMQTokenizer(codebook_size=8, latent_dim=8, epochs=2)
+    tokenizer.fit(shop(60))
+    tokenizer.save(tmp_path / "t")
+    ids = tokenizer.ids(shop(60))
+    ids.write(tmp_path / "ids.parquet")
+    write_catalogue(tmp_path / "more.parquet", shop(70))
+    files = ("--tokenizer", tmp_path / "t", "--append", tmp_path / "ids.parquet")
+    more = tmp_path / "more_ids.parquet"
+    code, _, _ = run(capsys, "encode", tmp_path / "more.parquet", *files, "--out", more)
+    assert code == 0
+    assert (SemanticIDs.read(more).codes[:60] == ids.codes).all()
+    SemanticIDs.build(ids.item_ids, ids.codes, ids.codebook_sizes).write(tmp_path / "ids.parquet")
+    code, _, err = run(capsys, "encode", tmp_path / "more.parquet", *files, "--out", more)
+    assert code == 2
+    assert "does not say which tokenizer made its semantic IDs" in err
+
+
+def test_fit_prints_what_the_codes_alone_leave_first(catalogue, tmp_path, capsys):
+    arguments = ("fit", catalogue, "--set", "codebook_size=16")
+    _, out, _ = run(capsys, *arguments, "--out", tmp_path / "t", "--set", "epochs=2")
+    figures = json.loads((tmp_path / "t" / "config.json").read_text())["figures"]
+    assert f"fit: variance unexplained {figures['fvu_codes']['fit']:.3f}, L_recon" in out
+    assert f"no part of the ID, {figures['fvu']['fit']:.3f} and" in out
+    _, out, _ = run(capsys, *arguments, "--out", tmp_path / "k", "--tokenizer", "rqkmeans")
+    assert "gates" not in out

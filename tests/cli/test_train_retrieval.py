@@ -83,7 +83,8 @@ def test_people_read_a_table(shop, capsys):
     )  # fmt: skip
     assert code == 0
     assert out.startswith(f"heterrec for 45 items -> {shop / 'model'}\n")
-    assert "trained on 360 interactions of 60 users" in out
+    assert "trained on 360 interactions of 60 users; the log has 540 rows, of which" in out
+    assert "5 of the items were not met in training" in out
     assert re.search(r"best epoch [12] of 2, \d+\.\d s each", out)
     assert re.search(r"\n  validation +0\.\d{4} ", out)
     assert re.search(r"\n  test, IDs +0\.\d{4} ", out)
@@ -358,3 +359,19 @@ def test_the_group_of_trainings_shows_what_there_is(capsys):
     assert code == 2
     assert "retrieval" in out
     assert main(["train", "retrieval", "--help"]) == 0
+
+
+def test_another_log_than_that_of_the_training_is_told(shop, capsys):
+    trained(capsys, shop, *options("popularity"))
+    assert evaluated(capsys, shop)["warnings"] == []
+    log = {name: values for name, values in columns().items() if name != "rating"}
+    write_interactions(shop / "log.parquet", Interactions.build(log))
+    (warning,) = evaluated(capsys, shop)["warnings"]
+    assert "has 420 interactions and is not what the model learned from, which had 360" in warning
+    _, out, _ = run(capsys, "evaluate", shop / "model", "--interactions", shop / "log.parquet")
+    assert f"  warning: {warning}\n" in out
+    _, out, _ = run(
+        capsys, "train", "retrieval", "--interactions", shop / "log.parquet", "--model",
+        "popularity", "--out", shop / "other",
+    )  # fmt: skip
+    assert "540 rows, which all count as liked, since no rating and no label was read" in out

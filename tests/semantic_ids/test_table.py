@@ -256,3 +256,16 @@ def test_a_table_that_other_tools_filtered_is_read(written: Path, kind: pa.DataT
     assert part.item_ids.to_pylist() == list(range(0, 500, 2))
     assert (part.codes == whole.codes[::2]).all()
     assert (part.rank == whole.rank[::2]).all()
+
+
+def test_rows_that_were_found_may_be_written_to() -> None:
+    for count in (3, 400):
+        names = [f"item-{row}" for row in range(count)]
+        rows = SemanticIDs.build(names, [[0]] * count, [1]).find(names)
+        rows[0] = -1
+        assert rows[1] == 1
+
+
+def test_what_a_table_shows_of_itself_is_one_line() -> None:
+    ids = SemanticIDs.build([1, 2], [[0, 3], [1, 0]], [2, 4])
+    assert repr(ids) == "SemanticIDs(2 items, 2 codes of 2 to 4, by an unknown tokenizer)"

@@ -12,7 +12,7 @@ import typer
 
 from mmq.cli.frame import ConfigOption, JsonOption, SetOption, emit
 from mmq.cli.log_columns import Columns, with_columns
-from mmq.cli.retrieval import read_log, refuse
+from mmq.cli.retrieval import liked_by, read_log, refuse, told_by
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -92,7 +92,7 @@ def command(
         raise SettingsError(f"{catalogue} has a column '{name}' already; give another with --name")
     check_writable(out, [catalogue, interactions])
     training = _of_ranking if purpose == "ranking" else _of_retrieval
-    histories = training(file, interactions, columns, filters)
+    histories, told = training(file, interactions, columns, filters)
     if model is None:
         found = embed_behaviour(histories, len(file), chosen)
     else:
@@ -110,6 +110,7 @@ def command(
         "predicted": prediction is not None,
         "likeness": prediction.likeness if prediction else None,
         "training_interactions": int(histories.lengths.sum()),
+        "liked_by": told,
         "seconds": round(time.perf_counter() - start, 3),
         "out": str(out),
     }
@@ -118,17 +119,20 @@ def command(
 
 def _of_retrieval(
     file: CatalogueFile, interactions: Path, columns: Columns, filters: Mapping[str, Any]
-) -> Sequences:
-    """Histories of the training part of ``mmq train retrieval``, in rows of the catalogue."""
+) -> tuple[Sequences, list[str]]:
+    """Histories of the training part of ``mmq train retrieval``, in rows of the catalogue.
+
+    And the columns that tell what was liked.
+    """
     from mmq.recommenders import RetrievalData, SplitSettings
 
     log = read_log(interactions, columns)
-    return RetrievalData.of(log, file.item_ids(), SplitSettings.parse(filters)).train
+    return RetrievalData.of(log, file.item_ids(), SplitSettings.parse(filters)).train, liked_by(log)
 
 
 def _of_ranking(
     file: CatalogueFile, interactions: Path, columns: Columns, filters: Mapping[str, Any]
-) -> Sequences:
+) -> tuple[Sequences, list[str]]:
     """The same of ``mmq train ranking``.
 
     Raises:
@@ -139,7 +143,8 @@ def _of_ranking(
     from mmq.ranking import Pieces, RankingData, RankingSplit
     from mmq.semantic_ids.lookup import ItemIndex
 
-    data = RankingData.of(Pieces.open(interactions, columns), RankingSplit.parse(filters))
+    pieces = Pieces.open(interactions, columns)
+    data = RankingData.of(pieces, RankingSplit.parse(filters))
     places = ItemIndex(file.item_ids()).find(data.item_ids)
     if (places < 0).any():
         lacking = data.item_ids[int((places < 0).argmax())].as_py()
@@ -148,7 +153,8 @@ def _of_ranking(
             "give the catalogue of all items"
         )
     histories = data.histories()
-    return Sequences(places[histories.rows], histories.first, histories.end)
+    told = "label" if "label" in pieces.names else "rating"
+    return Sequences(places[histories.rows], histories.first, histories.end), [told]
 
 
 def _of_model(
@@ -228,7 +234,8 @@ def _lines(result: dict[str, Any]) -> list[str]:
     return [
         f"{result['items']:,} items -> {result['out']}",
         f"  {result['modality']}: {result['dimension']} dimensions from "
-        f"{result['training_interactions']:,} training interactions",
+        f"{result['training_interactions']:,} training interactions of a log "
+        + told_by(result["liked_by"]),
         *([without] if result["without_history"] else []),
         f"next: mmq fit {result['out']} --out TOKENIZER",
     ]

@@ -21,7 +21,8 @@ from mmq.cli.retrieval import (
 )
 
 if TYPE_CHECKING:
-    from mmq.recommenders import Evaluation
+    from mmq.recommenders import Evaluation, RetrievalData
+    from mmq.recommenders.results import Items
 
 
 @with_columns
@@ -73,8 +74,23 @@ def command(
         "exclude_history": exclude_history,
         **summary(found),
         "intervals": _intervals(found, seed),
+        "warnings": _other_log(items, data),
     }
     emit(result, as_json, _lines(result))
+
+
+def _other_log(items: Items, data: RetrievalData) -> list[str]:
+    """What to say where the training part of the log is not what the model learned from."""
+    import numpy as np
+
+    here = data.popularity()
+    if np.array_equal(items.popularity, here):
+        return []
+    return [
+        f"the training part of this log has {int(here.sum()):,} interactions and is not what the "
+        f"model learned from, which had {int(items.popularity.sum()):,}; if you did not mean "
+        "another log, give the columns that it was trained with (such as --label-column)"
+    ]
 
 
 def summary(found: Evaluation) -> dict[str, Any]:
@@ -115,3 +131,4 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
             f"{by_id[name]:>10.4f}" if by_id else ""
         )
     yield f"  {'coverage':<10}{result['coverage']:>8.4f}  of the items are in anybody's ten best"
+    yield from (f"  warning: {each}" for each in result["warnings"])

@@ -78,13 +78,17 @@ def _lines(figures: dict[str, Any], trained: bool) -> list[str]:
         + (f"{figures['epochs']} epochs " if trained else "")
         + f"in {figures['seconds']:.0f} s ({figures['items_per_second']:,.0f} items/s)"
     ]
-    for part in figures["l_recon"]:
+    for part, fvu in figures["fvu"].items():
+        codes, error = figures["fvu_codes"][part], figures["l_recon_codes"][part]
         by_modality = figures["fvu_by_modality"][part]
-        each = ", ".join(f"{modality} {fvu:.3f}" for modality, fvu in by_modality.items())
-        lines.append(
-            f"  {part.replace('_', ' ')}: L_recon {figures['l_recon'][part]:.4f}, "
-            f"variance unexplained {figures['fvu'][part]:.3f} ({each})"
-        )
+        each = ", ".join(f"{modality} {value:.3f}" for modality, value in by_modality.items())
+        line = f"  {part.replace('_', ' ')}: variance unexplained {codes:.3f}, L_recon {error:.4f}"
+        if fvu != codes:
+            line += (
+                f", from the codes alone; with gates, which are no part of the ID, {fvu:.3f} and "
+                f"{figures['l_recon'][part]:.4f}"
+            )
+        lines.append(f"{line} ({each})")
     lines.append(
         f"  codes: entropy {figures['entropy']:.3f} nats, utilisation "
         f"{figures['utilisation']:.3f}, distinct IDs {figures['distinct_share']:.4f} of items"

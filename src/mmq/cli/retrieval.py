@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,6 +40,18 @@ def read_log(path: Path, columns: Columns) -> Interactions:
     from mmq.data.interactions import read_interactions
 
     return read_interactions(path, columns)
+
+
+def liked_by(log: Interactions) -> list[str]:
+    """The columns that tell whether a row was liked; none of a log whose rows all count."""
+    return [name for name in ("rating", "label") if name in log.table.column_names]
+
+
+def told_by(columns: Sequence[str]) -> str:
+    """A clause on :func:`liked_by`."""
+    if not columns:
+        return "which all count as liked, since no rating and no label was read"
+    return f"of which those count that were liked by {' or '.join(columns)}"
 
 
 def refuse(given: Mapping[str, bool], why: str) -> None:

@@ -20,7 +20,7 @@ from mmq.cli.frame import (
     emit,
 )
 from mmq.cli.log_columns import Columns, with_columns
-from mmq.cli.retrieval import read_log
+from mmq.cli.retrieval import liked_by, read_log, told_by
 
 train_app = typer.Typer(help="Train a model on an interaction log.", no_args_is_help=True)
 train_app.command("ranking")(rank.command)
@@ -82,7 +82,8 @@ def retrieval(
     )
     check_target(out)
     table = SemanticIDs.read(ids) if ids else None
-    data = RetrievalData.of(read_log(interactions, columns), table, division)
+    log = read_log(interactions, columns)
+    data = RetrievalData.of(log, table, division)
     table_mark = table.fingerprint() if table else "no IDs"
     mark = f"{kind} {sha256(interactions)} {columns} {division.model_dump_json()} {table_mark}"
     checkpoint = beside(out, "checkpoint.safetensors")
@@ -97,6 +98,9 @@ def retrieval(
         "items": len(data.item_ids),
         "users": int((data.train.lengths > 0).sum()),
         "training_interactions": int(data.train.lengths.sum()),
+        "rows": len(log),
+        "liked_by": liked_by(log),
+        "new_items": int((data.popularity() == 0).sum()),
         "validation": summary(evaluate(model, data.validation)),
         "test": summary(evaluate(model, data.test)),
         "epochs": fit.epochs,
@@ -110,7 +114,15 @@ def retrieval(
 def _lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"{result['model']} for {result['items']:,} items -> {result['out']}"
     met = result["training_interactions"]
-    yield f"  trained on {met:,} interactions of {result['users']:,} users"
+    yield (
+        f"  trained on {met:,} interactions of {result['users']:,} users; the log has "
+        f"{result['rows']:,} rows, {told_by(result['liked_by'])}"
+    )
+    if result["new_items"]:
+        yield (
+            f"  {result['new_items']:,} of the items were not met in training (or less often than "
+            "--min-interactions) and count as new"
+        )
     if result["epochs"]:
         yield (
             f"  best epoch {result['best_epoch']} of {result['epochs']}, "

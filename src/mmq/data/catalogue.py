@@ -94,6 +94,15 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.item_ids)
 
+    def __repr__(self) -> str:
+        """One line: items, modalities and their widths, what is missing."""
+        parts = []
+        for name, width in self.dimensions.items():
+            missing = int((~self.present[name]).sum())
+            parts.append(f"{name} ({width}{f', {missing:,} missing' if missing else ''})")
+        shown = f"; {', '.join(self.attributes.column_names)}" * bool(self.attributes.num_columns)
+        return f"Catalogue({len(self):,} items: {', '.join(parts)}{shown})"
+
     @property
     def modalities(self) -> tuple[str, ...]:
         """Names of the modalities, in their order."""

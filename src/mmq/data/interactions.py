@@ -93,6 +93,14 @@ class Interactions:
                 raise DataError(f"row {row} has no {what}; drop the rows without one")
         return cls(pa.table({name: arrays[name] for name in COLUMNS if name in arrays}))
 
+    def __repr__(self) -> str:
+        """One line: rows, users, items, and the further columns."""
+        further = [name for name in self.table.column_names if name not in ("user_id", "item_id")]
+        return (
+            f"Interactions({len(self):,} rows, {len(self.users.ids):,} users, "
+            f"{len(self.items.ids):,} items; {', '.join(further)})"
+        )
+
     def __len__(self) -> int:
         return int(self.table.num_rows)
 

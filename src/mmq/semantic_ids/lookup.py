@@ -50,7 +50,7 @@ class ItemIndex:
             return np.where(self._sorted[place] == values, self._order[place], -1)
         if len(queries) > _FEW:
             rows = pc.index_in(queries, value_set=self._ids).fill_null(-1).cast(pa.int64())
-            return np.asarray(rows)
+            return np.array(rows)  # a copy: Arrow's own memory is not to be written to
         return np.array([self._row(query) for query in queries.to_pylist()], np.int64)
 
     def beside(self, item_id: Any, count: int = 2) -> list[Any]:

@@ -122,6 +122,11 @@ def require_same_tokenizer(
             would mix two code spaces; encode the whole catalogue again".
     """
     names = [_tokenizer_name(manifest) for manifest in (expected, found)]
+    if expected["tokenizer"] is None and found["tokenizer"] is not None:
+        raise FormatError(
+            "the table does not say which tokenizer made its semantic IDs (it was built in Python "
+            f"without a manifest), so that they may not be those of {names[1]}: {consequence}"
+        )
     if names[0] != names[1]:
         raise FormatError(
             f"the semantic IDs come from tokenizer {names[0]}, not {names[1]}: {consequence}"

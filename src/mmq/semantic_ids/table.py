@@ -102,6 +102,14 @@ class SemanticIDs:
         """The same items with other codes; without a manifest, it is "unknown" what made them."""
         return SemanticIDs.build(self.item_ids, codes, self.codebook_sizes, manifest)
 
+    def __repr__(self) -> str:
+        """One line: items, codes, and the tokenizer that made them."""
+        sizes = sorted(set(self.codebook_sizes))
+        of = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+        made = self.manifest["tokenizer"]
+        by = f"{made['name']} {made['fingerprint'][:12]}" if made else "an unknown tokenizer"
+        return f"SemanticIDs({len(self):,} items, {self.length} codes of {of}, by {by})"
+
     def __len__(self) -> int:
         return len(self.item_ids)
 

@@ -32,7 +32,8 @@ def card(config: Mapping[str, Any]) -> str:
         lines += [
             "",
             "L_recon is the squared error of the unit-normed embeddings, summed over dimensions "
-            "and modalities; FVU is the fraction of variance unexplained; entropy is in nats.",
+            "and modalities; FVU is the fraction of variance unexplained; those of codes are from "
+            "the ID alone, the others with gates where the tokenizer has any; entropy is in nats.",
             "",
         ]
     lines += ["| setting | value |", "|---|---|"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from mmq.errors import DataError
 from mmq.nn.device import pick_device
 from mmq.nn.loop import Journal, Log, Trained
 from mmq.nn.weights import load_arrays, to_arrays
+from mmq.semantic_ids import SemanticIDs, TokenizerRef, build_manifest
 from mmq.tokenizers import folder as save_format
 from mmq.tokenizers.base import Figures, FitResult, TokenizerSettings
 from mmq.tokenizers.evaluation import evaluate, reconstruction
@@ -174,6 +176,25 @@ class NetworkTokenizer(ABC, Generic[S, N]):
             rows = slice(start, start + BLOCK)
             codes[rows] = search(*self._inputs(catalogue, rows)).cpu().numpy()
         return codes
+
+    def ids(self, catalogue: Catalogue) -> SemanticIDs:
+        """The table of semantic IDs of a catalogue, which knows the tokenizer that made it.
+
+        Items that share an ID are told apart by their rank.
+
+        Raises:
+            DataError: a modality is absent, unknown or of another width.
+        """
+        made_by = TokenizerRef(name=self.kind, fingerprint=self.fingerprint())
+        sizes = self.codebook_sizes
+        manifest = build_manifest(sizes, tokenizer=made_by, ordered=self.ordered)
+        return SemanticIDs.build(catalogue.item_ids, self.encode(catalogue), sizes, manifest)
+
+    def fingerprint(self) -> str:
+        """Content hash: that of the folder which :meth:`save` writes."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.save(Path(folder) / "tokenizer")
+            return save_format.fingerprint(Path(folder) / "tokenizer")
 
     @torch.inference_mode()
     def decode(self, codes: np.ndarray) -> dict[str, np.ndarray]:
