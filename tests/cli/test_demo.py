@@ -13,6 +13,10 @@ from mmq.semantic_ids import SemanticIDs
 from mmq.tokenizers import load_tokenizer
 
 
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("demo") / "out"
@@ -103,6 +107,13 @@ def test_a_previous_demo_is_replaced_and_other_folders_are_not(
     monkeypatch.setattr(demo, "_run", fail)
     assert main(["demo", "--out", str(folder)]) == 130
     assert list(folder.iterdir()) == []  # nothing half-made remains
+    (folder / "demo.json").write_text("{}")
+    (folder / "catalogue.parquet.partial").mkdir()
+    (folder / "notes.txt").write_text("what I found")
+    monkeypatch.setattr(demo, "_run", interrupt)
+    assert main(["demo", "--out", str(folder)]) == 130
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    (folder / "notes.txt").unlink()
     monkeypatch.setattr(demo, "_run", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["demo", "--out", str(tmp_path / "new" / "demo")])

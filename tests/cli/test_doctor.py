@@ -76,3 +76,10 @@ def test_a_temporary_folder_that_cannot_be_written(
     assert "NOT writable" in capsys.readouterr().out
     monkeypatch.undo()
     assert doctor._writable(Path("/no/such/folder")) is False
+    monkeypatch.setattr("tempfile.gettempdir", none_at_all)
+    assert main(["doctor"]) == 1
+    assert "NOT writable (None)" in capsys.readouterr().out
+
+
+def none_at_all() -> str:
+    raise FileNotFoundError("No usable temporary directory found")

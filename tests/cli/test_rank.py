@@ -193,6 +193,7 @@ def test_a_long_log_is_kept_on_disk_while_it_is_learned_from(shop, monkeypatch):
     stale = shop / ".spooled.rows-0"  # of a run that was killed
     stale.mkdir()
     (stale / "1.npy").write_text("half of an array")
+    (shop / ".spooled.rows-1").mkdir()  # of two processes
     assert train(shop, "spooled") == 0
     assert files(shop / "spooled") == files(shop / "plain")
     assert made

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mmq.data import Catalogue, write_catalogue
 from mmq.data.datasets.amazon import find_files, read_amazon
 from mmq.data.datasets.movielens import read_movielens
 from mmq.data.datasets.recbole import read_recbole
@@ -154,10 +155,10 @@ def test_amazon_layouts(tmp_path, write):
 
 def test_reviews_that_are_python_literals(tmp_path):
     amazon_2014(tmp_path)
-    review = {"reviewerID": "U1", "asin": "A", "overall": 2.0, "unixReviewTime": 7, "x": None}
+    review = {"reviewerID": "U1", "asin": "0001", "overall": 2.0, "unixReviewTime": 7, "x": None}
     lines(tmp_path / "reviews_Beauty_5.json.gz", [review], repr)
     assert read_amazon(tmp_path).interactions.table.to_pylist() == [
-        {"user_id": "U1", "item_id": "A", "timestamp": 7, "rating": 2.0}
+        {"user_id": "U1", "item_id": "0001", "timestamp": 7, "rating": 2.0}
     ]
 
 
@@ -179,9 +180,43 @@ def test_which_amazon_files_belong_together(tmp_path):
         find_files(five)
 
 
+def test_paths_that_are_no_amazon_reviews(tmp_path):
+    amazon_2014(tmp_path)
+    with pytest.raises(DataError, match=r"no file or folder .*Toys_5\.json"):
+        find_files(tmp_path / "Toys_5.json")
+    (tmp_path / "reviews.csv").write_text("a,b\n")
+    with pytest.raises(DataError, match=r"reviews\.csv is no file of reviews"):
+        find_files(tmp_path / "reviews.csv")
+    (tmp_path / "meta_Beauty.json.gz").unlink()
+    lines(tmp_path / "meta_Beauty.json", [{"asin": ["0001"], "title": "T"}, {"asin": "other"}])
+    with pytest.raises(DataError, match="knows none of the items of the reviews"):
+        read_amazon(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        ("http://x/a.jpg", "http://x/a.jpg"),
+        (["http://x/a.jpg", "http://x/b.jpg"], "http://x/a.jpg"),
+        ({"large": ["http://x/l.jpg"], "hi_res": [None]}, "http://x/l.jpg"),
+        ([{"thumb": "http://x/t.jpg", "large": None}], "http://x/t.jpg"),
+        ([None], None),
+        ([], None),
+        (7, None),
+    ],
+)
+def test_pictures_of_amazon_items_in_every_shape(tmp_path, images, expected):
+    amazon_2023(tmp_path)
+    meta = {"parent_asin": "0001", "title": "cut \ud83d", "images": images}
+    lines(tmp_path / "meta_All_Beauty.jsonl.gz", [meta])
+    item = read_amazon(tmp_path).items.to_pylist()[0]
+    assert (item["title"], item["image_url"]) == ("cut ?", expected)
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "message"),
     [
+        ('{"reviewerID": "\\ud800", "asin": "A"}\n', DataError, "a value of another type"),
         ('{"reviewerID": "U", "asin": "A"}\n{"reviewerID": "U', FormatError, "line 2 is not valid"),
         ('{"reviewerID": "U", "asin": "A"}\n{"asin": "A"}\n', DataError, "1 lines without a user"),
         ('{"reviewerID": ["U"], "asin": "A"}\n', DataError, "a value of another type"),
@@ -281,6 +316,18 @@ def test_a_folder_is_written_whole_and_may_be_written_again(atomic, tmp_path):
     ]  # fmt: skip
     assert read_interactions(out / "interactions.parquet").table.equals(read().interactions.table)
     assert pq.read_table(out / "items.parquet").equals(read().items)
+
+
+def test_the_catalogue_of_an_earlier_import_goes_and_one_of_the_user_stays(atomic, tmp_path):
+    out = tmp_path / "out"
+    whole = select_core(read_recbole(atomic), None)
+    plain = whole._replace(items=whole.items.select(["item_id"]))
+    write_import(out, lambda: whole)
+    write_import(out, lambda: plain)
+    assert not (out / "catalogue.parquet").exists()
+    write_catalogue(out / "catalogue.parquet", Catalogue.build([1], {"text": [[1.0]]}))
+    write_import(out, lambda: plain)
+    assert (out / "catalogue.parquet").exists()
 
 
 def test_a_folder_of_somebody_else_is_left_alone(atomic, tmp_path):

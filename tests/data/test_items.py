@@ -68,6 +68,14 @@ def test_a_list_of_text_is_joined(tmp_path):
         '{"item_id": 1, "genres": ["Drama", "War"]}\n{"item_id": 2, "genres": []}\n'
         '{"item_id": 3, "genres": null}\n{"item_id": 4, "genres": ["Comedy"]}\n'
     )
+    polars = pa.large_list(pa.large_string())
+    others = tmp_path / "items.parquet"
+    genres = pa.array([["Drama", None], [None], None], polars)
+    titles = pa.array(["a", "b", None], pa.string_view())
+    pq.write_table(pa.table({"item_id": [1, 2, 3], "title": titles, "genres": genres}), others)
+    shown = read_display(others, ItemColumns(attributes=("genres",)))[1]
+    assert shown.column("genres").to_pylist() == ["Drama", None, None]
+    assert shown.column("title").to_pylist() == ["a", "b", None]
     shown = read_display(path, ItemColumns(attributes=("genres",)))[1]
     assert shown.column("genres").to_pylist() == ["Drama|War", "", None, "Comedy"]
 

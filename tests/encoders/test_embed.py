@@ -240,6 +240,15 @@ def test_nan_of_an_encoder_names_the_item(items, tmp_path):
         embed(_task(items, text_encoder=BatchCounting(fill=float("nan"))), tmp_path / "c.parquet")
 
 
+def test_a_reduction_that_cannot_be_is_found_before_anything_is_encoded(items, tmp_path):
+    embed(_task(items), tmp_path / "plain.parquet")
+    with pytest.raises(DataError, match="keeps no PCA"):
+        embed(_task(items, reduce_like=tmp_path / "plain.parquet"), tmp_path / "c.parquet")
+    with pytest.raises(SettingsError, match="cannot be reduced to 500 dimensions"):
+        embed(_task(items, reduce=500), tmp_path / "c.parquet")
+    assert not list(tmp_path.glob("c.parquet*"))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

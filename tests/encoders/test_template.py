@@ -57,6 +57,13 @@ def test_nested_values_are_refused():
         TextTemplate.of_columns(("maker",)).fill(table)
 
 
+def test_what_is_not_a_number_is_no_text():
+    nan = float("nan")
+    table = pa.table({"title": ["a", None], "year": [nan, nan], "sizes": [[1.5, nan], [nan]]})
+    filled = TextTemplate.of_columns(("title", "year", "sizes")).fill(table)
+    assert filled == ["a. 1.5", None]
+
+
 @given(st.lists(st.one_of(st.none(), st.text()), min_size=1))
 def test_a_single_column_comes_out_as_it_is(values):
     filled = TextTemplate.of_columns(("c",)).fill(pa.table({"c": pa.array(values, pa.string())}))

@@ -7,15 +7,17 @@ import pyarrow as pa
 import pytest
 from report_shop import ITEMS, Shop, encode, make_catalogue, titles
 
-from mmq.data import CatalogueFile, read_catalogue, write_catalogue
+from mmq.cli import main
+from mmq.data import Catalogue, CatalogueFile, read_catalogue, write_catalogue
 from mmq.errors import DataError, FormatError
 from mmq.metrics.quantisation import Reconstruction
 from mmq.reports import survey as survey_module
 from mmq.reports.inspection import BY_CODES, inspect_table
+from mmq.reports.page import write_report
 from mmq.reports.similarity import ANY
 from mmq.reports.sources import open_sources
 from mmq.semantic_ids import SemanticIDs, catalogue_facts, inspect_ids, verdict
-from mmq.tokenizers import MMQTokenizer
+from mmq.tokenizers import MMQTokenizer, RQKMeansTokenizer
 
 
 def test_table_alone(shop: Shop) -> None:
@@ -169,3 +171,37 @@ def test_a_table_made_by_hand(tmp_path: Path) -> None:
     found = inspect_table(tmp_path / "ids.parquet", item="i3")
     assert found.to_dict()["length"] == 2
     assert list(found.sources.groups) == ["codebook 1", "codebook 2"]
+
+
+def test_a_modality_of_which_nothing_can_be_told(tmp_path: Path) -> None:
+    """One item has it, so that there is no variance to explain; figures of the others stay."""
+    rng = np.random.default_rng(0)
+    rare = np.full((60, 3), np.nan)
+    rare[7] = 1.0
+    items = Catalogue.build(range(60), {"text": rng.normal(size=(60, 6)), "video": rare})
+    write_catalogue(tmp_path / "c.parquet", items)
+    tokenizer = RQKMeansTokenizer(codebook_size=4, length=2)
+    tokenizer.fit(items, hold_out=0.1)
+    tokenizer.save(tmp_path / "t")
+    tokenizer.ids(items).write(tmp_path / "ids.parquet")
+    found = inspect_table(
+        tmp_path / "ids.parquet", catalogue=tmp_path / "c.parquet", tokenizer=tmp_path / "t"
+    )
+    assert list(found.reconstruction["held_out"]) == ["text"]
+    write_report(found, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "<td>nan" not in page
+    assert main(["inspect", str(tmp_path / "ids.parquet"), "--tokenizer", str(tmp_path / "t")]) == 0
+
+
+def test_a_catalogue_of_other_items(tmp_path: Path) -> None:
+    SemanticIDs.build(range(100, 120), [[0, 0]] * 20, [4, 4]).write(tmp_path / "ids.parquet")
+    rng = np.random.default_rng(0)
+    others = Catalogue.build(range(20), {"text": rng.normal(size=(20, 3))})
+    write_catalogue(tmp_path / "c.parquet", others)
+    with pytest.raises(DataError, match="has none of the items of the table"):
+        inspect_table(tmp_path / "ids.parquet", catalogue=tmp_path / "c.parquet")
+    more = Catalogue.build(range(101), {"text": rng.normal(size=(101, 3))})
+    write_catalogue(tmp_path / "c.parquet", more)
+    found = inspect_table(tmp_path / "ids.parquet", catalogue=tmp_path / "c.parquet")
+    assert found.sources.warnings[0] == "19 items of the table are not in the catalogue"

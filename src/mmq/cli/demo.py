@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 MARKER = "demo.json"
 """The file that tells a folder of an earlier demo, which may be replaced, from other folders."""
+_OWN = {
+    MARKER, "items.jsonl", "pictures", "interactions.parquet", "factors.parquet",
+    "catalogue.parquet", "tokenizer", "ids.parquet", "report.html", "heterrec", "popularity",
+}  # fmt: skip
+"""What a demo writes there, and replaces; what else is there stays."""
 
 _MOST_CODES, _ITEMS_A_CODE = 64, 20
 _RECOMMENDER = ["hidden_dim=64", "dropout=0.5", "token_layers=1", "epochs=8", "learning_rate=0.002"]
@@ -257,9 +262,10 @@ def _probes(toys: Toyshop, found: Inspection) -> Probes:
 
 @contextlib.contextmanager
 def _emptied(folder: Path) -> Iterator[None]:
-    """Work in that folder once it is empty; it is emptied again if the work fails.
+    """Work in that folder without what an earlier demo left; that goes again if the work fails.
 
-    It is not made elsewhere and renamed, since the catalogue keeps the paths of the pictures.
+    It is not made elsewhere and renamed, since the catalogue keeps the paths of the pictures. What
+    the user put there stays.
     """
     _empty(folder)
     try:
@@ -270,7 +276,11 @@ def _emptied(folder: Path) -> Iterator[None]:
 
 
 def _empty(folder: Path) -> None:
+    unfinished = tuple(f".{name}." for name in _OWN)
     for path in folder.iterdir():
+        own = path.name.removesuffix(".partial") in _OWN or path.name.startswith(unfinished)
+        if not own:
+            continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:

@@ -34,7 +34,8 @@ def command(as_json: JsonOption = False) -> None:
     Example: mmq doctor
     """
     trip = round_trip()
-    temporary = _writable(Path(tempfile.gettempdir()))
+    folder = _temporary_folder()
+    temporary = folder is not None and _writable(folder)
     result = {
         "usable": trip == "ok" and temporary,
         "round_trip": trip,
@@ -45,7 +46,7 @@ def command(as_json: JsonOption = False) -> None:
         "cuda": _cuda(),
         "matmul_gflops": matmul_rate(),
         "free_disk_gib": round(shutil.disk_usage(Path.cwd()).free / _GIB, 1),
-        "temporary_folder": {"path": tempfile.gettempdir(), "writable": temporary},
+        "temporary_folder": {"path": folder and str(folder), "writable": temporary},
         "extras": extras(),
     }
     emit(result, as_json, _lines(result))
@@ -165,6 +166,13 @@ def _cuda() -> str | None:
 
         return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
     except Exception:  # as above
+        return None
+
+
+def _temporary_folder() -> Path | None:
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError:  # no folder takes a file
         return None
 
 

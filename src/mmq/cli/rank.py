@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ROWS_IN_MEMORY = 50_000_000
 """Longer logs are kept on disk while they are learned from."""
+_PROCESSES = {"RANK": "0", "WORLD_SIZE": "1"}
+"""What torchrun tells a process, and what is so without it."""
 
 
 @with_columns
@@ -167,8 +169,12 @@ def rows_on_disk(out: Path, pieces: Pieces) -> Iterator[Path | None]:
     if pieces.rows <= ROWS_IN_MEMORY:
         yield None
         return
-    folder = beside(out, f"rows-{os.environ.get('RANK', '0')}")
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+    rank, processes = (int(os.environ.get(name, at)) for name, at in _PROCESSES.items())
+    folder = beside(out, f"rows-{rank}")
+    for older in folder.parent.glob(f"{beside(out, 'rows-').name}*"):  # of a run that was killed
+        of = int(older.name.rpartition("-")[2])
+        if of == rank or (rank == 0 and of >= processes):
+            shutil.rmtree(older, ignore_errors=True)
     with made_folder(folder.parent):
         try:
             folder.mkdir()

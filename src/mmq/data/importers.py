@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmq.artifacts import check_replaceable, disk_errors, write_file
+from mmq.artifacts import check_replaceable, disk_errors, sha256, write_file
 from mmq.data.catalogue import Catalogue
 from mmq.data.interactions import Interactions, write_interactions
 from mmq.data.parquet import write_catalogue
 from mmq.errors import DataError, SettingsError
-from mmq.formats import write_json
+from mmq.formats import read_json, write_json
 
 MARKER = "mmq-import.json"
 """The file that marks a folder as an import, which another import may overwrite."""
@@ -107,12 +107,25 @@ def write_import(folder: str | Path, read: Callable[[], Imported]) -> dict[str, 
 
         pq.write_table(imported.items, file("items.parquet"), compression="zstd")
         write_interactions(file("interactions.parquet"), interactions)
+        summary["catalogue"] = None
         if catalogue is not None:
-            write_catalogue(file("catalogue.parquet"), catalogue)
+            path = file("catalogue.parquet")
+            write_catalogue(path, catalogue)
             made["catalogue"] = str(folder / "catalogue.parquet")
+            summary["catalogue"] = sha256(path)
+        elif _is_own(folder):  # of the items of an earlier import
+            (folder / "catalogue.parquet").unlink()
         # Opened last, it gets its name first: what a killed import leaves can be written over.
         write_json(file(MARKER), summary)
     return made
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether the catalogue in a folder is that of an earlier import, as it wrote it."""
+    catalogue, marker = folder / "catalogue.parquet", folder / MARKER
+    if not (catalogue.is_file() and marker.is_file()):
+        return False
+    return read_json(marker, "marker").get("catalogue") == sha256(catalogue)
 
 
 def embedded(items: pa.Table) -> Catalogue | None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from mmq.artifacts import write_file
 from mmq.data.catalogue import as_item_ids
-from mmq.data.tables import ColumnOption, missing_column, read_table
+from mmq.data.tables import ColumnOption, missing_column, read_table, without_nan
 from mmq.errors import DataError, nearest
 
 REQUIRED = ("user_id", "item_id", "timestamp")
@@ -261,16 +261,12 @@ def _seconds(values: pa.Array) -> pa.Array:
         zone = getattr(values.type, "tz", None)
         return values.cast(pa.timestamp("s", zone), safe=False).cast(pa.int64())
     if pa.types.is_floating(values.type):
-        values = pc.floor(_without_nan(values))
+        values = pc.floor(without_nan(values))
     return values.cast(pa.int64())
 
 
 def _ratings(values: pa.Array) -> pa.Array:
-    return _without_nan(values.cast(pa.float64())).cast(pa.float32())
-
-
-def _without_nan(values: pa.Array) -> pa.Array:
-    return pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
+    return without_nan(values.cast(pa.float64())).cast(pa.float32())
 
 
 def _labels(values: pa.Array) -> pa.Array:

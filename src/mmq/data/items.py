@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmq.data.catalogue import as_item_ids, check_ids
-from mmq.data.tables import ColumnOption, missing_column, read_table
+from mmq.data.tables import ColumnOption, missing_column, read_table, without_nan
 from mmq.errors import DataError
 
 SEPARATOR = "|"
@@ -85,7 +85,8 @@ def read_display(path: str | Path, columns: ItemColumns) -> tuple[pa.Array, pa.T
             raise missing_column(path, ColumnOption(name, option))
     shown: dict[str, pa.Array | pa.ChunkedArray] = {}
     if title in table.column_names:
-        shown["title"] = _empty_as_null(_scalars(table, title, path).cast(pa.string()))
+        titles = without_nan(_scalars(table, title, path))
+        shown["title"] = _empty_as_null(titles.cast(pa.string()))
     if image in table.column_names:
         shown["image_path"] = _absolute(table.column(image), Path(path).parent, image)
     for name in columns.attributes:
@@ -98,7 +99,10 @@ def _scalars(table: pa.Table, name: str, path: str | Path) -> pa.ChunkedArray:
     if pa.types.is_null(values.type):
         return values.cast(pa.string())
     if pa.types.is_list(values.type) and pa.types.is_string(values.type.value_type):
-        return pa.chunked_array([pc.binary_join(part, SEPARATOR) for part in values.chunks])
+        if all(part.flatten().null_count == 0 for part in values.chunks):
+            return pa.chunked_array([pc.binary_join(part, SEPARATOR) for part in values.chunks])
+        known = [[each for each in of or [] if each is not None] for of in values.to_pylist()]
+        return pa.chunked_array([[SEPARATOR.join(each) or None for each in known]], pa.string())
     if pa.types.is_nested(values.type) or pa.types.is_binary(values.type):
         raise DataError(
             f"column '{name}' of {path} holds {values.type}; only text, lists of text and numbers "

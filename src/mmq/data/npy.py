@@ -196,13 +196,23 @@ def _present_rows(name: str, array: np.ndarray) -> np.ndarray:
     return matrix
 
 
-def _reductions_of(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, Reduction]:
-    """The PCA of an older catalogue, checked to make the same modalities of these arrays."""
-    old = CatalogueFile(path)
-    if not old.reductions:
+def reduced_catalogue(path: Path) -> CatalogueFile:
+    """A catalogue that keeps a PCA.
+
+    Raises:
+        DataError: there is none in it.
+    """
+    found = CatalogueFile(path)
+    if not found.reductions:
         raise DataError(
             f"{path} keeps no PCA (it was not made with --reduce); leave out --reduce-like"
         )
+    return found
+
+
+def _reductions_of(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, Reduction]:
+    """The PCA of an older catalogue, checked to make the same modalities of these arrays."""
+    old = reduced_catalogue(path)
     for name in arrays:
         if name not in old.dimensions:
             raise DataError(f"{path} has no modality '{name}'; {nearest(name, old.dimensions)}")

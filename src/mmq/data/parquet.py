@@ -19,7 +19,7 @@ from safetensors.numpy import load, save
 from mmq.artifacts import require_file, sha256, write_file
 from mmq.data.catalogue import Catalogue, as_item_ids, check_ids
 from mmq.data.reduction import Reduction
-from mmq.data.tables import damaged_parquet, open_parquet
+from mmq.data.tables import damaged_parquet, open_parquet, plain
 from mmq.errors import DataError, FormatError
 
 BATCH = 8192
@@ -90,7 +90,7 @@ class CatalogueFile:
 
     def attribute_table(self) -> pa.Table:
         """All attribute columns, in the order of the items."""
-        return self._read(self.attributes)
+        return plain(self._read(self.attributes))
 
     def batches(
         self, size: int = BATCH, start: int = 0, attributes: bool = False
@@ -184,7 +184,9 @@ class CatalogueFile:
             as_item_ids(batch.column("item_id")),
             embeddings,
             present,
-            pa.Table.from_batches([batch.select(attributes)]) if attributes else pa.table({}),
+            plain(pa.Table.from_batches([batch.select(attributes)]))
+            if attributes
+            else pa.table({}),
             self.reductions,
         )
 

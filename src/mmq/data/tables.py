@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmq.artifacts import require_file
@@ -82,13 +83,35 @@ def missing_column(path: str | Path, column: ColumnOption) -> DataError:
     )
 
 
-def without_dictionaries(table: pa.Table) -> pa.Table:
-    """The table with categories, as pandas writes them, as plain values."""
+def plain(table: pa.Table) -> pa.Table:
+    """The table with text, and lists of it, of the usual types.
+
+    Others write categories (pandas) and large or view types (polars).
+    """
     for index, field in enumerate(table.schema):
-        if pa.types.is_dictionary(field.type):
-            plain = table.column(index).cast(field.type.value_type)
-            table = table.set_column(index, field.name, plain)
+        usual = _usual(field.type)
+        if usual != field.type:
+            table = table.set_column(index, field.name, table.column(index).cast(usual))
     return table
+
+
+def _usual(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return _usual(kind.value_type)
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        inner = _usual(kind.value_type)
+        if inner != kind.value_type or (pa.types.is_large_list(kind) and inner == pa.string()):
+            return pa.list_(inner)
+    return kind
+
+
+def without_nan(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """A column of numbers with null where it holds NaN; any other as it is."""
+    if not pa.types.is_floating(column.type):
+        return column
+    return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
@@ -116,7 +139,7 @@ def _read_parquet(path: Path, columns: Collection[str] | None) -> pa.Table:
         table = file.read(columns=names)
     except (pa.ArrowInvalid, OSError) as error:
         raise damaged_parquet(path, error) from error
-    return without_dictionaries(table).replace_schema_metadata(None)
+    return plain(table).replace_schema_metadata(None)
 
 
 def damaged_parquet(path: Path, error: Exception) -> FormatError:

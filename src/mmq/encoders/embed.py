@@ -15,8 +15,7 @@ import pyarrow as pa
 
 from mmq.artifacts import check_writable, disk_errors, sha256
 from mmq.data.items import ItemColumns
-from mmq.data.npy import NpyImport, import_npy
-from mmq.data.parquet import CatalogueFile
+from mmq.data.npy import NpyImport, import_npy, reduced_catalogue
 from mmq.encoders import Encoder, ImageEncoder, TextEncoder
 from mmq.encoders.image import load_image_encoder
 from mmq.encoders.partial import library_versions, model_files, open_partial
@@ -110,6 +109,11 @@ def embed(task: Embedding, out: str | Path, resume: bool = False) -> dict[str, A
     check_writable(out, source.files())
     _check_older(task)
     sources = read_sources(task.items, task.columns, task.text, task.skip_bad_images)
+    if task.reduce is not None and task.reduce >= len(sources.ids):
+        raise SettingsError(
+            f"{len(sources.ids):,} items cannot be reduced to {task.reduce} dimensions; choose "
+            f"--reduce below {len(sources.ids):,}"
+        )
     encoders = _load(task)
     speeds = {}
     with disk_errors(folder):
@@ -178,7 +182,7 @@ def _check_older(task: Embedding) -> None:
     """That the older catalogue has the same modalities, before hours of encoding."""
     if task.reduce_like is None:
         return
-    old = CatalogueFile(task.reduce_like).dimensions
+    old = reduced_catalogue(task.reduce_like).dimensions
     if set(old) != set(task.modalities):
         raise DataError(
             f"{task.reduce_like} has the modalities {', '.join(old)}, this run has "

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from mmq.data.tables import without_nan
 from mmq.errors import DataError, SettingsError
 
 _FIELD = re.compile(r"\{([^{}]+)\}")
@@ -97,10 +98,11 @@ def column_texts(column: pa.ChunkedArray, name: str) -> list[str]:
             f"column '{name}' holds {kind}; only text, numbers and lists of them can be embedded"
         )
     if inner is kind:
-        texts = column.cast(pa.string()) if not pa.types.is_null(kind) else column
+        texts = without_nan(column).cast(pa.string()) if not pa.types.is_null(kind) else column
         return [(text or "").strip() for text in texts.to_pylist()]
     return [", ".join(_entries(values)) for values in column.to_pylist()]
 
 
 def _entries(values: list[object] | None) -> list[str]:
-    return [text for value in values or [] if value is not None and (text := str(value).strip())]
+    known = (value for value in values or [] if value is not None and value == value)  # no NaN
+    return [text for value in known if (text := str(value).strip())]

@@ -15,8 +15,8 @@ from mmq.data.tables import (
     ColumnOption,
     column_names,
     missing_column,
+    plain,
     read_table,
-    without_dictionaries,
 )
 from mmq.errors import DataError, FormatError, nearest
 
@@ -85,7 +85,7 @@ class Pieces:
     def __iter__(self) -> Iterator[tuple[Interactions, pa.Table]]:
         """Checked rows, and their further columns."""
         start = 0
-        for piece in map(without_dictionaries, self._tables()):
+        for piece in map(plain, self._tables()):
             known = {name: piece.column(source) for name, source in self.names.items()}
             try:
                 log = Interactions.build(known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,11 +204,15 @@ def _rows(examples: Examples, view: ItemView | None) -> np.ndarray:
 def _reconstruction(sources: Sources, seen: Survey | None) -> dict[str, dict[str, float]]:
     if sources.tokenizer is None:
         return {}
-    parts: dict[str, dict[str, float]] = dict(sources.tokenizer.figures.get("fvu_by_modality", {}))
+    parts: dict[str, Any] = dict(sources.tokenizer.figures.get("fvu_by_modality", {}))
     if seen is not None:
         codes = sources.ids.codes[seen.rows]
         parts[BY_CODES] = unexplained(seen.sample, codes, sources.tokenizer)
-    return parts
+    told = {  # nothing is said of a modality that does not vary, or that no item of a part has
+        part: {name: fvu for name, fvu in of.items() if fvu is not None and math.isfinite(fvu)}
+        for part, of in parts.items()
+    }
+    return {part: of for part, of in told.items() if of}
 
 
 def _similarity(sources: Sources, seen: Survey | None) -> dict[str, dict[str, float]]:

@@ -86,6 +86,11 @@ def _match(table: SemanticIDs, file: CatalogueFile) -> tuple[np.ndarray, tuple[s
     known = np.zeros(len(table), bool)
     known[rows[rows >= 0]] = True
     gone, new = int((~known).sum()), int((rows < 0).sum())
+    if not known.any():
+        raise DataError(
+            f"{file.path} has none of the items of the table; give the catalogue that the table "
+            "was made from"
+        )
     recorded = table.manifest["catalogue"]
     same = recorded is None or recorded["fingerprint"] == file.fingerprint()
     if gone and not same:
@@ -101,7 +106,8 @@ def _match(table: SemanticIDs, file: CatalogueFile) -> tuple[np.ndarray, tuple[s
             "hash differs); titles, pictures and figures from it may not fit the codes"
         )
     if gone:
-        warnings.append(f"{gone:,} items of the table have left the catalogue")
+        where = "are not in the catalogue" if recorded is None else "have left the catalogue"
+        warnings.append(f"{gone:,} items of the table {where}")
     if new:
         warnings.append(
             f"{new:,} items of {file.path.name} have no semantic ID yet; give them one with "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,4 +44,6 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def _cosine(value: float) -> str:
+    if math.isnan(value):  # of no pair of items
+        return "-"
     return f"{round(value, 2) + 0.0:.2f}"  # adding zero turns -0.0 into 0.0

@@ -51,6 +51,10 @@ def find_files(path: str | Path) -> AmazonFiles:
         DataError: there are none, or more than one review file.
     """
     path = Path(path)
+    if not path.exists():
+        raise DataError(f"there is no file or folder {path}; check the path")
+    if path.is_file() and not path.name.endswith(_SUFFIXES):
+        raise DataError(f"{path} is no file of reviews; give one that ends in .json or .jsonl(.gz)")
     folder = path if path.is_dir() else path.parent
     found = sorted(f for f in folder.glob("*.json*") if f.name.endswith(_SUFFIXES))
     metadata = [file for file in found if file.name.startswith("meta_")]
@@ -141,7 +145,7 @@ def _slow_reviews(block: Block, path: Path) -> pa.Table:
             values.append(review.get(name))
     try:
         return pa.table(columns, _REVIEW)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
         raise DataError(
             f"{path}, within {len(columns['asin'])} lines from line {block.line} on, has a value "
             f"of another type than Amazon's reviews have: {str(error).splitlines()[0]}"
@@ -155,9 +159,13 @@ def _read_metadata(path: Path, log: Interactions) -> pa.Table:
     for block in _blocks(path):
         for record in objects(block, path, python_literals=True):
             item = record.get("parent_asin") or record.get("asin")
-            if item in wanted:
+            if isinstance(item, str) and item in wanted:
                 wanted.remove(item)
                 rows.append(_item(item, record))
+    if not rows:
+        raise DataError(
+            f"{path} knows none of the items of the reviews; give the metadata of the same category"
+        )
     return pa.Table.from_pylist(rows, schema=_ITEM)
 
 
@@ -179,8 +187,8 @@ def _text(value: Any, separator: str) -> str | None:
 
 
 def _words(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield html.unescape(value).strip()
+    if isinstance(value, str):  # half an emoji, where a text was cut, becomes a question mark
+        yield html.unescape(value).strip().encode("utf-8", "replace").decode()
     elif isinstance(value, Sequence):
         for part in value:
             yield from _words(part)
@@ -188,7 +196,9 @@ def _words(value: Any) -> Iterator[str]:
 
 def _picture(record: dict[str, Any]) -> str | None:
     """Address of the first picture, the largest there is of it."""
-    images = record.get("images") or [{}]
-    largest = [images[0].get(size) for size in ("hi_res", "large", "thumb")]
+    images = record.get("images")
+    first = images[0] if isinstance(images, list) and images else images
+    if isinstance(first, dict):  # sizes, of a picture or of lists of pictures
+        first = [first.get(size) for size in ("hi_res", "large", "thumb")]
     older = [record.get(name) for name in ("imageURLHighRes", "imageURL", "imUrl")]
-    return next((address for address in _words(largest + older) if address), None)
+    return next((address for address in _words([first, *older]) if address), None)
