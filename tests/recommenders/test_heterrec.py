@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 
 from mmq.data.sequences import Packed, Sequences
 from mmq.decoding import Filters, PrefixIndex, beam_search, exact_search, score_items
-from mmq.errors import FormatError, SettingsError
+from mmq.errors import DataError, FormatError, SettingsError
 from mmq.metrics.buckets import bucket_ids
 from mmq.recommenders import HeterRec, evaluate
 from mmq.recommenders.batches import history_batch, training_batch
@@ -505,3 +505,22 @@ def test_every_option_does_something():
     ):
         other = fitted(**changes).score_block(tiny_retrieval_data().test.histories)
         assert not torch.allclose(other, plain), changes
+
+
+@pytest.mark.parametrize("exclude_history", [False, True])
+def test_a_service_leaves_out_what_the_model_does_not_know(exclude_history):
+    made, ids = fitted(), tiny_ids().item_ids.to_pylist()
+    one, two = [ids[1], ids[4]], [ids[7]]
+    with pytest.raises(DataError, match="item 'gone' of the history"):
+        made.recommend([one, ["gone"]])
+    mixed = [["gone", *one], [], two, ["gone"]]
+    options = {"k": 4, "exclude_history": exclude_history}
+    found = made.recommend(mixed, **options, lenient=True)
+    assert found.item_ids[0::2] == made.recommend([one, two], **options).item_ids
+    met = made.items.popularity
+    popular = [ids[row] for row in np.argsort(-met, kind="stable")[:4]]
+    assert found.item_ids[1] == found.item_ids[3] == popular
+    few = made.recommend([one, []], allowed=["sold out", *ids[:6]], **options, lenient=True)
+    assert set(few.item_ids[0]) | set(few.item_ids[1]) <= set(ids[:6])
+    only = made.recommend([[], ["gone"]], **options, lenient=True)
+    assert only.item_ids == [popular] * 2

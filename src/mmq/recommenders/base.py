@@ -19,6 +19,7 @@ from mmq.nn.device import pick_device
 from mmq.nn.loop import Log
 from mmq.recommenders.candidates import exclude, of_users
 from mmq.recommenders.data import RetrievalData
+from mmq.recommenders.dense import top_items
 from mmq.recommenders.results import Items, Recommendations, RetrievalFit
 from mmq.semantic_ids.lookup import ItemIndex
 from mmq.settings import Settings
@@ -177,6 +178,7 @@ class Recommender(ABC, Generic[S]):
         allowed: Iterable[Any] | None = None,
         exclude_history: bool = False,
         beams: int | None = None,
+        lenient: bool = False,
     ) -> Recommendations:
         """The best ``k`` items for each history.
 
@@ -186,19 +188,22 @@ class Recommender(ABC, Generic[S]):
             allowed: ids of the items that may be given; None for all.
             exclude_history: whether to leave out what is in the user's own history.
             beams: see :meth:`search`.
+            lenient: leave out what the model does not know, of histories and of ``allowed``,
+                instead of refusing all; whose history is empty then is given what training met
+                most often.
 
         Raises:
-            DataError: an empty history, an unknown item, ``k`` below 1 or above the number of
-                items, or filters that leave nothing to recommend.
+            DataError: an empty history or an unknown item (unless ``lenient``), ``k`` below 1 or
+                above the number of items, or filters that leave nothing to recommend.
         """
-        rows = self._history_rows(histories)
+        rows = self._history_rows(histories, lenient)
         known = len(self.items.item_ids)
         if not 1 <= k <= known:
             raise DataError(
                 f"{k} recommendations were asked for of {known:,} items; ask for 1 to {known:,}"
             )
-        filters = self._filters(rows, allowed, exclude_history)
-        found = self.search(rows, k, filters, beams)
+        mask = None if allowed is None else self._allowed(list(allowed), lenient)
+        found = self._found(rows, k, mask, exclude_history, beams)
         empty = (found.rows[:, 0] < 0).nonzero()[:, 0].tolist()
         if empty:
             raise DataError(
@@ -231,7 +236,30 @@ class Recommender(ABC, Generic[S]):
     def _set_items(self, items: Items) -> None:
         self._items, self._find = items, ItemIndex(items.item_ids)
 
-    def _history_rows(self, histories: Sequence[Sequence[Any]]) -> Sequences:
+    def _found(
+        self,
+        rows: Sequences,
+        k: int,
+        allowed: Tensor | None,
+        exclude_history: bool,
+        beams: int | None,
+    ) -> Decoded:
+        """:meth:`search`, and what training met most often for histories that are empty."""
+        known = np.flatnonzero(rows.lengths)
+        own = rows if len(known) == len(rows) else rows.take(known)
+        found = None
+        if len(known):
+            filters = Filters(allowed, exclude(own) if exclude_history else None)
+            found = self.search(own, k, filters, beams)
+        if found is not None and own is rows:
+            return found
+        met = torch.from_numpy(self.items.popularity).float().repeat(len(rows), 1)
+        popular = top_items(met, k, Filters(allowed))
+        if found is not None:
+            popular.rows[known], popular.scores[known] = (each.cpu() for each in found)
+        return popular
+
+    def _history_rows(self, histories: Sequence[Sequence[Any]], lenient: bool) -> Sequences:
         if not len(histories):
             raise DataError("no history was given; give at least one")
         for history in histories:
@@ -241,25 +269,28 @@ class Recommender(ABC, Generic[S]):
                     "[[1, 5, 9]]"
                 )
         lengths = np.array([len(history) for history in histories])
+        items = [item for history in histories for item in history]
+        if lenient:
+            rows = self._find.find(items) if items else np.empty(0, np.int64)
+            known = rows >= 0
+            users = np.repeat(np.arange(len(lengths)), lengths)
+            left = np.bincount(users[known], minlength=len(lengths))
+            return Sequences.of(Packed(rows[known], left))
         for number in np.flatnonzero(lengths == 0)[:1].tolist():
             raise DataError(
                 f"history {number + 1} is empty; give at least one item, or recommend what is "
                 "popular to users without a history"
             )
-        items = [item for history in histories for item in history]
         return Sequences.of(Packed(self.rows_of(items, "the history"), lengths))
 
-    def _filters(
-        self, rows: Sequences, allowed: Iterable[Any] | None, exclude_history: bool
-    ) -> Filters:
-        mask = None
-        if allowed is not None:
-            wanted = list(allowed)
-            if not wanted:
-                raise DataError("the list of allowed items is empty; allow at least one")
-            mask = torch.zeros(len(self.items.item_ids), dtype=torch.bool)
-            mask[torch.from_numpy(self.rows_of(wanted, "the allowed items"))] = True
-        return Filters(mask, exclude(rows) if exclude_history else None)
+    def _allowed(self, item_ids: Sequence[Any], lenient: bool) -> Tensor:
+        """``(items,)`` bool of a list."""
+        if not item_ids:
+            raise DataError("the list of allowed items is empty; allow at least one")
+        rows = self._find.find(item_ids) if lenient else self.rows_of(item_ids, "the allowed items")
+        mask = torch.zeros(len(self.items.item_ids), dtype=torch.bool)
+        mask[torch.from_numpy(rows[rows >= 0])] = True
+        return mask
 
 
 def _blocks(histories: Sequences) -> Iterator[tuple[slice, Sequences]]:

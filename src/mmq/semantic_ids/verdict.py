@@ -177,9 +177,10 @@ def _too_small(quality: Quality, sick: bool) -> Iterator[_Finding]:
     if share <= COLLIDING_FAIR:
         return
     grade: Grade = "poor" if share > COLLIDING_POOR else "fair"
+    besides = ", besides duplicates" if unexplained < quality.colliding_items else ""
     figure = (
-        f"{_percent(share)} of items collide ({unexplained:,} of {quality.items:,}; the fullest "
-        f"semantic ID has {quality.largest_bucket:,} items)"
+        f"{_percent(share)} of items collide ({unexplained:,} of {quality.items:,}{besides}; the "
+        f"fullest semantic ID has {quality.largest_bucket:,} items)"
     )
     if sick:
         yield _Finding(grade, f"{figure}; mend the codebooks above first, then look again")
