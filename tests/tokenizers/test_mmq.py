@@ -229,7 +229,7 @@ def test_experts_of_names_are_counted_in_the_catalogue():
     tokenizer.fit(catalogue)
     assert tokenizer.positions == {"shared": [], "text": [], "image": [0, 1]}
     none = MMQTokenizer(**SMALL, shared_experts=0, specific_experts={"text": 0, "image": 0})
-    with pytest.raises(DataError, match="give one expert"):
+    with pytest.raises(SettingsError, match="give one expert"):
         none.fit(catalogue)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmq.data import Catalogue
-from mmq.errors import DataError
+from mmq.errors import DataError, SettingsError
 from mmq.nn.loop import Journal, Trained, train
 from mmq.tokenizers.mmq.fit import Stage1
 from mmq.tokenizers.mmq.network import MMQNetwork
@@ -87,7 +87,7 @@ class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
                 )
         own = sum(self.settings.experts_of(modality) for modality in catalogue.modalities)
         if self.settings.shared_experts + own == 0:
-            raise DataError(
+            raise SettingsError(
                 "shared_experts is zero and so are specific_experts of every modality of the "
                 "catalogue; give one expert"
             )
