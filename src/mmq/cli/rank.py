@@ -172,8 +172,8 @@ def rows_on_disk(out: Path, pieces: Pieces) -> Iterator[Path | None]:
     rank, processes = (int(os.environ.get(name, at)) for name, at in _PROCESSES.items())
     folder = beside(out, f"rows-{rank}")
     for older in folder.parent.glob(f"{beside(out, 'rows-').name}*"):  # of a run that was killed
-        of = int(older.name.rpartition("-")[2])
-        if of == rank or (rank == 0 and of >= processes):
+        of = older.name.rpartition("-")[2]
+        if of.isdigit() and (int(of) == rank or (rank == 0 and int(of) >= processes)):
             shutil.rmtree(older, ignore_errors=True)
     with made_folder(folder.parent):
         try:
