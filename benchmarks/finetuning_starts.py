@@ -213,11 +213,7 @@ def with_behaviour(items: Catalogue, data: RetrievalData) -> Catalogue:
     found = embed_behaviour(data.train, len(items))
     if not found.present.all():
         found = learn_prediction([items], found).complete(items, found)
-    return Catalogue(
-        items.item_ids,
-        {**items.embeddings, "behaviour": found.matrix},
-        {**items.present, "behaviour": found.present},
-    )
+    return items.with_modality("behaviour", found.matrix, found.present)
 
 
 def fitted(place: Place, items: Catalogue) -> Any:

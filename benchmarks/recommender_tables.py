@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tables import cell, counted, table
+from tables import cell, counted, p_value, table
 
 Row = Mapping[str, Any]
 
@@ -52,8 +52,7 @@ def paired(tests: Row, name: str, other: str) -> str:
         found, sign = tests[f"{other} | {name}"], -1
     else:
         return "-"
-    p = f"{found['p_value']:.2g}" if found["p_value"] >= 1e-4 else "< 0.0001"
-    return f"{sign * found['difference']:+.4f} ({p})"
+    return f"{sign * found['difference']:+.4f} ({p_value(found['p_value'])})"
 
 
 def beams(record: Row) -> str:

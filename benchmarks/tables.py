@@ -64,8 +64,12 @@ def _test(found: Row | None) -> str:
     if found is None:
         return "-"
     tests = (found["p"], found["p over seeds, fvu held_out"])
-    told = (f"{p:.2g}" if p >= 1e-4 else "< 0.0001" for p in tests)
-    return f"{found['difference']:+.3f} ({'; '.join(told)})"
+    return f"{found['difference']:+.3f} ({'; '.join(map(p_value, tests))})"
+
+
+def p_value(p: float) -> str:
+    """Two digits of it, or that it is small."""
+    return f"{p:.2g}" if p >= 1e-4 else "< 0.0001"
 
 
 def ablations(record: Row) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -72,6 +71,7 @@ def command(
     """
     from mmq.artifacts import check_writable
     from mmq.data import CatalogueFile, write_catalogue
+    from mmq.data.catalogue import TAKEN
     from mmq.encoders.behaviour import BehaviourSettings, embed_behaviour
     from mmq.encoders.predicted import learn_prediction
     from mmq.errors import SettingsError
@@ -88,7 +88,7 @@ def command(
             "is not for ranking, which learns from all that was shown; leave it out",
         )
     file = CatalogueFile(catalogue)
-    if name in file.dimensions or name in file.attributes or name in ("item_id", "shared"):
+    if name in file.dimensions or name in file.attributes or name in TAKEN:
         raise SettingsError(f"{catalogue} has a column '{name}' already; give another with --name")
     check_writable(out, [catalogue, interactions])
     training = _of_ranking if purpose == "ranking" else _of_retrieval
@@ -217,11 +217,7 @@ def _widened(
         own = BehaviourEmbeddings(found.matrix[rows], found.present[rows])
         if prediction is not None:
             own = prediction.complete(piece, own)
-        yield dataclasses.replace(
-            piece,
-            embeddings={**piece.embeddings, name: own.matrix},
-            present={**piece.present, name: own.present},
-        )
+        yield piece.with_modality(name, own.matrix, own.present)
         start = rows.stop
 
 

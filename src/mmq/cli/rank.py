@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 ROWS_IN_MEMORY = 50_000_000
 """Longer logs are kept on disk while they are learned from."""
-_PROCESSES = {"RANK": "0", "WORLD_SIZE": "1"}
-"""What torchrun tells a process, and what is so without it."""
 
 
 @with_columns
@@ -169,7 +167,7 @@ def rows_on_disk(out: Path, pieces: Pieces) -> Iterator[Path | None]:
     if pieces.rows <= ROWS_IN_MEMORY:
         yield None
         return
-    rank, processes = (int(os.environ.get(name, at)) for name, at in _PROCESSES.items())
+    rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     folder = beside(out, f"rows-{rank}")
     for older in folder.parent.glob(f"{beside(out, 'rows-').name}*"):  # of a run that was killed
         of = older.name.rpartition("-")[2]

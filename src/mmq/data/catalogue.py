@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -122,6 +122,20 @@ class Catalogue:
             {name: mask[rows] for name, mask in self.present.items()},
             self.attributes.take(pa.array(rows)) if self.attributes.num_columns else pa.table({}),
             self.reductions,
+        )
+
+    def with_modality(self, name: str, matrix: np.ndarray, present: np.ndarray) -> Catalogue:
+        """The same items with one more modality.
+
+        Args:
+            name: of the modality.
+            matrix: ``(items, dimension)`` float32, zero where missing.
+            present: ``(items,)`` bool.
+        """
+        return replace(
+            self,
+            embeddings={**self.embeddings, name: matrix},
+            present={**self.present, name: present},
         )
 
     def batches(self, size: int) -> Iterator[Catalogue]:

@@ -14,11 +14,12 @@ from mmq.data.interactions import COLUMNS, Interactions
 from mmq.data.tables import (
     ColumnOption,
     column_names,
+    damaged_parquet,
     missing_column,
     plain,
     read_table,
 )
-from mmq.errors import DataError, FormatError, nearest
+from mmq.errors import DataError, nearest
 
 PIECE = 1 << 20
 """Rows that are read at a time."""
@@ -105,10 +106,7 @@ class Pieces:
             for batch in file.iter_batches(PIECE, columns=wanted):
                 yield pa.Table.from_batches([batch])
         except (pa.ArrowInvalid, OSError) as error:
-            raise FormatError(
-                f"{self.source} is not a whole Parquet file ({str(error).splitlines()[0]}); it is "
-                "truncated or damaged, make it again"
-            ) from error
+            raise damaged_parquet(self.source, error) from error
 
     def _place(self, start: int) -> str:
         name = self.source if isinstance(self.source, Path) else "the log"

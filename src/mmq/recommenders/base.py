@@ -246,18 +246,16 @@ class Recommender(ABC, Generic[S]):
     ) -> Decoded:
         """:meth:`search`, and what training met most often for histories that are empty."""
         known = np.flatnonzero(rows.lengths)
-        own = rows if len(known) == len(rows) else rows.take(known)
-        found = None
-        if len(known):
-            filters = Filters(allowed, exclude(own) if exclude_history else None)
-            found = self.search(own, k, filters, beams)
-        if found is not None and own is rows:
-            return found
+        own = rows.take(known)
+        filters = Filters(allowed, exclude(own) if exclude_history else None)
+        if len(known) == len(rows):
+            return self.search(own, k, filters, beams)
         met = torch.from_numpy(self.items.popularity).float().repeat(len(rows), 1)
-        popular = top_items(met, k, Filters(allowed))
-        if found is not None:
-            popular.rows[known], popular.scores[known] = (each.cpu() for each in found)
-        return popular
+        found = top_items(met, k, Filters(allowed))
+        if len(known):
+            searched = self.search(own, k, filters, beams)
+            found.rows[known], found.scores[known] = (each.cpu() for each in searched)
+        return found
 
     def _history_rows(self, histories: Sequence[Sequence[Any]], lenient: bool) -> Sequences:
         if not len(histories):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import importlib.util
 import sys
@@ -148,11 +147,7 @@ def items_of(setup: Setup, world: str, seed: int) -> Catalogue:
     found = embed_behaviour(own, len(items), BehaviourSettings.parse(setup.scale.behaviour))
     if not found.present.all():
         found = learn_prediction([items], found).complete(items, found)
-    return dataclasses.replace(
-        items,
-        embeddings={**items.embeddings, BEHAVIOUR: found.matrix},
-        present={**items.present, BEHAVIOUR: found.present},
-    )
+    return items.with_modality(BEHAVIOUR, found.matrix, found.present)
 
 
 def withheld_of(setup: Setup, seed: int) -> np.ndarray:
