@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from mmq.nn.loop import Journal, Log, Trained
@@ -37,6 +37,14 @@ class OPQSettings(KMeansSettings):
     rotations: PositiveInt = 20
     """At most so many turns of the rotation, each after one iteration of k-means in every part;
     they end when one gains too little."""
+    refinement: NonNegativeInt = 0
+    """Sweeps over the codes, in which each is chosen anew given all the others; codewords are then
+    fitted to such codes by least squares, in turn with them, and no longer keep to their part."""
+
+    @property
+    def sweeps(self) -> int:
+        """The setting ``refinement``."""
+        return self.refinement
 
 
 class OPQ(Quantiser):
@@ -139,6 +147,14 @@ class OPQ(Quantiser):
         parts = torch.arange(len(self.codebooks), device=codes.device)
         return torch.addmm(self.mean, self.codebooks[parts, codes].flatten(1), self.rotation.T)
 
+    def addends(self) -> tuple[Tensor, Tensor]:
+        """The mean, and the codewords turned back."""
+        turned = [
+            codebook @ rotation.T
+            for codebook, rotation in zip(self.codebooks, self._parts(self.rotation), strict=True)
+        ]
+        return self.mean, torch.stack(turned)
+
     def logits(self, x: Tensor) -> Tensor:
         """Minus half the squared distance ``(b, p, k)`` of every part to its codewords."""
         y = ((x - self.mean) @ self.rotation).view(len(x), len(self.codebooks), -1)
@@ -213,6 +229,9 @@ class OPQTokenizer(NetworkTokenizer[OPQSettings, FusedNetwork[OPQ]]):
             return OPQ(width, parts, self.settings)
 
         return FusedNetwork(dimensions, self.settings, make)
+
+    def _addends(self, network: FusedNetwork[OPQ]) -> tuple[Tensor, Tensor]:
+        return network.addends()
 
     def _train(
         self, network: FusedNetwork[OPQ], x: Tensor, present: Tensor, journal: Journal

@@ -76,7 +76,7 @@ class MMQNetwork(CodingNetwork):
         self.decoder = decoder(d, sum(widths), hidden)
         self.modality_decoders = nn.ModuleList(decoder(d, width, hidden) for width in widths)
         self.register_buffer("mean_weights", _uniform(settings.shared_experts, counts))
-        self.positions = _positions(settings.shared_experts, list(self.dimensions), counts)
+        self.positions = expert_positions(settings.shared_experts, list(self.dimensions), counts)
         self.codebook_sizes = (settings.codebook_size,) * len(self.codebooks)
         membership = torch.zeros(len(widths), self.length)
         for m, modality in enumerate(self.dimensions):
@@ -174,7 +174,7 @@ class MMQNetwork(CodingNetwork):
         """
         z, _ = self.latents(x, present)
         similarities = similarity(z, self.codebooks, self.settings.distance)
-        if self.settings.refinement:
+        if self.settings.sweeps:
             movable = self.spoken_for(present) > 0
             _, scores = self._refiner()(x, present, similarities.argmax(2).T, movable)
             similarities = torch.where(movable.T[:, :, None], scores.transpose(0, 1), similarities)
@@ -183,7 +183,7 @@ class MMQNetwork(CodingNetwork):
     def search(self) -> Callable[[Tensor, Tensor], Tensor]:
         """Codes of inputs, by as few multiply-adds as there are, refined if the settings say so."""
         nearest = CodeSearch(self)
-        if not self.settings.refinement:
+        if not self.settings.sweeps:
             return nearest
         refine = self._refiner()
         return lambda x, present: refine(
@@ -215,11 +215,14 @@ class MMQNetwork(CodingNetwork):
         self.mean_weights[: self.settings.shared_experts] = 1.0
 
     def _refiner(self) -> Refiner:
-        """Refinement under what linear decoders make of every single codeword."""
+        """Refinement under what every codeword adds, of tokenizers saved in format 1."""
+        return Refiner(*self.addends(), list(self.dimensions.values()), self.settings.sweeps)
+
+    def addends(self) -> tuple[Tensor, Tensor]:
+        """The bias of a linear decoder, and what it makes of every single codeword."""
         assert isinstance(self.decoder, nn.Linear)
         table = (self.codebooks * self.mean_weights[:, None, None]) @ self.decoder.weight.T
-        widths = list(self.dimensions.values())
-        return Refiner(self.decoder.bias, table, widths, self.settings.refinement)
+        return self.decoder.bias, table
 
     def expert_groups(self) -> dict[str, tuple[slice, LinearExperts | MLPExperts]]:
         """Group of experts ("shared" or a modality) -> its positions and its module."""
@@ -229,6 +232,10 @@ class MMQNetwork(CodingNetwork):
             for (name, place), module in zip(self.positions.items(), modules, strict=True)
             if isinstance(module, LinearExperts | MLPExperts)
         }
+
+    def speaks(self, present: Tensor) -> Tensor:
+        """``(b, n)`` bool: whether the position's expert has an input."""
+        return self.spoken_for(present) > 0
 
     def spoken_for(self, present: Tensor) -> Tensor:
         """``(b, n)`` one where the position's expert has an input: always for shared experts."""
@@ -254,7 +261,7 @@ def _uniform(shared: int, counts: list[int]) -> Tensor:
     return torch.tensor([1.0] * shared + [1 / count for count in counts for _ in range(count)])
 
 
-def _positions(shared: int, modalities: list[str], counts: list[int]) -> dict[str, slice]:
+def expert_positions(shared: int, modalities: list[str], counts: list[int]) -> dict[str, slice]:
     """Group name -> its positions in the ID; the shared group is called "shared"."""
     positions = {"shared": slice(0, shared)}
     start = shared
