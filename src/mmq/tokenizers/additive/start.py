@@ -7,7 +7,7 @@ of the items as they are: each item belongs a little to all clusters that it mig
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -15,9 +15,16 @@ from torch import Tensor
 
 from mmq.tokenizers.additive.problem import Problem
 from mmq.tokenizers.kmeans import kmeans, nearest, starting_means
+from mmq.tokenizers.opq_quantiser import OPQ, OPQSettings
 
 Layout = tuple[tuple[int, ...], ...]
 """For each position the modalities (by place) that its first codewords are clusters of."""
+
+Start = Callable[[Problem, float, int, np.random.Generator], Tensor]
+"""Tables to start from, of (items, smoothing, copies, source of randomness)."""
+
+ITERATIONS = 25
+"""Of k-means at most."""
 
 
 def layouts(scopes: np.ndarray) -> dict[str, Layout]:
@@ -40,22 +47,40 @@ def layouts(scopes: np.ndarray) -> dict[str, Layout]:
 
 
 @torch.no_grad()
-def residual_start(
-    problem: Problem,
-    layout: Layout,
-    smoothing: float,
-    copies: int,
-    iterations: int,
-    generator: np.random.Generator,
+def product_start(
+    layout: Layout, problem: Problem, smoothing: float, copies: int, generator: np.random.Generator
 ) -> Tensor:
-    """Tables ``(n, k, d)``.
+    """Tables ``(n, k, d)`` by OPQ: positions of the same modalities are parts of a rotated vector.
+
+    It has fewer numbers to learn than k-means of whole vectors, so the items are taken as they are.
+    """
+    table = problem.x.new_zeros(len(layout), problem.size, problem.x.shape[1])
+    for modalities in dict.fromkeys(layout):
+        places = [n for n, own in enumerate(layout) if own == modalities]
+        seen = problem.present[:, list(modalities)].any(1)
+        columns = _columns(problem, modalities).to(problem.x.device)
+        vectors = problem.x[seen][:, columns]
+        if len(vectors) < problem.size:  # few items have the modality: their codes say nothing
+            continue
+        opq = OPQ(len(columns), len(places), OPQSettings(codebook_size=problem.size))
+        opq.to(vectors.device).fit(vectors, generator, lambda *_, **__: None)
+        offset, own = opq.addends()
+        own[0] += offset
+        table[torch.tensor(places)[:, None], :, columns[None]] = own.transpose(1, 2)
+    return table
+
+
+@torch.no_grad()
+def residual_start(
+    layout: Layout, problem: Problem, smoothing: float, copies: int, generator: np.random.Generator
+) -> Tensor:
+    """Tables ``(n, k, d)`` by k-means of disturbed residuals.
 
     Args:
-        problem: the items.
         layout: what each position clusters.
+        problem: the items.
         smoothing: see :meth:`Problem.disturbed`.
         copies: how often each item is disturbed.
-        iterations: of k-means.
         generator: source of randomness.
     """
     clean = problem.x.repeat(copies, 1)
@@ -67,7 +92,7 @@ def residual_start(
         rows = slice(None) if bool(seen.all()) else torch.nonzero(seen).flatten()
         columns = _columns(problem, modalities).to(clean.device)
         points = rest[rows][:, columns]
-        labels = _clusters(points, problem.size, iterations, generator)
+        labels = _clusters(points, problem.size, generator)
         for m in modalities:  # means over the members that have the modality
             column, there = problem.columns[m], present[rows, m]
             own = clean[rows, column]
@@ -87,10 +112,10 @@ def _columns(problem: Problem, modalities: Sequence[int]) -> Tensor:
     return torch.cat(places)
 
 
-def _clusters(points: Tensor, size: int, iterations: int, generator: np.random.Generator) -> Tensor:
+def _clusters(points: Tensor, size: int, generator: np.random.Generator) -> Tensor:
     """Cluster ``(b,)`` of each point; those without members stay without."""
     points = points - points.mean(0)
     if len(points) < size:  # few items have the modality: as many clusters as there are
         return torch.arange(len(points), device=points.device)
     first = starting_means(points, size, generator, "spherical")
-    return nearest(points, kmeans(points, first, iterations, balanced=True).means)
+    return nearest(points, kmeans(points, first, ITERATIONS, balanced=True).means)
