@@ -6,7 +6,7 @@ codes it best is taken; the fit then sees all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -117,12 +117,14 @@ class Trials:
         self.sweeps, self.seed = sweeps, seed
         self.done: list[Trial] = []
 
-    def choose(self, smoothings: Sequence[float]) -> Choice:
+    def choose(self, smoothings: Sequence[float], advance: Callable[..., None]) -> Choice:
         """The best of plans, then of noise, then of penalty and rounds.
 
         Args:
             smoothings: noise to try, ascending.
+            advance: called with every trial done.
         """
+        self.advance = advance
         first = min(FIRST_SMOOTHING, len(smoothings) - 1)
         by_plan = [self._quick(Choice(name, smoothings[first])) for name in self.plans]
         least = min(trial.error for trial in by_plan)
@@ -143,9 +145,7 @@ class Trials:
         return best
 
     def _quick(self, choice: Choice) -> Trial:
-        best = min(self._tried(choice, _QUICK), key=_error)
-        self.done.append(best)
-        return best
+        return self._keep(min(self._tried(choice, _QUICK), key=_error))
 
     def _long(self, choice: Choice) -> Trial:
         """The best after any number of rounds; they end when more of them gain nothing."""
@@ -156,8 +156,12 @@ class Trials:
                 best = trial
             elif trial.choice.rounds - best.choice.rounds > _PATIENCE:
                 break
-        self.done.append(best)
-        return best
+        return self._keep(best)
+
+    def _keep(self, trial: Trial) -> Trial:
+        self.done.append(trial)
+        self.advance(1, note=f"{trial.choice.plan}: {trial.error:.4f}")
+        return trial
 
     def _tried(self, choice: Choice, most: int) -> Iterator[Trial]:
         """The choice after no round, one, two..., with the last tables and with their mean."""

@@ -68,8 +68,9 @@ def fit_additive(
     widths = tuple(shape.dimensions.values())
     problem = _sample(Problem(x, present, widths, plans[0].scopes, shape.size), seed)
     trials = Trials(problem, plans, shape.sweeps, seed)
-    with bar("choose", 1, unit="trials"):
-        found = trials.choose(SMOOTHINGS if smoothing is None else (smoothing,))
+    tried = SMOOTHINGS if smoothing is None else (smoothing,)
+    with bar("choose", len(plans) + len(tried), unit="trials") as advance:
+        found = trials.choose(tried, advance)
     plan = trials.plans[found.plan]
     problem = problem._replace(scopes=plan.scopes)
     network = AdditiveNetwork(shape.dimensions, ways[found.plan], shape.size, shape.sweeps)
