@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mmq.tokenizers.additive.alternate import rounds
 from mmq.tokenizers.additive.problem import Problem
-from mmq.tokenizers.additive.start import Start
+from mmq.tokenizers.additive.start import Effort, Start
 
 SMOOTHINGS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Noise that is tried, in deviations of the data."""
@@ -39,6 +39,7 @@ _TRIED_ON = 300  # items a codeword that a trial learns from at most
 _TRIAL_ROWS = 10_000  # disturbed items of a trial
 _ROWS = 40_000  # disturbed items of a fit
 _COPIES = 8  # of an item at most
+_ITERATIONS = 10  # of k-means in a trial
 _QUICK = 2  # rounds of a trial
 _PATIENCE = 2  # rounds without a gain
 
@@ -132,8 +133,9 @@ class Trials:
         best = self._along([*smoothings[first + 1 :]], best)
         if best.choice.smoothing == smoothings[first]:
             best = self._along([*smoothings[:first]][::-1], best)
-        longer = [self._long(best.choice._replace(penalty=penalty)) for penalty in PENALTIES]
-        return min(longer, key=_error).choice
+        for penalty in PENALTIES[1:]:
+            best = min(best, self._quick(best.choice._replace(penalty=penalty)), key=_error)
+        return self._long(best.choice).choice
 
     def _along(self, smoothings: Iterable[float], best: Trial) -> Trial:
         """Go on with more noise, or with less, while it gains."""
@@ -169,7 +171,8 @@ class Trials:
         inner = self.inner._replace(scopes=plan.scopes)
         held = self.validation._replace(scopes=plan.scopes)
         copies = copies_of(len(inner.x), choice.smoothing, _TRIAL_ROWS)
-        table = plan.start(inner, choice.smoothing, copies, generator)
+        effort = Effort(choice.smoothing, copies, _ITERATIONS)
+        table = plan.start(inner, effort, generator)
         none = choice._replace(rounds=0, averaged=False)
         yield Trial(none, held.held_error(table, self.sweeps))
         run = rounds(inner, table, choice.smoothing, copies, choice.penalty, generator)

@@ -18,8 +18,9 @@ from mmq.tokenizers.additive.alternate import rounds
 from mmq.tokenizers.additive.choice import SMOOTHINGS, Choice, Plan, Trials, copies_of
 from mmq.tokenizers.additive.network import AdditiveNetwork, scopes_of
 from mmq.tokenizers.additive.problem import Problem
-from mmq.tokenizers.additive.start import layouts, product_start, residual_start
+from mmq.tokenizers.additive.start import Effort, layouts, product_start, residual_start
 
+_ITERATIONS = 25  # of k-means in the start of a fit
 _MOST_ITEMS = 1024  # items a codeword that a fit learns from at most
 _BLOCK = 20_000  # items that the lengths of what positions have to say are measured on
 
@@ -90,7 +91,7 @@ def _fitted(problem: Problem, plan: Plan, found: Choice, seed: int) -> Tensor:
     generator = np.random.default_rng([seed, 4])
     copies = copies_of(len(problem.x), found.smoothing)
     with bar("fit", found.rounds + 1, unit="rounds") as advance:
-        table = plan.start(problem, found.smoothing, copies, generator)
+        table = plan.start(problem, Effort(found.smoothing, copies, _ITERATIONS), generator)
         advance(1)
         run = rounds(problem, table, found.smoothing, copies, found.penalty, generator)
         for tables in islice(run, found.rounds):

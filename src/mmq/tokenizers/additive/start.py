@@ -8,6 +8,7 @@ of the items as they are: each item belongs a little to all clusters that it mig
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,11 +21,23 @@ from mmq.tokenizers.opq_quantiser import OPQ, OPQSettings
 Layout = tuple[tuple[int, ...], ...]
 """For each position the modalities (by place) that its first codewords are clusters of."""
 
-Start = Callable[[Problem, float, int, np.random.Generator], Tensor]
-"""Tables to start from, of (items, smoothing, copies, source of randomness)."""
 
-ITERATIONS = 25
-"""Of k-means at most."""
+class Effort(NamedTuple):
+    """How much a start takes pains.
+
+    Attributes:
+        smoothing: noise, see :meth:`Problem.disturbed`.
+        copies: how often each item is disturbed.
+        iterations: of k-means at most.
+    """
+
+    smoothing: float
+    copies: int
+    iterations: int
+
+
+Start = Callable[[Problem, Effort, np.random.Generator], Tensor]
+"""Tables to start from, of items and a source of randomness."""
 
 
 def layouts(scopes: np.ndarray) -> dict[str, Layout]:
@@ -48,7 +61,7 @@ def layouts(scopes: np.ndarray) -> dict[str, Layout]:
 
 @torch.no_grad()
 def product_start(
-    layout: Layout, problem: Problem, smoothing: float, copies: int, generator: np.random.Generator
+    layout: Layout, problem: Problem, effort: Effort, generator: np.random.Generator
 ) -> Tensor:
     """Tables ``(n, k, d)`` by OPQ: positions of the same modalities are parts of a rotated vector.
 
@@ -72,17 +85,17 @@ def product_start(
 
 @torch.no_grad()
 def residual_start(
-    layout: Layout, problem: Problem, smoothing: float, copies: int, generator: np.random.Generator
+    layout: Layout, problem: Problem, effort: Effort, generator: np.random.Generator
 ) -> Tensor:
     """Tables ``(n, k, d)`` by k-means of disturbed residuals.
 
     Args:
         layout: what each position clusters.
         problem: the items.
-        smoothing: see :meth:`Problem.disturbed`.
-        copies: how often each item is disturbed.
+        effort: noise and iterations.
         generator: source of randomness.
     """
+    smoothing, copies, iterations = effort
     clean = problem.x.repeat(copies, 1)
     present = problem.present.repeat(copies, 1) > 0
     rest = torch.cat([problem.disturbed(smoothing, generator) for _ in range(copies)])
@@ -92,7 +105,7 @@ def residual_start(
         rows = slice(None) if bool(seen.all()) else torch.nonzero(seen).flatten()
         columns = _columns(problem, modalities).to(clean.device)
         points = rest[rows][:, columns]
-        labels = _clusters(points, problem.size, generator)
+        labels = _clusters(points, problem.size, iterations, generator)
         for m in modalities:  # means over the members that have the modality
             column, there = problem.columns[m], present[rows, m]
             own = clean[rows, column]
@@ -112,10 +125,10 @@ def _columns(problem: Problem, modalities: Sequence[int]) -> Tensor:
     return torch.cat(places)
 
 
-def _clusters(points: Tensor, size: int, generator: np.random.Generator) -> Tensor:
+def _clusters(points: Tensor, size: int, iterations: int, generator: np.random.Generator) -> Tensor:
     """Cluster ``(b,)`` of each point; those without members stay without."""
     points = points - points.mean(0)
     if len(points) < size:  # few items have the modality: as many clusters as there are
         return torch.arange(len(points), device=points.device)
     first = starting_means(points, size, generator, "spherical")
-    return nearest(points, kmeans(points, first, ITERATIONS, balanced=True).means)
+    return nearest(points, kmeans(points, first, iterations, balanced=True).means)
