@@ -86,8 +86,8 @@ def sentence(record: Mapping[str, Any]) -> str:
     ahead = sum(ratio <= 1 for ratio in ratios.values())
     return (
         f"Of {len(ratios)} kinds of embeddings MMQ leaves less unexplained than the best of the "
-        f"others on {ahead}; over all it leaves {mean:.3f} times as much (geometric mean), at worst "
-        f"{ratios[worst]:.3f} times ({worst}).\n"
+        f"others on {ahead}; over all it leaves {mean:.3f} times as much (geometric mean), at "
+        f"worst {ratios[worst]:.3f} times ({worst}).\n"
     )
 
 
