@@ -11,7 +11,13 @@ from mmq.experiments.tuning.spaces import Choice, LogUniform, Uniform, draws, se
 from mmq.testing import tiny_catalogue
 from mmq.tokenizers import KINDS, MMQSettings
 
-FIXED = {"codebook_size": 8, "latent_dim": 8, "epochs": 9, "batch_size": 64}
+FIXED = {
+    "learning": "gradient",
+    "codebook_size": 8,
+    "latent_dim": 8,
+    "epochs": 9,
+    "batch_size": 64,
+}
 PLAN = TunePlan(trials=4, hold_out=0.2)
 
 

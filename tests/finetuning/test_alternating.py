@@ -17,7 +17,6 @@ from mmq.recommenders.batches import training_batch
 from mmq.recommenders.heterrec.switches import history_costs, predicted_costs
 from mmq.testing.interruption import kill_after
 from mmq.testing.processes import in_two_processes
-from mmq.tokenizers.inputs import unit_inputs
 from mmq.tokenizers.network import SoftInputs
 
 BY_TURNS = {
@@ -224,8 +223,7 @@ def turn(kind="mmq", **changes):
     made = tokenizer(kind)
     student, data = retrieval(made, epochs=8, learning_rate=0.02)
     settings = FinetuneSettings(**{**BY_TURNS, **changes})
-    x, present = unit_inputs(catalogue(), made.dimensions)
-    task = AlternatingTask(student, made, data, (x, present), settings)
+    task = AlternatingTask(student, made, data, made.inputs(catalogue()), settings)
     task.refresh()
     return task
 
