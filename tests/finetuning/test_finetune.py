@@ -24,7 +24,7 @@ from mmq.recommenders import HeterRec, RetrievalData, SplitSettings, evaluate, l
 from mmq.recommenders.folder import save_recommender
 from mmq.semantic_ids import SemanticIDs, append
 from mmq.testing.interruption import kill_after
-from mmq.tokenizers import MMQTokenizer, load_tokenizer
+from mmq.tokenizers import MMQTokenizer, RQVAETokenizer, load_tokenizer
 
 MOVING = {
     "mode": "joint",
@@ -504,6 +504,18 @@ def test_beside_a_frozen_tokenizer_that_is_an_ordinary_training(room):
 
 
 # --- that it learns ---
+
+
+def test_refined_codes_move_too():
+    fitted = RQVAETokenizer(
+        codebook_size=8, hidden_sizes=(), latent_dim=6, length=3, epochs=4, refinement=2,
+        device="cpu",
+    )  # fmt: skip
+    fitted.fit(catalogue())
+    student, data = STUDENTS["retrieval"](fitted)
+    fit = finetune(fitted, student, data, catalogue(), FinetuneSettings(**MOVING))
+    assert any(each["items_moved"] > 0 for each in fit.log)
+    assert np.array_equal(fitted.encode(catalogue()), fit.codes_after)
 
 
 def shared(codes, pairs):
