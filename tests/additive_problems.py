@@ -23,5 +23,7 @@ def problem(items=120, missing=0.0, seed=0):
 
 def table(seed=0):
     """Any table that keeps to the scopes."""
-    made = torch.randn(len(SCOPES), SIZE, sum(WIDTHS), generator=torch.Generator().manual_seed(seed))
+    made = torch.randn(
+        len(SCOPES), SIZE, sum(WIDTHS), generator=torch.Generator().manual_seed(seed)
+    )
     return made * torch.from_numpy(SCOPES).repeat_interleave(torch.tensor(WIDTHS), 1)[:, None]

@@ -55,15 +55,19 @@ def test_what_is_missing_has_no_say_and_stays_zero():
         y, left = frame.apply_to(rows, present)
         assert not y[present[:, 1] == 0, 6:].any()
         assert not left[present[:, 1] == 0].any()
-    alone = Frame.fit({"image": 4}, x[present[:, 1] > 0][:, 6:], torch.ones(int(present[:, 1].sum()), 1))
+    alone = Frame.fit(
+        {"image": 4}, x[present[:, 1] > 0][:, 6:], torch.ones(int(present[:, 1].sum()), 1)
+    )
     torch.testing.assert_close(frame.axes(1), alone.axes(0))
 
 
 def test_a_rotation_and_a_shared_direction_change_no_coordinate():
     """Both after the unit norm, where they are exact."""
     x, present = case()
-    turn = [torch.from_numpy(np.linalg.qr(np.random.default_rng(w).normal(size=(w, w)))[0].astype("f4"))
-            for w in WIDTHS.values()]
+    turn = [
+        torch.from_numpy(np.linalg.qr(np.random.default_rng(w).normal(size=(w, w)))[0].astype("f4"))
+        for w in WIDTHS.values()
+    ]
     moved = torch.block_diag(*turn)
     y, _ = Frame.fit(WIDTHS, x, present).apply_to(x, present)
     for other in (x @ moved, x + 0.5, 3.0 * x):

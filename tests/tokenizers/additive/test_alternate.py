@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from additive_problems import SCOPES, SIZE, WIDTHS, problem, table
 from mmq.tokenizers.additive import alternate
 from mmq.tokenizers.additive.alternate import _recode, blocks, rounds, solve
 from mmq.tokenizers.additive.problem import folds
-from additive_problems import SCOPES, SIZE, WIDTHS, problem, table
 
 BOTH = pytest.mark.parametrize("dense", [0, alternate.DENSE], ids=["in steps", "directly"])
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from additive_problems import SCOPES, WIDTHS, problem, table
 from mmq.tokenizers.additive import problem as module
 from mmq.tokenizers.additive.problem import folds
-from additive_problems import SCOPES, WIDTHS, problem, table
 
 
 @pytest.mark.parametrize("smoothing", [0.5, 1.0])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
@@ -136,6 +137,11 @@ class MMQSettings(TrainingSettings):
             return self.refinement
         return SWEEPS if self.learning == "least-squares" else 0
 
+    @property
+    def has_epochs(self) -> bool:
+        """Whether it learns by gradient."""
+        return self.learning == "gradient"
+
     def experts_of(self, modality: str) -> int:
         """N_m of a modality."""
         if isinstance(self.specific_experts, dict):
@@ -151,3 +157,10 @@ class MMQSettings(TrainingSettings):
         if self.input_noise is not None:
             return self.input_noise
         return min(1.0, 40 * self.codebook_size / items)
+
+
+def of_learning(values: Mapping[str, Any], learning: str) -> dict[str, Any]:
+    """Those of some settings that say something of one way of learning, and that way."""
+    others = ("smoothing",) if learning == "gradient" else OF_GRADIENT
+    own = {name: value for name, value in values.items() if name not in others}
+    return {**own, "learning": learning}
