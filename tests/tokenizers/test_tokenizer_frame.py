@@ -50,7 +50,9 @@ def test_what_is_missing_has_no_say_and_stays_zero():
     frame = Frame.fit(WIDTHS, x, present)
     loud = torch.where(present.repeat_interleave(torch.tensor([6, 4]), 1) > 0, x, 9.0)
     other = Frame.fit(WIDTHS, loud, present)
-    assert all(torch.equal(one, two) for one, two in zip(frame.buffers(), other.buffers()))
+    assert all(
+        torch.equal(one, two) for one, two in zip(frame.buffers(), other.buffers(), strict=True)
+    )
     for rows in (x, loud):
         y, left = frame.apply_to(rows, present)
         assert not y[present[:, 1] == 0, 6:].any()
