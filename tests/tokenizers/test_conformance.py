@@ -88,7 +88,7 @@ def test_refinement_lowers_the_error_of_new_items(make):
     assert isinstance(refined.network, AdditiveNetwork)
     assert refined.positions == plain.positions
     assert not refined.ordered
-    assert result.chosen["start"] == "given"
+    assert result.chosen["plan"] == "given"
     errors = [tokenizer.measure(new).fvu_codes for tokenizer in (plain, refined)]
     assert errors[1] < errors[0]
     moved = plain.encode(new) != refined.encode(new)

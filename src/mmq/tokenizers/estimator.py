@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -25,7 +25,7 @@ from mmq.nn.weights import load_arrays, to_arrays
 from mmq.semantic_ids import SemanticIDs, TokenizerRef, build_manifest
 from mmq.tokenizers import folder as save_format
 from mmq.tokenizers.additive.choice import parts as inner_parts
-from mmq.tokenizers.additive.fit import chosen, fit_additive
+from mmq.tokenizers.additive.fit import Shape, chosen, fit_additive
 from mmq.tokenizers.additive.network import AdditiveNetwork
 from mmq.tokenizers.base import Figures, FitResult, TokenizerSettings
 from mmq.tokenizers.evaluation import evaluate, reconstruction
@@ -188,13 +188,19 @@ class NetworkTokenizer(ABC, Generic[S, N]):
             return network, self._train(network, x, present, journal)
         learn = inner_parts(len(x), self.settings.seed)[0]
         trained = self._train(network, x[learn], present[learn], journal)
-        additive = self._additive(dimensions, network.positions)
+        shape = self._shape(dimensions, [network.positions])
         with torch.no_grad():
             offset, table = self._addends(network)
-            share = additive.mask / additive.mask.sum(0).clamp_min(1)
-            table = (table + offset * share) * additive.mask
-        refined = fit_additive(additive, x, present, self.settings.seed, table=table)
+            mask = self._additive(dimensions, network.positions).mask
+            table = (table + offset * mask / mask.sum(0).clamp_min(1)) * mask
+        x, present = x.to(self.device), present.to(self.device)
+        additive, refined = fit_additive(shape, x, present, self.settings.seed, table=table)
         return additive, trained._replace(log=[*refined.log, *trained.log])
+
+    def _shape(
+        self, dimensions: Mapping[str, int], positions: Sequence[Mapping[str, slice]]
+    ) -> Shape:
+        return Shape(dimensions, positions, self.settings.codebook_size, self.settings.sweeps)
 
     def _additive(
         self, dimensions: Mapping[str, int], positions: Mapping[str, slice]

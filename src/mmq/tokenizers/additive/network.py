@@ -6,8 +6,9 @@ frame (see :mod:`mmq.tokenizers.frame`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +18,15 @@ from mmq.nn.codebook import hard_index
 from mmq.tokenizers.network import CodingNetwork, Softened, SoftInputs
 
 SHARED = "shared"
+
+
+def scopes_of(positions: Mapping[str, slice], modalities: Iterable[str]) -> np.ndarray:
+    """``(n, m)`` bool: of which modalities each position speaks."""
+    names = list(modalities)
+    scopes = np.zeros((max(place.stop for place in positions.values()), len(names)), bool)
+    for group, place in positions.items():
+        scopes[place] = [group in (SHARED, name) for name in names]
+    return scopes
 
 
 class AdditiveNetwork(CodingNetwork):
@@ -55,9 +65,7 @@ class AdditiveNetwork(CodingNetwork):
         self.table = nn.Parameter(torch.zeros(length, size, sum(widths)))
         self.adapters = nn.ParameterList(torch.zeros(width, width) for width in widths)
         self.register_buffer("mean_squares", torch.ones(length))
-        scopes = torch.zeros(length, len(widths))
-        for name, place in self.positions.items():
-            scopes[place] = torch.tensor([float(name in (SHARED, own)) for own in self.dimensions])
+        scopes = torch.from_numpy(scopes_of(positions, dimensions)).float()
         mask = scopes.repeat_interleave(torch.tensor(widths), dim=1)[:, None]
         self.register_buffer("mask", mask, persistent=False)
         self.register_buffer("scopes", scopes, persistent=False)

@@ -7,7 +7,8 @@ of the items as they are: each item belongs a little to all clusters that it mig
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,9 +16,28 @@ from torch import Tensor
 
 from mmq.tokenizers.additive.problem import Problem
 from mmq.tokenizers.kmeans import kmeans, nearest, starting_means
+from mmq.tokenizers.opq_quantiser import OPQ, OPQSettings
 
 Layout = tuple[tuple[int, ...], ...]
 """For each position the modalities (by place) that its first codewords are clusters of."""
+
+
+class Effort(NamedTuple):
+    """How much a start takes pains.
+
+    Attributes:
+        smoothing: noise, see :meth:`Problem.disturbed`.
+        copies: how often each item is disturbed.
+        iterations: of k-means at most.
+    """
+
+    smoothing: float
+    copies: int
+    iterations: int
+
+
+Start = Callable[[Problem, Effort, np.random.Generator], Tensor]
+"""Tables to start from, of items and a source of randomness."""
 
 
 def layouts(scopes: np.ndarray) -> dict[str, Layout]:
@@ -40,24 +60,42 @@ def layouts(scopes: np.ndarray) -> dict[str, Layout]:
 
 
 @torch.no_grad()
-def residual_start(
-    problem: Problem,
-    layout: Layout,
-    smoothing: float,
-    copies: int,
-    iterations: int,
-    generator: np.random.Generator,
+def product_start(
+    layout: Layout, problem: Problem, effort: Effort, generator: np.random.Generator
 ) -> Tensor:
-    """Tables ``(n, k, d)``.
+    """Tables ``(n, k, d)`` by OPQ: positions of the same modalities are parts of a rotated vector.
+
+    It has fewer numbers to learn than k-means of whole vectors, so the items are taken as they are.
+    """
+    table = problem.x.new_zeros(len(layout), problem.size, problem.x.shape[1])
+    for modalities in dict.fromkeys(layout):
+        places = [n for n, own in enumerate(layout) if own == modalities]
+        seen = problem.present[:, list(modalities)].any(1)
+        columns = _columns(problem, modalities).to(problem.x.device)
+        vectors = problem.x[seen][:, columns]
+        if len(vectors) < problem.size:  # few items have the modality: their codes say nothing
+            continue
+        opq = OPQ(len(columns), len(places), OPQSettings(codebook_size=problem.size))
+        opq.to(vectors.device).fit(vectors, generator, lambda *_, **__: None)
+        offset, own = opq.addends()
+        own[0] += offset
+        table[torch.tensor(places)[:, None], :, columns[None]] = own.transpose(1, 2)
+    return table
+
+
+@torch.no_grad()
+def residual_start(
+    layout: Layout, problem: Problem, effort: Effort, generator: np.random.Generator
+) -> Tensor:
+    """Tables ``(n, k, d)`` by k-means of disturbed residuals.
 
     Args:
-        problem: the items.
         layout: what each position clusters.
-        smoothing: see :meth:`Problem.disturbed`.
-        copies: how often each item is disturbed.
-        iterations: of k-means.
+        problem: the items.
+        effort: noise and iterations.
         generator: source of randomness.
     """
+    smoothing, copies, iterations = effort
     clean = problem.x.repeat(copies, 1)
     present = problem.present.repeat(copies, 1) > 0
     rest = torch.cat([problem.disturbed(smoothing, generator) for _ in range(copies)])

@@ -33,8 +33,9 @@ class MMQSettings(TrainingSettings):
     """"least-squares": codes of all positions are found together, and codewords fitted to them in
     closed form, in turn; the error of the codes alone is lower, a fit takes seconds. "gradient":
     the paper's way (Eq. 1-14): every expert finds its code alone, and all learn by gradient."""
-    shared_experts: int = Field(default=2, ge=0)
-    """N_s: experts that read all modalities together."""
+    shared_experts: Annotated[int, Field(ge=0)] | None = None
+    """N_s: experts that read all modalities together; None: 2, or where least squares find that it
+    lowers the error by a hundredth, all experts of the ID."""
     specific_experts: int | dict[str, int] = DEFAULT_EXPERTS
     """N_m: experts a modality, one number for all or one a name (2 where none is given)."""
     smoothing: NonNegativeFloat | None = None
@@ -141,6 +142,11 @@ class MMQSettings(TrainingSettings):
     def has_epochs(self) -> bool:
         """Whether it learns by gradient."""
         return self.learning == "gradient"
+
+    @property
+    def shared(self) -> int:
+        """N_s where it is not chosen by the data."""
+        return DEFAULT_EXPERTS if self.shared_experts is None else self.shared_experts
 
     def experts_of(self, modality: str) -> int:
         """N_m of a modality."""

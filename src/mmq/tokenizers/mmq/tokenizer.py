@@ -80,10 +80,15 @@ class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
         settings = self.settings
         if settings.learning == "gradient":
             return super()._learn(dimensions, x, present, journal)
-        counts = [settings.experts_of(modality) for modality in dimensions]
-        positions = expert_positions(settings.shared_experts, list(dimensions), counts)
-        network = self._additive(dimensions, positions)
-        return network, fit_additive(network, x, present, settings.seed, settings.smoothing)
+        names, counts = list(dimensions), [settings.experts_of(name) for name in dimensions]
+        ways = [expert_positions(settings.shared, names, counts)]
+        if settings.shared_experts is None and len(names) > 1:
+            length = settings.shared + sum(counts)
+            ways.append(expert_positions(length, names, [0] * len(names)))
+        ways = [{n: place for n, place in way.items() if place.stop > place.start} for way in ways]
+        shape = self._shape(dimensions, ways)
+        x, present = x.to(self.device), present.to(self.device)
+        return fit_additive(shape, x, present, settings.seed, settings.smoothing)
 
     def _addends(self, network: MMQNetwork) -> tuple[Tensor, Tensor]:
         return network.addends()
@@ -114,7 +119,7 @@ class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
                     f"{', '.join(catalogue.modalities)}"
                 )
         own = sum(self.settings.experts_of(modality) for modality in catalogue.modalities)
-        if self.settings.shared_experts + own == 0:
+        if self.settings.shared + own == 0:
             raise SettingsError(
                 "shared_experts is zero and so are specific_experts of every modality of the "
                 "catalogue; give one expert"
