@@ -130,7 +130,7 @@ def main() -> None:
         few = next(pieces(5000))
         tokenizers = []
         for size in map(int, arguments.codebook_sizes.split(",")):
-            tokenizer = MMQTokenizer(codebook_size=size, epochs=1)
+            tokenizer = MMQTokenizer(learning="gradient", codebook_size=size, epochs=1)
             tokenizer.fit(few)
             tokenizer.save(folder / f"k{size}")
             tokenizers.append(tokenizer)

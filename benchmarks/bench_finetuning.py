@@ -28,7 +28,6 @@ from mmq.finetuning.alternating import AlternatingTask
 from mmq.finetuning.joint import JointTask
 from mmq.nn.loop import epoch_generator
 from mmq.nn.selected import SelectedTraining
-from mmq.tokenizers.inputs import unit_inputs
 
 STEPS = 12
 KINDS = {"frozen": {"tokenizer_rate": 0.0}} | {
@@ -38,7 +37,7 @@ KINDS = {"frozen": {"tokenizer_rate": 0.0}} | {
 
 def measure(start: Start, room: str) -> dict[str, Any]:
     """Seconds and bytes of a step of every kind."""
-    inputs = unit_inputs(start.catalogue, start.tokenizer.dimensions)
+    inputs = start.tokenizer.inputs(start.catalogue)
     trainings = {}
     for name, changes in KINDS.items():
         settings = FinetuneSettings(**{**STAGE2[room], "mode": "joint", **changes})

@@ -75,7 +75,12 @@ def main() -> None:
         items = read_catalogue(Path(folder) / "catalogue.parquet")
     record: dict[str, Any] = {**provenance(), "items": arguments.items, "cells": []}
     for size, batch in ((100, 256), (100, 1024), (3000, 256), (3000, 1024)):
-        settings = MMQSettings(codebook_size=size, batch_size=batch, epochs=arguments.epochs + 1)
+        settings = MMQSettings(
+            learning="gradient",
+            codebook_size=size,
+            batch_size=batch,
+            epochs=arguments.epochs + 1,
+        )
         record["cells"].append(measure(items, settings, arguments.epochs))
         print(record["cells"][-1], flush=True)
     write(arguments.out, record)

@@ -41,8 +41,6 @@ from mmq.data.sequences import Cases
 from mmq.finetuning import FinetuneSettings, finetune
 from mmq.ranking import PPNet, evaluate_ranking
 from mmq.recommenders import RetrievalData, SASRec, evaluate
-from mmq.tokenizers.evaluation import reconstruction
-from mmq.tokenizers.inputs import unit_inputs
 from recommenders import SASREC_BEAUTY, SASREC_ML1M, tested_users
 
 SASREC = {
@@ -112,9 +110,7 @@ def unmet_fvu(start: Start) -> float:
     _, rows = start.data.liked()
     ids = start.data.item_ids.take(np.setdiff1d(np.arange(len(start.data.item_ids)), rows))
     items = start.catalogue.take(start.catalogue.rows(ids.to_pylist()))
-    return reconstruction(
-        start.tokenizer.network, *unit_inputs(items, start.tokenizer.dimensions)
-    ).fvu
+    return float(start.tokenizer.measure(items).fvu)
 
 
 def cell(start: Start, settings: Mapping[str, Any] | None, seed: int) -> tuple[Any, Any]:

@@ -227,7 +227,9 @@ def fitted(place: Place, items: Catalogue) -> Any:
             own["fusion"] = FUSIONS[name]
         elif place.kind.behaviour:
             own["specific_experts"] = EXPERTS[place.room]
-        tokenizer = tokenizer_class(TOKENIZERS[name])(**{**tuned["settings"], **own})
+        kind = TOKENIZERS[name]
+        way = {"learning": "gradient"} if kind == "mmq" else {}
+        tokenizer = tokenizer_class(kind)(**{**way, **tuned["settings"], **own})
         tokenizer.fit(items)
         tokenizer.save(folder)
     return load_tokenizer(folder)

@@ -277,7 +277,7 @@ def rows() -> dict[str, Row]:
         found[f"OPQ, {fusion}"] = Row(fusion, NOTES["ours"], kind="opq", settings=ours)
         found[f"nanopq OPQ, {fusion}"] = Row(fusion, NOTES["nanopq"], NanoOPQ)
     trained = partial(Row, note=NOTES["ours trained"])
-    found["MMQ"] = trained("", kind="mmq", settings={"epochs": EPOCHS})
+    found["MMQ"] = trained("", kind="mmq", settings={"learning": "gradient", "epochs": EPOCHS})
     for fusion in ("aligned", "separated"):
         ours = {"fusion": fusion, "epochs": EPOCHS}
         found[f"RQ-VAE, {fusion}"] = trained(fusion, kind="rqvae", settings=ours)

@@ -99,7 +99,9 @@ def cases(items: Catalogue, dataset: Dataset, length: int = 6) -> dict[str, Case
         shared, specific = 0, 2 if single else 1
     own = {"shared_experts": shared, "specific_experts": specific}
     refined = {**dataset.common, "refinement": REFINEMENT}
-    found = {"MMQ": Case("mmq", {**refined, **own, "epochs": dataset.epochs})}
+    found = {
+        "MMQ": Case("mmq", {**refined, **own, "learning": "gradient", "epochs": dataset.epochs})
+    }
     if not single and length > 2:
         alone = {"shared_experts": 0, "specific_experts": length // 2}
         found[ALONE] = Case("mmq", {**found["MMQ"].fixed, **alone})

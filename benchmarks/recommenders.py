@@ -126,8 +126,9 @@ def codes(job: Job, row: Row, seed: int) -> tuple[np.ndarray, list[int]]:
     file = job.cache / f"{job.name} {row.tokenizer} {sorted(row.codes.items())} {seed}.npz"
     if not file.exists():
         tuned = read(RESULTS / f"quantisers_{job.name}.json")["tuning"][row.tokenizer]["settings"]
-        settings = {**tuned, **row.codes, "seed": seed}
         kind = KIND[row.tokenizer.removeprefix("MA-").removeprefix("MS-")]
+        way = {"learning": "gradient"} if kind == "mmq" else {}
+        settings = {**way, **tuned, **row.codes, "seed": seed}
         if kind != "opq":
             settings["refinement"] = 0
         items = job.dataset.catalogue(job.folder)

@@ -27,9 +27,11 @@ from mmq.tokenizers.inputs import unit_inputs
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
-    "EMA codebooks": {"codebook": "ema"},
-    "codebook loss": {"codebook": "loss"},
+    "by gradient": {"learning": "gradient"},
+    "EMA codebooks": {"learning": "gradient", "codebook": "ema"},
+    "codebook loss": {"learning": "gradient", "codebook": "loss"},
     "literal Eq. 14": {
+        "learning": "gradient",
         "codebook": "literal",
         "start": "random",
         "revival": False,

@@ -7,7 +7,13 @@ import torch
 from mmq.testing import TokenizerConformance, tiny_catalogue
 from mmq.tokenizers import MMQTokenizer
 
-SMALL = {"codebook_size": 8, "latent_dim": 8, "epochs": 3, "batch_size": 64}
+SMALL = {
+    "learning": "gradient",
+    "codebook_size": 8,
+    "latent_dim": 8,
+    "epochs": 3,
+    "batch_size": 64,
+}
 
 
 class Sociable(MMQTokenizer):
@@ -50,9 +56,9 @@ class Stubborn(MMQTokenizer):
 
 
 class Meddling(MMQTokenizer):
-    def _train(self, network, x, present, journal):
+    def fit(self, catalogue, *arguments, **options):
         torch.manual_seed(0)
-        return super()._train(network, x, present, journal)
+        return super().fit(catalogue, *arguments, **options)
 
 
 class Forgetful(MMQTokenizer):

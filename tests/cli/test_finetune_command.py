@@ -40,7 +40,9 @@ def labels():
 
 def make_tokenizer(folder, seed=0, **changes):
     values = {"codebook_size": 6, "latent_dim": 4, "epochs": 5, "seed": seed, **changes}
-    made = MMQTokenizer(**values, shared_experts=1, specific_experts=2, device="cpu")
+    made = MMQTokenizer(
+        learning="gradient", **values, shared_experts=1, specific_experts=2, device="cpu"
+    )
     made.fit(read_catalogue(folder / "catalogue.parquet"))
     return made
 

@@ -17,7 +17,8 @@ from mmq.cli import main
 from mmq.data import Reduction
 from mmq.testing import tiny_catalogue
 
-SMALL = ["--set", "codebook_size=16", "--set", "latent_dim=8", "--set", "batch_size=64"]
+GRADIENT = ["--set", "learning=gradient"]
+SMALL = [*GRADIENT, "--set", "codebook_size=16", "--set", "latent_dim=8", "--set", "batch_size=64"]
 
 
 def shop(items, seed=0, first=0):
@@ -64,7 +65,9 @@ def test_fit_prints_one_json_object(catalogue, tmp_path, capsys):
 
 
 def test_settings_from_a_file_yield_to_the_command_line(catalogue, tmp_path):
-    (tmp_path / "s.toml").write_text("epochs = 1\ncodebook_size = 16\nlatent_dim = 4\n")
+    (tmp_path / "s.toml").write_text(
+        'learning = "gradient"\nepochs = 1\ncodebook_size = 16\nlatent_dim = 4\n'
+    )
     arguments = ["fit", str(catalogue), "--out", str(tmp_path / "t")]
     assert main([*arguments, "--config", str(tmp_path / "s.toml"), "--set", "latent_dim=6"]) == 0
     settings = json.loads((tmp_path / "t" / "config.json").read_text())["settings"]
@@ -522,7 +525,7 @@ def test_a_tokenizer_fitted_in_python_encodes_a_catalogue_after_the_same_pca(tmp
     pca = Reduction.fit(rows, 4)
     items = Catalogue.build(range(60), {"text": pca.apply(rows)})
     write_catalogue(tmp_path / "c.parquet", dataclasses.replace(items, reductions={"text": pca}))
-    tokenizer = MMQTokenizer(codebook_size=8, latent_dim=8, epochs=2)
+    tokenizer = MMQTokenizer(codebook_size=8)
     tokenizer.fit(read_catalogue(tmp_path / "c.parquet"))
     tokenizer.save(tmp_path / "t")
     files = (tmp_path / "c.parquet", "--tokenizer", tmp_path / "t", "--out", tmp_path / "ids")
@@ -535,7 +538,7 @@ def test_a_tokenizer_fitted_in_python_encodes_a_catalogue_after_the_same_pca(tmp
 
 
 def test_a_table_made_in_python_is_appended_to_on_the_command_line(tmp_path, capsys):
-    tokenizer = MMQTokenizer(codebook_size=8, latent_dim=8, epochs=2)
+    tokenizer = MMQTokenizer(codebook_size=8)
     tokenizer.fit(shop(60))
     tokenizer.save(tmp_path / "t")
     ids = tokenizer.ids(shop(60))
@@ -554,7 +557,7 @@ def test_a_table_made_in_python_is_appended_to_on_the_command_line(tmp_path, cap
 
 def test_fit_prints_what_the_codes_alone_leave_first(catalogue, tmp_path, capsys):
     arguments = ("fit", catalogue, "--set", "codebook_size=16")
-    _, out, _ = run(capsys, *arguments, "--out", tmp_path / "t", "--set", "epochs=2")
+    _, out, _ = run(capsys, *arguments, "--out", tmp_path / "t", *GRADIENT, "--set", "epochs=2")
     figures = json.loads((tmp_path / "t" / "config.json").read_text())["figures"]
     assert f"fit: variance unexplained {figures['fvu_codes']['fit']:.3f}, L_recon" in out
     assert f"no part of the ID, {figures['fvu']['fit']:.3f} and" in out

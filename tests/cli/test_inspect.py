@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("text", "image"):
         imported += ["--modality", f"{name}={folder}/{name}.npy"]
     assert main([*imported, "--out", f"{folder}/catalogue.parquet"]) == 0
-    settings = ["--set", "codebook_size=6", "--set", "latent_dim=8", "--set", "epochs=2"]
+    settings = ["--set", "codebook_size=6"]
     fitted = ["fit", f"{folder}/catalogue.parquet", "--out", f"{folder}/tokenizer", *settings]
     assert main(fitted) == 0
     encoded = ["encode", f"{folder}/catalogue.parquet", "--tokenizer", f"{folder}/tokenizer"]

@@ -12,7 +12,8 @@ from mmq import SemanticIDs, write_catalogue
 from mmq.cli import main
 from mmq.testing import tiny_catalogue
 
-SMALL = ["--set", "codebook_size=8", "--set", "latent_dim=8", "--set", "batch_size=64"]
+GRADIENT = ["--set", "learning=gradient"]
+SMALL = [*GRADIENT, "--set", "codebook_size=8", "--set", "latent_dim=8", "--set", "batch_size=64"]
 QUICK = [*SMALL, "--set", "epochs=6", "--trials", "3", "--hold-out", "0.2"]
 
 

@@ -7,11 +7,27 @@ import pytest
 from mmq.errors import DataError, FormatError, SettingsError
 from mmq.experiments import tuning
 from mmq.experiments.tuning import SPACES, TunePlan, tune
-from mmq.experiments.tuning.spaces import Choice, LogUniform, Uniform, draws, settled
+from mmq.experiments.tuning.spaces import (
+    BY_GRADIENT,
+    Choice,
+    LogUniform,
+    Size,
+    Split,
+    Uniform,
+    draws,
+    settled,
+    space_of,
+)
 from mmq.testing import tiny_catalogue
 from mmq.tokenizers import KINDS, MMQSettings
 
-FIXED = {"codebook_size": 8, "latent_dim": 8, "epochs": 9, "batch_size": 64}
+FIXED = {
+    "learning": "gradient",
+    "codebook_size": 8,
+    "latent_dim": 8,
+    "epochs": 9,
+    "batch_size": 64,
+}
 PLAN = TunePlan(trials=4, hold_out=0.2)
 
 
@@ -26,30 +42,37 @@ def held_out(trial):
 
 # --- spaces ---
 
+GRADIENT = {"learning": "gradient"}
+ALL_SPACES = [
+    *((kind, space, {}) for kind, space in SPACES.items()),
+    ("mmq", BY_GRADIENT, GRADIENT),
+]
+
 
 def test_every_kind_has_a_space_of_its_own_settings():
     assert SPACES.keys() == KINDS.keys()
-    for kind, space in SPACES.items():
+    for kind, space, fixed in ALL_SPACES:
         settings = KINDS[kind].settings_class
 
-        def fits(values, settings=settings):
+        def fits(values, settings=settings, fixed=fixed):
             try:
-                settings.parse(values)
+                settings.parse({**fixed, **values})
             except SettingsError:
                 return False
             return True
 
-        for values in draws(space, 40, 0, fits):
+        for drawn in draws(space, 40, 0, fits):
+            values = {**fixed, **drawn}
             parsed = settings.parse(values)
             assert all(value is not None for value in values.values())  # TOML has no null
             assert settings.parse(json.loads(json.dumps(values))) == parsed
 
 
 def test_noise_is_drawn_around_the_default_of_so_many_items():
-    space, defaults = SPACES["mmq"], MMQSettings()
+    space, defaults = space_of("mmq", GRADIENT), MMQSettings(learning="gradient")
     for items in (2_000, 1_000_000):
         drawn = [
-            settled(values, space, defaults, items)["input_noise"]
+            settled(values, space, defaults, Size(items, 2))["input_noise"]
             for values in draws(space, 30, 0)[1:]
         ]
         assert 0 <= min(drawn) < max(drawn) <= 2 * defaults.resolved_noise(items)
@@ -57,11 +80,33 @@ def test_noise_is_drawn_around_the_default_of_so_many_items():
 
 
 def test_every_value_of_a_space_is_allowed_with_the_defaults():
-    for kind, space in SPACES.items():
+    for kind, space, fixed in ALL_SPACES:
         for name, source in space.items():
-            ends = source.values if isinstance(source, Choice) else (source.low, source.high)
+            if isinstance(source, Choice):
+                ends = source.values
+            else:
+                ends = source.specific if isinstance(source, Split) else (source.low, source.high)
             for value in ends:
-                KINDS[kind].settings_class.parse({name: value})
+                KINDS[kind].settings_class.parse({**fixed, name: value})
+
+
+@pytest.mark.parametrize("modalities", [1, 2, 3])
+def test_experts_are_split_anew_and_the_id_keeps_its_length(modalities):
+    space = space_of("mmq", {})
+    made = [
+        settled(v, space, MMQSettings(), Size(500, modalities)) for v in draws(space, 60, 0)[1:]
+    ]
+    lengths = {v["shared_experts"] + modalities * v["specific_experts"] for v in made}
+    assert lengths == {2 + 2 * modalities}
+    assert {v["specific_experts"] for v in made} == {0, 1, 2, 3}
+
+
+def test_what_the_user_fixes_is_not_searched():
+    assert "specific_experts" not in space_of("mmq", {"shared_experts": 3})
+    assert "smoothing" not in space_of("mmq", {"smoothing": 0.5})
+    assert "learning_rate" not in space_of("mmq", {})
+    assert "learning_rate" in space_of("mmq", GRADIENT)
+    assert "smoothing" not in space_of("mmq", GRADIENT)
 
 
 def test_draws_begin_with_the_defaults_and_do_not_repeat():
@@ -124,10 +169,10 @@ def test_everything_is_written_down(searched):
     ]  # fmt: skip
     record = json.loads((folder / "tuning.json").read_text())
     assert record["plan"] == PLAN.to_dict()
-    searched_over = set(SPACES["mmq"]) - set(FIXED)
+    searched_over = set(BY_GRADIENT) - set(FIXED)
     assert set(record["space"]) == searched_over
     for name in searched_over:
-        source = SPACES["mmq"][name]
+        source = BY_GRADIENT[name]
         assert record["space"][name] == {type(source).__name__: json.loads(json.dumps([*source]))}
     assert record["best"]["settings"] == found.settings
     lines = (folder / "trials.jsonl").read_text().splitlines()
@@ -150,6 +195,16 @@ def test_a_kind_without_epochs_is_fitted_once_a_trial():
     assert found.best == min(found.trials, key=held_out)
 
 
+def test_the_default_learning_is_fitted_once_a_trial_too():
+    plan = TunePlan(trials=2, hold_out=0.2)
+    found = tune(tiny_catalogue(), "mmq", plan, {"codebook_size": 8, "smoothing": 0.5})
+    assert [(each.rung, each.epochs, each.error) for each in found.trials] == 2 * [
+        ("full", None, None)
+    ]
+    drawn = found.trials[1].settings
+    assert drawn["shared_experts"] + 2 * drawn["specific_experts"] == 6
+
+
 def test_one_trial_is_the_defaults_at_full_length():
     found = tune(tiny_catalogue(), "mmq", TunePlan(trials=1, hold_out=0.2), FIXED)
     assert [(trial.number, trial.rung, trial.epochs) for trial in found.trials] == [(0, "full", 9)]
@@ -164,7 +219,7 @@ def test_another_figure_may_be_chosen():
 
 def test_a_trial_that_diverges_is_recorded_and_the_rest_goes_on(monkeypatch, tmp_path):
     space = {"learning_rate": Choice((1e12, 1e11, 6e-3))}
-    monkeypatch.setitem(tuning.search.SPACES, "mmq", space)
+    monkeypatch.setattr(tuning.search, "space_of", lambda *_: space)
     found = tune(tiny_catalogue(), "mmq", PLAN, FIXED, tmp_path / "t")
     failed = [trial for trial in found.trials if trial.error]
     assert len(failed) == 2
@@ -182,7 +237,7 @@ def test_a_search_of_failures_is_an_error():
 
 def test_settings_that_do_not_fit_together_fail_alone(monkeypatch):
     space = {"shared_experts": Choice((0, 1))}
-    monkeypatch.setitem(tuning.search.SPACES, "mmq", space)
+    monkeypatch.setattr(tuning.search, "space_of", lambda *_: space)
     plan = TunePlan(trials=3, hold_out=0.2)
     found = tune(
         tiny_catalogue(), "mmq", plan, {**FIXED, "specific_experts": {"text": 0, "image": 0}}
@@ -238,7 +293,7 @@ def test_a_tuning_is_not_overwritten(searched):
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"kind": "rqvae"}, "kind of tokenizer"),
+        ({"kind": "rqkmeans", "fixed": {"codebook_size": 8}}, "kind of tokenizer"),
         ({"catalogue": tiny_catalogue(seed=1)}, "catalogue"),
         ({"plan": PLAN.model_copy(update={"trials": 5})}, r"plan \(trials, hold-out or seed\)"),
         ({"fixed": {**FIXED, "epochs": 10}}, "choice of fixed settings"),

@@ -24,7 +24,7 @@ from mmq.recommenders import HeterRec, RetrievalData, SplitSettings, evaluate, l
 from mmq.recommenders.folder import save_recommender
 from mmq.semantic_ids import SemanticIDs, append
 from mmq.testing.interruption import kill_after
-from mmq.tokenizers import MMQTokenizer, load_tokenizer
+from mmq.tokenizers import MMQTokenizer, RQVAETokenizer, load_tokenizer
 
 MOVING = {
     "mode": "joint",
@@ -304,7 +304,7 @@ def test_the_table_is_renewed_so_often_an_epoch(refreshes, monkeypatch):
     fitted, student, data = start()
     steps = len(student.task(data).batches(np.random.default_rng(0)))
     task = JointTask(
-        student, fitted, data, fitted._inputs(catalogue()), FinetuneSettings(refreshes=refreshes)
+        student, fitted, data, fitted.inputs(catalogue()), FinetuneSettings(refreshes=refreshes)
     )
     renewed = []
     plain = JointTask.refresh
@@ -326,7 +326,7 @@ def test_codes_of_other_items_are_those_of_the_last_renewal():
     """After a refresh inside an epoch the table holds what the tokenizer gives at that step."""
     fitted, student, data = start()
     settings = FinetuneSettings(**MOVING, refreshes=2)
-    task = JointTask(student, fitted, data, fitted._inputs(catalogue()), settings)
+    task = JointTask(student, fitted, data, fitted.inputs(catalogue()), settings)
     stale = 0
     optimizer = torch.optim.SGD(fitted.network.parameters(), lr=1.0)
     batches = task.batches(np.random.default_rng(0))
@@ -506,6 +506,18 @@ def test_beside_a_frozen_tokenizer_that_is_an_ordinary_training(room):
 # --- that it learns ---
 
 
+def test_refined_codes_move_too():
+    fitted = RQVAETokenizer(
+        codebook_size=8, hidden_sizes=(), latent_dim=6, length=3, epochs=4, refinement=2,
+        device="cpu",
+    )  # fmt: skip
+    fitted.fit(catalogue())
+    student, data = STUDENTS["retrieval"](fitted)
+    fit = finetune(fitted, student, data, catalogue(), FinetuneSettings(**MOVING))
+    assert any(each["items_moved"] > 0 for each in fit.log)
+    assert np.array_equal(fitted.encode(catalogue()), fit.codes_after)
+
+
 def shared(codes, pairs):
     return float((codes[pairs[:, 0]] == codes[pairs[:, 1]]).mean())
 
@@ -521,7 +533,9 @@ def test_codes_move_towards_behaviour():
     log = Interactions.build(
         {"user_id": user, "item_id": np.concatenate(drawn), "timestamp": np.arange(len(user))}
     )
-    fitted = MMQTokenizer(codebook_size=6, latent_dim=8, epochs=20, batch_size=40, device="cpu")
+    fitted = MMQTokenizer(
+        learning="gradient", codebook_size=6, latent_dim=8, epochs=20, batch_size=40, device="cpu"
+    )
     fitted.fit(shop)
     ids = SemanticIDs.build(shop.item_ids, fitted.encode(shop), fitted.codebook_sizes)
     data = RetrievalData.of(log, ids, SplitSettings(min_interactions=0))

@@ -11,7 +11,6 @@ from mmq.finetuning.joint import JointTask
 from mmq.nn.loop import epoch_generator
 from mmq.nn.selected import SelectedTraining
 from mmq.testing.processes import in_two_processes
-from mmq.tokenizers.inputs import unit_inputs
 
 SETTINGS = {"noise": 0.5, "items_per_step": 9, "tokenizer_rate": 0.5, "commitment_weight": 0.1}
 STILL = {
@@ -25,8 +24,9 @@ def step_of(room, kind="mmq"):
     """Loss summed over the targets and all gradients of a step, and the mean losses it tells."""
     made = tokenizer(kind)
     student, data = STUDENTS[room](made, **STILL[room])
-    inputs = unit_inputs(catalogue(), made.dimensions)
-    task = JointTask(student, made, data, inputs, FinetuneSettings(mode="joint", **SETTINGS))
+    task = JointTask(
+        student, made, data, made.inputs(catalogue()), FinetuneSettings(mode="joint", **SETTINGS)
+    )
     training = SelectedTraining(task, task.settings.learning(student.settings, 2))
     total = torch.zeros(())
     batch = next(iter(task.batches(epoch_generator(0, 0))))

@@ -10,7 +10,6 @@ from mmq.finetuning.joint import JointTask
 from mmq.nn.codebook import hard_index
 from mmq.nn.loop import epoch_generator
 from mmq.nn.soft_items import SoftItems
-from mmq.tokenizers.inputs import unit_inputs
 
 N, K, D = 2, 3, 4
 
@@ -19,8 +18,7 @@ def joint(kind, room, **changes):
     made = tokenizer(kind)
     student, data = STUDENTS[room](made, dropout=0.0)
     settings = FinetuneSettings(mode="joint", **changes)
-    inputs = unit_inputs(catalogue(), made.dimensions)
-    task = JointTask(student, made, data, inputs, settings)
+    task = JointTask(student, made, data, made.inputs(catalogue()), settings)
     task.network.zero_grad()
     return task
 
@@ -95,6 +93,8 @@ def test_the_task_alone_reaches_experts_and_codebooks(kind, room):
         assert any(name.startswith("shared") for name in reached)
         assert all(any(n.startswith(f"specific.{m}") for n in reached) for m in range(2))
         assert not any(name.startswith(("decoder", "gates")) for name in reached)
+    elif kind == "additive":
+        assert reached == {"table", *(f"adapters.{m}" for m in range(2))}
     else:
         for group in range(len(network.quantisers)):
             assert f"quantisers.{group}.codebooks" in reached

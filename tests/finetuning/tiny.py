@@ -13,8 +13,11 @@ from mmq.tokenizers import MMQTokenizer, RQVAETokenizer
 ITEMS = 30
 TOKENIZERS = {
     "mmq": lambda: MMQTokenizer(
-        codebook_size=8, latent_dim=8, shared_experts=1, specific_experts=2, epochs=8,
-        batch_size=16, device="cpu",
+        learning="gradient", codebook_size=8, latent_dim=8, shared_experts=1, specific_experts=2,
+        epochs=8, batch_size=16, device="cpu",
+    ),
+    "additive": lambda: MMQTokenizer(
+        codebook_size=8, shared_experts=1, specific_experts=2, device="cpu"
     ),
     "aligned": lambda: RQVAETokenizer(
         codebook_size=8, hidden_sizes=(12,), latent_dim=6, length=3, epochs=8, batch_size=16,

@@ -149,4 +149,17 @@ def test_modalities_together_count_missing_ones_as_no_error() -> None:
     )
     parts = {"text": text, "image": image}
     assert l_recon(parts, items=3) == pytest.approx((2 + 10) / 3)
-    assert fvu(parts) == pytest.approx((2 + 10) / (1 + 2))
+    assert l_recon(parts, 3, {"text": 4.0, "image": 0.5}) == pytest.approx((4 * 2 + 10 / 2) / 3)
+
+
+def test_modalities_count_alike_by_the_items_that_have_them() -> None:
+    text = Reconstruction.of(np.array([[1.0, 0.0], [0.0, 1.0]]), np.zeros((2, 2)))
+    image = Reconstruction.of(
+        np.array([[3.0], [0.0], [1.0]]), np.zeros((3, 1)), np.array([True, False, True])
+    )
+    assert fvu({"text": text, "image": image}) == pytest.approx((2 / 1 * 2 + 10 / 2 * 2) / 4)
+    louder = Reconstruction.of(np.array([[30.0], [0.0], [10.0]]), np.zeros((3, 1)))
+    once = Reconstruction.of(np.array([[3.0], [0.0], [1.0]]), np.zeros((3, 1)))
+    assert fvu({"text": text, "image": louder}) == pytest.approx(fvu({"text": text, "image": once}))
+    constant = Reconstruction.of(np.ones((5, 2)), np.ones((5, 2)))  # nothing to explain
+    assert fvu({"text": text, "image": constant}) == pytest.approx(2)

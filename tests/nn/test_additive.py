@@ -68,3 +68,37 @@ def test_what_is_missing_counts_for_nothing():
     loud[:, 4:] = 100.0
     second, _ = refine(loud, present, codes, codes >= 0)
     assert torch.equal(first, second)
+
+
+def found_plainly(offset, table, x, seen, movable, sweeps):
+    """One item without codes: each position in the light of those before it, then sweeps."""
+    codes = [int(table[n].square().sum(1).argmin()) for n in range(N)]
+    for n in range(N):
+        if movable[n]:
+            before = [
+                offset + sum(table[m, codes[m]] for m in range(n)) + table[n, k] for k in range(K)
+            ]
+            codes[n] = min(range(K), key=lambda k: float((((x - before[k]) * seen) ** 2).sum()))
+    for _ in range(sweeps):
+        for n in range(N):
+            if movable[n]:
+                tried = [[*codes[:n], k, *codes[n + 1 :]] for k in range(K)]
+                codes = min(tried, key=lambda own: error(offset, table, x, seen, own))
+    return codes
+
+
+@pytest.mark.parametrize("most", [0, additive.GRAM])
+@pytest.mark.parametrize("sweeps", [0, 2])
+def test_codes_are_found_from_nothing(most, sweeps, monkeypatch):
+    monkeypatch.setattr(additive, "GRAM", most)
+    offset, table, x, _ = case(3)
+    present = torch.ones(B, 2)
+    present[:10, 1] = 0
+    seen = present.repeat_interleave(torch.tensor(WIDTHS), dim=1)
+    movable = torch.ones(B, N, dtype=torch.bool)
+    movable[:5, 2] = False
+    found, scores = Refiner(offset, table, WIDTHS, sweeps)(x * seen, present, None, movable)
+    for row in range(B):
+        expected = found_plainly(offset, table, x[row] * seen[row], seen[row], movable[row], sweeps)
+        assert found[row].tolist() == expected
+    assert torch.equal(scores.argmax(2)[movable], found[movable])

@@ -61,7 +61,7 @@ def make_shop(folder: Path) -> Shop:
     made = Shop(folder / "catalogue.parquet", folder / "tokenizer", folder / "ids.parquet")
     catalogue = make_catalogue(folder)
     write_catalogue(made.catalogue, catalogue)
-    tokenizer = MMQTokenizer(codebook_size=8, latent_dim=8, epochs=3)
+    tokenizer = MMQTokenizer(codebook_size=8)
     tokenizer.fit(catalogue, hold_out=0.1)
     tokenizer.save(made.tokenizer)
     encode(made.catalogue, made.tokenizer, made.ids)

@@ -118,7 +118,7 @@ def test_drift(shop: Shop, tmp_path: Path) -> None:
 
 
 def test_another_tokenizer_is_refused(shop: Shop, tmp_path: Path) -> None:
-    other = MMQTokenizer(codebook_size=8, latent_dim=8, epochs=1, seed=1)
+    other = MMQTokenizer(codebook_size=8, seed=1)
     other.fit(read_catalogue(shop.catalogue))
     other.save(tmp_path / "other")
     with pytest.raises(FormatError, match="give the tokenizer that made this table"):

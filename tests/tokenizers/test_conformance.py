@@ -1,9 +1,7 @@
 """Every kind of tokenizer keeps the promises of all."""
 
 import pytest
-import torch
 
-from mmq.errors import SettingsError
 from mmq.testing import TokenizerConformance, tiny_catalogue
 from mmq.tokenizers import (
     KINDS,
@@ -13,18 +11,24 @@ from mmq.tokenizers import (
     RQVAETokenizer,
     load_tokenizer,
 )
+from mmq.tokenizers.additive.network import AdditiveNetwork
 
 SMALL = {"codebook_size": 8, "length": 4}
 TRAINED = {"epochs": 6, "batch_size": 64, "latent_dim": 12}
+BY_GRADIENT = {"learning": "gradient", **TRAINED}
 RQVAE = {**SMALL, **TRAINED, "hidden_sizes": (24,)}
 
 
 class TestMMQ(TokenizerConformance):
-    tokenizer = staticmethod(lambda: MMQTokenizer(codebook_size=8, **TRAINED))
+    tokenizer = staticmethod(lambda: MMQTokenizer(codebook_size=8))
 
 
-class TestRefinedMMQ(TokenizerConformance):
-    tokenizer = staticmethod(lambda: MMQTokenizer(codebook_size=8, **TRAINED, refinement=2))
+class TestMMQByGradient(TokenizerConformance):
+    tokenizer = staticmethod(lambda: MMQTokenizer(codebook_size=8, **BY_GRADIENT))
+
+
+class TestRefinedMMQByGradient(TokenizerConformance):
+    tokenizer = staticmethod(lambda: MMQTokenizer(codebook_size=8, **BY_GRADIENT, refinement=2))
 
 
 class TestAlignedRQVAE(TokenizerConformance):
@@ -46,6 +50,10 @@ class TestAlignedRQKMeans(TokenizerConformance):
 
 
 class TestSeparatedRQKMeans(TokenizerConformance):
+    tokenizer = staticmethod(lambda: RQKMeansTokenizer(**SMALL, fusion="separated"))
+
+
+class TestRefinedRQKMeans(TokenizerConformance):
     tokenizer = staticmethod(
         lambda: RQKMeansTokenizer(**SMALL, fusion="separated", refinement=2, balanced=True)
     )
@@ -59,36 +67,42 @@ class TestSeparatedOPQ(TokenizerConformance):
     tokenizer = staticmethod(lambda: OPQTokenizer(**SMALL, fusion="separated"))
 
 
+class TestRefinedOPQ(TokenizerConformance):
+    tokenizer = staticmethod(lambda: OPQTokenizer(**SMALL, fusion="separated", refinement=2))
+
+
 REFINED = [
-    lambda **fields: MMQTokenizer(codebook_size=8, **TRAINED, **fields),
+    lambda **fields: MMQTokenizer(codebook_size=8, **BY_GRADIENT, **fields),
     lambda **fields: RQVAETokenizer(**{**RQVAE, "hidden_sizes": ()}, **fields),
     lambda **fields: RQKMeansTokenizer(**SMALL, **fields),
+    lambda **fields: OPQTokenizer(**SMALL, **fields),
 ]
 
 
 @pytest.mark.parametrize("make", REFINED)
-def test_refinement_lowers_the_error_of_the_same_weights(make):
-    catalogue = tiny_catalogue()
+def test_refinement_lowers_the_error_of_new_items(make):
+    catalogue, new = tiny_catalogue(), tiny_catalogue(seed=1)
     plain, refined = make(), make(refinement=3)
     plain.fit(catalogue)
-    refined.fit(catalogue)
-    for one, other in zip(
-        plain.network.state_dict().values(), refined.network.state_dict().values(), strict=True
-    ):
-        assert torch.equal(one, other)
-    errors = [tokenizer.measure(catalogue).fvu_codes for tokenizer in (plain, refined)]
+    result = refined.fit(catalogue)
+    assert isinstance(refined.network, AdditiveNetwork)
+    assert refined.positions == plain.positions
+    assert not refined.ordered
+    assert result.chosen["plan"] == "given"
+    errors = [tokenizer.measure(new).fvu_codes for tokenizer in (plain, refined)]
     assert errors[1] < errors[0]
-    moved = plain.encode(catalogue) != refined.encode(catalogue)
+    moved = plain.encode(new) != refined.encode(new)
     assert 0 < moved.mean() < 1
 
 
 @pytest.mark.parametrize("make", REFINED[:2])
-def test_refined_codes_have_no_soft_codes(make):
-    catalogue = tiny_catalogue()
+def test_refined_codes_have_soft_codes(make):
+    catalogue = tiny_catalogue(missing=0.2)
     tokenizer = make(refinement=1)
     tokenizer.fit(catalogue)
-    with pytest.raises(SettingsError, match="refinement=0"):
-        tokenizer.soft_codes(catalogue)
+    index = tokenizer.soft_codes(catalogue)
+    assert (index.sum(2) == 1).all()
+    assert (index.argmax(2).numpy() == tokenizer.encode(catalogue)).all()
 
 
 SUITES = (TestMMQ, TestAlignedRQVAE, TestAlignedRQKMeans, TestAlignedOPQ)

@@ -5,7 +5,6 @@ import torch
 from mmq.data import Catalogue
 from mmq.errors import DataError, SettingsError
 from mmq.testing import TokenizerConformance, tiny_catalogue
-from mmq.tokenizers.inputs import unit_inputs
 from mmq.tokenizers.rqkmeans import RQKMeans, RQKMeansSettings, RQKMeansTokenizer
 
 SMALL = {"codebook_size": 12, "iterations": 10}
@@ -67,19 +66,16 @@ def test_every_level_lowers_the_error_and_the_log_says_so():
 
 
 @pytest.mark.parametrize("fusion", ["aligned", "separated"])
-def test_refinement_never_raises_the_error_of_what_an_item_has(fusion):
-    catalogue = tiny_catalogue(missing=0.3)
+def test_refinement_lowers_the_error_of_what_new_items_have(fusion):
+    """Not of every item: the codewords are fitted anew too (that of every item under the same
+    codewords: tests/nn/test_additive.py).
+    """
     errors = []
     for refinement in (0, 3):
         tokenizer = RQKMeansTokenizer(**SMALL, fusion=fusion, length=4, refinement=refinement)
-        tokenizer.fit(catalogue)
-        x, present = unit_inputs(catalogue, tokenizer.dimensions)
-        network = tokenizer.network
-        seen = present.repeat_interleave(torch.tensor(list(network.dimensions.values())), dim=1)
-        output, _ = network.reconstruct(x, present)
-        errors.append(((output - x) * seen).square().sum(1))
-    assert (errors[1] <= errors[0] + 1e-5).all()
-    assert float(errors[1].mean()) < float(errors[0].mean()) - 1e-4
+        tokenizer.fit(tiny_catalogue(missing=0.3))
+        errors.append(tokenizer.measure(tiny_catalogue(missing=0.3, seed=1)).fvu_codes)
+    assert errors[1] < 0.98 * errors[0]
 
 
 def test_shrinkage_trades_fit_for_new_items():
@@ -122,12 +118,16 @@ def test_a_large_catalogue_is_learned_from_a_sample():
 
 
 def test_balanced_levels_use_their_codes_more_evenly():
+    """In the mean over seeds; on a catalogue so tiny a single one may go the other way."""
     catalogue = tiny_catalogue(items=400)
     entropies = {
-        flag: RQKMeansTokenizer(**SMALL, balanced=flag, length=3).fit(catalogue).entropy
+        flag: [
+            RQKMeansTokenizer(**SMALL, balanced=flag, length=3, seed=seed).fit(catalogue).entropy
+            for seed in range(6)
+        ]
         for flag in (False, True)
     }
-    assert entropies[True] > entropies[False]
+    assert np.mean(entropies[True]) > np.mean(entropies[False]) + 0.005
 
 
 def test_a_modality_that_too_few_items_have():

@@ -22,7 +22,9 @@ CASES = [
 @pytest.mark.parametrize("missing", [False, True])
 def test_codes_are_the_most_similar_codewords(case, missing):
     torch.manual_seed(0)
-    network = MMQNetwork({"a": 20, "b": 12}, MMQSettings(**case)).requires_grad_(False)
+    network = MMQNetwork(
+        {"a": 20, "b": 12}, MMQSettings(learning="gradient", **case)
+    ).requires_grad_(False)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter)
     x = torch.cat([normalize(torch.randn(50, width), dim=1) for width in (20, 12)], dim=1)
@@ -41,7 +43,9 @@ def test_codes_are_the_most_similar_codewords(case, missing):
 
 def test_folding_is_chosen_by_cost():
     def folded(**case):
-        search = CodeSearch(MMQNetwork({"a": 20, "b": 12}, MMQSettings(**case)))
+        search = CodeSearch(
+            MMQNetwork({"a": 20, "b": 12}, MMQSettings(learning="gradient", **case))
+        )
         return [group.experts is None for group in search.groups]
 
     assert folded(codebook_size=10, latent_dim=32) == [True, True, True]

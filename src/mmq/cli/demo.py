@@ -92,15 +92,8 @@ class _Shop:
 
     @property
     def settings(self) -> list[str]:
-        """Settings of a tokenizer for so small a shop: narrow, and fitted half as long."""
-        from mmq.tokenizers import MMQSettings
-
-        return [
-            f"codebook_size={min(_MOST_CODES, self.items // _ITEMS_A_CODE)}",
-            f"epochs={MMQSettings().resolved_epochs(self.items) // 2}",
-            "latent_dim=128",
-            "input_noise=0.5",
-        ]
+        """Settings of a tokenizer for so small a shop."""
+        return [f"codebook_size={min(_MOST_CODES, self.items // _ITEMS_A_CODE)}"]
 
     @property
     def shoppers(self) -> int:

@@ -109,7 +109,7 @@ def round_trip() -> str:
             embeddings = {"text": rng.normal(size=(64, 8)), "image": rng.normal(size=(64, 6))}
             write_catalogue(folder / "catalogue.parquet", Catalogue.build(range(64), embeddings))
             catalogue = read_catalogue(folder / "catalogue.parquet")
-            tokenizer = MMQTokenizer(codebook_size=8, latent_dim=8, epochs=1)
+            tokenizer = MMQTokenizer(codebook_size=8)
             tokenizer.fit(catalogue)
             codes = tokenizer.encode(catalogue)
             tokenizer.save(folder / "tokenizer")

@@ -27,12 +27,22 @@ class TokenizerSettings(Settings):
         """Passes over the codes of an item that choose each anew; 0 where codes are as found."""
         return 0
 
+    @property
+    def has_epochs(self) -> bool:
+        """Whether the tokenizer is trained over epochs."""
+        return False
+
 
 class TrainingSettings(TokenizerSettings, LearningSettings):
     """Settings of every tokenizer that is trained over epochs."""
 
     epochs: PositiveInt | None = None
     """Passes over the items; None chooses 300 for small catalogues, fewer for large ones."""
+
+    @property
+    def has_epochs(self) -> bool:
+        """True."""
+        return True
 
     def resolved_epochs(self, items: int) -> int:
         """The setting, or for ``items`` items about 4,500 steps, within 3 to 300 passes."""

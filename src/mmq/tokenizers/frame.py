@@ -26,7 +26,9 @@ ML-1M's raw pictures (1,280 dimensions) 256, 512 and all axes leave the same err
 _SAMPLE = 20_000  # rows that axes are found from
 _ROUNDS = 3  # of the subspace iteration that finds the leading axes of wide embeddings
 _SPARE = 32  # axes beside those wanted, that the iteration converges faster
-_LEAST = 1e-12  # mean square below which embeddings count as all alike
+_LEAST = 1e-10
+"""Mean square below which embeddings count as all alike: the same picture differs so little from
+batch to batch of an encoder, and the next step would make a modality of it."""
 
 
 class Frame(nn.Module):

@@ -21,8 +21,10 @@ from mmq.experiments.paper.plan import (
 from mmq.experiments.paper.tables import AUC, ENTROPY, RECALL, RECON, Column, Found
 from mmq.experiments.paper.variants import (
     ABLATIONS,
+    BY_GRADIENT,
     MMQ,
     WITH_BEHAVIOUR,
+    ablated,
     baselines,
     length_of,
     lengths,
@@ -89,7 +91,7 @@ def _rqvaes(modalities: Sequence[str]) -> list[str]:
 
 
 def _ablated(name: str) -> Callable[[Sequence[str]], list[tuple[Row, Row]]]:
-    return lambda _: [(Row(MMQ), Row(f"{MMQ} {name}"))]
+    return lambda _: [(Row(BY_GRADIENT), Row(ablated(name)))]
 
 
 def _longer(modalities: Sequence[str]) -> list[tuple[Row, Row]]:
@@ -146,7 +148,10 @@ CLAIMS = (
         RECALL, lambda _: [(Row(WITH_BEHAVIOUR, ITEM_TOKENS), Row(SASREC))],
     ),
     *(
-        _Claim("table2", f"MMQ is better than {name}: {column.title}", column, _ablated(name))
+        _Claim(
+            "table2", f"{BY_GRADIENT} is better than {name}: {column.title}", column,
+            _ablated(name),
+        )
         for name in list(ABLATIONS)[:3]
         for column in (RECON, RECALL, AUC)
     ),

@@ -22,12 +22,14 @@ from mmq.experiments.paper.plan import (
     has_tokens,
 )
 from mmq.experiments.paper.scales import Scale
+from mmq.experiments.paper.variants import BY_GRADIENT, MMQ
 from mmq.ranking.settings import PPNetSettings
 from mmq.recommenders import HeterRecSettings, SASRecSettings
 from mmq.tokenizers import MMQSettings
 
 _START = 1.0
 _TOKENIZER = 7e-5  # an item and epoch, latents of 256
+_LEAST_SQUARES = 4e-3  # an item, of MMQ
 _HETERREC = 1.6e-4  # an interaction and epoch, width 64
 _SASREC = 6e-5  # the same
 _PPNET = 1.4e-5  # an impression and epoch
@@ -60,11 +62,18 @@ def estimate(cell: Cell, scale: Scale, size: Size, known: Mapping[str, float]) -
     if alike(cell) in known:
         return known[alike(cell)]
     if cell.part in (QUANTISATION, TUNING):
-        wanted = scale.tokenizers.get("epochs")
-        epochs = wanted or MMQSettings().resolved_epochs(size.items)
-        trials = 1.0 if cell.part == QUANTISATION else scale.trials * 2 / 3
-        return _START + _TOKENIZER * epochs * size.items * trials
+        return _START + _tokenizer(cell, scale, size)
     return _START + _model(cell, scale, size)
+
+
+def _tokenizer(cell: Cell, scale: Scale, size: Size) -> float:
+    if cell.row.variant.startswith(MMQ) and not cell.row.variant.startswith(BY_GRADIENT):
+        trials = 1.0 if cell.part == QUANTISATION else scale.trials
+        return _LEAST_SQUARES * size.items * trials
+    wanted = scale.tokenizers.get("epochs")
+    epochs = wanted or MMQSettings(learning="gradient").resolved_epochs(size.items)
+    trials = 1.0 if cell.part == QUANTISATION else scale.trials * 2 / 3
+    return _TOKENIZER * epochs * size.items * trials
 
 
 def _model(cell: Cell, scale: Scale, size: Size) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,14 @@ from mmq.artifacts import write_file
 from mmq.data import Catalogue
 from mmq.experiments.paper.folders import CODES, RESULT, Made, Places, settings_of
 from mmq.experiments.paper.plan import Cell, tuning_cell
-from mmq.experiments.paper.variants import variants
+from mmq.experiments.paper.variants import Variant, variants
 from mmq.experiments.paper.worlds import Setup, catalogue_of, items_of, own_rows, withheld_of
 from mmq.experiments.tuning import TunePlan, tune
 from mmq.formats import read_json
 from mmq.metrics import quantisation as metrics
-from mmq.tokenizers import tokenizer_class
+from mmq.tokenizers import MMQSettings, MMQTokenizer, tokenizer_class
 from mmq.tokenizers.inputs import unit_inputs
+from mmq.tokenizers.mmq.settings import of_learning
 
 
 def tuning(cell: Cell, setup: Setup, places: Places) -> Made:
@@ -24,7 +26,7 @@ def tuning(cell: Cell, setup: Setup, places: Places) -> Made:
     chosen = variants(catalogue_of(setup).modalities)[cell.row.variant]
     seen = np.logical_not(np.any([withheld_of(setup, seed) for seed in setup.seeds], axis=0))
     items = catalogue_of(setup).take(np.flatnonzero(seen))
-    fixed = {**_common(chosen.kind, setup), **chosen.settings}
+    fixed = {**_common(chosen, {}, setup), **chosen.settings}
     plan, folder = TunePlan(trials=setup.scale.trials), places.unfinished / "tuning"
     found = tune(items, chosen.kind, plan, fixed, folder, True, setup.device)
     best = found.best.figures or {}
@@ -32,11 +34,24 @@ def tuning(cell: Cell, setup: Setup, places: Places) -> Made:
     return Made(dict(found.settings), figures, {}, [])
 
 
-def _common(kind: str, setup: Setup) -> dict[str, Any]:
-    """The settings of the scale that a kind of tokenizer has; codes are left as they are found."""
-    known = tokenizer_class(kind).settings_class.model_fields
-    wanted = {"refinement": 0, **setup.scale.tokenizers}
-    return {name: value for name, value in wanted.items() if name in known}
+def _common(chosen: Variant, found: Mapping[str, Any], setup: Setup) -> dict[str, Any]:
+    """The settings of the scale that a tokenizer has; its codes are left as they are found.
+
+    But for MMQ by least squares, which finds its codes in sweeps.
+
+    Args:
+        chosen: the tokenizer.
+        found: its settings that a search has found.
+        setup: which has the scale.
+    """
+    known = tokenizer_class(chosen.kind).settings_class.model_fields
+    wanted = {name: v for name, v in setup.scale.tokenizers.items() if name in known}
+    if chosen.kind == MMQTokenizer.kind:
+        learning = {**found, **wanted, **chosen.settings}.get("learning", MMQSettings().learning)
+        wanted = of_learning(wanted, learning)
+        if learning == "least-squares":
+            return wanted
+    return {"refinement": 0, **wanted}
 
 
 def quantisation(cell: Cell, setup: Setup, places: Places) -> Made:
@@ -77,7 +92,7 @@ def _unfitted(cell: Cell, setup: Setup, places: Places) -> Any:
     found = setup.scale.tuned.get(chosen.tuned_as, {})
     if not found and search.exists():
         found = read_json(search, "search")["settings"]
-    values = {**found, **_common(chosen.kind, setup), **chosen.settings, "seed": cell.seed}
+    values = {**found, **_common(chosen, found, setup), **chosen.settings, "seed": cell.seed}
     return tokenizer_class(chosen.kind)(device=setup.device, **values)
 
 

@@ -31,7 +31,9 @@ _TITLES = {
     ),
     "table2": (
         "Table 2: what MMQ is made of",
-        "Each row takes one thing away from MMQ, or trains it on. The first three are the paper's.",
+        "Each row takes one thing away from MMQ by gradient, the paper's way of learning, or "
+        "trains it on; the first three are the paper's. The last is MMQ as it is by default, by "
+        "least squares.",
     ),
     "figure3": (
         "Figure 3: by popularity",

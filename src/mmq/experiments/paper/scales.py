@@ -14,7 +14,8 @@ from mmq.finetuning import FinetuneSettings
 from mmq.ranking.settings import PPNetSettings
 from mmq.recommenders import HeterRecSettings, SASRecSettings
 from mmq.settings import Settings
-from mmq.tokenizers import KINDS
+from mmq.tokenizers import KINDS, MMQSettings
+from mmq.tokenizers.mmq.settings import of_learning
 
 _GROUPS: Mapping[str, type[Settings]] = {
     "behaviour": BehaviourSettings,
@@ -85,7 +86,11 @@ class Scale(Settings):
             known = {
                 key: self.tokenizers[key] for key in self.tokenizers if key in kind.model_fields
             }
-            _check("tokenizers", kind, known)
+            if kind is MMQSettings:
+                for learning in ("least-squares", "gradient"):
+                    _check("tokenizers", kind, of_learning(known, learning))
+            else:
+                _check("tokenizers", kind, known)
         return self
 
 

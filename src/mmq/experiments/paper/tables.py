@@ -15,7 +15,7 @@ from mmq.errors import DataError
 from mmq.experiments.paper.folders import USERS, folder_name
 from mmq.experiments.paper.plan import QUANTISATION, RANKING, RETRIEVAL, Cell, Plan, Row, cell_of
 from mmq.experiments.paper.schedule import CELLS
-from mmq.experiments.paper.variants import MMQ
+from mmq.experiments.paper.variants import BY_GRADIENT, MMQ
 from mmq.metrics.resampling import PairedTest, PerUser, paired_by_user, paired_t_test
 
 
@@ -146,17 +146,18 @@ class Found(NamedTuple):
 
 
 def table(found: Found, name: str, title: str, about: str) -> dict[str, Any]:
-    """A table as plain values, its rows compared with MMQ's.
+    """A table as plain values, its rows compared with MMQ's, ablations with MMQ by gradient's.
 
     Rows without a cell in the plan are left out, and columns that no row has a figure of.
     """
-    rows, ours = [row for row in found.plan.rows[name] if found.planned(row)], Row(MMQ)
+    rows = [row for row in found.plan.rows[name] if found.planned(row)]
+    ours = Row(BY_GRADIENT if name == "table2" else MMQ)
     figures = [{column.key: found.of(row, column) for column in COLUMNS} for row in rows]
     columns = [column for column in COLUMNS if any(each[column.key] for each in figures)]
     return {
         "title": title,
         "about": " ".join([about, *_eligible(found, rows)]),
-        "compared_with": MMQ,
+        "compared_with": ours.name,
         "columns": [
             {
                 "key": column.key,
@@ -174,7 +175,7 @@ def table(found: Found, name: str, title: str, about: str) -> dict[str, Any]:
                 "against": {
                     column.key: _told(test)
                     for column in columns
-                    if row.name != MMQ and column.better and each[column.key]
+                    if row.name != ours.name and column.better and each[column.key]
                     if (test := found.compare(row, ours, column.part, column.key))
                 },
             }

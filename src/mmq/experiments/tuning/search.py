@@ -23,10 +23,10 @@ from mmq import __version__
 from mmq.data import Catalogue
 from mmq.errors import DataError, DivergedError, SettingsError
 from mmq.experiments.tuning.journal import Journal, Trial
-from mmq.experiments.tuning.spaces import SPACES, described, draws, settled
+from mmq.experiments.tuning.spaces import Size, described, draws, settled, space_of
 from mmq.settings import Settings
 from mmq.tokenizers import tokenizer_class
-from mmq.tokenizers.base import TokenizerSettings, TrainingSettings
+from mmq.tokenizers.base import TokenizerSettings
 from mmq.tokenizers.estimator import NetworkTokenizer
 
 SHARE = 3
@@ -105,7 +105,7 @@ def tune(
     """
     plan, fixed = plan or TunePlan(), dict(fixed or {})
     maker = tokenizer_class(kind)
-    space = {name: source for name, source in SPACES[kind].items() if name not in fixed}
+    space = space_of(kind, fixed)
     base = {"seed": plan.seed, **fixed}
     defaults = maker.settings_class.parse(base)
     held = int(len(catalogue) * plan.hold_out)
@@ -124,7 +124,8 @@ def tune(
     journal = Journal(folder, mark, resume)
 
     def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {**base, **settled(values, space, defaults, len(catalogue) - held)}
+        size = Size(len(catalogue) - held, len(catalogue.modalities))
+        return {**base, **settled(values, space, defaults, size)}
 
     def fits(values: Mapping[str, Any]) -> bool:
         try:
@@ -135,7 +136,7 @@ def tune(
 
     tried = [settings_of(values) for values in draws(space, plan.trials, plan.seed, fits)]
     search = _Search(catalogue, maker, plan, journal, len(catalogue) - held, device, watch)
-    full = search.run(tried, trained=isinstance(defaults, TrainingSettings))
+    full = search.run(tried, trained=defaults.has_epochs)
     return _choose(full, search, maker.settings_class)
 
 
@@ -173,8 +174,8 @@ class _Search(NamedTuple):
         started = time.monotonic()
         epochs, figures, error = None, None, None
         try:
-            settings = self.maker.settings_class.parse(values)
-            if isinstance(settings, TrainingSettings):
+            settings: Any = self.maker.settings_class.parse(values)
+            if settings.has_epochs:
                 epochs = settings.resolved_epochs(self.items)
                 epochs = max(1, round(epochs / SHARE)) if rung == "short" else epochs
                 settings = self.maker.settings_class.parse({**values, "epochs": epochs})

@@ -10,6 +10,7 @@ import numpy as np
 
 from mmq.formats import to_json
 from mmq.tokenizers.base import TokenizerSettings
+from mmq.tokenizers.mmq.settings import DEFAULT_EXPERTS
 
 DIGITS = 3
 """Significant digits of a number that is drawn, so that settings stay short to read."""
@@ -62,20 +63,44 @@ class Factor(NamedTuple):
         return _short(generator.uniform(self.low, self.high))
 
 
+class Split(NamedTuple):
+    """So many experts a modality; the shared ones are what is left of the default length."""
+
+    specific: tuple[int, ...]
+
+    def draw(self, generator: np.random.Generator) -> int:
+        """One of the numbers."""
+        return self.specific[int(generator.integers(len(self.specific)))]
+
+    def settings(self, specific: int, modalities: int) -> dict[str, int]:
+        """The experts of an ID as long as the default one."""
+        shared = DEFAULT_EXPERTS * (1 + modalities) - specific * modalities
+        return {"shared_experts": shared, "specific_experts": specific}
+
+
+class Size(NamedTuple):
+    """Of what is fitted.
+
+    Attributes:
+        items: how many.
+        modalities: how many.
+    """
+
+    items: int
+    modalities: int
+
+
 def _short(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
-Space = Mapping[str, Choice | Uniform | LogUniform | Factor]
+Space = Mapping[str, Choice | Uniform | LogUniform | Factor | Split]
 
 SPACES: dict[str, Space] = {
     "mmq": {
-        "learning_rate": LogUniform(3e-3, 8e-3),
-        "input_noise": Factor(0.0, 2.0, "resolved_noise"),
-        "temperature": Choice((0.05, 0.07, 0.1, 0.15)),
-        "latent_dim": Choice((128, 256)),
-        "commitment_weight": Choice((0.5, 1.0, 2.5)),
-        "refinement": Choice((0, 3)),
+        "specific_experts": Split((0, 1, 2, 3)),
+        "smoothing": Uniform(0.0, 1.2),
+        "refinement": Choice((1, 3, 6)),
     },
     "rqvae": {
         "learning_rate": LogUniform(5e-4, 1e-2),
@@ -100,6 +125,17 @@ SPACES: dict[str, Space] = {
     },
 }
 
+BY_GRADIENT: Space = {
+    "learning_rate": LogUniform(3e-3, 8e-3),
+    "input_noise": Factor(0.0, 2.0, "resolved_noise"),
+    "temperature": Choice((0.05, 0.07, 0.1, 0.15)),
+    "latent_dim": Choice((128, 256)),
+    "commitment_weight": Choice((0.5, 1.0, 2.5)),
+    "refinement": Choice((0, 3)),
+}
+"""Of MMQ with learning = "gradient", where the user asks for that."""
+
+_EXPERTS = {"shared_experts", "specific_experts"}  # one choice: the ID keeps its length
 _TRIES = 100  # draws before the search takes a repetition, where a space is that small
 
 
@@ -130,15 +166,26 @@ def draws(
     return found
 
 
+def space_of(kind: str, fixed: Mapping[str, Any]) -> Space:
+    """The space of a kind without what the user has fixed."""
+    space = BY_GRADIENT if fixed.get("learning") == "gradient" else SPACES[kind]
+    given = set(fixed)
+    if given & _EXPERTS:
+        given |= _EXPERTS
+    return {name: source for name, source in space.items() if name not in given}
+
+
 def settled(
-    values: Mapping[str, Any], space: Space, settings: TokenizerSettings, items: int
+    values: Mapping[str, Any], space: Space, settings: TokenizerSettings, size: Size
 ) -> dict[str, Any]:
-    """Values whose factors are multiplied with the defaults for ``items`` items."""
+    """Values as settings: factors multiplied with the defaults for so many items, experts split."""
     found = dict(values)
     for name in values:
         source = space[name]
         if isinstance(source, Factor):
-            found[name] = _short(values[name] * getattr(settings, source.of)(items))
+            found[name] = _short(values[name] * getattr(settings, source.of)(size.items))
+        if isinstance(source, Split):
+            found |= source.settings(values[name], size.modalities)
     return found
 
 

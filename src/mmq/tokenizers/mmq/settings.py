@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
@@ -145,6 +146,11 @@ class MMQSettings(TrainingSettings):
         return SWEEPS if self.learning == "least-squares" else 0
 
     @property
+    def has_epochs(self) -> bool:
+        """Whether it learns by gradient."""
+        return self.learning == "gradient"
+
+    @property
     def shared(self) -> int:
         """N_s where it is not chosen by the data."""
         return DEFAULT_EXPERTS if self.shared_experts is None else self.shared_experts
@@ -164,3 +170,10 @@ class MMQSettings(TrainingSettings):
         if self.input_noise is not None:
             return self.input_noise
         return min(1.0, 40 * self.codebook_size / items)
+
+
+def of_learning(values: Mapping[str, Any], learning: str) -> dict[str, Any]:
+    """Those of some settings that say something of one way of learning, and that way."""
+    others = ("smoothing",) if learning == "gradient" else OF_GRADIENT
+    own = {name: value for name, value in values.items() if name not in others}
+    return {**own, "learning": learning}
