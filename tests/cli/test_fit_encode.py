@@ -113,7 +113,7 @@ def test_every_kind_is_fitted_encoded_and_inspected(kind, fusion, tmp_path, caps
     assert run(capsys, "encode", path, "--tokenizer", folder, "--out", ranked)[0] == 0
     code, out, _ = run(capsys, "inspect", ranked, "--catalogue", path, "--tokenizer", folder)
     assert code == 0
-    assert ("have no image and share its codes" in out) == (fusion == "separated")
+    assert ("have no image and are left out" in out) == (fusion == "separated")
 
 
 def test_without_an_option_the_default_fusion_of_the_settings_holds(catalogue, tmp_path, capsys):

@@ -96,6 +96,19 @@ def test_people_read_lines(shop, capsys):
     assert re.search(r"\n  AUC, new +-   0 impressions of 0 items\n", out)
 
 
+def test_one_impression_a_user_has_an_auc_and_no_gauc(shop, capsys):
+    write(shop / "log.parquet", user_id=np.arange(ROWS))
+    result = trained(capsys, shop)
+    assert result["test"]["auc"] > 0.4
+    assert result["test"]["gauc"] is result["test"]["gauc_unweighted"] is None
+    assert (result["test"]["eligible_users"], result["test"]["users"]) == (0, 100)
+    assert evaluated(capsys, shop)["intervals"]["gauc"] == [None, None]
+    code, out, _ = run(capsys, "evaluate", shop / "model", "--interactions", shop / "log.parquet")
+    assert code == 0
+    assert "  GAUC                     -   undefined: none of the 100 users has rows of both" in out
+    assert "nan" not in out
+
+
 # --- what is read ---
 
 

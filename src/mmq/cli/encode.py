@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mmq.data.parquet import CatalogueFile
     from mmq.semantic_ids import Manifest
     from mmq.tokenizers import Tokenizer
+    from mmq.tokenizers.encoding import Encoded
 
 
 class Collisions(StrEnum):
@@ -61,12 +62,12 @@ def command(
     old = SemanticIDs.read(append) if append else None
     if old is not None:
         check_appendable(old, item_ids, manifest)
-    partial = PartialCodes(out, source, loaded.length, resume)
+    partial = PartialCodes(out, source, loaded, resume)
     started, done = time.monotonic(), partial.done(file)
-    codes = partial.append_from(file, loaded)
+    encoded = partial.append_from(file)
     seconds = time.monotonic() - started
     moving = (file, loaded) if collisions is Collisions.MOVE else None
-    ids, figures = _table(item_ids, codes, manifest, old, moving)
+    ids, figures = _table(item_ids, encoded, manifest, old, moving)
     ids.write(out)
     partial.remove()
     figures |= {
@@ -82,11 +83,12 @@ def command(
 def _manifest(
     tokenizer: Tokenizer, source: dict[str, str], items: int, collisions: Collisions
 ) -> Manifest:
-    from mmq.semantic_ids import CatalogueRef, TokenizerRef, build_manifest
+    from mmq.semantic_ids import CatalogueRef, build_manifest
+    from mmq.tokenizers.reference import reference
 
     return build_manifest(
         tokenizer.codebook_sizes,
-        tokenizer=TokenizerRef(name=tokenizer.kind, fingerprint=source["tokenizer"]),
+        tokenizer=reference(tokenizer, source["tokenizer"]),
         catalogue=CatalogueRef(fingerprint=source["catalogue"], items=items),
         ordered=tokenizer.ordered,
         collisions=collisions.value,
@@ -95,23 +97,26 @@ def _manifest(
 
 def _table(
     item_ids: Any,
-    codes: Any,
+    encoded: Encoded,
     manifest: Manifest,
     old: Any,
     moving: tuple[CatalogueFile, Tokenizer] | None,
 ) -> tuple[Any, dict[str, Any]]:
     """The ID table and the figures of how it came about."""
-    from mmq.semantic_ids import SemanticIDs, append, move_collisions
+    from mmq.semantic_ids import Lacking, SemanticIDs, append, move_collisions
     from mmq.tokenizers.candidates import CandidateReader
 
     candidates = CandidateReader(*moving) if moving else None
     if old is not None:
-        added = append(old, item_ids, codes, manifest, candidates)
+        added = append(old, item_ids, encoded.codes, manifest, candidates, encoded.absent)
         return added.ids, {"added": added.added, "kept": added.kept, "moved": added.moved}
-    moved = 0
+    codes, moved = encoded.codes, 0
     if candidates is not None:
         codes, mask = move_collisions(codes, candidates)
         moved = int(mask.sum())
+    assert manifest["tokenizer"] is not None
+    lacking = Lacking.of(codes, encoded.absent, manifest["tokenizer"]["positions"])
+    manifest = {**manifest, "lacking": lacking.to_manifest()}
     ids = SemanticIDs.build(item_ids, codes, manifest["codebook_sizes"], manifest)
     return ids, {"added": len(ids), "kept": 0, "moved": moved}
 

@@ -69,7 +69,6 @@ def command(
     from mmq.artifacts import beside, sha256
     from mmq.nn.processes import joined
     from mmq.ranking import PPNet, PPNetSettings, RankingData, RankingSplit, evaluate_ranking
-    from mmq.ranking.evaluation import require_measurable
     from mmq.ranking.folder import check_target, save_ranker
     from mmq.semantic_ids import SemanticIDs
     from mmq.settings import gather
@@ -88,7 +87,7 @@ def command(
     checkpoint = beside(out, "checkpoint.safetensors")
     with rows_on_disk(out, pieces) as spool, joined(model.device) as first:
         data = RankingData.of(pieces, division, spool=spool)
-        require_measurable(data.test, "test")  # rather now than after the training
+        data.test.require_both_labels("test")  # rather now than after the training
         fit = model.fit(data, table, checkpoint, resume, mark)
         if not first:
             return
@@ -226,6 +225,20 @@ def _trained_lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield from _lines({"model": result["model"], "part": "test", **result["test"]})
 
 
+def _of_users(result: Mapping[str, Any]) -> str:
+    """Whom GAUC is of, or that it is undefined."""
+    users = f"{result['users']:,} users"
+    if not result["eligible_users"]:
+        return (
+            f"  {'GAUC':<18}{'-':>8}   undefined: none of the {users} has rows of both labels in "
+            "this part"
+        )
+    return (
+        f"  {'':<18}GAUC is of the {result['eligible_users']:,} of {users} who have rows of both "
+        f"labels, {result['eligible_impressions']:,} impressions"
+    )
+
+
 def _lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"{result['model']} on the {result['part']} part: {result['impressions']:,} impressions, "
@@ -235,11 +248,9 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
     for name, title in (("auc", "AUC"), ("gauc", "GAUC"), ("gauc_unweighted", "GAUC, unweighted")):
         low, high = intervals.get(name, (None, None))
         between = "" if low is None else f"   95% interval {low:.4f} to {high:.4f}"
-        yield f"  {title:<18}{result[name]:>8.4f}{between}"
-    yield (
-        f"  {'':<18}GAUC is of the {result['eligible_users']:,} of {result['users']:,} users who "
-        f"have rows of both labels, {result['eligible_impressions']:,} impressions"
-    )
+        if name == "auc" or result["eligible_users"]:
+            yield f"  {title:<18}{result[name]:>8.4f}{between}"
+    yield _of_users(result)
     yield f"  {'log-loss':<18}{result['log_loss']:>8.4f}"
     yield (
         f"  {'calibration':<18}{result['calibration_ratio']:>8.4f}   mean prediction over share "

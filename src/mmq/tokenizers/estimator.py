@@ -19,12 +19,13 @@ from mmq.errors import DataError
 from mmq.nn.device import pick_device
 from mmq.nn.loop import Journal, Log, Trained
 from mmq.nn.weights import load_arrays, to_arrays
-from mmq.semantic_ids import SemanticIDs, TokenizerRef, build_manifest
+from mmq.semantic_ids import Lacking, SemanticIDs, build_manifest
 from mmq.tokenizers import folder as save_format
 from mmq.tokenizers.base import Figures, FitResult, TokenizerSettings
 from mmq.tokenizers.evaluation import evaluate, reconstruction
 from mmq.tokenizers.inputs import unit_inputs
 from mmq.tokenizers.network import CodingNetwork
+from mmq.tokenizers.reference import reference
 
 BLOCK = 2048  # items encoded at a time
 
@@ -185,10 +186,15 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         Raises:
             DataError: a modality is absent, unknown or of another width.
         """
-        made_by = TokenizerRef(name=self.kind, fingerprint=self.fingerprint())
-        sizes = self.codebook_sizes
-        manifest = build_manifest(sizes, tokenizer=made_by, ordered=self.ordered)
-        return SemanticIDs.build(catalogue.item_ids, self.encode(catalogue), sizes, manifest)
+        codes, sizes = self.encode(catalogue), self.codebook_sizes
+        absent = {name: ~catalogue.present[name] for name in self.dimensions}
+        manifest = build_manifest(
+            sizes,
+            tokenizer=reference(self, self.fingerprint()),
+            ordered=self.ordered,
+            lacking=Lacking.of(codes, absent, self.positions).to_manifest(),
+        )
+        return SemanticIDs.build(catalogue.item_ids, codes, sizes, manifest)
 
     def fingerprint(self) -> str:
         """Content hash: that of the folder which :meth:`save` writes."""
