@@ -80,7 +80,7 @@ def test_every_kind_is_fitted_encoded_and_inspected(kind, fusion, tmp_path, caps
     path, folder = tmp_path / "catalogue.parquet", tmp_path / "t"
     write_catalogue(path, tiny_catalogue(300, missing=0.3))
     options = ["--set", "codebook_size=12", "--set", "length=4", "--hold-out", 0.1]
-    options += ["--set", "epochs=5"] if kind == "rqvae" else []
+    options += ["--set", "epochs=60"] if kind == "rqvae" else []
     code, out, _ = run(
         capsys, "fit", path, "--out", folder, "--tokenizer", kind, "--fusion", fusion, *options
     )

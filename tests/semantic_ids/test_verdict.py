@@ -110,6 +110,13 @@ def test_no_better_than_noise(
     assert sentence.startswith("good" if grade == "good" else "no better than noise: the codes kee")
 
 
+def test_a_bad_fit_of_embeddings_with_structure_is_not_laid_at_their_door() -> None:
+    grade, (sentence,) = fitted(0.68, 0.7, 0.3, 0.4)
+    assert grade == "poor"
+    assert sentence.startswith("no better than noise: the codes keep 30% of the variance of items")
+    assert sentence.endswith("with another kind of tokenizer")
+
+
 def test_learned_by_heart_is_fair_where_new_items_are_kept_all_the_same() -> None:
     grade, (sentence,) = fitted(0.1, 0.7)
     assert grade == "fair"

@@ -13,17 +13,7 @@ and for the table:
 - *too small* (poor where fewer IDs exist than items, or more than 10% of items collide; fair above
   1%): items share IDs although codebooks are in good use. Items whose embeddings are equal to
   another's do not count: no tokenizer can tell them apart; they have their own sentence (fair).
-- *keeps little* (fair): the codes of items that the fit did not see leave more than 80% of their
-  variance unexplained.
-- *learned by heart* (fair, poor together with another): of such items the codes keep less than half
-  of the share of variance that they keep of the items of the fit.
-- *no better than noise* (poor): of such items the codes keep no more than ideal codes of as many
-  bits keep of pure noise of that width, and that is little, or the embeddings spread as noise does.
-  By rate-distortion theory no codes can keep more of noise; of real embeddings they keep far more.
-
-The last three need the figures of a fit that held items out. Of the real catalogues that mmq was
-tried on, six codes of 100 keep 22% to 58% of new items' variance, and .54 and more of what they
-keep of the fit's items (``benchmarks/quantisers.py``, ``benchmarks/catalogues.py``).
+- what the codes keep of items that the fit did not see: see :mod:`mmq.semantic_ids.kept`.
 
 Codebooks are counted from 1 in sentences ("codebook 3 of 6").
 """
@@ -37,6 +27,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from mmq.metrics.quantisation import perplexity
+from mmq.semantic_ids.kept import Kept, percent
 from mmq.semantic_ids.quality import Quality
 
 Grade = Literal["good", "fair", "poor"]
@@ -49,19 +40,6 @@ EFFECTIVE_SHARE = 0.25
 
 COLLIDING_FAIR, COLLIDING_POOR = 0.01, 0.10
 """Shares of items that collide without being duplicates above which a table is fair, poor."""
-
-KEPT = 0.2
-"""Share of new items' variance below which the codes keep little."""
-
-CARRIED = 0.5
-"""Share kept of new items over that of the fit's items below which these were learned by heart."""
-
-
-AS_NOISE = 0.9
-"""Variance left unexplained over that of pure noise above which codes find no structure."""
-
-MUCH_LEFT = 0.5
-"""Variance left unexplained that is fine, whatever it is of."""
 
 
 class Verdict(NamedTuple):
@@ -136,19 +114,19 @@ def _good(quality: Quality) -> str:
     alone = 1 - quality.colliding_items / quality.items
     ceiling = float(np.mean(np.log(quality.codebook_sizes)))
     return (
-        f"good: {_percent(quality.utilisation)} of the codes are in use (entropy "
-        f"{quality.entropy:.2f} of {ceiling:.2f} nats), {_percent(alone)} of the "
+        f"good: {percent(quality.utilisation)} of the codes are in use (entropy "
+        f"{quality.entropy:.2f} of {ceiling:.2f} nats), {percent(alone)} of the "
         f"{quality.items:,} items have a semantic ID of their own, and {_told_of_new(quality)}"
     )
 
 
 def _told_of_new(quality: Quality) -> str:
     """What is known of items that the fit did not see, where nothing is wrong with it."""
-    kept = _kept(quality)
-    if kept.new is not None and kept.fitted is not None:
+    kept = Kept.of(quality.fit)
+    if kept is not None:
         return (
-            f"the codes keep {_percent(kept.new)} of the variance of items that the fit did not "
-            f"see (of those it saw {_percent(kept.fitted)}); nothing to mend"
+            f"the codes keep {percent(kept.new)} of the variance of items that the fit did not "
+            f"see (of those it saw {percent(kept.fitted)}); nothing to mend"
         )
     if quality.fit is not None:
         return (
@@ -156,94 +134,6 @@ def _told_of_new(quality: Quality) -> str:
             "--hold-out 0.1 to measure it"
         )
     return "what the codes keep of the embeddings is not known to the table"
-
-
-class _Kept(NamedTuple):
-    """Shares of variance that the codes alone keep, None where not known.
-
-    Attributes:
-        fitted: of the items of the fit.
-        new: of items that were held out.
-        bound: the most that codes of this rate can keep of a Gaussian of the same spread.
-        noise: the same of pure noise of this width.
-    """
-
-    fitted: float | None
-    new: float | None
-    bound: float | None
-    noise: float | None
-
-    @property
-    def as_noise(self) -> bool:
-        """Whether codes do no better on new items than they would on noise."""
-        if self.new is None or self.noise is None:
-            return False
-        level = AS_NOISE * (1 - self.noise)
-        even = self.bound is not None and 1 - self.bound >= level
-        return 1 - self.new >= level and (1 - self.new > MUCH_LEFT or even)
-
-
-def _kept(quality: Quality) -> _Kept:
-    fit = quality.fit
-    if fit is None:
-        return _Kept(None, None, None, None)
-    codes = fit["fvu_codes"]
-    left = codes.get("fit"), codes.get("held_out"), fit["bound"], fit["noise"]
-    return _Kept(*(None if each is None else 1 - each for each in left))
-
-
-def _new_items(quality: Quality) -> Iterator[_Finding]:
-    kept = _kept(quality)
-    if kept.new is None or kept.fitted is None:
-        return
-    names = [
-        name
-        for name, is_so in (
-            ("learned by heart", kept.new < CARRIED * kept.fitted),
-            ("keeps little", kept.new < KEPT),
-            ("no better than noise", kept.as_noise),
-        )
-        if is_so
-    ]
-    if names:
-        poor = kept.as_noise or len(names) > 1
-        sentence = f"{', '.join(names)}: {_figures(kept)}; {_remedy(names[0])}"
-        if kept.as_noise:
-            sentence += (
-                "; if that does not help, look at the embeddings: random ones look like this"
-            )
-        yield _Finding("poor" if poor else "fair", sentence)
-
-
-def _figures(kept: _Kept) -> str:
-    assert kept.new is not None
-    assert kept.fitted is not None
-    sentence = (
-        f"the codes keep {_kept_percent(kept.new)} of the variance of items that the fit did not "
-        f"see, and {_kept_percent(kept.fitted)} of those it saw"
-    )
-    ideal = [
-        f"{_kept_percent(share)} {of}"
-        for share, of in ((kept.bound, "of Gaussian embeddings of this spread"),
-                          (kept.noise, "of pure noise"))
-        if share is not None
-    ]  # fmt: skip
-    if ideal:
-        sentence += f" (ideal codes of as many bits keep {' and '.join(ideal)})"
-    return sentence
-
-
-def _remedy(name: str) -> str:
-    if name == "learned by heart":
-        return (
-            "fit on more items, with fewer or smaller codebooks, or with more input noise where "
-            "that is a setting"
-        )
-    return "fit with more positions or larger codebooks"
-
-
-def _kept_percent(share: float) -> str:
-    return f"{100 * share:.0f}%" if share > 0 else "nothing"
 
 
 def _constant(quality: Quality, usages: list[_Usage]) -> Iterator[_Finding]:
@@ -291,7 +181,7 @@ def _too_small(quality: Quality, sick: bool) -> Iterator[_Finding]:
     grade: Grade = "poor" if share > COLLIDING_POOR else "fair"
     besides = ", besides duplicates" if unexplained < quality.colliding_items else ""
     figure = (
-        f"{_percent(share)} of items collide ({unexplained:,} of {quality.items:,}{besides}; the "
+        f"{percent(share)} of items collide ({unexplained:,} of {quality.items:,}{besides}; the "
         f"fullest semantic ID has {quality.largest_bucket:,} items)"
     )
     if sick:
@@ -318,12 +208,10 @@ def _duplicates(quality: Quality) -> Iterator[_Finding]:
     if duplicates <= COLLIDING_FAIR * quality.items:
         return
     explained = min(duplicates, quality.colliding_items)
-    sentence = (
-        f"{_percent(duplicates / quality.items)} of items have the embeddings of another item"
-    )
+    sentence = f"{percent(duplicates / quality.items)} of items have the embeddings of another item"
     if explained:
         sentence += (
-            f", which explains {_percent(explained / quality.colliding_items)} of the collisions"
+            f", which explains {percent(explained / quality.colliding_items)} of the collisions"
         )
     yield _Finding(
         "fair",
@@ -338,11 +226,15 @@ def _missing(quality: Quality) -> Iterator[str]:
         if positions and items > COLLIDING_FAIR * quality.items:
             books = ", ".join(str(position + 1) for position in positions)
             yield (
-                f"{_percent(items / quality.items)} of items have no {modality} and are left out "
+                f"{percent(items / quality.items)} of items have no {modality} and are left out "
                 f"of the figures of its codes (codebook {books} of {quality.length}); that is no "
                 f"collapse, add the {modality} where you can"
             )
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f}".rstrip("0").rstrip(".") + "%"
+def _new_items(quality: Quality) -> Iterator[_Finding]:
+    kept = Kept.of(quality.fit)
+    wrong = [] if kept is None else kept.wrong
+    if kept is not None and wrong:
+        poor = kept.as_noise or len(wrong) > 1
+        yield _Finding("poor" if poor else "fair", f"{', '.join(wrong)}: {kept.sentence()}")
