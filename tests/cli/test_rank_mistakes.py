@@ -132,6 +132,7 @@ def test_bad_training(arguments, expected, bad_shop, capsys, monkeypatch):
         (["noted"], "is not the config of an mmq ranker"),
         (["model", "--exclude-history"], "--exclude-history is for recommenders; a ranker is"),
         (["model", "--new-item-bonus", "1"], "--new-item-bonus is for recommenders; a ranker is"),
+        (["model", "--new-users"], "--new-users is for recommenders; a ranker is"),
         (["model", "--part", "train"], "--part"),
         (["model", "--ids", "foreign.parquet"], "come from tokenizer 'mmq' (5f0c), not 'mmq' (bee"),
         (["model", "--ids", "moved.parquet"],

@@ -71,6 +71,31 @@ def test_the_id_level_is_the_easier_one(shop, capsys):
     assert items < by_id
 
 
+def test_users_who_are_left_out_of_a_split_by_time_are_counted(shop, capsys):
+    """Twenty new users come at the end; three old ones are there for the last weeks too."""
+    log = columns()
+    late = {"user_id": np.r_[np.arange(500, 520), 100, 101, 102, 103],
+            "item_id": np.arange(24) % 5, "rating": np.full(24, 5.0),
+            "timestamp": 1_800_000_000 + np.arange(24)}  # fmt: skip
+    both = {name: np.concatenate([log[name], late[name]]) for name in log}
+    write_interactions(shop / "log.parquet", Interactions.build(both))
+    words = ["--model", "popularity", "--split", "chronological", "--min-interactions", 0]
+    found = trained(capsys, shop, *words)["measured"]["test"]
+    reasons = ("nothing_liked", "too_few", "nothing_held_out", "no_history")
+    assert found["users"] == USERS + 20 == found["measured"] + sum(found[name] for name in reasons)
+    assert found["no_history"] == 20
+    card = (shop / "model" / "README.md").read_text()
+    assert "20 have no history before it." in card
+    out = run(capsys, "evaluate", shop / "model", "--interactions", shop / "log.parquet")[1]
+    assert f"test: {found['measured']} of {USERS + 20} users are measured; of the others" in out
+    assert "mmq evaluate --new-users measures those without a history too" in out
+    with_new = evaluated(capsys, shop, "--new-users")
+    assert with_new["measured"]["measured"] == with_new["users"] == found["measured"] + 20
+    out = run(capsys, "evaluate", shop / "model", "--interactions", shop / "log.parquet",
+              "--new-users")[1]  # fmt: skip
+    assert "20 of them without a history, who are given what is popular" in out
+
+
 @pytest.mark.parametrize("kind", ["sasrec", "popularity"])
 def test_without_ids_the_items_of_the_log_are_taken(kind, shop, capsys):
     assert trained(capsys, shop, *options(kind))["items"] == SOLD

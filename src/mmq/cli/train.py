@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from mmq.cli import rank
-from mmq.cli.evaluate import summary
+from mmq.cli.evaluate import measured_lines, summary
 from mmq.cli.frame import (
     ConfigOption,
     DeviceOption,
@@ -91,7 +91,7 @@ def retrieval(
         fit = model.fit(data, checkpoint, resume, mark)
     if not first:
         return
-    save_recommender(model, out, division, fit)
+    save_recommender(model, out, division, fit, data.measured)
     checkpoint.unlink(missing_ok=True)
     result = {
         "model": kind,
@@ -103,12 +103,13 @@ def retrieval(
         "new_items": int((data.popularity() == 0).sum()),
         "validation": summary(evaluate(model, data.validation)),
         "test": summary(evaluate(model, data.test)),
+        "measured": {name: each.to_dict() for name, each in data.measured.items()},
         "epochs": fit.epochs,
         "best_epoch": fit.best_epoch,
         "seconds_per_epoch": fit.seconds_per_epoch,
         "out": str(out),
     }
-    emit(result, as_json, _lines(result))
+    emit(result, as_json, [*_lines(result), *measured_lines(data, ("validation", "test"))])
 
 
 def _lines(result: Mapping[str, Any]) -> Iterator[str]:
