@@ -112,6 +112,22 @@ def test_one_impression_a_user_has_an_auc_and_no_gauc(shop, capsys):
 # --- what is read ---
 
 
+def test_numbers_are_the_same_from_parquet_and_from_text(shop, capsys):
+    """A column of 1,000 different weights: by its type in one file, by its name in the other."""
+    weights = np.random.default_rng(0).normal(70, 12, ROWS).round(3)
+    write(shop / "log.parquet", weight=weights)
+    pcsv.write_csv(pq.read_table(shop / "log.parquet"), shop / "log.csv")
+    expected = trained(capsys, shop, "--column", "weight", "--column", "device")
+    config = json.loads((shop / "model" / "config.json").read_text())
+    assert (config["columns"], list(config["numbers"])) == (["device"], ["weight"])
+    assert config["numbers"]["weight"]["mean"] == pytest.approx(weights[:800].mean(), rel=1e-6)
+    assert evaluated(capsys, shop)["auc"] == expected["test"]["auc"]
+    text = ["--interactions", shop / "log.csv"]
+    assert evaluated(capsys, shop, *text)["auc"] == expected["test"]["auc"]
+    again = trained(capsys, shop, *text, "--numeric-column", "weight", "--column", "device")
+    assert again["test"] == expected["test"]
+
+
 def test_columns_can_be_mapped_and_the_log_may_be_text(shop, capsys):
     expected = trained(capsys, shop)
     log = pq.read_table(shop / "log.parquet").drop_columns(["device"])

@@ -198,10 +198,11 @@ def _retrieval(model: Path, interactions: Path, columns: Columns, device: str) -
 def _ranking(model: Path, interactions: Path, columns: Columns, device: str) -> Subject:
     from mmq.cli.rank import open_log
     from mmq.ranking import RankingData, evaluate_ranking, load_ranker
-    from mmq.ranking.folder import read_config, save_ranker, split_settings
+    from mmq.ranking.folder import further_columns, save_ranker, split_settings
 
     student, division = load_ranker(model, device), split_settings(model)
-    pieces = open_log(interactions, columns, read_config(model)["columns"])
+    further, numeric = further_columns(model)
+    pieces = open_log(interactions, columns, further).with_numeric(numeric, settled=True)
     data = RankingData.of(pieces, division)
     return Subject(
         student,

@@ -51,7 +51,18 @@ def command(
     ] = 3.0,
     column: Annotated[
         list[str] | None,
-        typer.Option("--column", help="A further categorical column of the log. Repeats."),
+        typer.Option(
+            "--column",
+            help="A further column of the log: of categories, or of numbers where its type is one "
+            "of fractions. Repeats.",
+        ),
+    ] = None,
+    numeric_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--numeric-column",
+            help="A further column of numbers whatever its type, such as text. Repeats.",
+        ),
     ] = None,
     seed: UnsetSeedOption = None,
     settings: SetOption = None,
@@ -80,10 +91,11 @@ def command(
     division = RankingSplit.parse({"split": split, "positive_above": positive_above})
     check_target(out)
     table = SemanticIDs.read(ids) if ids else None
-    pieces = open_log(interactions, columns, column or [])
+    named = numeric_column or []
+    pieces = open_log(interactions, columns, [*(column or []), *named]).with_numeric(named)
     resolved = division.resolved_split("split" in pieces.names)  # for other logs, later
     division = RankingSplit.parse({**division.to_dict(), "split": resolved})
-    mark = f"{sha256(interactions)} {columns} {column} {division.model_dump_json()}"
+    mark = f"{sha256(interactions)} {columns} {column} {named} {division.model_dump_json()}"
     checkpoint = beside(out, "checkpoint.safetensors")
     with rows_on_disk(out, pieces) as spool, joined(model.device) as first:
         data = RankingData.of(pieces, division, spool=spool)
@@ -130,14 +142,15 @@ def evaluate(
         device: where to compute.
     """
     from mmq.ranking import RankingData, evaluate_ranking, load_ranker
-    from mmq.ranking.folder import read_config, split_settings
+    from mmq.ranking.folder import further_columns, split_settings
     from mmq.semantic_ids import SemanticIDs
 
     model = load_ranker(folder, device)
     if ids is not None:
         model.with_ids(SemanticIDs.read(ids))
-    further = read_config(folder)["columns"]
-    data = RankingData.of(open_log(interactions, columns, further), split_settings(folder))
+    further, numeric = further_columns(folder)
+    pieces = open_log(interactions, columns, further).with_numeric(numeric, settled=True)
+    data = RankingData.of(pieces, split_settings(folder))
     held = data.test if part == "test" else data.validation
     found = evaluate_ranking(model, data, held)
     result = {
