@@ -113,6 +113,9 @@ def finetune(
         tokenizer.settle(*inputs)
         parts = {"fit": torch.arange(len(codes))}
         tokenizer.figures |= evaluate(tokenizer.network, *inputs, parts, codes)
+        made = ids.manifest["tokenizer"]
+        if made is not None:
+            tokenizer.tuned_from = [*tokenizer.tuned_from, made["fingerprint"]]
     else:  # the same tokenizer still gives the same IDs
         student.rename(codes, ids.manifest)
     return FinetuneFit(before, after, training.best_epoch, log, ids.codes, codes, seconds)

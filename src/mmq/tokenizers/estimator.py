@@ -57,6 +57,8 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         self.figures: dict[str, Any] = {}
         self.reductions: dict[str, str] = {}
         """Modality -> digest of the PCA its embeddings went through, checked by ``mmq encode``."""
+        self.tuned_from: list[str] = []
+        """Fingerprints of the tokenizers that it was fine-tuned from, the latest last."""
         self.log: Log = []
         """Figures of every epoch or iteration of the fit."""
 
@@ -139,7 +141,7 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         mark = f"{fingerprint} {hold_out} {catalogue.dimensions} {settings}"
         trained = self._train(network, x[rows], present[rows], Journal(checkpoint, resume, mark))
         self._network, self.log = network.eval().requires_grad_(False), trained.log
-        self.reductions = _digests(catalogue.reductions)
+        self.reductions, self.tuned_from = _digests(catalogue.reductions), []
         result = FitResult(
             **evaluate(network, x, present, parts, self.encode(catalogue)),
             epochs=trained.epochs,
@@ -249,6 +251,7 @@ class NetworkTokenizer(ABC, Generic[S, N]):
             "reductions": self.reductions,
             "settings": self.settings.to_dict(),
             "figures": self.figures,
+            **({"tuned_from": self.tuned_from} if self.tuned_from else {}),
         }
         save_format.save_folder(folder, config, to_arrays(self.network), self.log)
 
@@ -269,6 +272,7 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         self._network = network.eval().requires_grad_(False).to(self.device)
         self.figures = saved.config.get("figures", {})
         self.reductions = saved.config.get("reductions", {})
+        self.tuned_from = list(saved.config.get("tuned_from", []))
         return self
 
     save_pretrained = save

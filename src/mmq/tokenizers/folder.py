@@ -2,7 +2,8 @@
 
 config.json holds ``format`` (version), ``tokenizer`` (kind), ``settings``, ``modalities``
 (name -> width), ``reductions`` (name -> digest of the PCA its input went through), ``figures`` of
-the fit and the ``mmq`` version. This module is the only reader and writer.
+the fit, the ``mmq`` version and, after stage 2, ``tuned_from`` (fingerprints of the tokenizers that
+it was fine-tuned from). This module is the only reader and writer.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from mmq.metrics.rate import noise_fvu
@@ -11,15 +11,12 @@ from mmq.semantic_ids import FitRef, TokenizerRef
 from mmq.tokenizers.base import Tokenizer
 
 
-def reference(
-    tokenizer: Tokenizer, fingerprint: str, tuned_from: Sequence[str] = ()
-) -> TokenizerRef:
+def reference(tokenizer: Tokenizer, fingerprint: str) -> TokenizerRef:
     """The tokenizer's name, hash and positions, and what its fit was worth where that is known.
 
     Args:
         tokenizer: a fitted one.
         fingerprint: content hash of its folder.
-        tuned_from: fingerprints of those that it was fine-tuned from, the latest last.
     """
     noted = TokenizerRef(
         name=tokenizer.kind, fingerprint=fingerprint, positions=tokenizer.positions
@@ -27,6 +24,7 @@ def reference(
     fit = fit_reference(tokenizer)
     if fit is not None:
         noted["fit"] = fit
+    tuned_from = getattr(tokenizer, "tuned_from", None)
     if tuned_from:
         noted["tuned_from"] = list(tuned_from)
     return noted
