@@ -30,7 +30,7 @@ SETTINGS = ("mode=joint", "input_noise=0", "epochs=2", "learning_rate=0.03", "to
 MOVING = [word for each in SETTINGS for word in ("--set", each)]
 STEPS = ["--set", "batch_size=8"]
 """More than one an epoch, so that there is something to be gained in two."""
-WRITTEN = ["finetune.json", "ids.parquet", "model", "report.html", "tokenizer"]
+WRITTEN = ["finetune.json", "ids.parquet", "made_from.json", "model", "report.html", "tokenizer"]
 
 
 def labels():
@@ -55,7 +55,7 @@ def made(tmp_path_factory):
     make_tokenizer(folder).save(folder / "tokenizer")
     paths = {name: folder / f"{name}.parquet" for name in ("catalogue", "ids", "log", "shown")}
     assert main(["encode", str(paths["catalogue"]), "--tokenizer", str(folder / "tokenizer"),
-                 "--out", str(paths["ids"])]) == 0  # fmt: skip
+                 "--out", str(paths["ids"]), "--force"]) == 0  # fmt: skip
     ids = ["--ids", str(paths["ids"])]
     assert main(["train", "retrieval", "--interactions", str(paths["log"]), *ids, "--out",
                  str(folder / "recommender"), *SMALL, *STEPS]) == 0  # fmt: skip
@@ -74,7 +74,7 @@ def shop(made, monkeypatch, tmp_path):
 
 def arguments(room, *more, control=False):
     """Without the control, which takes as long again, unless it is asked for."""
-    more = more if control else ("--no-control", *more)
+    more = ("--force", *more) if control else ("--force", "--no-control", *more)
     return ["finetune", room, "--tokenizer", "tokenizer", "--model", MODEL[room], "--catalogue",
             "catalogue.parquet", "--interactions", LOG[room], "--out", "tuned", *MOVING,
             *map(str, more)]  # fmt: skip
@@ -254,6 +254,10 @@ def test_same_seed_same_files_and_ours_are_replaced(shop, capsys):
     (shop / "tuned").rename(shop / "first")
     tuned(capsys, "retrieval", "--seed", 1)
     assert files(shop / "tuned") != first
+    words = [word for word in arguments("retrieval") if word != "--force"]
+    code, _, err = run(capsys, *words)
+    assert code == 2
+    assert "tuned holds a fine-tuned model made from other inputs (seed 1, not 0); choose" in err
     tuned(capsys, "retrieval")
     assert files(shop / "tuned") == first
     assert not list(shop.glob(".*"))

@@ -25,7 +25,7 @@ def shop(tmp_path):
 def trained(capsys, shop, *more):
     code, out, err = run(
         capsys, "train", "ranking", "--interactions", shop / "log.parquet", "--out",
-        shop / "model", *SMALL, "--json", *more,
+        shop / "model", *SMALL, "--force", "--json", *more,
     )  # fmt: skip
     assert (code, err) == (0, "")
     return json.loads(out)
@@ -318,8 +318,16 @@ def test_two_processes_make_the_steps_of_one(shop, capsys):
     assert not list(shop.glob(".*"))
 
 
-def test_a_model_is_replaced_by_the_next(shop, capsys):
+def test_a_model_is_replaced_by_the_next_where_that_is_asked_for(shop, capsys):
     trained(capsys, shop, "--ids", shop / "ids.parquet")
+    kept = files(shop / "model")
+    again = ["train", "ranking", "--interactions", shop / "log.parquet", "--out", shop / "model"]
+    code, _, err = run(capsys, *again, *SMALL)
+    assert code == 2
+    assert f"{shop / 'model'} holds a model made from other inputs (ids ids.parquet, not no" in err
+    assert files(shop / "model") == kept
+    assert run(capsys, *again, *SMALL, "--ids", shop / "ids.parquet")[0] == 0  # the same inputs
+    assert files(shop / "model") == kept
     trained(capsys, shop)
     assert load_ranker(shop / "model").ids is None
     assert not (shop / "model" / "ids.parquet").exists()

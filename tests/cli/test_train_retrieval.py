@@ -32,7 +32,7 @@ def options(kind):
 def trained(capsys, shop, *more):
     code, out, err = run(
         capsys, "train", "retrieval", "--interactions", shop / "log.parquet", "--out",
-        shop / "model", "--json", *more,
+        shop / "model", "--force", "--json", *more,
     )  # fmt: skip
     assert (code, err) == (0, "")
     return json.loads(out)
@@ -349,8 +349,13 @@ def test_bad_training(arguments, expected, bad_shop, capsys, monkeypatch):
     assert {path: path.read_bytes() for path in bad_shop.rglob("*") if path.is_file()} == before
 
 
-def test_a_model_is_replaced_by_the_next(shop, capsys):
+def test_a_model_is_replaced_by_the_next_where_that_is_asked_for(shop, capsys):
     trained(capsys, shop, *options("sasrec"))
+    words = ["--interactions", shop / "log.parquet", "--out", shop / "model"]
+    code, _, err = run(capsys, "train", "retrieval", *words, *options("popularity"))
+    assert code == 2
+    assert "model holds a model made from other inputs (kind sasrec, not popularity, " in err
+    assert load_recommender(shop / "model").kind == "sasrec"
     trained(capsys, shop, *options("popularity"))
     assert load_recommender(shop / "model").kind == "popularity"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmq.cli.frame import DeviceOption, JsonOption, ResumeOption, emit
+from mmq.cli.frame import DeviceOption, ForceOption, JsonOption, ResumeOption, emit
 
 if TYPE_CHECKING:
     from mmq.data.parquet import CatalogueFile
@@ -38,6 +38,7 @@ def command(
         typer.Option("--collisions", help="Tell items of one ID apart by rank, or move them."),
     ] = Collisions.RANK,
     resume: ResumeOption = False,
+    force: ForceOption = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -59,6 +60,8 @@ def command(
     item_ids = file.item_ids()
     source = {"tokenizer": fingerprint(tokenizer), "catalogue": file.fingerprint()}
     manifest = _manifest(loaded, source, len(file), collisions)
+    if not force and not (append and append.exists() and out.exists() and out.samefile(append)):
+        _check_replaced(out, manifest)
     old = SemanticIDs.read(append) if append else None
     if old is not None:
         check_appendable(old, item_ids, manifest)
@@ -78,6 +81,30 @@ def command(
         "out": str(out),
     }
     emit(figures, as_json, _lines(figures, ids.item_ids[:3].to_pylist(), ids.codes[:3].tolist()))
+
+
+def _check_replaced(out: Path, manifest: Manifest) -> None:
+    """Raise :class:`~mmq.errors.DataError` if what stands there is no table of the same inputs.
+
+    A table that was appended to names the last catalogue, as the one that it is appended to anew.
+    """
+    from mmq.replacing import check_same
+    from mmq.semantic_ids.table import read_manifest
+
+    def inputs(of: Manifest) -> dict[str, Any]:
+        tokenizer, catalogue = of["tokenizer"], of["catalogue"]
+        return {
+            "tokenizer": tokenizer and f"{tokenizer['name']} {tokenizer['fingerprint'][:12]}",
+            "catalogue": catalogue
+            and f"{catalogue['fingerprint'][:12]} of {catalogue['items']:,} items",
+            "collisions": of["collisions"],
+        }
+
+    if not out.exists():
+        return
+    found = read_manifest(out)
+    what = "a file" if found is None else "an ID table"
+    check_same(out, what, inputs(manifest), None if found is None else inputs(found))
 
 
 def _manifest(

@@ -13,6 +13,7 @@ import typer
 from mmq.cli.frame import (
     ConfigOption,
     DeviceOption,
+    ForceOption,
     JsonOption,
     ResumeOption,
     SetOption,
@@ -20,6 +21,7 @@ from mmq.cli.frame import (
     emit,
 )
 from mmq.cli.log_columns import Columns, with_columns
+from mmq.replacing import NOTE
 
 if TYPE_CHECKING:
     from mmq.data import CatalogueFile
@@ -34,7 +36,7 @@ CONFIG, TOKENIZER, MODEL, IDS, REPORT = (
     "ids.parquet",
     "report.html",
 )
-FILES = (CONFIG, TOKENIZER, MODEL, IDS, REPORT)
+FILES = (CONFIG, TOKENIZER, MODEL, IDS, REPORT, NOTE)
 
 
 class Subject(NamedTuple):
@@ -83,6 +85,7 @@ def command(
     settings: SetOption = None,
     config: ConfigOption = None,
     resume: ResumeOption = False,
+    force: ForceOption = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -95,12 +98,13 @@ def command(
     Example: mmq finetune retrieval --tokenizer tokenizer --model model --catalogue
     catalogue.parquet --interactions interactions.parquet --out tuned
     """
-    from mmq.artifacts import beside, check_own_folder, sha256
+    from mmq.artifacts import beside, check_own_folder
     from mmq.data import CatalogueFile
     from mmq.finetuning import FinetuneSettings, finetune
     from mmq.finetuning.control import frozen
     from mmq.nn.device import pick_device
     from mmq.nn.processes import joined
+    from mmq.replacing import check_replaced, file_input
     from mmq.settings import gather
     from mmq.tokenizers import load_tokenizer
     from mmq.tokenizers.folder import fingerprint
@@ -113,14 +117,21 @@ def command(
     _check_apart(out, (tokenizer, model, catalogue, interactions))
     checkpoint = beside(out, "checkpoint.safetensors")
     beside_it = beside(out, "control.safetensors")
+    loaded: Any = load_tokenizer(tokenizer, device)
+    file = CatalogueFile(catalogue)
+    loaded.require_inputs(file)
+    read = {
+        "tokenizer": file_input(tokenizer, fingerprint(tokenizer)),
+        "model": file_input(model, fingerprint(model)),
+        "catalogue": file_input(catalogue, file.fingerprint()),
+        "interactions": file_input(interactions),
+    }
+    inputs = {"kind": what, **read, "columns": dict(columns), "settings": chosen.to_dict()}
+    check_replaced(out, "a fine-tuned model", inputs, force)
     with joined(pick_device(device)) as first:
-        loaded: Any = load_tokenizer(tokenizer, device)
-        file = CatalogueFile(catalogue)
-        loaded.require_inputs(file)
         subject = _OPEN[what](model, interactions, columns, device)
         before = subject.measure(subject.student)
-        mark = f"{what} {fingerprint(tokenizer)} {fingerprint(model)} {file.fingerprint()} "
-        mark += f"{sha256(interactions)} {columns}"
+        mark = f"{what} {' '.join(each['sha256'] for each in read.values())} {columns}"
         twin = copy.deepcopy(subject.student)
         rest = (subject.data, file.read())
         fit = finetune(loaded, subject.student, *rest, chosen, checkpoint, resume, mark)
@@ -142,7 +153,7 @@ def command(
         "seconds": round(fit.seconds, 1),
         "out": str(out),
     }
-    _write(out, loaded, subject, file, (fit, held), result)
+    _write(out, loaded, subject, file, (fit, held), {**result, "made_from": inputs})
     for path in (checkpoint, beside_it):
         path.unlink(missing_ok=True)
         path.with_name(f"{path.name}.refit").unlink(missing_ok=True)
@@ -186,6 +197,7 @@ def _write(
     from mmq import __version__
     from mmq.artifacts import write_folder
     from mmq.formats import write_json
+    from mmq.replacing import write_note
     from mmq.reports.moves import write_moves
     from mmq.semantic_ids import CatalogueRef, Lacking, build_manifest
     from mmq.tokenizers.folder import fingerprint
@@ -209,7 +221,9 @@ def _write(
         subject.save(temporary / MODEL)
         write_moves(temporary / REPORT, student.semantic_ids, fit, subject.data, file, held)
         log = {"log": fit.log, **({"control_log": held.log} if held else {})}
-        write_json(temporary / CONFIG, {**result, **log, "mmq": __version__})
+        write_note(temporary, result["made_from"])
+        told = {name: each for name, each in result.items() if name != "made_from"}
+        write_json(temporary / CONFIG, {**told, **log, "mmq": __version__})
 
 
 def _retrieval(model: Path, interactions: Path, columns: Columns, device: str) -> Subject:

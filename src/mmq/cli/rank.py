@@ -13,6 +13,7 @@ import typer
 from mmq.cli.frame import (
     ConfigOption,
     DeviceOption,
+    ForceOption,
     JsonOption,
     ResumeOption,
     SetOption,
@@ -68,6 +69,7 @@ def command(
     settings: SetOption = None,
     config: ConfigOption = None,
     resume: ResumeOption = False,
+    force: ForceOption = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -77,10 +79,11 @@ def command(
 
     On two GPUs: torchrun --nproc-per-node 2 -m mmq train ranking ...
     """
-    from mmq.artifacts import beside, sha256
+    from mmq.artifacts import beside
     from mmq.nn.processes import joined
     from mmq.ranking import PPNet, PPNetSettings, RankingData, RankingSplit, evaluate_ranking
     from mmq.ranking.folder import check_target, save_ranker
+    from mmq.replacing import check_replaced, file_input, write_note
     from mmq.semantic_ids import SemanticIDs
     from mmq.settings import gather
 
@@ -95,7 +98,19 @@ def command(
     pieces = open_log(interactions, columns, [*(column or []), *named]).with_numeric(named)
     resolved = division.resolved_split("split" in pieces.names)  # for other logs, later
     division = RankingSplit.parse({**division.to_dict(), "split": resolved})
-    mark = f"{sha256(interactions)} {columns} {column} {named} {division.model_dump_json()}"
+    read = file_input(interactions)
+    inputs = {
+        "interactions": read,
+        "ids": table and file_input(ids or "", table.fingerprint()),
+        "kind": model.kind,
+        "columns": dict(columns),
+        "further": pieces.columns,
+        "numeric": named,
+        **division.to_dict(),
+        "settings": model.settings.to_dict(),
+    }
+    check_replaced(out, "a model", inputs, force)
+    mark = f"{read['sha256']} {columns} {column} {named} {division.model_dump_json()}"
     checkpoint = beside(out, "checkpoint.safetensors")
     with rows_on_disk(out, pieces) as spool, joined(model.device) as first:
         data = RankingData.of(pieces, division, spool=spool)
@@ -104,6 +119,7 @@ def command(
         if not first:
             return
         save_ranker(model, out, division, fit)
+        write_note(out, inputs)
         checkpoint.unlink(missing_ok=True)
         tested = evaluate_ranking(model, data)
         result = {

@@ -30,6 +30,7 @@ from mmq.ranking.numbers import Scale
 from mmq.ranking.ppnet import PPNet
 from mmq.ranking.settings import RankingSplit
 from mmq.ranking.vocabulary import Vocabulary
+from mmq.replacing import NOTE
 from mmq.semantic_ids import SemanticIDs
 
 FORMAT = 2
@@ -42,7 +43,7 @@ CONFIG, WEIGHTS, VOCABULARY, IDS, CARD, LOG = (
     "README.md",
     "training.jsonl",
 )
-FILES = (CONFIG, WEIGHTS, VOCABULARY, IDS, CARD, LOG)
+FILES = (CONFIG, WEIGHTS, VOCABULARY, IDS, CARD, LOG, NOTE)
 _KEYS = {
     "format": int,
     "ranker": str,

@@ -31,6 +31,7 @@ from mmq.recommenders.measured import Measured
 from mmq.recommenders.popularity import Popularity
 from mmq.recommenders.results import Items, RetrievalFit
 from mmq.recommenders.sasrec import SASRec
+from mmq.replacing import NOTE
 from mmq.semantic_ids import SemanticIDs
 
 FORMAT = 1
@@ -41,7 +42,7 @@ CONFIG, WEIGHTS, ITEMS, CARD, LOG = (
     "README.md",
     "training.jsonl",
 )
-FILES = (CONFIG, WEIGHTS, ITEMS, CARD, LOG)
+FILES = (CONFIG, WEIGHTS, ITEMS, CARD, LOG, NOTE)
 _KEYS = {
     "format": int,
     "recommender": str,

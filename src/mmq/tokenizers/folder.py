@@ -19,11 +19,12 @@ import numpy as np
 from mmq.artifacts import check_own_folder, sha256, write_folder
 from mmq.errors import FormatError
 from mmq.formats import read_json, read_tensors, write_json, write_tensors
+from mmq.replacing import NOTE
 from mmq.tokenizers.card import card
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD, LOG = "config.json", "model.safetensors", "README.md", "training.jsonl"
-FILES = (CONFIG, WEIGHTS, CARD, LOG)
+FILES = (CONFIG, WEIGHTS, CARD, LOG, NOTE)
 
 
 class Saved(NamedTuple):
