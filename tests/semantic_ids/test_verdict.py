@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from mmq.metrics.rate import noise_fvu
+from mmq.metrics.rate_distortion import least_error
 from mmq.semantic_ids import (
     CatalogueFacts,
     FitRef,
@@ -142,7 +144,7 @@ def test_worse_than_the_mean_keeps_nothing() -> None:
 )
 def test_real_catalogues_pass(fit: float, held_out: float, width: int) -> None:
     """The weakest committed figures of ML-1M at six codes and with cast, and those of Beauty."""
-    noise = noise_fvu({"all": width}, [100] * (6 if width < 640 else 8))
+    noise = least_error(np.ones(width), (6 if width < 640 else 8) * math.log2(100))
     assert fitted(fit, held_out, noise=noise).grade == "good"
 
 

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from mmq.metrics import quantisation
 from mmq.metrics.quantisation import Reconstruction
-from mmq.semantic_ids import Lacking
 from mmq.tokenizers.base import Figures
 from mmq.tokenizers.network import CodingNetwork
 
@@ -33,10 +32,7 @@ def evaluate(
         parts: part name -> rows.
         codes: ``(items, n)`` codes of all items.
     """
-    absent = dict(zip(network.dimensions, present.cpu().numpy().T == 0, strict=True))
-    places = {name: range(network.length)[at] for name, at in network.positions.items()}
-    lacking = Lacking.of(codes, absent, places)
-    counts = lacking.without(quantisation.code_counts(codes, network.codebook_sizes))
+    counts = quantisation.code_counts(codes, network.codebook_sizes)
     figures: dict[str, Any] = {name: {} for name in Figures._fields}
     for part, rows in parts.items():
         chosen = rows[:: -(-len(rows) // SAMPLE)]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmq.metrics.rate import noise_fvu
+import numpy as np
+
+from mmq.metrics.rate_distortion import least_error
 from mmq.semantic_ids import FitRef, TokenizerRef
 from mmq.tokenizers.base import Tokenizer
 
@@ -40,6 +42,20 @@ def fit_reference(tokenizer: Tokenizer) -> FitRef | None:
         bound=_finite(bound.get("fvu")),
         noise=noise_fvu(tokenizer.dimensions, tokenizer.codebook_sizes),
     )
+
+
+def noise_fvu(dimensions: Mapping[str, int], codebook_sizes: Sequence[int]) -> float:
+    """The least fraction of variance that codes leave of pure noise.
+
+    Args:
+        dimensions: modality -> width; the noise is unit vectors in random directions.
+        codebook_sizes: codewords a position.
+
+    >>> round(noise_fvu({"text": 4}, [4, 4]), 6)  # one bit a direction
+    0.25
+    """
+    variances = [np.full(width, 1 / width) for width in dimensions.values()]
+    return least_error(np.concatenate(variances), sum(math.log2(size) for size in codebook_sizes))
 
 
 def _finite(value: Any) -> float | None:
