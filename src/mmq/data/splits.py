@@ -76,6 +76,11 @@ def chronological_parts(
     interactions: Interactions, fractions: Sequence[float] = (0.8, 0.1, 0.1)
 ) -> np.ndarray:
     """The part of each interaction, ``(interactions,)``; see :func:`chronological_split`."""
+    if interactions.has_time.any() and not interactions.has_moments:
+        raise DataError(
+            "the log holds histories without times, so it cannot be split by time; give "
+            "timestamps or use leave-one-out"
+        )
     return parts_by_time(interactions.times, interactions.has_time, fractions)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmq.data.catalogue import as_item_ids
+from mmq.data.ids import as_item_ids
 from mmq.data.interactions import Interactions
 from mmq.data.splits import TEST, TRAIN, VALIDATION, parts_by_time, stored_parts
 from mmq.data.spool import Spool

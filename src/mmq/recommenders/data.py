@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 from pydantic import NonNegativeInt
 
-from mmq.data.catalogue import as_item_ids, check_ids
+from mmq.data.catalogue import check_ids
 from mmq.data.cold import Withheld
+from mmq.data.ids import as_item_ids
 from mmq.data.interactions import Interactions
 from mmq.data.sequences import Cases, Sequences, held_out_cases, user_sequences
 from mmq.data.splits import (
