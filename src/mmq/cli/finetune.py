@@ -85,8 +85,9 @@ def command(
     Example: mmq finetune retrieval --tokenizer tokenizer --model model --catalogue
     catalogue.parquet --interactions interactions.parquet --out tuned
     """
-    from mmq.artifacts import beside, check_own_folder, sha256
+    from mmq.artifacts import beside, check_own_folder
     from mmq.data import CatalogueFile
+    from mmq.data.files import fingerprint as files_fingerprint
     from mmq.finetuning import FinetuneSettings, finetune
     from mmq.nn.device import pick_device
     from mmq.nn.processes import joined
@@ -108,7 +109,7 @@ def command(
         subject = _OPEN[what](model, interactions, columns, device)
         before = subject.measure()
         mark = f"{what} {fingerprint(tokenizer)} {fingerprint(model)} {file.fingerprint()} "
-        mark += f"{sha256(interactions)} {columns}"
+        mark += f"{files_fingerprint(interactions)} {columns}"
         fit = finetune(
             loaded, subject.student, subject.data, file.read(), chosen, checkpoint, resume, mark
         )
@@ -196,12 +197,13 @@ def _retrieval(model: Path, interactions: Path, columns: Columns, device: str) -
 
 
 def _ranking(model: Path, interactions: Path, columns: Columns, device: str) -> Subject:
-    from mmq.cli.rank import open_log
+    from mmq.cli.rank import known_rows, open_log
     from mmq.ranking import RankingData, evaluate_ranking, load_ranker
     from mmq.ranking.folder import read_config, save_ranker, split_settings
 
     student, division = load_ranker(model, device), split_settings(model)
     pieces = open_log(interactions, columns, read_config(model)["columns"])
+    pieces = known_rows(pieces, division, student.semantic_ids)
     data = RankingData.of(pieces, division)
     return Subject(
         student,

@@ -26,22 +26,40 @@ def repeated_rows(log: Interactions) -> np.ndarray:
     return repeated(mixed(columns))
 
 
-def with_items(log: Interactions, item_ids: pa.Array) -> np.ndarray:
+def row_hashes(log: Interactions) -> np.ndarray:
+    """``(interactions,)`` uint64 of all columns, whatever their types and the rows around."""
+    users, items = (text_hashes(coded.ids)[coded.codes] for coded in (log.users, log.items))
+    columns = [users, items, nanoseconds(joined(log.table.column("timestamp")))]
+    for name in log.table.column_names[3:]:
+        coded = joined(log.table.column(name)).dictionary_encode()
+        words = text_hashes(pc.fill_null(coded.dictionary.cast(pa.string()), ""))
+        codes = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False)
+        columns.append(np.append(words, np.uint64(0))[codes])
+    return mixed(columns)
+
+
+def with_items(log: Interactions, item_ids: pa.Array, strict: bool = True) -> np.ndarray:
     """``(interactions,)`` bool: rows whose item is among some ids, be they text or numbers.
 
+    Args:
+        log: the log.
+        item_ids: the ids.
+        strict: whether there has to be one.
+
     Raises:
-        DataError: none is.
+        DataError: there is none.
     """
     ids = log.items.ids
     if ids.type != item_ids.type:
         ids, item_ids = ids.cast(pa.string()), item_ids.cast(pa.string())
     known = pc.is_in(ids, value_set=item_ids).to_numpy(zero_copy_only=False)
-    if not known.any():
+    if strict and not known.any():
         raise DataError(
             f"none of the {len(known):,} items of the log is known, such as {ids[0].as_py()!r}; "
             "give the log and the items of one catalogue"
         )
-    return np.asarray(known)[log.items.codes]
+    mask: np.ndarray = np.asarray(known)[log.items.codes]
+    return mask
 
 
 def shuffled(log: Interactions) -> Interactions:

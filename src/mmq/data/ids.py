@@ -33,7 +33,7 @@ def as_ids(values: Any, what: str = "item ids") -> pa.ChunkedArray:
 
     Categories stand for their values. Decimals and doubles that are whole are the whole numbers;
     numbers beyond int64 are text of their digits. A UUID is text of its usual form, bytes are read
-    as UTF-8 text. Empty text is no id, so it is null.
+    as UTF-8 text.
 
     Args:
         values: an Arrow array or anything that makes one.
@@ -64,7 +64,7 @@ def as_ids(values: Any, what: str = "item ids") -> pa.ChunkedArray:
     if is_bytes(kind):
         chunked = _of_bytes(chunked, what)
     if is_text(chunked.type):
-        return _without_empty(as_string(chunked))
+        return as_string(chunked)
     raise DataError(f"{what} should be integers or strings, not {kind}")
 
 
@@ -181,8 +181,10 @@ def _of_bytes(chunked: pa.ChunkedArray, what: str) -> pa.ChunkedArray:
         raise DataError(f"{what} are bytes that are no UTF-8 text; write them as text") from None
 
 
-def _without_empty(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Null where there is nothing, or white space alone."""
+def without_empty(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Ids with null where text is empty or white space alone, which is no id in any format."""
+    if not pa.types.is_string(texts.type):
+        return texts
     blank = pc.or_(pc.equal(pc.binary_length(texts), 0), pc.utf8_is_space(texts))
     if not pc.any(blank).as_py():
         return texts

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from mmq.artifacts import write_file
 from mmq.data.continued import continued
 from mmq.data.histories import one_row_each
-from mmq.data.ids import as_ids, joined, same_type
+from mmq.data.ids import as_ids, joined, same_type, without_empty
 from mmq.data.kinds import is_list
 from mmq.data.outcomes import as_labels, as_ratings, as_splits, means_another
 from mmq.data.tables import ColumnOption, missing_column, read_table
@@ -28,6 +28,9 @@ REQUIRED = ("user_id", "item_id")
 
 COLUMNS = (*REQUIRED, "timestamp", "rating", "label", "split")
 """All columns that an interaction log may have."""
+
+FORMAT = "timestamp_format"
+"""Among names of columns: how times are written, as ``strptime`` reads it."""
 
 LEFT_ALONE = "none"
 """In place of a column's name in the file: the column is not read, whatever the file has."""
@@ -222,7 +225,6 @@ class Interactions:
 def read_interactions(
     path: str | Path,
     column_names: Mapping[str, str] | None = None,
-    timestamp_format: str | None = None,
 ) -> Interactions:
     """The interaction log in a Parquet, CSV, TSV, JSON Lines or RecBole ``.inter`` file.
 
@@ -231,7 +233,7 @@ def read_interactions(
         column_names: name in :data:`COLUMNS` -> its name in the file, where they differ, or
             :data:`LEFT_ALONE`. Columns that are neither known nor mapped are not read, and those
             that are known by name alone and hold something else are left alone with a warning.
-        timestamp_format: how times are written, where they are text of another form.
+            :data:`FORMAT` -> how times are written, where they are text of another form.
 
     Raises:
         DataError: a column is missing (the message names the nearest and the option that maps
@@ -256,7 +258,7 @@ def read_interactions(
     for name in unasked(columns, column_names or {}):
         del columns[name]
     try:
-        return Interactions.build(columns, timestamp_format)
+        return Interactions.build(columns, (column_names or {}).get(FORMAT))
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 
@@ -264,6 +266,7 @@ def read_interactions(
 def column_mapping(given: Mapping[str, str] | None) -> dict[str, str]:
     """Name in :data:`COLUMNS` -> its name in the file, without those that are left alone."""
     whole = {name: name for name in COLUMNS} | dict(given or {})
+    whole.pop(FORMAT, None)
     return {
         name: source for name, source in whole.items() if source != LEFT_ALONE or name in REQUIRED
     }
@@ -275,7 +278,8 @@ def require_columns(
     """Raise :class:`~mmq.errors.DataError` for a column that has to be there and is not."""
     for name, source in mapping.items():
         if source not in known and (name in REQUIRED or name in given):
-            raise missing_column(path, ColumnOption(source, f"--{name.removesuffix('_id')}-column"))
+            option = ColumnOption(source, f"--{name.removesuffix('_id')}-column")
+            raise missing_column(path, option, set(known).intersection(mapping.values()))
 
 
 def unasked(columns: Mapping[str, pa.ChunkedArray], given: Mapping[str, str]) -> list[str]:
@@ -348,7 +352,7 @@ def _typed(
 ) -> pa.Array | pa.ChunkedArray:
     """One column of its proper type."""
     if name in REQUIRED:
-        return as_ids(values, f"{name.removesuffix('_id')} ids")
+        return without_empty(as_ids(values, f"{name.removesuffix('_id')} ids"))
     values = joined(values)
     try:
         if name == "timestamp":

@@ -130,7 +130,7 @@ def _of_texts(texts: pa.Array, name: str) -> pa.Array:
         pass
     trimmed = pc.utf8_trim_whitespace(texts)
     readable = pc.fill_null(_are_numbers(trimmed), False)
-    nothing = pc.fill_null(pc.is_in(pc.ascii_lower(trimmed), pa.array(["", "nan"])), True)
+    nothing = pc.is_in(pc.ascii_lower(trimmed), pa.array(["", "nan", None]))
     lost = _mask(pc.invert(pc.or_(readable, nothing)))
     if lost.any():
         first = texts[int(np.flatnonzero(lost)[0])].as_py()

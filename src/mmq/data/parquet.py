@@ -19,7 +19,7 @@ from safetensors.numpy import load, save
 from mmq.artifacts import require_file, sha256, write_file
 from mmq.data.catalogue import Catalogue, check_ids
 from mmq.data.embeddings import as_matrix, is_embedding, storage_of, width_of
-from mmq.data.ids import as_item_ids
+from mmq.data.ids import as_ids, joined, without_empty
 from mmq.data.reduction import Reduction
 from mmq.data.tables import damaged_parquet, open_parquet, plain
 from mmq.errors import DataError, FormatError
@@ -73,7 +73,7 @@ class CatalogueFile:
 
     def item_ids(self) -> pa.Array:
         """All item ids, checked: none null, none twice."""
-        ids = as_item_ids(self._read(["item_id"]).column("item_id"))
+        ids = _ids(self._read(["item_id"]).column("item_id"))
         check_ids(ids)
         return ids
 
@@ -182,7 +182,7 @@ class CatalogueFile:
             raise damaged_parquet(self.path, error) from error
 
     def _catalogue(self, batch: pa.RecordBatch) -> Catalogue:
-        ids = as_item_ids(batch.column("item_id"))
+        ids = _ids(batch.column("item_id"))
         embeddings, present = {}, {}
         for modality, width in self.dimensions.items():
             found = as_matrix(batch.column(modality), modality, width, ids)
@@ -197,6 +197,10 @@ class CatalogueFile:
             else pa.table({}),
             self.reductions,
         )
+
+
+def _ids(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return joined(without_empty(as_ids(column)))
 
 
 def read_catalogue(path: str | Path) -> Catalogue:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from mmq.data.delimited import delimited_names, read_csv, read_tsv
 from mmq.data.embeddings import storage_of
 from mmq.data.files import Part, format_of, table_parts
-from mmq.data.ids import as_ids, as_numbers, as_string, same_type
+from mmq.data.ids import as_ids, as_numbers, as_string, same_type, without_empty
 from mmq.data.jsonl import concatenated, first_names, read_jsonl
 from mmq.data.kinds import is_list, is_text
 from mmq.data.recbole import atomic_names, read_atomic
@@ -101,7 +101,9 @@ def _with_ids(table: pa.Table, ids: Collection[str]) -> pa.Table:
         column = table.column(name)
         if not is_list(storage_of(column.type)):
             place = table.column_names.index(name)
-            table = table.set_column(place, name, as_numbers(as_ids(column, f"the {name}s")))
+            table = table.set_column(
+                place, name, as_numbers(without_empty(as_ids(column, f"the {name}s")))
+            )
     return table
 
 
@@ -123,9 +125,18 @@ def _together(tables: list[pa.Table], ids: Collection[str], path: str | Path) ->
         ) from error
 
 
-def missing_column(path: str | Path, column: ColumnOption) -> DataError:
-    """The error for a column that is not in the file: names the nearest one and how to map it."""
+def missing_column(
+    path: str | Path, column: ColumnOption, taken: Collection[str] = ()
+) -> DataError:
+    """The error for a column that is not in the file: names the nearest one and how to map it.
+
+    Args:
+        path: the file.
+        column: that it lacks.
+        taken: columns that are something else.
+    """
     known = column_names(path)
+    known = [name for name in known if name not in taken] or known
     if not known:
         return DataError(f"{path} is empty; give at least one row")
     return DataError(

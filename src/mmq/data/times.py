@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ UNKNOWN = np.iinfo(np.int64).min
 
 _UNITS = (("s", 1e11), ("ms", 1e14), ("us", 1e17), ("ns", np.inf))
 """Unit of whole numbers by their size: what stays below the bound, which is past the year 5000."""
+_BLOCK = 1 << 20
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
@@ -76,6 +78,47 @@ def nanoseconds(times: pa.Array) -> np.ndarray:
     with np.errstate(over="ignore"):
         found: np.ndarray = known * np.uint64(scale)
     return np.where(times.is_valid().to_numpy(zero_copy_only=False), found, np.uint64(1))
+
+
+class Clock:
+    """Gathers the moments of a log that is read in pieces, whatever units these have.
+
+    Args:
+        times: ``(rows,)`` int64 to be filled.
+        known: ``(rows,)`` bool to be filled.
+    """
+
+    def __init__(self, times: np.ndarray, known: np.ndarray) -> None:
+        self._times, self._known = times, known
+        self._unit, self._filled = "us", 0
+
+    def add(self, moments: np.ndarray, known: np.ndarray, unit: str) -> None:
+        """The next rows: :func:`ticks`, which of them are known, and their unit."""
+        if unit == "ns" and self._unit == "us":
+            self._times[: self._filled] *= np.where(self._known[: self._filled], 1000, 1)
+            self._unit = "ns"
+        elif unit == "us" and self._unit == "ns":
+            moments = np.where(known, moments, 0) * 1000
+            moments[~known] = UNKNOWN
+        rows = slice(self._filled, self._filled + len(moments))
+        self._times[rows], self._known[rows] = moments, known
+        self._filled = rows.stop
+
+    def settle(self) -> None:
+        """Bring all to the coarsest of s, ms, us and ns that loses nothing."""
+        units = ("s", "ms", "us", "ns")
+        for _ in range(units.index(self._unit)):
+            if not all(self._whole(block) for block in self._blocks()):
+                return
+            for block in self._blocks():
+                known = self._known[block]
+                self._times[block] = np.where(known, self._times[block] // 1000, UNKNOWN)
+
+    def _blocks(self) -> Iterator[slice]:
+        return (slice(start, start + _BLOCK) for start in range(0, self._filled, _BLOCK))
+
+    def _whole(self, block: slice) -> bool:
+        return not (self._times[block][self._known[block]] % 1000).any()
 
 
 def _of_temporal(values: pa.Array) -> pa.Array:

@@ -19,7 +19,6 @@ _PARTS = {".train": "train", ".valid": "validation", ".test": "test"}
 def read_recbole(
     path: str | Path,
     column_names: Mapping[str, str] | None = None,
-    timestamp_format: str | None = None,
 ) -> Imported:
     """The interactions ``NAME.inter`` of a folder, and its items ``NAME.item`` where it has them.
 
@@ -29,8 +28,8 @@ def read_recbole(
     Args:
         path: the folder, or the ``.inter`` file where the folder has several.
         column_names: name of a column of interactions -> its name in the files; that of
-            ``item_id`` is the one of the items too.
-        timestamp_format: how times are written, where they are text.
+            ``item_id`` is the one of the items too. See
+            :func:`~mmq.data.interactions.read_interactions`.
 
     Raises:
         DataError: there is not exactly one log, or it lacks the column of users or items.
@@ -43,7 +42,7 @@ def read_recbole(
     if not divided and (len(logs) != 1 or logs[0].suffix != ".inter"):
         found = ", ".join(log.name for log in logs[:5]) or "none"
         raise DataError(f"{path} should hold one NAME.inter file (found: {found}); give its path")
-    parts = [read_interactions(log, column_names, timestamp_format) for log in logs]
+    parts = [read_interactions(log, column_names) for log in logs]
     log = _together(logs, parts) if divided else parts[0]
     file = logs[0].with_suffix(".item")
     for each in logs[:1]:
