@@ -73,6 +73,7 @@ def command(
     """
     from mmq.artifacts import beside
     from mmq.data.files import fingerprint
+    from mmq.errors import warn
     from mmq.nn.processes import joined
     from mmq.ranking import PPNet, PPNetSettings, RankingData, RankingSplit, evaluate_ranking
     from mmq.ranking.evaluation import require_measurable
@@ -96,6 +97,8 @@ def command(
     table = SemanticIDs.read(ids) if ids else None
     pieces = known_rows(open_log(interactions, columns, column or []), division, table)
     resolved = division.resolved_split(pieces.names)  # for other logs, later
+    if resolved == "random" != split:
+        warn("the log has no timestamps, so a hash of user and item divides its rows at random")
     division = RankingSplit.parse({**division.to_dict(), "split": resolved})
     mark = f"{fingerprint(interactions)} {columns} {column} {division.model_dump_json()}"
     checkpoint = beside(out, "checkpoint.safetensors")

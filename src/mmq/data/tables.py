@@ -47,15 +47,17 @@ def read_table(
             also as ``.gz``; a folder of such files, or a pattern of them (see
             :func:`~mmq.data.files.table_parts`).
         columns: names to read where the file has them; all where None.
-        ids: columns that hold ids: int64, or text where one is no whole number or has leading zeros
-            (``007`` is a code, not a number).
+        ids: columns that hold ids. In text files they are int64, unless one is no whole number or
+            has leading zeros (``007`` is a code, not a number).
         times: columns of moments, which stay as they are written.
 
     Raises:
         DataError: no such file, or a suffix that is not known.
         FormatError: the file is truncated or damaged.
     """
-    tables = [_with_ids(_read(part, columns, times), ids) for part in table_parts(path)]
+    parts = table_parts(path)
+    untyped = format_of(parts[0].path) not in ("parquet", "jsonl")
+    tables = [_with_ids(_read(part, columns, times), ids, untyped) for part in parts]
     if len(tables) == 1:
         return tables[0]
     tables = [table for table in tables if table.num_columns]
@@ -95,15 +97,14 @@ def _read(part: Part, columns: Collection[str] | None, times: Collection[str]) -
     return table
 
 
-def _with_ids(table: pa.Table, ids: Collection[str]) -> pa.Table:
-    """The table with ids of int64 or text."""
+def _with_ids(table: pa.Table, ids: Collection[str], untyped: bool) -> pa.Table:
+    """The table with ids of int64 or text; in a file without types, digits are a number."""
     for name in set(table.column_names).intersection(ids):
         column = table.column(name)
         if not is_list(storage_of(column.type)):
             place = table.column_names.index(name)
-            table = table.set_column(
-                place, name, as_numbers(without_empty(as_ids(column, f"the {name}s")))
-            )
+            found = without_empty(as_ids(column, f"the {name}s"))
+            table = table.set_column(place, name, as_numbers(found) if untyped else found)
     return table
 
 
