@@ -81,7 +81,7 @@ def table_parts(path: str | Path) -> list[Part]:
             "(each text also as .gz) or .inter"
         )
     if len(formats) > 1:
-        names = ", ".join(file.name for file in list(formats.values())[:5])
+        names = ", ".join(sorted(file.name for file in formats.values())[:5])
         raise DataError(f"{path} holds files of several formats ({names}); give those of one")
     return parts
 

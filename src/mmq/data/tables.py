@@ -93,7 +93,7 @@ def _read(part: Part, columns: Collection[str] | None, times: Collection[str]) -
         table = read_atomic(part.path, columns, times)
     for name, value in part.values.items():
         if name not in table.column_names and (columns is None or name in columns):
-            table = table.append_column(name, pa.array([value] * table.num_rows, pa.string()))
+            table = table.append_column(name, pa.array([value] * len(table), pa.string()))
     return table
 
 

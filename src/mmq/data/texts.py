@@ -68,7 +68,7 @@ def _lists(lists: pa.Array, name: str) -> pa.Array:
 def _of_floats(numbers: pa.ChunkedArray) -> pa.ChunkedArray:
     known = pc.if_else(pc.is_nan(numbers), pa.scalar(None, numbers.type), numbers)
     if pa.types.is_float16(numbers.type):  # whose shortest decimal Arrow does not look for
-        spelt = [None if each is None else str(each) for each in known.to_pylist()]
+        spelt = [None if each is None else str(np.float16(each)) for each in known.to_pylist()]
         texts = pa.chunked_array([pa.array(spelt, pa.string())])
     else:
         texts = known.cast(pa.string())
