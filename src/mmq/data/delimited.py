@@ -122,7 +122,7 @@ def read_literal(text: Text, names: Sequence[str], columns: Collection[str] | No
     wanted = [name for name in names if columns is None or name in columns]
     if not wanted:
         return pa.table({})
-    lone = dialect.look(text.data, text.delimiter).returns
+    lone = dialect.lone_returns(text.data)
     parse = pcsv.ParseOptions(delimiter=text.delimiter, quote_char=False)
     try:
         return _parsed(text, names, wanted, parse, False if lone else None)
@@ -136,7 +136,7 @@ def _quoted(text: Text, names: list[str], columns: Collection[str] | None) -> pa
         return pa.table({})
     signs = dialect.look(text.data, text.delimiter)
     escaped = signs.odd and dialect.is_escaped(text.data, text.delimiter, text.path)
-    parse = pcsv.ParseOptions(delimiter=text.delimiter, newlines_in_values=signs.marks)
+    parse = pcsv.ParseOptions(delimiter=text.delimiter, newlines_in_values=signs.marks > 0)
     try:
         table = _parsed(text, names, wanted, parse, escaped if escaped or signs.returns else None)
     except pa.ArrowInvalid as error:
@@ -144,7 +144,7 @@ def _quoted(text: Text, names: list[str], columns: Collection[str] | None) -> pa
         if fault is None:
             fault = dialect.Fault(1, f"or later cannot be read ({str(error).splitlines()[0]})")
         raise FormatError(f"{text.path} line {fault.line} {fault.what}") from error
-    if signs.marks and not signs.odd:
+    if signs.marks % 2 and not signs.odd:
         _check_closed_quotes(text)
     return table
 
@@ -244,19 +244,21 @@ def _line_error(text: Text, width: int, error: Exception) -> FormatError:
 
 
 def _check_closed_quotes(text: Text) -> None:
-    """Raise if the file ends inside a quoted value, which Arrow takes for a whole one."""
-    quotes, lines, opened, before = 0, 1, 0, b"\n"
+    """Raise if the file ends inside a quoted value, which Arrow takes for a whole one.
+
+    It has an odd number of marks; where the last of them opens nothing, one stands within a value.
+    """
+    lines, opened, before = 1, 0, b"\n"
     opens = (b"\n", b"\r", text.delimiter.encode())
     for start in range(0, len(text.data), 1 << 24):
         data = text.data[start : start + (1 << 24)].tobytes()
-        quotes += data.count(b'"')
         at = data.rfind(b'"')
         if at >= 0:
             last = data[at - 1 : at] if at else before
             opened = lines + data.count(b"\n", 0, at) if last in opens else 0
         lines += data.count(b"\n")
         before = data[-1:]
-    if quotes % 2 and opened:
+    if opened:
         raise FormatError(
             f"{text.path} ends inside a quoted value that opens on line {opened}; "
             "the file is truncated, make it again"

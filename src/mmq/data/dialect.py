@@ -34,32 +34,42 @@ class Signs(NamedTuple):
     """What a first look at a file finds.
 
     Attributes:
-        marks: whether there is a quotation mark.
+        marks: how many quotation marks there are.
         odd: whether one stands where RFC 4180 has none, or behind a backslash.
         returns: whether a carriage return stands alone though line feeds end the lines.
     """
 
-    marks: bool
+    marks: int
     odd: bool
     returns: bool
 
 
 def look(data: np.ndarray, delimiter: str) -> Signs:
     """The signs of ``data`` ``(bytes,)`` uint8, read once in bounded memory."""
-    marks = odd = False
-    alone = feeds = 0
+    marks, odd = 0, False
     for start in range(0, len(data), _BLOCK):
-        block = data[max(start - 1, 0) : start + _BLOCK + 1].tobytes()
-        own = block[1 if start else 0 : None]
-        feeds += own.count(_FEED)
-        if _RETURN in own:
-            alone += len(re.findall(rb"\r(?!\n)", own[:_BLOCK]))
-        if _MARK in own:
-            marks = True
-            odd = odd or _BACKSLASH + _MARK in block or _stray(block, delimiter)
-        elif _BACKSLASH + delimiter.encode() in own or b"\\\n" in own:
-            odd = True
-    return Signs(marks, odd, bool(alone and feeds))
+        block = data[start : start + _BLOCK].tobytes()
+        slashes = _BACKSLASH in block
+        if _MARK in block:
+            around = data[max(start - 1, 0) : start + _BLOCK + 1].tobytes()
+            marks += block.count(_MARK)
+            odd = odd or (slashes and _BACKSLASH + _MARK in around) or _stray(around, delimiter)
+        elif slashes:
+            odd = odd or _BACKSLASH + delimiter.encode() in block or b"\\\n" in block
+    return Signs(marks, odd, lone_returns(data))
+
+
+def lone_returns(data: np.ndarray) -> bool:
+    """Whether a carriage return stands alone though line feeds end the lines."""
+    alone = False
+    for start in range(0, len(data), _BLOCK):
+        block = data[start : start + _BLOCK].tobytes()
+        if _RETURN in block:
+            around = data[start : start + _BLOCK + 1].tobytes()
+            alone = alone or around.count(_RETURN) > around.count(b"\r\n")
+    return alone and any(
+        _FEED in data[start : start + _BLOCK].tobytes() for start in range(0, len(data), _BLOCK)
+    )
 
 
 def is_escaped(data: np.ndarray, delimiter: str, path: object) -> bool:

@@ -10,10 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmq.data.kinds import is_bytes, is_text
+from mmq.data.kinds import cast_or_none, is_bytes, is_text
 from mmq.errors import DataError
 
-_INTEGERS = r"^(0|-?[1-9][0-9]{0,17})$"
 _EXACT = 2.0**53
 """Doubles from here on stand for several whole numbers."""
 _OFFSETS = 2**31 - 1
@@ -78,11 +77,8 @@ def as_numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     """
     if texts.null_count == len(texts) or not pa.types.is_string(texts.type):
         return texts
-    first = pc.match_substring_regex(texts.slice(0, 100), _INTEGERS)
-    if pc.all(first).as_py() is False:
-        return texts
-    whole = pc.all(pc.match_substring_regex(texts, _INTEGERS)).as_py()
-    return texts.cast(pa.int64()) if whole else texts
+    numbers = cast_or_none(texts, pa.int64())
+    return texts if numbers is None or numbers.cast(pa.string()) != texts else numbers
 
 
 def joined(column: pa.ChunkedArray | pa.Array) -> pa.Array:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmq.data.catalogue import check_ids
-from mmq.data.ids import as_item_ids
+from mmq.data.ids import as_ids, joined, without_empty
 from mmq.data.kinds import is_bytes, is_list, is_text
 from mmq.data.tables import ColumnOption, missing_column, read_table
 from mmq.data.texts import as_text, as_texts
@@ -54,7 +54,7 @@ def read_items(
     if id_column not in table.column_names:
         raise missing_column(path, ColumnOption(id_column, "--id"))
     try:
-        ids = as_item_ids(table.column(id_column))
+        ids = joined(without_empty(as_ids(table.column(id_column))))
         check_ids(ids)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error

@@ -1,4 +1,4 @@
-"""Kinds of Arrow types."""
+"""Kinds of Arrow types, and what can be made of text."""
 
 from __future__ import annotations
 
@@ -31,3 +31,17 @@ def is_list(kind: pa.DataType) -> bool:
         or pa.types.is_list_view(kind)
         or pa.types.is_large_list_view(kind)
     )
+
+
+def cast_or_none(
+    texts: pa.Array | pa.ChunkedArray, kind: pa.DataType
+) -> pa.Array | pa.ChunkedArray | None:
+    """Texts as values of a type, None if one of them is not written so.
+
+    Arrow takes long to say no of many, so that the first are tried alone.
+    """
+    try:
+        texts.slice(0, 64).cast(kind)
+        return texts.cast(kind)
+    except pa.ArrowInvalid:
+        return None

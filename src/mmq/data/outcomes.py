@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmq.data.kinds import is_text
+from mmq.data.kinds import cast_or_none, is_text
 from mmq.errors import DataError, warn
 
 SPLITS = {
@@ -124,10 +124,9 @@ def _doubles(values: pa.Array) -> pa.Array:
 
 
 def _of_texts(texts: pa.Array, name: str) -> pa.Array:
-    try:
-        return texts.cast(pa.float64())
-    except pa.ArrowInvalid:
-        pass
+    numbers = cast_or_none(texts, pa.float64())
+    if numbers is not None:
+        return numbers
     trimmed = pc.utf8_trim_whitespace(texts)
     readable = pc.fill_null(_are_numbers(trimmed), False)
     nothing = pc.is_in(pc.ascii_lower(trimmed), pa.array(["", "nan", None]))

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from mmq.data.delimited import delimited_names, read_csv, read_tsv
 from mmq.data.embeddings import storage_of
 from mmq.data.files import Part, format_of, table_parts
-from mmq.data.ids import as_ids, as_numbers, as_string, same_type, without_empty
+from mmq.data.ids import as_ids, as_numbers, as_string, same_type
 from mmq.data.jsonl import concatenated, first_names, read_jsonl
 from mmq.data.kinds import is_list, is_text
 from mmq.data.recbole import atomic_names, read_atomic
@@ -103,7 +103,7 @@ def _with_ids(table: pa.Table, ids: Collection[str], untyped: bool) -> pa.Table:
         column = table.column(name)
         if not is_list(storage_of(column.type)):
             place = table.column_names.index(name)
-            found = without_empty(as_ids(column, f"the {name}s"))
+            found = as_ids(column, f"the {name}s")
             table = table.set_column(place, name, as_numbers(found) if untyped else found)
     return table
 

@@ -66,10 +66,19 @@ def _lists(lists: pa.Array, name: str) -> pa.Array:
 
 
 def _of_floats(numbers: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pa.chunked_array([_spelt(each) for each in numbers.chunks], type=pa.string())
+
+
+def _spelt(numbers: pa.Array) -> pa.Array:
     known = pc.if_else(pc.is_nan(numbers), pa.scalar(None, numbers.type), numbers)
     if pa.types.is_float16(numbers.type):  # whose shortest decimal Arrow does not look for
         spelt = [None if each is None else str(np.float16(each)) for each in known.to_pylist()]
-        texts = pa.chunked_array([pa.array(spelt, pa.string())])
+        texts = pa.array(spelt, pa.string())
     else:
         texts = known.cast(pa.string())
-    return pc.replace_substring_regex(texts, r"^(-?[0-9]+)$", r"\1.0")
+    exact = known.cast(pa.float64())
+    whole = pc.fill_null(pc.equal(exact, pc.floor(exact)), False)
+    if not pc.any(whole).as_py():
+        return texts
+    bare = pc.replace_substring_regex(texts.filter(whole), r"^(-?[0-9]+)$", r"\1.0")
+    return pc.replace_with_mask(texts, whole, bare)

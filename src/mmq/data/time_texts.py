@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmq.data.kinds import cast_or_none
 from mmq.errors import DataError
 
 _NOTHING = pa.array(["", "nat", "nan", "null", "none", "\\n"])
@@ -38,6 +39,9 @@ def of_texts(texts: pa.Array, form: str | None, numbers: Numbers) -> pa.Array:
     Raises:
         DataError: one cannot be read, or stands for one of two days.
     """
+    plain = None if form is not None else _at_once(texts, numbers)
+    if plain is not None:
+        return plain
     texts = _without_nothing(texts)
     if texts.null_count == len(texts):
         return pa.nulls(len(texts), pa.timestamp("us"))
@@ -60,6 +64,17 @@ def of_texts(texts: pa.Array, form: str | None, numbers: Numbers) -> pa.Array:
         return _of_iso(_tidy(texts))
     except pa.ArrowInvalid:
         raise _unreadable(texts) from None
+
+
+def _at_once(texts: pa.Array, numbers: Numbers) -> pa.Array | None:
+    """Moments of texts that Arrow reads as they are; None of others."""
+    whole = cast_or_none(texts, pa.int64())
+    if whole is not None:
+        return numbers(whole)
+    found = cast_or_none(texts, pa.float64())
+    if found is not None:
+        return numbers(found) if (pc.max(pc.abs(found)).as_py() or 0) < 2.0**53 else None
+    return cast_or_none(texts, pa.timestamp("us"))
 
 
 def _without_nothing(texts: pa.Array) -> pa.Array:
