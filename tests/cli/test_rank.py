@@ -56,7 +56,7 @@ def test_train_and_evaluate_print_the_same(ids, shop, capsys):
     assert result["rows_per_second"] > 0
     found = evaluated(capsys, shop)
     assert {name: found[name] for name in result["test"]} == result["test"]
-    assert set(found) - set(result["test"]) == {"model", "part", "intervals"}
+    assert set(found) - set(result["test"]) == {"model", "part", "intervals", "warnings"}
     for name, (low, high) in found["intervals"].items():
         assert low < found[name] < high
     assert found["impressions"] == 100

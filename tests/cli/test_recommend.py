@@ -125,7 +125,7 @@ def test_only_allowed_items_come_back(kind, shop, capsys):
     ("category", "kept"),
     [
         ("genres=Comedy", lambda item: "Comedy" in GENRES[item % 3]),
-        ("genres=Action", lambda item: "Action" in GENRES[item % 3]),
+        ("genres=Action", lambda item: item % 3 == 0),
         ("genres=Drama, Action", lambda item: item % 3 == 2),
         ("price=7", lambda item: item == 7),
     ],
@@ -263,7 +263,8 @@ BAD = [
     ([*H, "--category", "genres", *C], "--category 'genres' should read COLUMN=VALUE"),
     ([*H, "--category", "genre=Drama", *C], "did you mean 'genres'?"),
     ([*H, "--category", "text=1", *C], "has no column 'text' of attributes"),
-    ([*H, "--category", "genres=Drma", *C], "values there are such as 'Drama'"),
+    ([*H, "--category", "genres=Drma", *C],
+     "values there are such as 'Action', 'Action|Comedy', 'Comedy', 'Drama, Action'"),
     ([*H, "--category", "title=x", "--catalogue", "bare.parquet"], "was made without attributes"),
     ([*H, "--catalogue", "none.parquet"], "there is no catalogue at none.parquet"),
     ([*H, "--catalogue", "log.parquet"], "has no embedding column"),

@@ -12,9 +12,12 @@ from mmq.cli import rank
 from mmq.cli.frame import DeviceOption, JsonOption, SeedOption, emit
 from mmq.cli.log_columns import Columns, with_columns
 from mmq.cli.retrieval import (
+    DropUnknownOption,
     ModelArgument,
     NewIdsOption,
     NewItemBonusOption,
+    concerns,
+    described,
     load_model,
     read_log,
     refuse,
@@ -37,6 +40,7 @@ def command(
         bool, typer.Option("--exclude-history", help="Do not rank items of the user's own history.")
     ] = False,
     ids: NewIdsOption = None,
+    drop_unknown: DropUnknownOption = False,
     new_item_bonus: NewItemBonusOption = 0.0,
     new_users: Annotated[
         bool,
@@ -70,13 +74,19 @@ def command(
             },
             "is for recommenders; a ranker is asked for what was shown",
         )
-        result, lines = rank.evaluate(model, interactions, columns, part, ids, seed, device)
+        result, lines = rank.evaluate(
+            model, interactions, columns, part, ids, drop_unknown, seed, device
+        )
         emit(result, as_json, lines)
         return
     recommender = load_model(model, ids, device, new_item_bonus)
     log = read_log(interactions, columns)
     items = recommender.items
-    data = RetrievalData.of(log, items.ids or items.item_ids, split_settings(model), new_users)
+    division = split_settings(model)
+    if drop_unknown:
+        division = division.model_copy(update={"drop_unknown": True})
+    data = RetrievalData.of(log, items.ids or items.item_ids, division, new_users)
+    about = described(log, division, items.item_ids)
     found = evaluate(recommender, data.test if part == "test" else data.validation, exclude_history)
     result = {
         "model": recommender.kind,
@@ -86,7 +96,8 @@ def command(
         **summary(found),
         "measured": data.measured[part].to_dict(),
         "intervals": _intervals(found, seed),
-        "warnings": _other_log(items, data),
+        "log": about,
+        "warnings": [*_other_log(items, data), *concerns(about)],
     }
     emit(result, as_json, [*_lines(result), *measured_lines(data, (part,))])
 

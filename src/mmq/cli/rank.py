@@ -21,9 +21,12 @@ from mmq.cli.frame import (
     emit,
 )
 from mmq.cli.log_columns import Columns, with_columns
+from mmq.cli.retrieval import DedupeOption, DropUnknownOption
 
 if TYPE_CHECKING:
-    from mmq.ranking import Pieces, RankingEvaluation
+    from mmq.ranking import Pieces, PPNet, RankingData, RankingEvaluation, RankingSplit
+    from mmq.ranking.impressions import Impressions
+    from mmq.semantic_ids import SemanticIDs
 
 ROWS_IN_MEMORY = 50_000_000
 """Longer logs are kept on disk while they are learned from."""
@@ -40,11 +43,11 @@ def command(
         Path | None, typer.Option("--ids", help="ID table of the items; item IDs alone without.")
     ] = None,
     split: Annotated[
-        Literal["chronological", "stored"] | None,
+        Literal["chronological", "stored", "random"] | None,
         typer.Option(
             "--split",
             help="How validation and test part are told from the rest; stored where the log has a "
-            "split column, else by time.",
+            "split column, else by time, else at random.",
         ),
     ] = None,
     positive_above: Annotated[
@@ -65,6 +68,8 @@ def command(
             help="A further column of numbers whatever its type, such as text. Repeats.",
         ),
     ] = None,
+    dedupe: DedupeOption = False,
+    drop_unknown: DropUnknownOption = False,
     seed: UnsetSeedOption = None,
     settings: SetOption = None,
     config: ConfigOption = None,
@@ -80,6 +85,8 @@ def command(
     On two GPUs: torchrun --nproc-per-node 2 -m mmq train ranking ...
     """
     from mmq.artifacts import beside
+    from mmq.data.files import fingerprint
+    from mmq.errors import warn
     from mmq.nn.processes import joined
     from mmq.ranking import PPNet, PPNetSettings, RankingData, RankingSplit, evaluate_ranking
     from mmq.ranking.folder import check_target, save_ranker
@@ -91,14 +98,24 @@ def command(
     if seed is not None:
         values["seed"] = seed
     model = PPNet(PPNetSettings.parse(values), device=device)
-    division = RankingSplit.parse({"split": split, "positive_above": positive_above})
+    division = RankingSplit.parse(
+        {
+            "split": split,
+            "positive_above": positive_above,
+            "dedupe": dedupe,
+            "drop_unknown": drop_unknown,
+        }
+    )
     check_target(out)
     table = SemanticIDs.read(ids) if ids else None
     named = numeric_column or []
     pieces = open_log(interactions, columns, [*(column or []), *named]).with_numeric(named)
-    resolved = division.resolved_split("split" in pieces.names)  # for other logs, later
+    pieces = known_rows(pieces, division, table)
+    resolved = division.resolved_split(pieces.names)  # for other logs, later
+    if resolved == "random" != split:
+        warn("the log has no timestamps, so a hash of user and item divides its rows at random")
     division = RankingSplit.parse({**division.to_dict(), "split": resolved})
-    read = file_input(interactions)
+    read = file_input(interactions, fingerprint(interactions))
     inputs = {
         "interactions": read,
         "ids": table and file_input(ids or "", table.fingerprint()),
@@ -143,6 +160,7 @@ def evaluate(
     columns: Columns,
     part: str,
     ids: Path | None,
+    drop_unknown: bool,
     seed: int,
     device: str,
 ) -> tuple[dict[str, Any], Iterator[str]]:
@@ -154,6 +172,7 @@ def evaluate(
         columns: names that differ.
         part: ``test`` or ``validation``.
         ids: a newer ID table.
+        drop_unknown: whether rows with items without ID are left out.
         seed: of the intervals.
         device: where to compute.
     """
@@ -165,8 +184,11 @@ def evaluate(
     if ids is not None:
         model.with_ids(SemanticIDs.read(ids))
     further, numeric = further_columns(folder)
+    division = split_settings(folder)
+    if drop_unknown:
+        division = division.model_copy(update={"drop_unknown": True})
     pieces = open_log(interactions, columns, further).with_numeric(numeric, settled=True)
-    data = RankingData.of(pieces, split_settings(folder))
+    data = RankingData.of(known_rows(pieces, division, model.ids), division)
     held = data.test if part == "test" else data.validation
     found = evaluate_ranking(model, data, held)
     result = {
@@ -174,6 +196,7 @@ def evaluate(
         "part": part,
         **summary(found),
         "intervals": _intervals(found, held.users, held.labels, seed),
+        "warnings": _unmet(model, data, held),
     }
     return result, _lines(result)
 
@@ -183,6 +206,39 @@ def open_log(path: Path, columns: Columns, further: list[str]) -> Pieces:
     from mmq.ranking import Pieces
 
     return Pieces.open(path, columns, further)
+
+
+def known_rows(pieces: Pieces, division: RankingSplit, table: SemanticIDs | None) -> Pieces:
+    """The rows whose items have an ID, where others are to be left out; a note says how many."""
+    from mmq.errors import warn
+
+    if table is None or not division.drop_unknown:
+        return pieces
+    left = pieces.with_items(table.item_ids)
+    if left.rows < pieces.rows:
+        warn(
+            f"{pieces.rows - left.rows:,} of {pieces.rows:,} rows have an item without a semantic "
+            "ID and were left out"
+        )
+    return left
+
+
+def _unmet(model: PPNet, data: RankingData, held: Impressions) -> list[str]:
+    """Sentences on columns most of whose values training never met."""
+    import numpy as np
+
+    numbers, found = model.numbering(data.met).column_numbers(held), []
+    for place, name in enumerate(model.vocabulary.columns):
+        values = data.met.column_values[name]
+        given = values.to_numpy(zero_copy_only=False)[np.asarray(held.columns)[:, place]] != ""
+        unmet = given & (numbers[:, place] == 0)
+        if 2 * int(unmet.sum()) > int(given.sum()):
+            first = values[int(np.asarray(held.columns)[unmet, place][0])].as_py()
+            found.append(
+                f"{unmet.sum():,} of {given.sum():,} rows have a value of the column {name} that "
+                f"training never met, such as {first!r}; is it written as it was for the training?"
+            )
+    return found
 
 
 @contextlib.contextmanager
@@ -291,3 +347,4 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
             f"  {'AUC, ' + name:<18}{figure:>8}   {stratum['rows']:,} impressions of "
             f"{stratum['items']:,} items"
         )
+    yield from (f"  warning: {each}" for each in result.get("warnings", []))

@@ -21,7 +21,17 @@ from mmq.cli.frame import (
     emit,
 )
 from mmq.cli.log_columns import Columns, with_columns
-from mmq.cli.retrieval import liked_by, read_log, told_by
+from mmq.cli.retrieval import (
+    DedupeOption,
+    DropUnknownOption,
+    TiesOption,
+    concerns,
+    described,
+    liked_by,
+    read_log,
+    require_order,
+    told_by,
+)
 
 train_app = typer.Typer(help="Train a model on an interaction log.", no_args_is_help=True)
 train_app.command("ranking")(rank.command)
@@ -53,6 +63,9 @@ def retrieval(
             "--min-interactions", min=0, help="Leave out users and items with fewer (k-core)."
         ),
     ] = 5,
+    ties: TiesOption = None,
+    dedupe: DedupeOption = False,
+    drop_unknown: DropUnknownOption = False,
     seed: UnsetSeedOption = None,
     settings: SetOption = None,
     config: ConfigOption = None,
@@ -68,6 +81,7 @@ def retrieval(
     On two GPUs: torchrun --nproc-per-node 2 -m mmq train retrieval ...
     """
     from mmq.artifacts import beside
+    from mmq.data.files import fingerprint
     from mmq.nn.processes import joined
     from mmq.recommenders import RetrievalData, SplitSettings, evaluate, recommender_class
     from mmq.recommenders.folder import check_target, save_recommender
@@ -81,12 +95,20 @@ def retrieval(
         values["seed"] = seed
     model = maker(maker.settings_class.parse(values), device=device)
     division = SplitSettings.parse(
-        {"split": split, "positive_above": positive_above, "min_interactions": min_interactions}
+        {
+            "split": split,
+            "positive_above": positive_above,
+            "min_interactions": min_interactions,
+            "ties": ties or "file",
+            "dedupe": dedupe,
+            "drop_unknown": drop_unknown,
+        }
     )
     check_target(out)
     table = SemanticIDs.read(ids) if ids else None
     log = read_log(interactions, columns)
-    read = file_input(interactions)
+    require_order(log, kind != "popularity", ties)
+    read = file_input(interactions, fingerprint(interactions))
     inputs = {
         "interactions": read,
         "ids": table and file_input(ids or "", table.fingerprint()),
@@ -107,11 +129,13 @@ def retrieval(
     save_recommender(model, out, division, fit, data.measured)
     write_note(out, inputs)
     checkpoint.unlink(missing_ok=True)
+    about = described(log, division, table.item_ids if table else None)
     result = {
         "model": kind,
         "items": len(data.item_ids),
         "users": int((data.train.lengths > 0).sum()),
         "training_interactions": int(data.train.lengths.sum()),
+        "log": about,
         "rows": len(log),
         "liked_by": liked_by(log),
         "new_items": int((data.popularity() == 0).sum()),
@@ -122,6 +146,7 @@ def retrieval(
         "best_epoch": fit.best_epoch,
         "seconds_per_epoch": fit.seconds_per_epoch,
         "out": str(out),
+        "warnings": concerns(about),
     }
     emit(result, as_json, [*_lines(result), *measured_lines(data, ("validation", "test"))])
 
@@ -131,7 +156,7 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
     met = result["training_interactions"]
     yield (
         f"  trained on {met:,} interactions of {result['users']:,} users; the log has "
-        f"{result['rows']:,} rows, {told_by(result['liked_by'])}"
+        f"{result['rows']:,} rows{_repeats(result['log'])}, {told_by(result['liked_by'])}"
     )
     if result["new_items"]:
         yield (
@@ -152,3 +177,11 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
         if figures["id_level"]:
             label = f"{part}, IDs"
             yield f"  {label:<20}" + "".join(f"{v:>11.4f}" for v in figures["id_level"].values())
+    yield from (f"  warning: {each}" for each in result["warnings"])
+
+
+def _repeats(log: Mapping[str, Any]) -> str:
+    """A clause on rows that come more than once."""
+    count = log["repeated_rows"]
+    left = "left out" if log["dedupe"] else "counted again"
+    return f" ({count:,} of them repeat an earlier one and were {left})" if count else ""

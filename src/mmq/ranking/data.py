@@ -77,6 +77,10 @@ class RankingData(NamedTuple):
         """
         settings = settings or RankingSplit()
         pieces = log if isinstance(log, Pieces) else Pieces.of(log, columns)
+        if settings.split not in (None, "stored"):
+            pieces = pieces.without("split")
+        if settings.dedupe:
+            pieces = pieces.deduped()
         space = Spool(spool)
         known = survey(pieces, settings, space)
         read = read_parts(pieces, known, space)

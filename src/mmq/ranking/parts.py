@@ -57,8 +57,7 @@ def read_parts(pieces: Pieces, known: Survey, spool: Spool) -> list[Rows]:
         spool: makes arrays.
 
     Raises:
-        DataError: a part is empty, its rows have a time in part only, or the times span more than
-            can be told apart.
+        DataError: a part is empty, or its rows have a time in part only.
     """
     counts = _counts(known)
     parts = [
@@ -158,11 +157,8 @@ def _times(known: Survey) -> np.ndarray:
     if not known.has_time[training].any():  # it is given times from 1 on, before all others
         first -= int(np.count_nonzero(training))
     latest = last - first + 1
-    if (latest + 3) * len(known.user_ids) >= 2**63:
-        raise DataError(
-            f"the timestamps span {last - first:,} seconds, which is too much for "
-            f"{len(known.user_ids):,} users; give seconds since 1970"
-        )
+    if (latest + 3) * len(known.user_ids) >= 2**63:  # their order does as well
+        return _times(known._replace(times=_places(known)))
     times = np.where(known.has_time, known.times - first + 1, 0)
     for name, part in PARTS.items():
         mask = (known.parts == part) & ~known.has_time
@@ -176,6 +172,13 @@ def _times(known: Survey) -> np.ndarray:
             )
         times[mask] = latest + part
     return times
+
+
+def _places(known: Survey) -> np.ndarray:
+    """``(rows,)`` int64: of each time its place among the distinct ones; unknown as it was."""
+    places = known.times.copy()
+    places[known.has_time] = np.unique(known.times[known.has_time], return_inverse=True)[1]
+    return places
 
 
 def _draw_times(rows: Rows) -> None:

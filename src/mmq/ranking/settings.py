@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -16,19 +17,28 @@ PartShare = Annotated[float, Field(gt=0, lt=0.5)]
 class RankingSplit(Settings):
     """What was liked, and how impressions are divided."""
 
-    split: Literal["chronological", "stored"] | None = None
-    """The last shares of the log by time, or its own ``split`` column; None takes the column where
-    there is one."""
+    split: Literal["chronological", "stored", "random"] | None = None
+    """The last shares of the log by time, or its own ``split`` column, or rows that a hash of user
+    and item draws, for logs without times; None takes the first of column, time and hash for which
+    there is what it needs."""
     validation_share: PartShare = 0.1
     """Share of the log, by time, that the best epoch is told by."""
     test_share: PartShare = 0.1
     """Share of the log, by time, that is measured on: the latest."""
     positive_above: float = 3.0
     """Ratings above it count as liked, where there are no labels."""
+    dedupe: bool = False
+    """Whether rows that an earlier one equals in all columns are left out."""
+    drop_unknown: bool = False
+    """Whether rows with items that have no semantic ID are left out, in place of an error."""
 
-    def resolved_split(self, has_column: bool) -> str:
-        """How a log with or without a ``split`` column is divided."""
-        return self.split or ("stored" if has_column else "chronological")
+    def resolved_split(self, names: Collection[str]) -> str:
+        """How a log with columns of these names is divided."""
+        if self.split is not None:
+            return self.split
+        if "split" in names:
+            return "stored"
+        return "chronological" if "timestamp" in names else "random"
 
     @property
     def fractions(self) -> tuple[float, float, float]:

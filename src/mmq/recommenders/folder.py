@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmq.artifacts import check_own_folder, require_file, sha256, write_folder
-from mmq.data.catalogue import as_item_ids, check_ids
+from mmq.data.catalogue import check_ids
+from mmq.data.ids import as_item_ids
 from mmq.errors import FormatError, nearest
 from mmq.formats import read_json, read_tensors, write_json, write_tensors
 from mmq.recommenders.base import Recommender
