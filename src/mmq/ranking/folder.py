@@ -43,7 +43,7 @@ CONFIG, WEIGHTS, VOCABULARY, IDS, CARD, LOG = (
     "README.md",
     "training.jsonl",
 )
-FILES = (CONFIG, WEIGHTS, VOCABULARY, IDS, CARD, LOG, NOTE)
+FILES = (CONFIG, WEIGHTS, VOCABULARY, IDS, CARD, LOG)
 _KEYS = {
     "format": int,
     "ranker": str,
@@ -58,7 +58,7 @@ _KEYS = {
 
 def check_target(folder: str | Path) -> None:
     """Raise :class:`~mmq.errors.DataError` if saving there would overwrite something else."""
-    check_own_folder(folder, FILES, CONFIG, ("ranker", "mmq"))
+    check_own_folder(folder, (*FILES, NOTE), CONFIG, ("ranker", "mmq"))
 
 
 def is_ranker(folder: str | Path) -> bool:

@@ -43,7 +43,7 @@ CONFIG, WEIGHTS, ITEMS, CARD, LOG = (
     "README.md",
     "training.jsonl",
 )
-FILES = (CONFIG, WEIGHTS, ITEMS, CARD, LOG, NOTE)
+FILES = (CONFIG, WEIGHTS, ITEMS, CARD, LOG)
 _KEYS = {
     "format": int,
     "recommender": str,
@@ -73,7 +73,7 @@ def recommender_class(kind: str) -> type[Recommender[Any]]:
 
 def check_target(folder: str | Path) -> None:
     """Raise :class:`~mmq.errors.DataError` if saving there would overwrite something else."""
-    check_own_folder(folder, FILES, CONFIG, ("recommender", "mmq"))
+    check_own_folder(folder, (*FILES, NOTE), CONFIG, ("recommender", "mmq"))
 
 
 def save_recommender(

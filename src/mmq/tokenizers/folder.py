@@ -24,7 +24,7 @@ from mmq.tokenizers.card import card
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD, LOG = "config.json", "model.safetensors", "README.md", "training.jsonl"
-FILES = (CONFIG, WEIGHTS, CARD, LOG, NOTE)
+FILES = (CONFIG, WEIGHTS, CARD, LOG)
 
 
 class Saved(NamedTuple):
@@ -36,7 +36,7 @@ class Saved(NamedTuple):
 
 def check_target(folder: str | Path) -> None:
     """Raise :class:`~mmq.errors.DataError` if saving there would overwrite something else."""
-    check_own_folder(folder, FILES, CONFIG, ("tokenizer", "mmq"))
+    check_own_folder(folder, (*FILES, NOTE), CONFIG, ("tokenizer", "mmq"))
 
 
 def save_folder(
