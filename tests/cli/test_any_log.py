@@ -208,7 +208,8 @@ def test_a_category_may_hold_anything(place, capsys):
     write("log.parquet")
     command = ("import", "npy", "--items", "items.jsonl", "--modality", "text=text.npy")
     assert run(capsys, *command, "--attribute", "kind", "--out", "c.parquet")[0] == 0
-    assert run(capsys, "train", "retrieval", "--interactions", "log.parquet", *POPULAR)[0] == 0
+    train = ("train", "retrieval", "--interactions", "log.parquet", "--min-interactions", "0")
+    assert run(capsys, *train, *POPULAR)[0] == 0
     ask = ("recommend", "m", "--history", "1", "--catalogue", "c.parquet", "--category")
     for kind in kinds:
         known = set(log()["item_id"].tolist())
