@@ -306,6 +306,21 @@ def finetuning(text: str) -> str:
     return filled(text, "finetuning-speed", block)
 
 
+def own_data(text: str) -> str:
+    """docs/own_data.md with ties of public data sets renewed."""
+    ties = read(RESULTS / "ties.json")
+    rows = [
+        [
+            each["data"],
+            f"{each['tied_users'] / each['users']:.0%} of {each['users']:,}",
+            f"{each['rising']:.0%} (by {each['key']})",
+        ]
+        for each in ties["rows"]
+    ]
+    head = ["data", "users whose held-out item is tied", "tied pairs in rising order"]
+    return filled(text, "ties", table(head, rows))
+
+
 def reproduce(text: str) -> str:
     """docs/reproduce.md with costs renewed."""
     return filled(text, "paper-cost", paper_tables.cost())
@@ -334,6 +349,7 @@ def main() -> None:
     recommender_page = ROOT / "docs" / "recommender_results.md"
     ranking_page = ROOT / "docs" / "ranking_results.md"
     finetuning_page = ROOT / "docs" / "finetuning.md"
+    own_page = ROOT / "docs" / "own_data.md"
     paper_page, found_page = ROOT / "docs" / "reproduce.md", ROOT / "docs" / "reproduced.md"
     wanted = {
         readme_path: readme(readme_path.read_text("utf-8")),
@@ -342,6 +358,7 @@ def main() -> None:
         recommender_page: recommenders(recommender_page.read_text("utf-8")),
         ranking_page: ranking(ranking_page.read_text("utf-8")),
         finetuning_page: finetuning(finetuning_page.read_text("utf-8")),
+        own_page: own_data(own_page.read_text("utf-8")),
         paper_page: reproduce(paper_page.read_text("utf-8")),
         found_page: reproduced(found_page.read_text("utf-8")),
     }

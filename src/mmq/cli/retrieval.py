@@ -91,7 +91,7 @@ def concerns(log: Mapping[str, Any]) -> list[str]:
 
     found, ties, rows = [], log["ties"], log["rows"]
     share = ties["users"] / max(ties["of"], 1)
-    if share > MANY_TIES and ties["order"] == "file":
+    if share > MANY_TIES and ties["order"] == "file" and log["has_times"]:
         found.append(
             f"{ties['users']:,} of {ties['of']:,} users ({share:.0%}) have a held-out item of the "
             "same time as the item before it, so that the order of the rows decides what is held "

@@ -7,7 +7,8 @@ empty field is null, and so is ``\\N``, which databases write for it.
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Sequence
+import itertools
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 
 from mmq.data import dialect
+from mmq.data.kinds import cast_or_none
 from mmq.errors import DataError, FormatError
 
 _UNQUOTED = r'^"([^"]|"")*"$'
@@ -62,24 +64,42 @@ class Text(NamedTuple):
         return start[: min(ends)] if ends else start
 
 
-def read_csv(path: Path, columns: Collection[str] | None = None, delimiter: str = ",") -> pa.Table:
+Hints = Mapping[str, pa.DataType]
+"""Name of a column -> the type that it has, if all of its values are written so; text otherwise."""
+
+
+def read_csv(
+    path: Path, columns: Collection[str] | None = None, hints: Hints | None = None
+) -> pa.Table:
     """Columns of text of a file with a header, whose values may stand in quotation marks.
+
+    Args:
+        path: the file.
+        columns: names to read where the file has them; all where None.
+        hints: columns that may be numbers.
 
     Raises:
         FormatError: a line has another number of values than the header, the text is not UTF-8,
             or a quoted value is not closed as it should.
         DataError: two columns have the same name.
     """
-    text = Text.open(path, delimiter)
-    return _quoted(text, _header(text), columns)
+    text = Text.open(path, ",")
+    return _quoted(text, _header(text), columns, hints or {})
 
 
-def read_tsv(path: Path, columns: Collection[str] | None = None) -> pa.Table:
+def read_tsv(
+    path: Path, columns: Collection[str] | None = None, hints: Hints | None = None
+) -> pa.Table:
     """Columns of text of tab-separated values: a quotation mark is a character like any other.
 
     So are backslashes. Files that a CSV writer made with tabs are told by a header in quotation
     marks, by values that hold tabs or line breaks, or by doubled marks in every value that starts
     with one; they are read like CSV.
+
+    Args:
+        path: the file.
+        columns: names to read where the file has them; all where None.
+        hints: columns that may be numbers.
 
     Raises:
         FormatError: a line has another number of values than the header, or is not UTF-8.
@@ -88,15 +108,15 @@ def read_tsv(path: Path, columns: Collection[str] | None = None) -> pa.Table:
     text = Text.open(path, "\t")
     header = text.first_line()
     if header.startswith(b'"') and header.endswith(b'"'):
-        return _quoted(text, _header(text), columns)
+        return _quoted(text, _header(text), columns, hints or {})
     names = _unique(path, _decoded(path, header).split("\t") if header else [])
     try:
-        table = read_literal(text, names, columns)
+        table = read_literal(text, names, columns, hints)
     except FormatError:
         if not dialect.look(text.data, "\t").marks:
             raise
         try:
-            return _quoted(text, names, columns)
+            return _quoted(text, names, columns, hints or {})
         except FormatError:
             pass
         raise
@@ -108,13 +128,19 @@ def delimited_names(path: Path, delimiter: str) -> list[str]:
     return _header(Text.open(path, delimiter))
 
 
-def read_literal(text: Text, names: Sequence[str], columns: Collection[str] | None) -> pa.Table:
+def read_literal(
+    text: Text,
+    names: Sequence[str],
+    columns: Collection[str] | None,
+    hints: Hints | None = None,
+) -> pa.Table:
     """Columns of a file whose lines are values between delimiters, nothing else.
 
     Args:
         text: the file, with a header.
         names: of all its columns.
         columns: those to read where the file has them; all where None.
+        hints: columns that may be numbers.
 
     Raises:
         FormatError: a line has another number of values than the header, or is not UTF-8.
@@ -125,20 +151,25 @@ def read_literal(text: Text, names: Sequence[str], columns: Collection[str] | No
     lone = dialect.lone_returns(text.data)
     parse = pcsv.ParseOptions(delimiter=text.delimiter, quote_char=False)
     try:
-        return _parsed(text, names, wanted, parse, False if lone else None)
+        return _parsed(text, names, _kinds(text, names, wanted, hints or {}), parse, lone or None)
     except pa.ArrowInvalid as error:
         raise _line_error(text, len(names), error) from error
 
 
-def _quoted(text: Text, names: list[str], columns: Collection[str] | None) -> pa.Table:
+def _quoted(
+    text: Text, names: list[str], columns: Collection[str] | None, hints: Hints
+) -> pa.Table:
     wanted = [name for name in names if columns is None or name in columns]
     if not wanted:
         return pa.table({})
     signs = dialect.look(text.data, text.delimiter)
     escaped = signs.odd and dialect.is_escaped(text.data, text.delimiter, text.path)
     parse = pcsv.ParseOptions(delimiter=text.delimiter, newlines_in_values=signs.marks > 0)
+    kinds = _kinds(text, names, wanted, hints)
     try:
-        table = _parsed(text, names, wanted, parse, escaped if escaped or signs.returns else None)
+        table = _parsed(
+            text, names, kinds, parse, True if escaped or signs.returns else None, escaped
+        )
     except pa.ArrowInvalid as error:
         fault = dialect.first_fault(text.data, text.delimiter, "\\" if escaped else None)
         if fault is None:
@@ -149,32 +180,57 @@ def _quoted(text: Text, names: list[str], columns: Collection[str] | None) -> pa
     return table
 
 
+def _kinds(
+    text: Text, names: Sequence[str], wanted: Sequence[str], hints: Hints
+) -> dict[str, pa.DataType]:
+    """Type of each column to be read: a hint where the first row is written so, else text."""
+    kinds = dict.fromkeys(wanted, pa.string())
+    if not hints.keys() & kinds.keys():
+        return kinds
+    lines = dialect.lines(text.data, "surrogateescape")
+    rows = csv.reader(itertools.islice(lines, 2), delimiter=text.delimiter)
+    first = dict(zip(names, next(itertools.islice(rows, 1, 2), []), strict=False))
+    for name, kind in hints.items():
+        if name in kinds and cast_or_none(pa.array([first.get(name, "")]), kind) is not None:
+            kinds[name] = kind
+    return kinds
+
+
 def _parsed(
     text: Text,
     names: Sequence[str],
-    wanted: Sequence[str],
+    kinds: Mapping[str, pa.DataType],
     parse: pcsv.ParseOptions,
-    escaped: bool | None = None,
+    hide: bool | None,
+    escaped: bool = False,
 ) -> pa.Table:
-    """The columns as Arrow reads them; the file is hidden first unless ``escaped`` is None."""
+    """The columns as Arrow reads them; all are text where one that may be a number is none."""
     read = pcsv.ReadOptions(column_names=list(names), skip_rows_after_names=1, block_size=1 << 24)
-    convert = pcsv.ConvertOptions(
-        include_columns=list(wanted),
-        column_types=dict.fromkeys(wanted, pa.string()),
-        strings_can_be_null=True,
-        null_values=["", "\\N"],
-    )
-    if escaped is not None:
-        source = pa.BufferReader(dialect.hidden(text.data.tobytes(), escaped))
-    elif isinstance(text.data, np.memmap):
-        source = str(text.path)
+    if hide:
+        source = pa.py_buffer(dialect.hidden(text.data.tobytes(), escaped))
+        kinds = dict.fromkeys(kinds, pa.string())
     else:
-        source = pa.BufferReader(pa.py_buffer(text.data))
-    table = pcsv.read_csv(source, read, parse, convert)
-    if escaped is None:
+        source = pa.py_buffer(text.data)
+    try:
+        table = pcsv.read_csv(pa.BufferReader(source), read, parse, _conversion(kinds))
+    except pa.ArrowInvalid:
+        if set(kinds.values()) == {pa.string()}:
+            raise
+        as_text = _conversion(dict.fromkeys(kinds, pa.string()))
+        table = pcsv.read_csv(pa.BufferReader(source), read, parse, as_text)
+    if not hide:
         return table
     columns = [dialect.shown(column) for column in table.columns]
     return pa.table(dict(zip(table.column_names, columns, strict=True)))
+
+
+def _conversion(kinds: Mapping[str, pa.DataType]) -> pcsv.ConvertOptions:
+    return pcsv.ConvertOptions(
+        include_columns=list(kinds),
+        column_types=dict(kinds),
+        strings_can_be_null=True,
+        null_values=["", "\\N"],
+    )
 
 
 def _unquoted(table: pa.Table) -> pa.Table:
@@ -182,7 +238,10 @@ def _unquoted(table: pa.Table) -> pa.Table:
 
     Such a writer quotes a value because there is a mark in it, which it doubles.
     """
-    starting = [pc.starts_with(column, '"') for column in table.columns]
+    starting = [
+        pc.starts_with(column, '"') if pa.types.is_string(column.type) else pa.scalar(False)
+        for column in table.columns
+    ]
     quoted = [
         column.filter(starts)
         for column, starts in zip(table.columns, starting, strict=True)
@@ -199,6 +258,9 @@ def _unquoted(table: pa.Table) -> pa.Table:
         return table
     columns = {}
     for name, column, starts in zip(table.column_names, table.columns, starting, strict=True):
+        if not pa.types.is_string(column.type):
+            columns[name] = column
+            continue
         bare = pc.replace_substring(pc.utf8_slice_codeunits(column, 1, -1), '""', '"')
         columns[name] = pc.if_else(starts, bare, column)
     return pa.table(columns)

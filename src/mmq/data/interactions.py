@@ -244,8 +244,7 @@ def read_interactions(
     item = mapping["item_id"]
     before = f"{item}_list"
     wanted = [*mapping.values(), before, f"{mapping.get('timestamp')}_list"]
-    times = [name for name in wanted if name.startswith(mapping.get("timestamp", before))]
-    table = read_table(path, wanted, (mapping["user_id"], item), times)
+    table = read_table(path, wanted, (mapping["user_id"], item), number_hints(mapping))
     if before in table.column_names and item in table.column_names:
         require_columns(path, table.column_names, mapping, column_names or {})
         table = continued(table, mapping)
@@ -270,6 +269,12 @@ def column_mapping(given: Mapping[str, str] | None) -> dict[str, str]:
     return {
         name: source for name, source in whole.items() if source != LEFT_ALONE or name in REQUIRED
     }
+
+
+def number_hints(mapping: Mapping[str, str]) -> dict[str, pa.DataType]:
+    """Columns of a text file that are most often numbers -> their type."""
+    kinds = {"timestamp": pa.int64(), "rating": pa.float64()}
+    return {mapping[name]: kind for name, kind in kinds.items() if name in mapping}
 
 
 def require_columns(

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmq.artifacts import require_file
-from mmq.data.delimited import Text, read_literal
+from mmq.data.delimited import Hints, Text, read_literal
 from mmq.data.outcomes import as_ratings
 from mmq.errors import DataError, warn
 
@@ -18,7 +18,7 @@ TYPES = ("token", "token_seq", "float", "float_seq")
 
 
 def read_atomic(
-    path: str | Path, columns: Collection[str] | None = None, texts: Collection[str] = ()
+    path: str | Path, columns: Collection[str] | None = None, hints: Hints | None = None
 ) -> pa.Table:
     """The columns of an atomic file (``.inter``, ``.item``, ...), without their type suffixes.
 
@@ -31,7 +31,7 @@ def read_atomic(
     Args:
         path: the file.
         columns: names to read where the file has them; all where None.
-        texts: columns that stay text, whatever their type.
+        hints: columns that may be numbers, and are text otherwise, whatever their type.
 
     Raises:
         DataError: no such file, a header that is not typed, or a sequence that holds no numbers.
@@ -39,11 +39,12 @@ def read_atomic(
     """
     text = Text.open(require_file(path, "RecBole atomic file"), "\t")
     kinds = _header(text)
-    table = read_literal(text, list(kinds), columns)
+    hints = hints or {}
+    table = read_literal(text, list(kinds), columns, hints)
     return pa.table(
         {
             name: table.column(name)
-            if name in texts
+            if name in hints
             else _typed(table.column(name), kinds[name], name, text.path)
             for name in table.column_names
         }

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmq.data.delimited import delimited_names, read_csv, read_tsv
+from mmq.data.delimited import Hints, delimited_names, read_csv, read_tsv
 from mmq.data.embeddings import storage_of
 from mmq.data.files import Part, format_of, table_parts
 from mmq.data.ids import as_ids, as_numbers, as_string, same_type
@@ -36,7 +36,7 @@ def read_table(
     path: str | Path,
     columns: Collection[str] | None = None,
     ids: Collection[str] = (),
-    times: Collection[str] = (),
+    hints: Hints | None = None,
 ) -> pa.Table:
     """The columns of a table, its format told by the suffix, as an Arrow table.
 
@@ -49,7 +49,7 @@ def read_table(
         columns: names to read where the file has them; all where None.
         ids: columns that hold ids. In text files they are int64, unless one is no whole number or
             has leading zeros (``007`` is a code, not a number).
-        times: columns of moments, which stay as they are written.
+        hints: columns of text files that may be numbers of a type; else they stay as written.
 
     Raises:
         DataError: no such file, or a suffix that is not known.
@@ -57,7 +57,7 @@ def read_table(
     """
     parts = table_parts(path)
     untyped = format_of(parts[0].path) not in ("parquet", "jsonl")
-    tables = [_with_ids(_read(part, columns, times), ids, untyped) for part in parts]
+    tables = [_with_ids(_read(part, columns, hints), ids, untyped) for part in parts]
     if len(tables) == 1:
         return tables[0]
     tables = [table for table in tables if table.num_columns]
@@ -79,18 +79,18 @@ def column_names(path: str | Path) -> list[str]:
     return [*names, *(name for name in part.values if name not in names)]
 
 
-def _read(part: Part, columns: Collection[str] | None, times: Collection[str]) -> pa.Table:
+def _read(part: Part, columns: Collection[str] | None, hints: Hints | None) -> pa.Table:
     kind = format_of(part.path)
     if kind == "jsonl":
         table = read_jsonl(part.path, columns)
     elif kind == "parquet":
         table = _read_parquet(part.path, columns)
     elif kind == "csv":
-        table = read_csv(part.path, columns)
+        table = read_csv(part.path, columns, hints)
     elif kind == "tsv":
-        table = read_tsv(part.path, columns)
+        table = read_tsv(part.path, columns, hints)
     else:
-        table = read_atomic(part.path, columns, times)
+        table = read_atomic(part.path, columns, hints)
     for name, value in part.values.items():
         if name not in table.column_names and (columns is None or name in columns):
             table = table.append_column(name, pa.array([value] * len(table), pa.string()))

@@ -66,7 +66,11 @@ def _lists(lists: pa.Array, name: str) -> pa.Array:
 
 
 def _of_floats(numbers: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pa.chunked_array([_spelt(each) for each in numbers.chunks], type=pa.string())
+    pieces = []
+    for chunk in numbers.chunks:
+        coded = chunk.dictionary_encode()  # to spell a number takes long, and many come again
+        pieces.append(_spelt(coded.dictionary).take(coded.indices))
+    return pa.chunked_array(pieces, type=pa.string())
 
 
 def _spelt(numbers: pa.Array) -> pa.Array:

@@ -14,7 +14,14 @@ from mmq.data.cleaning import row_hashes, with_items
 from mmq.data.files import format_of, table_parts
 from mmq.data.hashing import mixed, repeated, text_hashes
 from mmq.data.ids import joined
-from mmq.data.interactions import COLUMNS, FORMAT, Interactions, column_mapping, require_columns
+from mmq.data.interactions import (
+    COLUMNS,
+    FORMAT,
+    Interactions,
+    column_mapping,
+    number_hints,
+    require_columns,
+)
 from mmq.data.tables import column_names, damaged_parquet, open_parquet, plain, read_table
 from mmq.data.texts import as_text
 from mmq.errors import DataError, nearest
@@ -75,14 +82,13 @@ class Pieces:
             FormatError: it is truncated or damaged.
         """
         wanted, parts = column_mapping(column_names_), table_parts(path)
-        times = [wanted["timestamp"]] if "timestamp" in wanted else []
         within = {name for part in parts for name in part.values}
         asked = {*wanted.values(), *columns}
         streamed = format_of(parts[0].path) == "parquet" and not within & asked
         table = None
         if not streamed:
             ids = (wanted["user_id"], wanted["item_id"])
-            table = read_table(path, list(asked), ids, times)
+            table = read_table(path, list(asked), ids, number_hints(wanted))
         known = column_names(path) if table is None else table.column_names
         require_columns(path, known, wanted, column_names_ or {})
         names = {name: source for name, source in wanted.items() if source in known}
