@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmq.decoding import Filters
-from mmq.recommenders import KINDS, HeterRec, Popularity, SASRec
+from mmq.recommenders import EASE, KINDS, HeterRec, ItemKNN, Popularity, SASRec
 from mmq.testing import RecommenderConformance
 
 SMALL = {"hidden_dim": 8, "heads": 2, "item_layers": 1, "history": 5, "epochs": 4, "patience": 4}
@@ -14,6 +14,14 @@ HETERREC = {**SMALL, "token_layers": 1}
 
 class TestPopularity(RecommenderConformance):
     recommender = staticmethod(lambda: Popularity())
+
+
+class TestItemKNN(RecommenderConformance):
+    recommender = staticmethod(lambda: ItemKNN(neighbours=7))
+
+
+class TestEASE(RecommenderConformance):
+    recommender = staticmethod(lambda: EASE(penalty=5))
 
 
 class TestSASRec(RecommenderConformance):
@@ -40,7 +48,7 @@ class TestHeterRecWithEverything(RecommenderConformance):
     )
 
 
-SUITES = (TestPopularity, TestSASRec, TestHeterRec)
+SUITES = (TestPopularity, TestItemKNN, TestEASE, TestSASRec, TestHeterRec)
 
 
 def test_every_kind_is_here():

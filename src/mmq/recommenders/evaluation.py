@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 CUTOFFS = (5, 10)
 
 
-class Evaluation(NamedTuple):
-    """Figures of some cases.
+@dataclass(frozen=True, eq=False)
+class Protocol:
+    """Figures under one rule on the items of a user's own history.
 
     Attributes:
         figures: item level, expected where items share an ID: ``recall@5``, ``ndcg@10``, ...
@@ -30,26 +32,35 @@ class Evaluation(NamedTuple):
         users: item level of every user, ``(users,)`` each, for intervals and paired tests; a user
             whose cases have several histories counts once for each.
         coverage: share of the items that occur in anybody's ten best.
-        cases: held-out items.
     """
 
     figures: dict[str, float]
     id_level: dict[str, float] | None
     users: dict[str, np.ndarray]
     coverage: float
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation(Protocol):
+    """Figures of some cases where the history competes, and beside them where it is left out.
+
+    Published figures follow either rule and differ by a tenth to a third: compare within one.
+
+    Attributes:
+        left_out: where items of the history are no candidates, unless they are targets.
+        cases: held-out items.
+    """
+
+    left_out: Protocol
     cases: int
 
 
-def evaluate(
-    recommender: Recommender[Any], cases: Cases, exclude_history: bool = False
-) -> Evaluation:
+def evaluate(recommender: Recommender[Any], cases: Cases) -> Evaluation:
     """Rank all items for every case, and see where the held-out one stands.
 
     Args:
         recommender: a fitted one.
         cases: of its items.
-        exclude_history: whether items of the history are no candidates. Published figures mostly
-            rank them too; where nobody meets an item twice, leaving them out is the fairer use.
 
     Raises:
         DataError: there are no cases.
@@ -59,31 +70,55 @@ def evaluate(
         raise DataError("there are no cases to evaluate; give at least one held-out interaction")
     ids = recommender.items.ids if recommender.needs_ids else None
     distinct = None if ids is None else _Distinct.of(ids, recommender.device)
-    alike = not exclude_history and not recommender.tells_apart
     items, lists = len(recommender.items.item_ids), cases.lists
     wanted = np.sort(lists * items + cases.targets)
     recommender.prepare(len(cases.targets))
-    ranks, id_ranks, best = [], [], []
+    competing, left_out = _Places(distinct, not recommender.tells_apart), _Places(distinct, False)
     for start in range(0, len(cases.targets), BLOCK):
-        part = slice(start, start + BLOCK)
-        scores = _scores(recommender, cases.histories.take(part))
-        if exclude_history:
-            _leave_out(scores, cases.histories.take(part), lists[part] * items, wanted)
-        targets = torch.from_numpy(cases.targets[part]).to(scores.device)[:, None]
-        ranks.append(_ranks(scores, scores.gather(1, targets)))
-        if distinct is not None:
-            found = distinct.best(scores, alike)
-            id_ranks.append(_ranks(found, found.gather(1, distinct.buckets[targets])))
-        ten = scores.topk(min(CUTOFFS[-1], items), dim=1)
-        best.append(ten.indices.masked_fill(ten.values == -torch.inf, -1).cpu().numpy())
-    joined = Ranks.join(ranks)
-    return Evaluation(
-        retrieval_figures(joined, CUTOFFS, lists),
-        None if distinct is None else _id_level(Ranks.join(id_ranks), distinct, cases),
-        user_figures(joined, CUTOFFS, lists),
-        coverage(np.concatenate(best), items),
-        len(cases.targets),
-    )
+        part = cases.take(slice(start, start + BLOCK))
+        scores = _scores(recommender, part.histories)
+        targets = torch.from_numpy(part.targets).to(scores.device)[:, None]
+        competing.add(scores, targets)
+        _leave_out(scores, part.histories, lists[start : start + BLOCK] * items, wanted)
+        left_out.add(scores, targets)
+    one, other = competing.protocol(cases, items), left_out.protocol(cases, items)
+    return Evaluation(one.figures, one.id_level, one.users, one.coverage, other, len(cases.targets))
+
+
+class _Places:
+    """Gathers where targets stand, block by block.
+
+    Args:
+        distinct: the IDs; None for a recommender that scores items.
+        alike: whether items that share an ID always score alike.
+    """
+
+    def __init__(self, distinct: _Distinct | None, alike: bool) -> None:
+        self.distinct, self.alike = distinct, alike
+        self.ranks: list[Ranks] = []
+        self.id_ranks: list[Ranks] = []
+        self.best: list[np.ndarray] = []
+
+    def add(self, scores: Tensor, targets: Tensor) -> None:
+        """A block of scores ``(b, items)``, and the target ``(b, 1)`` of each row."""
+        self.ranks.append(_ranks(scores, scores.gather(1, targets)))
+        if self.distinct is not None:
+            found = self.distinct.best(scores, self.alike)
+            own = found.gather(1, self.distinct.buckets[targets])
+            self.id_ranks.append(_ranks(found, own))
+        ten = scores.topk(min(CUTOFFS[-1], scores.shape[1]), dim=1)
+        self.best.append(ten.indices.masked_fill(ten.values == -torch.inf, -1).cpu().numpy())
+
+    def protocol(self, cases: Cases, items: int) -> Protocol:
+        """The figures of all blocks, which were those of ``cases``."""
+        joined, lists = Ranks.join(self.ranks), cases.lists
+        distinct = self.distinct
+        return Protocol(
+            retrieval_figures(joined, CUTOFFS, lists),
+            None if distinct is None else _id_level(Ranks.join(self.id_ranks), distinct, cases),
+            user_figures(joined, CUTOFFS, lists),
+            coverage(np.concatenate(self.best), items),
+        )
 
 
 def _scores(recommender: Recommender[Any], histories: Sequences) -> Tensor:
