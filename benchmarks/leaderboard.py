@@ -28,13 +28,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from common import RESULTS, mean_sd, provenance, read, write
-from recommenders import COLD_SHARE, CYCLE, DATASETS, Job, Row, codes, items_of
 
 from mmq import SemanticIDs
 from mmq.data.cold import withhold_items
 from mmq.data.interactions import read_interactions
 from mmq.experiments.origin import peak_memory, restart_peak
 from mmq.recommenders import Evaluation, RetrievalData, evaluate, recommender_class
+from recommenders import COLD_SHARE, CYCLE, DATASETS, Job, Row, codes, items_of
 
 HETERREC = {**CYCLE, "hidden_dim": 64, "history": 50, "token_layers": 1, "epochs": 8}
 """Reduced: the default is twice as wide and trained longer."""

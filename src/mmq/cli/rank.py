@@ -20,6 +20,7 @@ from mmq.cli.frame import (
     emit,
 )
 from mmq.cli.log_columns import Columns, with_columns
+from mmq.cli.retrieval import refuse
 
 if TYPE_CHECKING:
     from mmq.ranking import Pieces, RankingEvaluation
@@ -35,6 +36,7 @@ def command(
         Path, typer.Option("--interactions", help="The log: what was shown, and how it went.")
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the model to write.")],
+    kind: Annotated[str, typer.Option("--model", help="Kind of model: ppnet or means.")] = "ppnet",
     ids: Annotated[
         Path | None, typer.Option("--ids", help="ID table of the items; item IDs alone without.")
     ] = None,
@@ -60,7 +62,10 @@ def command(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Train PPNet, which predicts whether a user will like an item, and measure it.
+    """Train a model that predicts whether a user will like an item, and measure it.
+
+    Means (shares of likes by user, item and column) are measured on the same rows; a sentence says
+    whether the model is ahead of them.
 
     Example: mmq train ranking --interactions interactions.parquet --ids ids.parquet --out ranker
 
@@ -68,16 +73,20 @@ def command(
     """
     from mmq.artifacts import beside, sha256
     from mmq.nn.processes import joined
-    from mmq.ranking import PPNet, PPNetSettings, RankingData, RankingSplit, evaluate_ranking
+    from mmq.ranking import RankingData, RankingSplit, evaluate_ranking, ranker_class
     from mmq.ranking.evaluation import require_measurable
     from mmq.ranking.folder import check_target, save_ranker
+    from mmq.ranking.means import Means
+    from mmq.ranking.verdict import beside_means, fitted_means
     from mmq.semantic_ids import SemanticIDs
     from mmq.settings import gather
 
+    maker = ranker_class(kind)
     values = gather(config, settings or [])
-    if seed is not None:
+    if seed is not None and "seed" in maker.settings_class.model_fields:
         values["seed"] = seed
-    model = PPNet(PPNetSettings.parse(values), device=device)
+    model = maker(maker.settings_class.parse(values), device=device)
+    refuse({"--ids": ids is not None and not model.reads_ids}, f"is not for {kind}; leave it out")
     division = RankingSplit.parse({"split": split, "positive_above": positive_above})
     check_target(out)
     table = SemanticIDs.read(ids) if ids else None
@@ -94,7 +103,9 @@ def command(
             return
         save_ranker(model, out, division, fit)
         checkpoint.unlink(missing_ok=True)
-        tested = evaluate_ranking(model, data)
+        tested, held = evaluate_ranking(model, data), evaluate_ranking(model, data, data.validation)
+        means = None if kind == Means.kind else fitted_means(data)
+        compared = means and beside_means(held, means, data, data.validation, "validation")
         result = {
             "model": model.kind,
             "users": len(model.vocabulary.users),
@@ -102,6 +113,13 @@ def command(
             "impressions": {"train": len(data.train), "validation": len(data.validation)},
             "validation": fit.validation,
             "test": summary(tested),
+            "means": {
+                "validation": compared.means.figures,
+                "test": evaluate_ranking(means, data).figures,
+            }
+            if means and compared
+            else None,
+            "verdict": [compared.sentence] if compared else [],
             "epochs": fit.epochs,
             "best_epoch": fit.best_epoch,
             "rows_per_second": fit.rows_per_second,
@@ -132,6 +150,8 @@ def evaluate(
     """
     from mmq.ranking import RankingData, evaluate_ranking, load_ranker
     from mmq.ranking.folder import read_config, split_settings
+    from mmq.ranking.means import Means
+    from mmq.ranking.verdict import beside_means, fitted_means
     from mmq.semantic_ids import SemanticIDs
 
     model = load_ranker(folder, device)
@@ -141,11 +161,16 @@ def evaluate(
     data = RankingData.of(open_log(interactions, columns, further), split_settings(folder))
     held = data.test if part == "test" else data.validation
     found = evaluate_ranking(model, data, held)
+    beside = None
+    if model.kind != Means.kind:
+        beside = beside_means(found, fitted_means(data), data, held, part)
     result = {
         "model": model.kind,
         "part": part,
         **summary(found),
         "intervals": _intervals(found, held.users, held.labels, seed),
+        "means": beside.means.figures if beside else None,
+        "verdict": [beside.sentence] if beside else [],
     }
     return result, _lines(result)
 
@@ -223,7 +248,15 @@ def _trained_lines(result: Mapping[str, Any]) -> Iterator[str]:
     )
     figures = result["validation"]
     yield f"  validation: AUC {figures['auc']:.4f}, log-loss {figures['log_loss']:.4f}"
-    yield from _lines({"model": result["model"], "part": "test", **result["test"]})
+    yield from _lines(
+        {
+            "model": result["model"],
+            "part": "test",
+            **result["test"],
+            "means": result["means"] and result["means"]["test"],
+            "verdict": result["verdict"],
+        }
+    )
 
 
 def _lines(result: Mapping[str, Any]) -> Iterator[str]:
@@ -251,3 +284,7 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
             f"  {'AUC, ' + name:<18}{figure:>8}   {stratum['rows']:,} impressions of "
             f"{stratum['items']:,} items"
         )
+    if result["means"]:
+        auc, gauc = result["means"]["auc"], result["means"]["gauc"]
+        yield f"  {'means':<18}AUC {auc:.4f}, GAUC {gauc:.4f}"
+    yield from (f"  {each}" for each in result["verdict"])

@@ -76,10 +76,10 @@ class RankingData(NamedTuple):
         pieces = log if isinstance(log, Pieces) else Pieces.of(log, columns)
         space = Spool(spool)
         known = survey(pieces, settings, space)
-        read = read_parts(pieces, known, space)
+        read, dealt = read_parts(pieces, known, space)
         users = len(known.user_ids)
         parts = [
-            rows.impressions(like(read[: number + 1], users), space)
+            rows.impressions(like(read[: number + 1], users), space, None if number else dealt)
             for number, rows in enumerate(read)
         ]
         values = dict(zip(pieces.columns, known.values, strict=True))

@@ -11,6 +11,7 @@ from mmq.errors import DataError
 from mmq.ranking.code_features import CodeFeatures
 from mmq.ranking.data import Met, RankingData
 from mmq.ranking.impressions import BLOCK, Impressions
+from mmq.ranking.rates import Tally, log_odds
 from mmq.semantic_ids import SemanticIDs
 from mmq.semantic_ids.lookup import ItemIndex
 
@@ -21,34 +22,34 @@ class Vocabulary(NamedTuple):
     Attributes:
         users: Arrow array of ids; number i has the embedding i + 1, all others have 0.
         items: likewise.
-        shown: ``(items,)`` int64 training impressions of each item.
         columns: name of each further column -> Arrow array of values, likewise.
+        tallies: how often each user, item and value was shown and liked, in this order.
     """
 
     users: pa.Array
     items: pa.Array
-    shown: np.ndarray
     columns: dict[str, pa.Array]
+    tallies: tuple[Tally, ...]
+
+    @property
+    def shown(self) -> np.ndarray:
+        """``(items,)`` int64 training impressions of each item."""
+        return self.tallies[1].shown
 
     @classmethod
     def of(cls, data: RankingData) -> Vocabulary:
         """That of the training part."""
         met = data.met
-        sizes = [len(each) for each in met.column_values.values()]
-        users = np.zeros(len(met.user_ids), np.int64)
-        items = np.zeros(len(met.item_ids), np.int64)
-        columns = [np.zeros(size, np.int64) for size in sizes]
+        ids = [met.user_ids, met.item_ids, *met.column_values.values()]
+        tallies = [Tally.empty(len(each)) for each in ids]
         for piece in data.train.batches(BLOCK):
-            users += np.bincount(piece.users, minlength=len(users))
-            items += np.bincount(piece.items, minlength=len(items))
-            for place, counts in enumerate(columns):
-                counts += np.bincount(piece.columns[:, place], minlength=len(counts))
-        values = {
-            name: _with_rows(each, counts)
-            for (name, each), counts in zip(met.column_values.items(), columns, strict=True)
-        }
-        known = _with_rows(met.item_ids, items)
-        return cls(_with_rows(met.user_ids, users), known, items[items > 0], values)
+            for tally, numbers in zip(tallies, _numbers(piece), strict=True):
+                tally.add(numbers, piece.labels)
+        users, items, *columns = (
+            each.filter(pa.array(tally.shown > 0)) for each, tally in zip(ids, tallies, strict=True)
+        )
+        values = dict(zip(met.column_values, columns, strict=True))
+        return cls(users, items, values, tuple(tally.met() for tally in tallies))
 
     def alike(self, other: Vocabulary) -> bool:
         """Whether both are of the same users, items (shown as often) and values of columns.
@@ -73,12 +74,14 @@ class Numbering(NamedTuple):
             ``(values of the log,)`` int64, likewise.
         codes: ``(items of the log, length)`` int64 rows of the embeddings of semantic IDs; None
             without.
+        tallies: how often users, items and values were shown and liked, by the same numbers.
     """
 
     users: np.ndarray
     items: np.ndarray
     columns: tuple[tuple[int, np.ndarray], ...]
     codes: np.ndarray | None
+    tallies: tuple[Tally, ...]
 
     @classmethod
     def of(
@@ -108,7 +111,11 @@ class Numbering(NamedTuple):
             for name, values in known.columns.items()
         )
         return cls(
-            _place(met.user_ids, known.users), _place(met.item_ids, known.items), columns, codes
+            _place(met.user_ids, known.users),
+            _place(met.item_ids, known.items),
+            columns,
+            codes,
+            tuple(tally.with_others() for tally in known.tallies),
         )
 
     def column_numbers(self, impressions: Impressions) -> np.ndarray:
@@ -116,9 +123,23 @@ class Numbering(NamedTuple):
         numbers = [each[impressions.columns[:, place]] for place, each in self.columns]
         return np.stack(numbers, 1) if numbers else np.empty((len(impressions), 0), np.int64)
 
+    def log_odds(self, impressions: Impressions, smoothing: float, left_out: bool) -> np.ndarray:
+        """``(rows, 2 + c)`` float32 smoothed rates of users, items and values.
 
-def _with_rows(values: pa.Array, counts: np.ndarray) -> pa.Array:
-    return values.filter(pa.array(counts > 0))
+        Args:
+            impressions: of the log.
+            smoothing: see :func:`~mmq.ranking.rates.log_odds`.
+            left_out: whether the impressions were counted themselves, which is undone.
+        """
+        known = [self.users[impressions.users], self.items[impressions.items]]
+        numbers = np.column_stack([*known, self.column_numbers(impressions)])
+        labels = np.asarray(impressions.labels, np.int64) if left_out else None
+        return log_odds(self.tallies, numbers, smoothing, labels)
+
+
+def _numbers(piece: Impressions) -> list[np.ndarray]:
+    """Users, items and values of further columns of some impressions, ``(rows,)`` each."""
+    return [piece.users, piece.items, *piece.columns.T]
 
 
 def _place(values: pa.Array, known: pa.Array) -> np.ndarray:

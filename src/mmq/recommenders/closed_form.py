@@ -18,7 +18,7 @@ from mmq.recommenders.base import Recommender
 from mmq.recommenders.data import RetrievalData
 from mmq.recommenders.dense import top_items
 from mmq.recommenders.evaluation import evaluate
-from mmq.recommenders.results import RetrievalFit
+from mmq.recommenders.results import Items, RetrievalFit
 from mmq.settings import Settings
 
 S = TypeVar("S", bound=Settings)
@@ -26,6 +26,11 @@ S = TypeVar("S", bound=Settings)
 
 class ClosedForm(Recommender[S], Generic[S]):
     """A recommender whose fit is sums and products, over in one go: nothing is resumed."""
+
+    def learn(self, data: RetrievalData) -> None:
+        """:meth:`fit` without measuring anything."""
+        self.load_items(Items(data.item_ids, data.ids, data.popularity()))
+        self._learn(data)
 
     @abstractmethod
     def _learn(self, data: RetrievalData) -> None:

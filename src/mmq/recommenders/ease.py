@@ -46,7 +46,7 @@ class EASE(ClosedForm[EASESettings]):
     settings_class = EASESettings
     _rows: np.ndarray
     """``(met,)`` int64 rows of the items that training met, rising; others have no weights."""
-    _weights: Tensor
+    _weights: np.ndarray
     """``(met, met)`` float32, from an item of the history to one that is recommended."""
 
     def _learn(self, data: RetrievalData) -> None:
@@ -64,20 +64,20 @@ class EASE(ClosedForm[EASESettings]):
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
         inverse /= -inverse.diagonal().clone()
         inverse.fill_diagonal_(0)
-        self._rows, self._weights = rows, inverse
+        self._rows, self._weights = rows, inverse.cpu().numpy()
 
     def score_block(self, histories: Sequences) -> Tensor:
         """``(b, items)``; 0 for items that training did not meet."""
         items = len(self.items.item_ids)
-        weights = faded(histories, items, self.settings.decay)[:, self._rows].toarray()
-        found = torch.from_numpy(weights).to(self.device) @ self._weights
-        scores = found.new_zeros(len(histories), items)
-        scores[:, torch.from_numpy(self._rows).to(self.device)] = found
-        return scores
+        scores = np.zeros((len(histories), items), np.float32)
+        # a history has few items: sparse rows by dense weights is far less work than dense by dense
+        history = faded(histories, items, self.settings.decay)[:, self._rows]
+        scores[:, self._rows] = history @ self._weights
+        return torch.from_numpy(scores).to(self.device)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Rows of the items that training met, and the weights between them."""
-        return dict(zip(_NAMES, (self._rows, self._weights.cpu().numpy()), strict=True))
+        return dict(zip(_NAMES, (self._rows, self._weights), strict=True))
 
     def restore(self, tensors: Mapping[str, np.ndarray], folder: Path) -> None:
         """Weights of :meth:`tensors`.
@@ -92,5 +92,4 @@ class EASE(ClosedForm[EASESettings]):
                 f"the weights in {folder} are not those of its items; copy the whole folder or "
                 "train it again"
             )
-        self._rows = rows
-        self._weights = torch.from_numpy(np.ascontiguousarray(weights)).to(self.device)
+        self._rows, self._weights = rows, weights

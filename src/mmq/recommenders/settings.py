@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from mmq.nn.loop import Share
 from mmq.nn.selected import SelectedSettings
@@ -30,9 +30,8 @@ class RecommenderSettings(SelectedSettings):
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     """After the warm-up, a half cosine that is zero after ``epochs``, or a constant rate."""
     warmup: Share = 0.05
-    """Share of ``epochs`` over which the rate rises."""
-    epochs: NonNegativeInt = 12
-    """Most passes over the training part, over which the rate rises and falls."""
+    """Share of ``epochs`` over which the rate rises. Of epochs there are, unless they are set, so
+    many as make some 1,500 steps: 12 of a large log, 100 at most of a small one."""
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> RecommenderSettings:
