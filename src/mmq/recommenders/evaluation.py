@@ -73,52 +73,65 @@ def evaluate(recommender: Recommender[Any], cases: Cases) -> Evaluation:
     items, lists = len(recommender.items.item_ids), cases.lists
     wanted = np.sort(lists * items + cases.targets)
     recommender.prepare(len(cases.targets))
-    competing, left_out = _Places(distinct, not recommender.tells_apart), _Places(distinct, False)
+    competing, left_out = (
+        _Places(len(cases.targets), distinct, alike, items)
+        for alike in (not recommender.tells_apart, False)
+    )
     for start in range(0, len(cases.targets), BLOCK):
-        part = cases.take(slice(start, start + BLOCK))
+        rows = slice(start, start + BLOCK)
+        part = cases.take(rows)
         scores = _scores(recommender, part.histories)
         targets = torch.from_numpy(part.targets).to(scores.device)[:, None]
-        competing.add(scores, targets)
-        _leave_out(scores, part.histories, lists[start : start + BLOCK] * items, wanted)
-        left_out.add(scores, targets)
-    one, other = competing.protocol(cases, items), left_out.protocol(cases, items)
+        competing.add(rows, scores, targets)
+        _leave_out(scores, part.histories, lists[rows] * items, wanted)
+        left_out.add(rows, scores, targets)
+    one, other = competing.protocol(cases), left_out.protocol(cases)
     return Evaluation(one.figures, one.id_level, one.users, one.coverage, other, len(cases.targets))
 
 
 class _Places:
     """Gathers where targets stand, block by block.
 
+    What is kept of a block is written into arrays that are there from the start: small arrays that
+    stay between large ones that come and go would keep memory from being used again (5 GB for
+    Beauty's 22,363 users).
+
     Args:
+        cases: how many there are.
         distinct: the IDs; None for a recommender that scores items.
         alike: whether items that share an ID always score alike.
+        items: of the catalogue.
     """
 
-    def __init__(self, distinct: _Distinct | None, alike: bool) -> None:
-        self.distinct, self.alike = distinct, alike
-        self.ranks: list[Ranks] = []
-        self.id_ranks: list[Ranks] = []
-        self.best: list[np.ndarray] = []
+    def __init__(self, cases: int, distinct: _Distinct | None, alike: bool, items: int) -> None:
+        self.distinct, self.alike, self.items = distinct, alike, items
+        self.ranks = Ranks(np.zeros(cases, np.int64), np.ones(cases, np.int64))
+        self.id_ranks = Ranks(np.zeros(cases, np.int64), np.ones(cases, np.int64))
+        self.best = np.empty((cases, min(CUTOFFS[-1], items)), np.int64)
 
-    def add(self, scores: Tensor, targets: Tensor) -> None:
+    def add(self, rows: slice, scores: Tensor, targets: Tensor) -> None:
         """A block of scores ``(b, items)``, and the target ``(b, 1)`` of each row."""
-        self.ranks.append(_ranks(scores, scores.gather(1, targets)))
+        _put(self.ranks, rows, scores, targets)
         if self.distinct is not None:
             found = self.distinct.best(scores, self.alike)
-            own = found.gather(1, self.distinct.buckets[targets])
-            self.id_ranks.append(_ranks(found, own))
-        ten = scores.topk(min(CUTOFFS[-1], scores.shape[1]), dim=1)
-        self.best.append(ten.indices.masked_fill(ten.values == -torch.inf, -1).cpu().numpy())
+            _put(self.id_ranks, rows, found, self.distinct.buckets[targets])
+        ten = scores.topk(self.best.shape[1], dim=1)
+        self.best[rows] = ten.indices.masked_fill(ten.values == -torch.inf, -1).cpu().numpy()
 
-    def protocol(self, cases: Cases, items: int) -> Protocol:
+    def protocol(self, cases: Cases) -> Protocol:
         """The figures of all blocks, which were those of ``cases``."""
-        joined, lists = Ranks.join(self.ranks), cases.lists
-        distinct = self.distinct
+        distinct, lists = self.distinct, cases.lists
         return Protocol(
-            retrieval_figures(joined, CUTOFFS, lists),
-            None if distinct is None else _id_level(Ranks.join(self.id_ranks), distinct, cases),
-            user_figures(joined, CUTOFFS, lists),
-            coverage(np.concatenate(self.best), items),
+            retrieval_figures(self.ranks, CUTOFFS, lists),
+            None if distinct is None else _id_level(self.id_ranks, distinct, cases),
+            user_figures(self.ranks, CUTOFFS, lists),
+            coverage(self.best, self.items),
         )
+
+
+def _put(ranks: Ranks, rows: slice, scores: Tensor, targets: Tensor) -> None:
+    above, tied = count_ranks(scores, scores.gather(1, targets))
+    ranks.above[rows], ranks.tied[rows] = above.cpu().numpy(), tied.cpu().numpy()
 
 
 def _scores(recommender: Recommender[Any], histories: Sequences) -> Tensor:
@@ -149,11 +162,6 @@ def _leave_out(
     kept = wanted[np.minimum(np.searchsorted(wanted, keys), len(wanted) - 1)] == keys
     out = (torch.from_numpy(each[~kept]).to(scores.device) for each in (users, rows))
     scores[tuple(out)] = -torch.inf
-
-
-def _ranks(scores: Tensor, own: Tensor) -> Ranks:
-    above, tied = count_ranks(scores, own)
-    return Ranks(above.cpu().numpy(), tied.cpu().numpy())
 
 
 def _id_level(ranks: Ranks, distinct: _Distinct, cases: Cases) -> dict[str, float]:
