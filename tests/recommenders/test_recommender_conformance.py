@@ -74,14 +74,14 @@ class Deaf(SASRec):
 class Peeking(SASRec):
     def _fit(self, data, *arguments):
         fit = super()._fit(data, *arguments)
-        self.network.times.data += len(data.test.targets) * 1e-3
+        self.network.items.data += len(data.test.targets) * 1e-3
         return fit
 
 
 class Restless(SASRec):
     def _fit(self, data, *arguments):
         fit = super()._fit(data, *arguments)
-        self.network.times.data += 1e-6 * np.random.default_rng().random()
+        self.network.items.data += 1e-6 * np.random.default_rng().random()
         return fit
 
 

@@ -154,8 +154,10 @@ def test_weights_that_do_not_fit(saved):
         write_tensors(saved / WEIGHTS, tensors)
         with pytest.raises(FormatError, match=r"lacks|has shape|surplus|popularity"):
             load_recommender(saved)
-    if "times" in whole:
-        write_tensors(saved / WEIGHTS, {**whole, "times": whole["times"].astype(np.float64)})
+    if "norm.bias" in whole:
+        write_tensors(
+            saved / WEIGHTS, {**whole, "norm.bias": whole["norm.bias"].astype(np.float64)}
+        )
         with pytest.raises(FormatError, match="float64, not float32"):
             load_recommender(saved)
 
