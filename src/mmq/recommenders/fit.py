@@ -15,7 +15,7 @@ from mmq.recommenders.batches import training_batch
 from mmq.recommenders.network import HistoryNetwork
 from mmq.recommenders.settings import RecommenderSettings
 
-_STEPS, _FEWEST, _MOST = 1500, 12, 100
+_STEPS, _FEWEST, _MOST = 2000, 15, 100
 """Steps that a training should make, and the epochs that it is given for them."""
 
 

@@ -31,7 +31,7 @@ class RecommenderSettings(SelectedSettings):
     """After the warm-up, a half cosine that is zero after ``epochs``, or a constant rate."""
     warmup: Share = 0.05
     """Share of ``epochs`` over which the rate rises. Of epochs there are, unless they are set, so
-    many as make some 1,500 steps: 12 of a large log, 100 at most of a small one."""
+    many as make some 2,000 steps: 15 of a large log, 100 at most of a small one."""
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> RecommenderSettings:

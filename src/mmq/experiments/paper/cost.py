@@ -31,7 +31,7 @@ _TOKENIZER = 7e-5  # an item and epoch, latents of 256
 _HETERREC = 1.6e-4  # an interaction and epoch, width 64
 _SASREC = 6e-5  # the same
 _PPNET = 1.4e-5  # an impression and epoch
-_EPOCHS = 12  # of a retrieval model whose epochs are not set
+_EPOCHS = 15  # of a retrieval model whose epochs are not set
 _STAGE2 = {LONGER: 1.0, JOINTLY: 1.5, BY_TURNS: 2.0}  # over an epoch of training
 
 
