@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from ranking_shop import data, fitted, table
+from ranking_shop import columns, data, fitted, table
 from sklearn.linear_model import LogisticRegression
 
 from mmq.data.interactions import Interactions
@@ -42,6 +42,15 @@ def test_saved_and_loaded_it_predicts_the_same(tmp_path):
         loaded.with_ids(table())
     with pytest.raises(FormatError, match="one weight for each rate"):
         loaded.restore({"weights": np.zeros(2)}, tmp_path)
+
+
+def test_a_training_part_of_one_label_teaches_that():
+    log = columns()
+    log["label"][: int(0.8 * len(log["label"]))] = 1
+    made = RankingData.of(Interactions.build(log))
+    predicted = fitted_means(made).predict(made.test, made)
+    assert np.isfinite(predicted).all()
+    assert predicted.min() > 0.9
 
 
 def test_what_it_refuses():

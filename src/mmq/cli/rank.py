@@ -285,6 +285,8 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
             f"{stratum['items']:,} items"
         )
     if result["means"]:
-        auc, gauc = result["means"]["auc"], result["means"]["gauc"]
-        yield f"  {'means':<18}AUC {auc:.4f}, GAUC {gauc:.4f}"
+        found = {"AUC": result["means"]["auc"]}
+        if result["eligible_users"]:
+            found["GAUC"] = result["means"]["gauc"]
+        yield f"  {'means':<18}" + ", ".join(f"{name} {v:.4f}" for name, v in found.items())
     yield from (f"  {each}" for each in result["verdict"])

@@ -58,7 +58,6 @@ class Means(Ranker[MeansSettings]):
     ) -> RankingFit:
         """See :meth:`Ranker.fit`; it takes seconds, stores no checkpoint and reads no IDs."""
         data.validation.require_both_labels("validation")
-        data.train.require_both_labels("training")
         started = time.monotonic()
         self.load_vocabulary(Vocabulary.of(data), None)
         numbering = self.numbering(data.met)
