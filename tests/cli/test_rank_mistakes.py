@@ -131,7 +131,6 @@ def test_bad_training(arguments, expected, bad_shop, capsys, monkeypatch):
         (["none"], "check the path"),
         (["somebody"], "check the path"),
         (["noted"], "is not the config of an mmq ranker"),
-        (["model", "--exclude-history"], "--exclude-history is for recommenders; a ranker is"),
         (["model", "--new-item-bonus", "1"], "--new-item-bonus is for recommenders; a ranker is"),
         (["model", "--new-users"], "--new-users is for recommenders; a ranker is"),
         (["model", "--part", "train"], "--part"),

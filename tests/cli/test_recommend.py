@@ -333,8 +333,8 @@ DAMAGE = [
       for file in ("config.json", "model.safetensors", "items.parquet")],
     *[(kind, file, "gone", None, "there is no ") for kind in KINDS
       for file in ("config.json", "model.safetensors", "items.parquet")],
-    ("sasrec", "config.json", '"format": 1', '"format": 2', "reads up to 1; upgrade mmq"),
-    ("sasrec", "config.json", '"format": 1', '"format": "1"', "'format' is not as mmq writes it"),
+    ("sasrec", "config.json", '"format": 2', '"format": 3', "reads up to 2; upgrade mmq"),
+    ("sasrec", "config.json", '"format": 2', '"format": "1"', "'format' is not as mmq writes it"),
     ("sasrec", "config.json", '"split": {', '"spilt": {', "no 'split'"),
     ("sasrec", "config.json", '"ids": null', '"ids": 3', "'ids' is not as mmq writes it"),
     ("sasrec", "config.json", '"recommender": "sas', '"recommender": "s', "did you mean 'sasrec'"),

@@ -261,12 +261,18 @@ def _retrieval(model: Path, interactions: Path, columns: Columns, device: str) -
 
 def _ranking(model: Path, interactions: Path, columns: Columns, device: str) -> Subject:
     from mmq.cli.rank import known_rows, open_log
+    from mmq.errors import SettingsError
     from mmq.finetuning.control import Tested
     from mmq.metrics.resampling import PerUser
-    from mmq.ranking import RankingData, evaluate_ranking, load_ranker
+    from mmq.ranking import PPNet, RankingData, evaluate_ranking, load_ranker
     from mmq.ranking.folder import further_columns, save_ranker, split_settings
 
     student, division = load_ranker(model, device), split_settings(model)
+    if not isinstance(student, PPNet):
+        raise SettingsError(
+            f"{model} holds {student.kind}, which has no semantic IDs to fine-tune; give a ppnet "
+            "model"
+        )
     further, numeric = further_columns(model)
     pieces = open_log(interactions, columns, further).with_numeric(numeric, settled=True)
     pieces = known_rows(pieces, division, student.semantic_ids)

@@ -21,10 +21,11 @@ from mmq.cli.frame import (
     emit,
 )
 from mmq.cli.log_columns import Columns, with_columns
-from mmq.cli.retrieval import DedupeOption, DropUnknownOption
+from mmq.cli.retrieval import DedupeOption, DropUnknownOption, refuse
 
 if TYPE_CHECKING:
-    from mmq.ranking import Pieces, PPNet, RankingData, RankingEvaluation, RankingSplit
+    from mmq.ranking import Pieces, RankingData, RankingEvaluation, RankingSplit
+    from mmq.ranking.base import Ranker
     from mmq.ranking.impressions import Impressions
     from mmq.semantic_ids import SemanticIDs
 
@@ -39,6 +40,7 @@ def command(
         Path, typer.Option("--interactions", help="The log: what was shown, and how it went.")
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the model to write.")],
+    kind: Annotated[str, typer.Option("--model", help="Kind of model: ppnet or means.")] = "ppnet",
     ids: Annotated[
         Path | None, typer.Option("--ids", help="ID table of the items; item IDs alone without.")
     ] = None,
@@ -78,7 +80,10 @@ def command(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Train PPNet, which predicts whether a user will like an item, and measure it.
+    """Train a model that predicts whether a user will like an item, and measure it.
+
+    Means (shares of likes by user, item and column) are measured on the same rows; a sentence says
+    whether the model is ahead of them.
 
     Example: mmq train ranking --interactions interactions.parquet --ids ids.parquet --out ranker
 
@@ -88,16 +93,20 @@ def command(
     from mmq.data.files import fingerprint
     from mmq.errors import warn
     from mmq.nn.processes import joined
-    from mmq.ranking import PPNet, PPNetSettings, RankingData, RankingSplit, evaluate_ranking
+    from mmq.ranking import RankingData, RankingSplit, evaluate_ranking, ranker_class
     from mmq.ranking.folder import check_target, save_ranker
+    from mmq.ranking.means import Means
+    from mmq.ranking.verdict import beside_means, fitted_means
     from mmq.replacing import check_replaced, file_input, write_note
     from mmq.semantic_ids import SemanticIDs
     from mmq.settings import gather
 
+    maker = ranker_class(kind)
     values = gather(config, settings or [])
-    if seed is not None:
+    if seed is not None and "seed" in maker.settings_class.model_fields:
         values["seed"] = seed
-    model = PPNet(PPNetSettings.parse(values), device=device)
+    model = maker(maker.settings_class.parse(values), device=device)
+    refuse({"--ids": ids is not None and not model.reads_ids}, f"is not for {kind}; leave it out")
     division = RankingSplit.parse(
         {
             "split": split,
@@ -138,7 +147,9 @@ def command(
         save_ranker(model, out, division, fit)
         write_note(out, inputs)
         checkpoint.unlink(missing_ok=True)
-        tested = evaluate_ranking(model, data)
+        tested, held = evaluate_ranking(model, data), evaluate_ranking(model, data, data.validation)
+        means = None if kind == Means.kind else fitted_means(data)
+        compared = means and beside_means(held, means, data, data.validation, "validation")
         result = {
             "model": model.kind,
             "users": len(model.vocabulary.users),
@@ -146,6 +157,13 @@ def command(
             "impressions": {"train": len(data.train), "validation": len(data.validation)},
             "validation": fit.validation,
             "test": summary(tested),
+            "means": {
+                "validation": compared.means.figures,
+                "test": evaluate_ranking(means, data).figures,
+            }
+            if means and compared
+            else None,
+            "verdict": [compared.sentence] if compared else [],
             "epochs": fit.epochs,
             "best_epoch": fit.best_epoch,
             "rows_per_second": fit.rows_per_second,
@@ -178,6 +196,8 @@ def evaluate(
     """
     from mmq.ranking import RankingData, evaluate_ranking, load_ranker
     from mmq.ranking.folder import further_columns, split_settings
+    from mmq.ranking.means import Means
+    from mmq.ranking.verdict import beside_means, fitted_means
     from mmq.semantic_ids import SemanticIDs
 
     model = load_ranker(folder, device)
@@ -191,11 +211,16 @@ def evaluate(
     data = RankingData.of(known_rows(pieces, division, model.ids), division)
     held = data.test if part == "test" else data.validation
     found = evaluate_ranking(model, data, held)
+    beside = None
+    if model.kind != Means.kind:
+        beside = beside_means(found, fitted_means(data), data, held, part)
     result = {
         "model": model.kind,
         "part": part,
         **summary(found),
         "intervals": _intervals(found, held.users, held.labels, seed),
+        "means": beside.means.figures if beside else None,
+        "verdict": [beside.sentence] if beside else [],
         "warnings": _unmet(model, data, held),
     }
     return result, _lines(result)
@@ -223,7 +248,7 @@ def known_rows(pieces: Pieces, division: RankingSplit, table: SemanticIDs | None
     return left
 
 
-def _unmet(model: PPNet, data: RankingData, held: Impressions) -> list[str]:
+def _unmet(model: Ranker[Any], data: RankingData, held: Impressions) -> list[str]:
     """Sentences on columns most of whose values training never met."""
     import numpy as np
 
@@ -307,7 +332,15 @@ def _trained_lines(result: Mapping[str, Any]) -> Iterator[str]:
     )
     figures = result["validation"]
     yield f"  validation: AUC {figures['auc']:.4f}, log-loss {figures['log_loss']:.4f}"
-    yield from _lines({"model": result["model"], "part": "test", **result["test"]})
+    yield from _lines(
+        {
+            "model": result["model"],
+            "part": "test",
+            **result["test"],
+            "means": result["means"] and result["means"]["test"],
+            "verdict": result["verdict"],
+        }
+    )
 
 
 def _of_users(result: Mapping[str, Any]) -> str:
@@ -347,4 +380,10 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
             f"  {'AUC, ' + name:<18}{figure:>8}   {stratum['rows']:,} impressions of "
             f"{stratum['items']:,} items"
         )
+    if result["means"]:
+        found = {"AUC": result["means"]["auc"]}
+        if result["eligible_users"]:
+            found["GAUC"] = result["means"]["gauc"]
+        yield f"  {'means':<18}" + ", ".join(f"{name} {v:.4f}" for name, v in found.items())
+    yield from (f"  {each}" for each in result["verdict"])
     yield from (f"  warning: {each}" for each in result.get("warnings", []))

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from mmq.cli import rank
-from mmq.cli.evaluate import measured_lines, summary
+from mmq.cli.evaluate import measured_lines, summary, table_lines, verdict_lines
 from mmq.cli.frame import (
     ConfigOption,
     DeviceOption,
@@ -44,7 +44,10 @@ def retrieval(
     interactions: Annotated[Path, typer.Option("--interactions", help="The interaction log.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the model to write.")],
     kind: Annotated[
-        str, typer.Option("--model", help="Kind of model: heterrec, sasrec or popularity.")
+        str,
+        typer.Option(
+            "--model", help="Kind of model: heterrec, sasrec, item-knn, ease or popularity."
+        ),
     ] = "heterrec",
     ids: Annotated[
         Path | None,
@@ -76,6 +79,8 @@ def retrieval(
 ) -> None:
     """Train a model that recommends the next item, and measure it on the test part.
 
+    Popularity and item-kNN are measured on the same cases; a sentence says who is ahead.
+
     Example: mmq train retrieval --interactions interactions.parquet --ids ids.parquet --out model
 
     On two GPUs: torchrun --nproc-per-node 2 -m mmq train retrieval ...
@@ -85,6 +90,7 @@ def retrieval(
     from mmq.nn.processes import joined
     from mmq.recommenders import RetrievalData, SplitSettings, evaluate, recommender_class
     from mmq.recommenders.folder import check_target, save_recommender
+    from mmq.recommenders.verdict import baselines, measured, verdict
     from mmq.replacing import check_replaced, file_input, write_note
     from mmq.semantic_ids import SemanticIDs
     from mmq.settings import gather
@@ -130,6 +136,10 @@ def retrieval(
     write_note(out, inputs)
     checkpoint.unlink(missing_ok=True)
     about = described(log, division, table.item_ids if table else None)
+    parts = {"validation": data.validation, "test": data.test}
+    found = {name: evaluate(model, cases) for name, cases in parts.items()}
+    floor = baselines(data, kind)
+    others = {name: measured(floor, cases) for name, cases in parts.items()}
     result = {
         "model": kind,
         "items": len(data.item_ids),
@@ -139,9 +149,12 @@ def retrieval(
         "rows": len(log),
         "liked_by": liked_by(log),
         "new_items": int((data.popularity() == 0).sum()),
-        "validation": summary(evaluate(model, data.validation)),
-        "test": summary(evaluate(model, data.test)),
+        **{name: summary(each) for name, each in found.items()},
         "measured": {name: each.to_dict() for name, each in data.measured.items()},
+        "baselines": {
+            name: {part: summary(others[part][name]) for part in parts} for name in floor
+        },
+        "verdict": verdict(model, found["validation"], others["validation"], "validation"),
         "epochs": fit.epochs,
         "best_epoch": fit.best_epoch,
         "seconds_per_epoch": fit.seconds_per_epoch,
@@ -168,15 +181,10 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
             f"  best epoch {result['best_epoch']} of {result['epochs']}, "
             f"{result['seconds_per_epoch']:.1f} s each"
         )
-    names = list(result["test"]["item_level"])
-    yield f"  {'':<20}" + "".join(f"{name:>11}" for name in [*names, "coverage"])
-    for part in ("validation", "test"):
-        figures = result[part]
-        values = [*figures["item_level"].values(), figures["coverage"]]
-        yield f"  {part:<20}" + "".join(f"{value:>11.4f}" for value in values)
-        if figures["id_level"]:
-            label = f"{part}, IDs"
-            yield f"  {label:<20}" + "".join(f"{v:>11.4f}" for v in figures["id_level"].values())
+    parts = {name: result[name] for name in ("validation", "test")}
+    others = {f"{name}, test": found["test"] for name, found in result["baselines"].items()}
+    yield from table_lines(parts, others)
+    yield from verdict_lines(result)
     yield from (f"  warning: {each}" for each in result["warnings"])
 
 

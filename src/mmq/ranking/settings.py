@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from mmq.nn.loop import Share
 from mmq.nn.selected import SelectedSettings
@@ -52,16 +52,18 @@ class RankerSettings(SelectedSettings):
 
     batch_size: PositiveInt = 4096
     """Impressions a step; they are split evenly, so that no batch is a remnant."""
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 2e-3
     """Peak rate of AdamW."""
-    schedule: Literal["one-cycle", "constant"] = "constant"
-    """After the warm-up, a constant rate, or a half cosine that is zero after ``epochs``."""
-    warmup: Share = 0.02
-    """Share of ``epochs`` over which the rate rises."""
-    epochs: NonNegativeInt = 20
-    """Most passes over the training impressions."""
+    schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    """After the warm-up, a half cosine that is zero after ``epochs``, or a constant rate."""
+    warmup: Share = 0.05
+    """Share of ``epochs`` over which the rate rises. Of epochs there are, unless they are set, so
+    many as make some 1,000 steps: 5 of a large log, 50 at most of a small one."""
     patience: PositiveInt = 3
     """Epochs without a better validation AUC after which training stops; the best is kept."""
+    smoothing: PositiveFloat = 10.0
+    """Impressions at the rate of all that are added to those of a user, item or value, before the
+    share that was liked is taken."""
     shuffle_rows: PositiveInt = 1 << 20
     """Impressions that are shuffled together: as many are read from disk at random at a time."""
 
@@ -88,5 +90,5 @@ class PPNetSettings(RankerSettings):
     unknown_share: Share = 0.05
     """Share of users, items and further values that training hides, so that the embedding of those
     it never met is learned."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
     """Share of the tower's input that is dropped in training."""
