@@ -85,6 +85,44 @@ def command(
     emit(figures, as_json, _lines(figures, trained))
 
 
+FAR = 1.25
+"""Times the bound above which a tokenizer is called far from it."""
+
+JOINT = 0.03
+"""Share of the error that joint coding can save from which it is worth a sentence."""
+
+
+def bound_lines(figures: dict[str, Any]) -> list[str]:
+    """How far the codes are from what so many bits can say, and what to do about it."""
+    bound, error = figures["bound"], figures["fvu_codes"]
+    least, part = bound["fvu"], "held_out" if "held_out" in error else "fit"
+    lines = [
+        f"  bound: no code of {bound['bits']:.0f} bits leaves less than {least:.3f} of Gaussian "
+        f"embeddings of this spread; {part.replace('_', ' ')} items are at {error[part]:.3f}, "
+        + _distance(error, part, least)
+    ]
+    gain = 1 - least / bound["fvu_separate"] if bound["fvu_separate"] > 0 else 0.0
+    if gain >= JOINT:
+        lines.append(
+            f"    modalities have much in common: coding them together can save up to {gain:.0%} "
+            "of the error, so share experts (mmq) or use --fusion aligned"
+        )
+    return lines
+
+
+def _distance(error: dict[str, float], part: str, least: float) -> str:
+    if error[part] <= least:
+        return "below it: they have structure that no Gaussian has"
+    if error[part] <= FAR * least:
+        return "close to it"
+    if part == "held_out" and error[part] > FAR * error["fit"]:
+        return (
+            "far from it, and much above those that were fitted: items are few for so many codes; "
+            "fit on more, or lower codebook_size"
+        )
+    return "far from it: set refinement=3, or try --tokenizer mmq"
+
+
 def _lines(figures: dict[str, Any], trained: bool) -> list[str]:
     lines = [
         f"{figures['tokenizer']} tokenizer of {figures['length']} codes -> {figures['out']}, "
@@ -102,6 +140,7 @@ def _lines(figures: dict[str, Any], trained: bool) -> list[str]:
                 f"{figures['l_recon'][part]:.4f}"
             )
         lines.append(f"{line} ({each})")
+    lines += bound_lines(figures)
     lines.append(
         f"  codes: entropy {figures['entropy']:.3f} nats, utilisation "
         f"{figures['utilisation']:.3f}, distinct IDs {figures['distinct_share']:.4f} of items"

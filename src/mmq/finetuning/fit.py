@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from mmq.data import Catalogue
 from mmq.errors import DataError, SettingsError
@@ -19,7 +18,7 @@ from mmq.nn.loop import Journal, Log, Trained, train
 from mmq.nn.processes import is_first
 from mmq.nn.selected import SelectedTraining
 from mmq.tokenizers.evaluation import evaluate
-from mmq.tokenizers.inputs import unit_inputs
+from mmq.tokenizers.inputs import Inputs
 from mmq.tokenizers.soft import SoftTokenizer
 
 TASKS: dict[str, type[MovingTask]] = {"alternating": AlternatingTask, "joint": JointTask}
@@ -110,9 +109,9 @@ def finetune(
         task.network.eval().requires_grad_(False)
     codes = student.semantic_ids.codes
     if training.best_epoch and settings.resolved_rate:
-        tokenizer.settle(*inputs)
+        tokenizer.settle(inputs.x, inputs.present)
         parts = {"fit": torch.arange(len(codes))}
-        tokenizer.figures |= evaluate(tokenizer.network, *inputs, parts, codes)
+        tokenizer.figures |= evaluate(tokenizer.network, inputs, parts)
         made = ids.manifest["tokenizer"]
         if made is not None:
             tokenizer.tuned_from = [*tokenizer.tuned_from, made["fingerprint"]]
@@ -138,7 +137,7 @@ def _checked(
     data: Data,
     catalogue: Catalogue,
     alternating: bool,
-) -> tuple[Tensor, Tensor]:
+) -> Inputs:
     """Inputs of the items of the student's table."""
     if not isinstance(tokenizer, SoftTokenizer):
         raise SettingsError(
@@ -168,8 +167,7 @@ def _checked(
             f"{len(differ):,} of the {len(ids):,} items have another ID in the model than the "
             f"tokenizer gives them, {ids.item_ids[int(differ[0])].as_py()!r} among them; {remedy}"
         )
-    x, present = unit_inputs(items, tokenizer.dimensions)
-    return x.to(tokenizer.device), present.to(tokenizer.device)
+    return tokenizer.inputs(items)
 
 
 def _list(sizes: tuple[int, ...]) -> str:

@@ -16,7 +16,7 @@ from mmq.nn.selected import Batches, Part, Task
 from mmq.nn.soft_items import SoftItems
 from mmq.semantic_ids import Manifest, SemanticIDs
 from mmq.tokenizers.evaluation import SAMPLE, reconstruction
-from mmq.tokenizers.inputs import noisy
+from mmq.tokenizers.inputs import Inputs, noisy
 from mmq.tokenizers.network import Softened, SoftInputs
 from mmq.tokenizers.soft import SoftTokenizer
 
@@ -114,11 +114,11 @@ class MovingTask(Task):
         student: Student,
         tokenizer: SoftTokenizer[Any, Any],
         data: Data,
-        inputs: tuple[Tensor, Tensor],
+        inputs: Inputs,
         settings: FinetuneSettings,
     ) -> None:
         self.student, self.tokenizer, self.data = student, tokenizer, data
-        self.x, self.present = inputs
+        self.inputs, self.x, self.present = inputs, inputs.x, inputs.present
         self.settings = settings
         self.own: RowTask = student.task(data)
         self.items, self.selected_by = self.own.items, self.own.selected_by
@@ -152,7 +152,8 @@ class MovingTask(Task):
         codes = self.student.semantic_ids.codes
         moved = codes != self.start
         stride = -(-len(codes) // SAMPLE)
-        kept = reconstruction(self.tokenizer.network, self.x[::stride], self.present[::stride])
+        sample = self.inputs.take(slice(None, None, stride))
+        kept = reconstruction(self.tokenizer.network, sample)
         return {
             **self.own.validate(),
             "items_moved": float(moved.any(1).mean()),
@@ -194,7 +195,7 @@ class MovingTask(Task):
         target, present = self.x[rows], self.present[rows]
         x = target
         if self.input_noise > 0:
-            widths = list(self.tokenizer.dimensions.values())
+            widths = list(self.tokenizer.network.dimensions.values())
             x = noisy(target, present, widths, self.input_noise, generator)
         own = self.codes[rows] if codes is None else codes
         codes = None if noise > 0 else own

@@ -178,17 +178,28 @@ class Reconstruction:
         )
 
 
-def l_recon(parts: Mapping[str, Reconstruction], items: int) -> float:
-    """L_recon of all modalities (Eq. 9), missing ones masked: summed over them, mean over items."""
-    return sum(part.squared_error for part in parts.values()) / items
+def l_recon(
+    parts: Mapping[str, Reconstruction], items: int, squares: Mapping[str, float] | None = None
+) -> float:
+    """L_recon of all modalities (Eq. 9), missing ones masked: summed over them, mean over items.
+
+    Args:
+        parts: modality -> its sums.
+        items: all of them, those that lack a modality too.
+        squares: modality -> what a squared length is multiplied by, where the sums are of
+            embeddings that were scaled.
+    """
+    weights = squares or dict.fromkeys(parts, 1.0)
+    return sum(part.squared_error * weights[name] for name, part in parts.items()) / items
 
 
 def fvu(parts: Mapping[str, Reconstruction]) -> float:
-    """Fraction of variance unexplained of all modalities together."""
-    return _ratio(
-        sum(part.squared_error for part in parts.values()),
-        sum(part.squared_deviation for part in parts.values()),
-    )
+    """Fraction of variance unexplained: of each modality, mean by the items that have it.
+
+    So a modality counts as much as another, whatever the scale of its embedding.
+    """
+    seen = [part for part in parts.values() if part.squared_deviation > 0]
+    return _ratio(sum(part.fvu * part.items for part in seen), sum(part.items for part in seen))
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -1,7 +1,7 @@
-"""Sums of codewords: codes chosen anew, each in the light of the others.
+"""Sums of codewords: codes chosen each in the light of the others.
 
 Where a vector is reconstructed as ``offset + sum_n table[n, c_n]``, the codes that independent
-experts chose are not the best together. Sweeping over the positions and choosing each code given
+experts choose are not the best together. Sweeping over the positions and choosing each code given
 the rest (iterated conditional modes, as in additive quantisation: Babenko and Lempitsky, CVPR
 2014) lowers the error with every step.
 
@@ -21,11 +21,11 @@ from mmq.nn.codebook import best
 GRAM = 4096
 """Codewords in all up to which their products with one another are kept (64 MiB)."""
 
-Score = Callable[[Tensor, int], Tensor]
+Score = Callable[[Tensor, int, Sequence[int]], Tensor]
 
 
 class Refiner:
-    """Refinement of codes under a table of what every codeword adds.
+    """Search of codes under a table of what every codeword adds.
 
     Args:
         offset: ``(d)``.
@@ -39,35 +39,45 @@ class Refiner:
         self.widths = torch.tensor(widths, device=table.device)
 
     def __call__(
-        self, x: Tensor, present: Tensor, codes: Tensor, movable: Tensor
+        self, x: Tensor, present: Tensor, codes: Tensor | None, movable: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Refined codes ``(b, n)``, and the scores ``(b, n, k)`` by which each was last chosen.
+        """Codes ``(b, n)`` int64, and the scores ``(b, n, k)`` by which each was last chosen.
 
         Args:
             x: vectors ``(b, d)``, zero where missing.
             present: ``(b, m)`` one where the item has the modality; the rest counts for nothing.
-            codes: ``(b, n)`` int64 to start from.
-            movable: ``(b, n)`` bool; the other codes stay.
+            codes: ``(b, n)`` int64 to start from; None finds them first, each in the light of
+                those before it.
+            movable: ``(b, n)`` bool; the other codes stay, and are the shortest codewords where
+                there are none yet.
         """
-        codes = codes.clone()
-        scores = x.new_empty(*codes.shape, self.table.shape[1])
+        greedy = codes is None
+        found = self._shortest(len(x)) if codes is None else codes.clone()
+        scores = x.new_empty(*found.shape, self.table.shape[1])
         patterns, which = present.unique(dim=0, return_inverse=True)
         for i, pattern in enumerate(patterns):
             rows = torch.nonzero(which == i).flatten()
             place = slice(None) if len(patterns) == 1 else rows
             seen = pattern.repeat_interleave(self.widths)
-            own = codes[place]
+            own = found[place]
             target = (x[place] - self.offset) * seen
-            chosen = self._sweep(_scorer(target, self.table * seen), own, movable[place])
-            codes[place], scores[place] = own, chosen
-        return codes, scores
+            score = scorer(target, self.table * seen)
+            chosen = self._sweep(score, own, movable[place], greedy)
+            found[place], scores[place] = own, chosen
+        return found, scores
 
-    def _sweep(self, score: Score, codes: Tensor, movable: Tensor) -> Tensor:
+    def _shortest(self, items: int) -> Tensor:
+        """The codeword of each position that says least."""
+        return self.table.square().sum(2).argmin(1).repeat(items, 1)
+
+    def _sweep(self, score: Score, codes: Tensor, movable: Tensor, greedy: bool) -> Tensor:
         """Choose codes anew, in place; the scores."""
+        positions = range(codes.shape[1])
         scores = codes.new_empty(0)
-        for sweep in range(self.sweeps):
-            for n in range(codes.shape[1]):
-                own = score(codes, n)
+        for sweep in range(self.sweeps + greedy):
+            for n in positions:
+                others = range(n) if greedy and not sweep else [m for m in positions if m != n]
+                own = score(codes, n, others)
                 if not sweep and not n:
                     scores = own.new_empty(*codes.shape, own.shape[1])
                 scores[:, n] = own
@@ -75,29 +85,28 @@ class Refiner:
         return scores
 
 
-def _scorer(x: Tensor, table: Tensor) -> Score:
-    """Function of codes and a position: ``(b, k)``, by how much each codeword lowers the error.
+def scorer(x: Tensor, table: Tensor) -> Score:
+    """Function of codes, a position and others: ``(b, k)``, what each codeword takes off the error.
 
-    That is ``r . t - |t|^2 / 2`` for what the other positions leave over, ``r = x - sum_m t_m``.
-    The products of codewords with x and with one another are made once where they fit.
+    That is ``r . t - |t|^2 / 2`` for what the others leave over, ``r = x - sum_m t_m``. The
+    products of codewords with x and with one another are made once where they fit.
     """
     positions, size, _ = table.shape
     halves = -0.5 * table.square().sum(2)
     flat = table.flatten(0, 1)
     starts = size * torch.arange(positions, device=x.device)
-    others = [[m for m in range(positions) if m != n] for n in range(positions)]
     if len(flat) > GRAM:
 
-        def by_residual(codes: Tensor, n: int) -> Tensor:
-            explained = _sums(flat, codes[:, others[n]] + starts[others[n]])
+        def by_residual(codes: Tensor, n: int, others: Sequence[int]) -> Tensor:
+            explained = _sums(flat, codes[:, list(others)] + starts[list(others)])
             return torch.addmm(halves[n], x - explained, table[n].T)
 
         return by_residual
     products = torch.addmm(halves.flatten(), x, flat.T).view(len(x), positions, size)
     gram = (flat @ flat.T).view(-1, positions, size).transpose(0, 1).contiguous()  # n (m k) k
 
-    def by_products(codes: Tensor, n: int) -> Tensor:
-        return products[:, n] - _sums(gram[n], codes[:, others[n]] + starts[others[n]])
+    def by_products(codes: Tensor, n: int, others: Sequence[int]) -> Tensor:
+        return products[:, n] - _sums(gram[n], codes[:, list(others)] + starts[list(others)])
 
     return by_products
 

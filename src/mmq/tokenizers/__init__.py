@@ -11,7 +11,8 @@ from mmq.tokenizers.estimator import NetworkTokenizer
 from mmq.tokenizers.folder import read_config
 from mmq.tokenizers.mmq.settings import MMQSettings
 from mmq.tokenizers.mmq.tokenizer import MMQTokenizer
-from mmq.tokenizers.opq import OPQSettings, OPQTokenizer
+from mmq.tokenizers.opq import OPQTokenizer
+from mmq.tokenizers.opq_quantiser import OPQSettings
 from mmq.tokenizers.rqkmeans import RQKMeansSettings, RQKMeansTokenizer
 from mmq.tokenizers.rqvae.settings import RQVAESettings
 from mmq.tokenizers.rqvae.tokenizer import RQVAETokenizer

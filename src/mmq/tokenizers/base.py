@@ -22,6 +22,11 @@ class TokenizerSettings(Settings):
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of the start, the order of the items, the noise and the hold-out."""
 
+    @property
+    def sweeps(self) -> int:
+        """Passes over the codes of an item that choose each anew; 0 where codes are as found."""
+        return 0
+
 
 class TrainingSettings(TokenizerSettings, LearningSettings):
     """Settings of every tokenizer that is trained over epochs."""
@@ -43,9 +48,9 @@ class Figures(NamedTuple):
         l_recon: squared error of the unit-normed embeddings, sum over dimensions and modalities,
             mean over items (Eq. 9), from all that the tokenizer knows of an item (MMQ: its gates).
         l_recon_codes: the same from the codes alone, which is all that a reader of the ID has.
-        fvu: fraction of variance unexplained, as ``l_recon``.
+        fvu: fraction of variance unexplained, of each modality, mean over them; as ``l_recon``.
         fvu_codes: the same from the codes alone.
-        fvu_by_modality: modality -> ``fvu`` of its embedding.
+        fvu_by_modality: modality -> ``fvu_codes`` of its embedding.
     """
 
     l_recon: float
@@ -67,9 +72,13 @@ class FitResult(NamedTuple):
         entropy: nats, mean over codebooks, of the codes of all items.
         utilisation: share of codes used at least once, mean over codebooks.
         distinct_share: distinct IDs over items.
-        epochs: passes made.
-        seconds: wall time of the training.
-        items_per_second: items seen in training per second.
+        bound: what no code of that many bits can go below for Gaussian data of the same
+            covariance: "fvu", "fvu_separate" (each modality coded on its own) and "bits".
+        epochs: passes made, or rounds of least squares and sweeps.
+        seconds: wall time of the fit.
+        items_per_second: items fitted on, per second of that time.
+        chosen: what the data chose before the fit, see
+            :class:`~mmq.tokenizers.additive.choice.Choice`; empty where there is nothing to choose.
     """
 
     l_recon: dict[str, float]
@@ -80,9 +89,11 @@ class FitResult(NamedTuple):
     entropy: float
     utilisation: float
     distinct_share: float
+    bound: dict[str, float]
     epochs: int
     seconds: float
     items_per_second: float
+    chosen: dict[str, Any]
 
     def figures(self) -> dict[str, Any]:
         """The figures that do not depend on the machine's speed, for config.json and the card."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
@@ -21,23 +24,30 @@ from mmq.nn.loop import Journal, Log, Trained
 from mmq.nn.weights import load_arrays, to_arrays
 from mmq.semantic_ids import Lacking, SemanticIDs, build_manifest
 from mmq.tokenizers import folder as save_format
+from mmq.tokenizers.additive.choice import parts as inner_parts
+from mmq.tokenizers.additive.fit import Shape, chosen, fit_additive
+from mmq.tokenizers.additive.network import AdditiveNetwork
 from mmq.tokenizers.base import Figures, FitResult, TokenizerSettings
 from mmq.tokenizers.evaluation import evaluate, reconstruction
-from mmq.tokenizers.inputs import unit_inputs
+from mmq.tokenizers.frame import Frame
+from mmq.tokenizers.inputs import Inputs, unit_inputs
 from mmq.tokenizers.network import CodingNetwork
 from mmq.tokenizers.reference import reference
 
 BLOCK = 2048  # items encoded at a time
+_FRAME = "frame."  # before the names of its tensors
 
 S = TypeVar("S", bound=TokenizerSettings)
 N = TypeVar("N", bound=CodingNetwork)
 
 
 class NetworkTokenizer(ABC, Generic[S, N]):
-    """A tokenizer whose learned state is one network.
+    """A tokenizer whose learned state is a frame for its inputs and one network.
 
     A kind of tokenizer gives ``kind``, ``settings_class``, how its network is made (:meth:`_make`)
-    and how it learns (:meth:`_train`).
+    and how it learns (:meth:`_train`). The network sees embeddings in the coordinates of the frame
+    (:mod:`mmq.tokenizers.frame`). Where codes are refined, tables and codes are then fitted in
+    turn, and an :class:`AdditiveNetwork` takes the place of the one that was trained.
 
     Args:
         settings: of the kind, or their fields as keyword arguments.
@@ -53,7 +63,8 @@ class NetworkTokenizer(ABC, Generic[S, N]):
     def __init__(self, settings: S | None = None, *, device: str = "auto", **fields: Any) -> None:
         self.settings: S = settings or self.settings_class.parse(fields)  # type: ignore[assignment]
         self.device = pick_device(device)
-        self._network: N | None = None
+        self._network: N | AdditiveNetwork | None = None
+        self._frame: Frame | None = None
         self.figures: dict[str, Any] = {}
         self.reductions: dict[str, str] = {}
         """Modality -> digest of the PCA its embeddings went through, checked by ``mmq encode``."""
@@ -75,8 +86,15 @@ class NetworkTokenizer(ABC, Generic[S, N]):
     def ordered(self) -> bool:
         """Whether every code refines the codes before it."""
 
+    @abstractmethod
+    def _addends(self, network: N) -> tuple[Tensor, Tensor]:
+        """Offset ``(d)`` and what every codeword of a trained network adds ``(n, k, d)``.
+
+        Asked for where codes are refined.
+        """
+
     @property
-    def network(self) -> N:
+    def network(self) -> N | AdditiveNetwork:
         """The trained network."""
         if self._network is None:
             raise DataError("the tokenizer is not fitted yet; call fit or load one")
@@ -85,7 +103,8 @@ class NetworkTokenizer(ABC, Generic[S, N]):
     @property
     def dimensions(self) -> dict[str, int]:
         """Modality -> width of its embedding."""
-        return self.network.dimensions
+        network = self.network  # asked for first: it may not be there yet
+        return network.dimensions if self._frame is None else self._frame.dimensions
 
     @property
     def length(self) -> int:
@@ -127,29 +146,70 @@ class NetworkTokenizer(ABC, Generic[S, N]):
                 training that diverged.
             FormatError: the checkpoint is damaged or of other data or settings.
         """
+        started = time.monotonic()
         x, present = unit_inputs(catalogue, catalogue.dimensions)
         parts = split(len(catalogue), hold_out, self.settings.seed)
         self._check(catalogue, present[parts["fit"]])
-        with torch.random.fork_rng(devices=[]):  # the caller's own randomness stays as it is
-            torch.manual_seed(self.settings.seed)
-            network = self._make(catalogue.dimensions).to(self.device)
-        everything = len(parts["fit"]) == len(x)  # then no second copy of the inputs
-        rows = slice(None) if everything else parts["fit"]
+        rows = _by_item_id(catalogue, parts["fit"])  # so that their order in the file says nothing
+        frame = Frame.fit(catalogue.dimensions, x[rows], present[rows])
+        y, left = frame.apply_to(x, present)
+        del x
         if checkpoint is not None and not fingerprint:
             fingerprint = catalogue.fingerprint()
         settings = self.settings.model_dump_json()
         mark = f"{fingerprint} {hold_out} {catalogue.dimensions} {settings}"
-        trained = self._train(network, x[rows], present[rows], Journal(checkpoint, resume, mark))
+        with torch.random.fork_rng(devices=[]):  # the caller's own randomness stays as it is
+            torch.manual_seed(self.settings.seed)
+            network, trained = self._learn(
+                frame.kept, y[rows], present[rows], Journal(checkpoint, resume, mark)
+            )
         self._network, self.log = network.eval().requires_grad_(False), trained.log
+        self._frame = frame.to(self.device)
         self.reductions, self.tuned_from = _digests(catalogue.reductions), []
+        seconds = time.monotonic() - started
+        measured = evaluate(network, Inputs(y, present, left, frame.scales.cpu()), parts)
         result = FitResult(
-            **evaluate(network, x, present, parts, self.encode(catalogue)),
+            **measured,
             epochs=trained.epochs,
-            seconds=trained.seconds,
-            items_per_second=trained.items_per_second,
+            seconds=seconds,
+            items_per_second=len(rows) / max(seconds, 1e-9),
+            chosen=chosen(trained.log),
         )
         self.figures = result.figures()
         return result
+
+    def _learn(
+        self, dimensions: dict[str, int], x: Tensor, present: Tensor, journal: Journal
+    ) -> tuple[N | AdditiveNetwork, Trained]:
+        """A network that has learned from ``x`` ``(items, sum of dimensions)``.
+
+        Where codes are refined the network does not see the items that its refinement is chosen
+        by, but the tables that take its place do.
+        """
+        network = self._make(dimensions).to(self.device)
+        if not self.settings.sweeps:
+            return network, self._train(network, x, present, journal)
+        learn = inner_parts(len(x), self.settings.seed)[0]
+        trained = self._train(network, x[learn], present[learn], journal)
+        shape = self._shape(dimensions, [network.positions])
+        with torch.no_grad():
+            offset, table = self._addends(network)
+            mask = self._additive(dimensions, network.positions).mask
+            table = (table + offset * mask / mask.sum(0).clamp_min(1)) * mask
+        x, present = x.to(self.device), present.to(self.device)
+        additive, refined = fit_additive(shape, x, present, self.settings.seed, table=table)
+        return additive, trained._replace(log=[*refined.log, *trained.log])
+
+    def _shape(
+        self, dimensions: Mapping[str, int], positions: Sequence[Mapping[str, slice]]
+    ) -> Shape:
+        return Shape(dimensions, positions, self.settings.codebook_size, self.settings.sweeps)
+
+    def _additive(
+        self, dimensions: Mapping[str, int], positions: Mapping[str, slice]
+    ) -> AdditiveNetwork:
+        size, sweeps = self.settings.codebook_size, self.settings.sweeps
+        return AdditiveNetwork(dimensions, positions, size, sweeps).to(self.device)
 
     def require_inputs(self, file: CatalogueFile) -> None:
         """Raise :class:`~mmq.errors.DataError` unless a catalogue file can be encoded.
@@ -217,7 +277,7 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         if codes.size and not (codes.min() >= 0 and codes.max() < self.settings.codebook_size):
             raise DataError(f"codes should lie in 0 .. {self.settings.codebook_size - 1}")
         blocks = torch.from_numpy(codes.astype(np.int64)).split(BLOCK)
-        joint = torch.cat([self.network.decode_codes(b.to(self.device)).cpu() for b in blocks])
+        joint = torch.cat([self._decoded(block.to(self.device)).cpu() for block in blocks])
         parts = joint.split(list(self.dimensions.values()), dim=1)
         return {m: part.numpy() for m, part in zip(self.dimensions, parts, strict=True)}
 
@@ -232,8 +292,7 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         Raises:
             DataError: a modality is absent, unknown or of another width.
         """
-        x, present = unit_inputs(catalogue, self.dimensions)
-        return reconstruction(self.network, x, present)
+        return reconstruction(self.network, self.inputs(catalogue))
 
     def save(self, folder: str | Path) -> None:
         """Write config.json, model.safetensors, README.md and, after a fit, training.jsonl.
@@ -249,11 +308,16 @@ class NetworkTokenizer(ABC, Generic[S, N]):
             "ordered": self.ordered,
             "positions": self.positions,
             "reductions": self.reductions,
+            "frame": None if self._frame is None else self._frame.kept,
+            "additive": isinstance(self.network, AdditiveNetwork),
             "settings": self.settings.to_dict(),
             "figures": self.figures,
             **({"tuned_from": self.tuned_from} if self.tuned_from else {}),
         }
-        save_format.save_folder(folder, config, to_arrays(self.network), self.log)
+        arrays = to_arrays(self.network)
+        if self._frame is not None:
+            arrays |= {_FRAME + name: array for name, array in to_arrays(self._frame).items()}
+        save_format.save_folder(folder, config, arrays, self.log)
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> Self:
@@ -265,22 +329,60 @@ class NetworkTokenizer(ABC, Generic[S, N]):
             SettingsError: its config has a setting that this version does not know.
         """
         saved = save_format.load_folder(folder, cls.kind)
-        settings: Any = cls.settings_class.parse(saved.config["settings"])
+        config = saved.config
+        settings: Any = cls.settings_class.parse(cls._settings_of(config))
         self = cls(settings, device=device)
-        network = self._make(saved.config["modalities"])
-        load_arrays(network, saved.tensors, folder)
+        widths = config["modalities"]
+        if kept := config.get("frame"):  # format 1 has none: its networks read unit embeddings
+            self._frame = Frame(widths, kept).to(self.device)
+            own = {
+                n.removeprefix(_FRAME): t for n, t in saved.tensors.items() if n.startswith(_FRAME)
+            }
+            load_arrays(self._frame, own, folder)
+        network: N | AdditiveNetwork
+        if config.get("additive"):
+            places = {n: slice(p[0], p[-1] + 1) for n, p in config["positions"].items() if p}
+            network = self._additive(kept or widths, places)
+        else:
+            network = self._make(kept or widths)
+        rest = {name: t for name, t in saved.tensors.items() if not name.startswith(_FRAME)}
+        load_arrays(network, rest, folder)
         self._network = network.eval().requires_grad_(False).to(self.device)
         self.figures = saved.config.get("figures", {})
         self.reductions = saved.config.get("reductions", {})
         self.tuned_from = list(saved.config.get("tuned_from", []))
         return self
 
+    @classmethod
+    def _settings_of(cls, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The settings of a config, completed where an older format leaves something out."""
+        settings: Mapping[str, Any] = config["settings"]
+        return settings
+
     save_pretrained = save
     from_pretrained = load
 
+    def inputs(self, catalogue: Catalogue, rows: slice = slice(None)) -> Inputs:
+        """What the network reads of some items, on its device.
+
+        Raises:
+            DataError: a modality is absent, unknown or of another width.
+        """
+        x, present = (
+            each.to(self.device) for each in unit_inputs(catalogue, self.dimensions, rows)
+        )
+        if self._frame is None:
+            return Inputs(x, present, torch.zeros_like(present), torch.ones_like(present[0]))
+        y, left = self._frame.apply_to(x, present)
+        return Inputs(y, present, left, self._frame.scales)
+
     def _inputs(self, catalogue: Catalogue, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
-        x, present = unit_inputs(catalogue, self.dimensions, rows)
-        return x.to(self.device), present.to(self.device)
+        found = self.inputs(catalogue, rows)
+        return found.x, found.present
+
+    def _decoded(self, codes: Tensor) -> Tensor:
+        vectors = self.network.decode_codes(codes)
+        return vectors if self._frame is None else self._frame.restore(vectors)
 
     def _check(self, catalogue: Catalogue, present: Tensor) -> None:
         """Refuse what cannot give good IDs, before any work."""
@@ -293,6 +395,12 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         for modality, count in zip(catalogue.modalities, present.sum(0).tolist(), strict=True):
             if count == 0:
                 raise DataError(f"no item has a {modality} embedding; leave that modality out")
+
+
+def _by_item_id(catalogue: Catalogue, rows: Tensor) -> Tensor:
+    """Rows in the order of their items' ids."""
+    ids = catalogue.item_ids.take(pa.array(rows.numpy()))
+    return rows[torch.from_numpy(pc.sort_indices(ids).to_numpy().astype(np.int64))]
 
 
 def _digests(reductions: Mapping[str, Reduction]) -> dict[str, str]:

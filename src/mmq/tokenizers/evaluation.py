@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,9 @@ from torch import Tensor
 
 from mmq.metrics import quantisation
 from mmq.metrics.quantisation import Reconstruction
+from mmq.metrics.rate_distortion import Bound, gaussian_bound
 from mmq.tokenizers.base import Figures
+from mmq.tokenizers.inputs import Inputs
 from mmq.tokenizers.network import CodingNetwork
 
 SAMPLE = 20_000
@@ -20,57 +24,91 @@ BLOCK = 2048
 """Items that pass the network at a time."""
 
 
-def evaluate(
-    network: CodingNetwork, x: Tensor, present: Tensor, parts: dict[str, Tensor], codes: np.ndarray
-) -> dict[str, Any]:
+def evaluate(network: CodingNetwork, inputs: Inputs, parts: Mapping[str, Tensor]) -> dict[str, Any]:
     """The measured fields of :class:`~mmq.tokenizers.base.FitResult`.
 
     Args:
         network: trained.
-        x: ``(items, sum of dimensions)`` inputs.
-        present: ``(items, m)`` presence.
+        inputs: all items.
         parts: part name -> rows.
-        codes: ``(items, n)`` codes of all items.
     """
-    counts = quantisation.code_counts(codes, network.codebook_sizes)
+    codes = encode(network, inputs)
     figures: dict[str, Any] = {name: {} for name in Figures._fields}
     for part, rows in parts.items():
         chosen = rows[:: -(-len(rows) // SAMPLE)]
-        for name, value in reconstruction(network, x[chosen], present[chosen])._asdict().items():
+        for name, value in reconstruction(network, inputs.take(chosen))._asdict().items():
             figures[name][part] = value
+    speaks = network.speaks(inputs.present.to(network.device)).cpu().numpy()
+    counts = [
+        np.bincount(column[own], minlength=size)
+        for column, own, size in zip(codes.T, speaks.T, network.codebook_sizes, strict=True)
+    ]
     return {
         **figures,
         "entropy": float(quantisation.entropy(counts).mean()),
         "utilisation": float(quantisation.utilisation(counts).mean()),
         "distinct_share": quantisation.sharing(codes).distinct_share,
+        "bound": bound(network, inputs)._asdict(),
     }
 
 
 @torch.inference_mode()
-def reconstruction(network: CodingNetwork, x: Tensor, present: Tensor) -> Figures:
-    """How well codes stand for the inputs ``x`` ``(items, sum of dimensions)``."""
+def encode(network: CodingNetwork, inputs: Inputs) -> np.ndarray:
+    """Codes ``(b, n)`` int32."""
+    codes = np.empty((len(inputs.x), network.length), np.int32)
+    search = network.search()
+    for start in range(0, len(codes), BLOCK):
+        rows = slice(start, start + BLOCK)
+        own = search(inputs.x[rows].to(network.device), inputs.present[rows].to(network.device))
+        codes[rows] = own.cpu().numpy()
+    return codes
+
+
+def bound(network: CodingNetwork, inputs: Inputs) -> Bound:
+    """What a Gaussian source like the items allows at the rate of the ID."""
+    some = inputs.take(slice(None, None, -(-len(inputs.x) // SAMPLE)))
+    widths = list(network.dimensions.values())
+    found = gaussian_bound(some.x.cpu().numpy(), widths, network.codebook_sizes)
+    kept, left = float(some.x.double().square().sum()), float(some.left.double().sum())
+    whole = max(kept + left, 1e-30)  # what lies off the axes stays unexplained
+    return Bound(
+        (found.fvu * kept + left) / whole, (found.fvu_separate * kept + left) / whole, found.bits
+    )
+
+
+@torch.inference_mode()
+def reconstruction(network: CodingNetwork, inputs: Inputs) -> Figures:
+    """How well codes stand for the inputs."""
     known = {modality: Reconstruction() for modality in network.dimensions}
     from_codes = dict(known)
-    for block, mask in zip(x.split(BLOCK), present.split(BLOCK), strict=True):
-        block, mask = block.to(network.device), mask.to(network.device)
-        output, codes = network.reconstruct(block, mask)
-        _add(known, network, block, mask, output)
-        _add(from_codes, network, block, mask, network.decode_codes(codes))
+    for start in range(0, len(inputs.x), BLOCK):
+        block = inputs.take(slice(start, start + BLOCK))
+        x, present = block.x.to(network.device), block.present.to(network.device)
+        output, codes = network.reconstruct(x, present)
+        _add(known, network, block, output)
+        _add(from_codes, network, block, network.decode_codes(codes))
+    squares = dict(zip(network.dimensions, inputs.scales.double().square().tolist(), strict=True))
     return Figures(
-        l_recon=quantisation.l_recon(known, len(x)),
-        l_recon_codes=quantisation.l_recon(from_codes, len(x)),
+        l_recon=quantisation.l_recon(known, len(inputs.x), squares),
+        l_recon_codes=quantisation.l_recon(from_codes, len(inputs.x), squares),
         fvu=quantisation.fvu(known),
         fvu_codes=quantisation.fvu(from_codes),
-        fvu_by_modality={modality: part.fvu for modality, part in known.items()},
+        fvu_by_modality={modality: part.fvu for modality, part in from_codes.items()},
     )
 
 
 def _add(
-    sums: dict[str, Reconstruction], network: CodingNetwork, x: Tensor, present: Tensor, out: Tensor
+    sums: dict[str, Reconstruction], network: CodingNetwork, inputs: Inputs, out: Tensor
 ) -> None:
     """Add the errors of a block to the sums of each modality."""
     widths = list(network.dimensions.values())
-    pairs = zip(network.dimensions, x.split(widths, 1), out.split(widths, 1), strict=True)
+    pairs = zip(network.dimensions, inputs.x.split(widths, 1), out.split(widths, 1), strict=True)
     for m, (modality, target, own) in enumerate(pairs):
-        seen = present[:, m].cpu().numpy() > 0
-        sums[modality] += Reconstruction.of(target.cpu().numpy(), own.cpu().numpy(), seen)
+        seen = inputs.present[:, m].cpu().numpy() > 0
+        left = inputs.left[:, m].cpu().numpy()[seen].sum(dtype=np.float64)
+        one = Reconstruction.of(target.cpu().numpy(), own.cpu().numpy(), seen)
+        sums[modality] += replace(
+            one,
+            squared_error=one.squared_error + float(left),
+            squared_deviation=one.squared_deviation + float(left),
+        )

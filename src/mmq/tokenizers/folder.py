@@ -22,7 +22,7 @@ from mmq.formats import read_json, read_tensors, write_json, write_tensors
 from mmq.replacing import NOTE
 from mmq.tokenizers.card import card
 
-FORMAT = 1
+FORMAT = 2
 CONFIG, WEIGHTS, CARD, LOG = "config.json", "model.safetensors", "README.md", "training.jsonl"
 FILES = (CONFIG, WEIGHTS, CARD, LOG)
 

@@ -137,7 +137,7 @@ class FusedNetwork(CodingNetwork, Generic[Q]):
         logits = torch.cat([quantiser.logits(part) for quantiser, part in pairs], dim=1)
         if not self.refinement:
             return logits
-        movable = self._movable(present)
+        movable = self.speaks(present)
         scores = self._refiner()(x, present, best(logits), movable)[1]
         return torch.where(movable[:, :, None], scores, logits)
 
@@ -146,16 +146,16 @@ class FusedNetwork(CodingNetwork, Generic[Q]):
         if not self.refinement:
             return self._found
         refine = self._refiner()
-        return lambda x, present: refine(
-            x, present, self._found(x, present), self._movable(present)
-        )[0]
+        return lambda x, present: refine(x, present, self._found(x, present), self.speaks(present))[
+            0
+        ]
 
     def _found(self, x: Tensor, present: Tensor) -> Tensor:
         """Codes ``(b, n)`` int64 as the quantisers find them."""
         pairs = zip(self.groups(), self.inputs(x, present), strict=True)
         return torch.cat([quantiser.encode(part) for quantiser, part in pairs], dim=1)
 
-    def _movable(self, present: Tensor) -> Tensor:
+    def speaks(self, present: Tensor) -> Tensor:
         """``(b, n)`` whether an item has any of what the quantiser of a position reads."""
         columns = [
             seen[:, None].expand(-1, len(quantiser.codebook_sizes))
@@ -164,13 +164,17 @@ class FusedNetwork(CodingNetwork, Generic[Q]):
         return torch.cat(columns, dim=1)
 
     def _refiner(self) -> Refiner:
-        """Refinement under what every codeword adds; zero outside the columns of its group."""
+        """Refinement under what every codeword adds, of tokenizers saved in format 1."""
+        return Refiner(*self.addends(), list(self.dimensions.values()), self.refinement)
+
+    def addends(self) -> tuple[Tensor, Tensor]:
+        """Offset ``(d)`` and what every codeword adds ``(n, k, d)``, zero beyond its group."""
         offset = torch.zeros_like(self.filler)
         table = offset.new_zeros(self.length, max(self.codebook_sizes), len(offset))
         places = zip(self.groups(), self.positions.values(), self.columns.values(), strict=True)
         for quantiser, positions, columns in places:
             offset[columns], table[positions, :, columns] = quantiser.addends()
-        return Refiner(offset, table, list(self.dimensions.values()), self.refinement)
+        return offset, table
 
     def reconstruct(self, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """What the codes stand for (nothing else is known of an item), and the codes."""

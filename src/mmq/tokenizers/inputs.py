@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +11,26 @@ from torch import Tensor
 
 from mmq.data import Catalogue
 from mmq.data.catalogue import require_modalities
+
+
+class Inputs(NamedTuple):
+    """Items as a network reads them.
+
+    Attributes:
+        x: ``(b, d)`` coordinates of the modalities side by side, zero where missing.
+        present: ``(b, m)`` presence.
+        left: ``(b, m)`` squared length of what the coordinates leave out.
+        scales: ``(m)`` of the coordinates: lengths in the unit embeddings are so many times larger.
+    """
+
+    x: Tensor
+    present: Tensor
+    left: Tensor
+    scales: Tensor
+
+    def take(self, rows: Tensor | slice) -> Inputs:
+        """Some of the items."""
+        return Inputs(self.x[rows], self.present[rows], self.left[rows], self.scales)
 
 
 def unit_inputs(
@@ -49,10 +70,11 @@ def noisy(
     norm: float,
     generator: np.random.Generator,
 ) -> Tensor:
-    """Inputs with Gaussian noise of about ``norm`` added to each modality, unit-normed again.
+    """Inputs with Gaussian noise of about ``norm`` added to each modality, of the same norm again.
 
     Args:
-        x: ``(b, sum of widths)`` unit-normed embeddings side by side, zero where missing.
+        x: ``(b, sum of widths)`` embeddings side by side, of a norm of about one, zero where
+            missing.
         present: ``(b, m)`` presence; what is missing stays zero.
         widths: of the modalities.
         norm: expected length of the noise vector of a modality.
@@ -64,5 +86,5 @@ def noisy(
     for m, (part, own) in enumerate(pairs):
         moved = part.add(own, alpha=norm * part.shape[1] ** -0.5)
         length = moved.norm(dim=1, keepdim=True).clamp_min(1e-12)
-        parts.append(moved * (present[:, m : m + 1] / length))
+        parts.append(moved * (part.norm(dim=1, keepdim=True) * present[:, m : m + 1] / length))
     return torch.cat(parts, dim=1)

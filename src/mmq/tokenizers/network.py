@@ -49,8 +49,9 @@ class Softened(NamedTuple):
 class CodingNetwork(nn.Module, ABC):
     """Embeddings to codes and back.
 
-    Inputs are ``x``, ``(b, sum of dimensions)`` unit-normed embeddings side by side, zero where
-    missing, and ``present``, ``(b, m)``, one where the item has the modality, else zero.
+    Inputs are ``x``, ``(b, sum of dimensions)`` embeddings side by side, in the coordinates of the
+    tokenizer's frame, zero where missing, and ``present``, ``(b, m)``, one where the item has the
+    modality, else zero.
 
     Attributes:
         dimensions: modality -> width, in the order of the columns of ``x``.
@@ -71,6 +72,10 @@ class CodingNetwork(nn.Module, ABC):
     def device(self) -> torch.device:
         """Where its weights are."""
         return next(chain(self.parameters(), self.buffers())).device
+
+    @abstractmethod
+    def speaks(self, present: Tensor) -> Tensor:
+        """``(b, n)`` bool: whether an item has anything that a position speaks of."""
 
     @abstractmethod
     def logits(self, x: Tensor, present: Tensor) -> Tensor:

@@ -27,7 +27,12 @@ class RQKMeansSettings(KMeansSettings):
     lowers the error too, of fitted and of new films: fewer codewords end in poor places."""
     refinement: NonNegativeInt = 0
     """Sweeps over the levels after the greedy encoding, in which each code is chosen anew given
-    all the others."""
+    all the others; codewords are then fitted to such codes by least squares, in turn with them."""
+
+    @property
+    def sweeps(self) -> int:
+        """The setting ``refinement``."""
+        return self.refinement
 
 
 class RQKMeans(Quantiser):
@@ -132,13 +137,16 @@ class RQKMeansTokenizer(NetworkTokenizer[RQKMeansSettings, FusedNetwork[RQKMeans
     @property
     def ordered(self) -> bool:
         """True where one quantiser makes the whole ID, level upon level, and no code is refined."""
-        return len(self.network.columns) == 1 and not self.settings.refinement
+        return len(self.network.positions) == 1 and not self.settings.sweeps
 
     def _make(self, dimensions: dict[str, int]) -> FusedNetwork[RQKMeans]:
         def make(width: int, levels: int) -> RQKMeans:
             return RQKMeans(width, levels, self.settings)
 
         return FusedNetwork(dimensions, self.settings, make, self.settings.refinement)
+
+    def _addends(self, network: FusedNetwork[RQKMeans]) -> tuple[Tensor, Tensor]:
+        return network.addends()
 
     def _train(
         self, network: FusedNetwork[RQKMeans], x: Tensor, present: Tensor, journal: Journal

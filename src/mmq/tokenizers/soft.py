@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mmq.data import Catalogue
 from mmq.errors import SettingsError
+from mmq.tokenizers.additive.network import AdditiveNetwork
 from mmq.tokenizers.estimator import NetworkTokenizer
 from mmq.tokenizers.network import CodingNetwork, Softened, SoftInputs
 
@@ -40,9 +41,9 @@ class SoftTokenizer(NetworkTokenizer[S, N], Generic[S, N]):
         return self.soften(SoftInputs(x, present, x, tau)).codes
 
     def require_soft(self) -> None:
-        """Raise :class:`SettingsError` if codes are refined after they are found."""
-        if self.settings.refinement:
+        """Raise :class:`SettingsError` if codes are refined as they were in format 1."""
+        if self.settings.sweeps and not isinstance(self.network, AdditiveNetwork):
             raise SettingsError(
-                "refined codes have no gradient, so there are no soft codes of them; fit the "
-                "tokenizer with refinement=0"
+                "the refined codes of this tokenizer, of an older mmq, have no gradient; fit it "
+                "anew, or with refinement=0"
             )

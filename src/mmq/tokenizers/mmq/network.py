@@ -61,7 +61,7 @@ class MMQNetwork(CodingNetwork):
         counts = [settings.experts_of(modality) for modality in self.dimensions]
         d = settings.latent_dim
         self.missing = nn.ParameterList(torch.zeros(width) for width in widths)
-        self.shared = _experts(sum(widths), settings.shared_experts, settings)
+        self.shared = _experts(sum(widths), settings.shared, settings)
         self.specific = nn.ModuleList(
             _experts(width, count, settings) for width, count in zip(widths, counts, strict=True)
         )
@@ -70,13 +70,13 @@ class MMQNetwork(CodingNetwork):
             for width, count in zip(widths, counts, strict=True)
         )
         self.codebooks = nn.Parameter(
-            torch.randn(settings.shared_experts + sum(counts), settings.codebook_size, d) * d**-0.5
+            torch.randn(settings.shared + sum(counts), settings.codebook_size, d) * d**-0.5
         )
         hidden = settings.hidden_dim if settings.decoders == "mlp" else None
         self.decoder = decoder(d, sum(widths), hidden)
         self.modality_decoders = nn.ModuleList(decoder(d, width, hidden) for width in widths)
-        self.register_buffer("mean_weights", _uniform(settings.shared_experts, counts))
-        self.positions = _positions(settings.shared_experts, list(self.dimensions), counts)
+        self.register_buffer("mean_weights", _uniform(settings.shared, counts))
+        self.positions = expert_positions(settings.shared, list(self.dimensions), counts)
         self.codebook_sizes = (settings.codebook_size,) * len(self.codebooks)
         membership = torch.zeros(len(widths), self.length)
         for m, modality in enumerate(self.dimensions):
@@ -124,7 +124,7 @@ class MMQNetwork(CodingNetwork):
     def latents(self, x: Tensor, present: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Latents ``(b, n, d)`` (Eq. 2-3) and the input a modality, the missing ones filled in."""
         x, parts = self.filled(x, present)
-        groups = [self.shared(x)] if self.settings.shared_experts else []
+        groups = [self.shared(x)] if self.settings.shared else []
         groups += [
             group(part)
             for group, part in zip(self.specific, parts, strict=True)
@@ -143,7 +143,7 @@ class MMQNetwork(CodingNetwork):
 
     def mixing_weights(self, parts: list[Tensor], present: Tensor) -> Tensor:
         """``(b, n)``: one for shared experts, gates of specific ones (Eq. 5-6), 0 if missing."""
-        shared = present.new_ones(len(present), self.settings.shared_experts)
+        shared = present.new_ones(len(present), self.settings.shared)
         gates = [
             gate(part) * present[:, m : m + 1]
             for m, (gate, part) in enumerate(zip(self.gates, parts, strict=True))
@@ -174,7 +174,7 @@ class MMQNetwork(CodingNetwork):
         """
         z, _ = self.latents(x, present)
         similarities = similarity(z, self.codebooks, self.settings.distance)
-        if self.settings.refinement:
+        if self.settings.sweeps:
             movable = self.spoken_for(present) > 0
             _, scores = self._refiner()(x, present, similarities.argmax(2).T, movable)
             similarities = torch.where(movable.T[:, :, None], scores.transpose(0, 1), similarities)
@@ -183,7 +183,7 @@ class MMQNetwork(CodingNetwork):
     def search(self) -> Callable[[Tensor, Tensor], Tensor]:
         """Codes of inputs, by as few multiply-adds as there are, refined if the settings say so."""
         nearest = CodeSearch(self)
-        if not self.settings.refinement:
+        if not self.settings.sweeps:
             return nearest
         refine = self._refiner()
         return lambda x, present: refine(
@@ -212,14 +212,17 @@ class MMQNetwork(CodingNetwork):
             total += self.mixing_weights(self.filled(block, mask)[1], mask).sum(0)
             counts += self.spoken_for(mask).sum(0)
         self.mean_weights.copy_(total / counts.clamp_min(1))
-        self.mean_weights[: self.settings.shared_experts] = 1.0
+        self.mean_weights[: self.settings.shared] = 1.0
 
     def _refiner(self) -> Refiner:
-        """Refinement under what linear decoders make of every single codeword."""
+        """Refinement under what every codeword adds, of tokenizers saved in format 1."""
+        return Refiner(*self.addends(), list(self.dimensions.values()), self.settings.sweeps)
+
+    def addends(self) -> tuple[Tensor, Tensor]:
+        """The bias of a linear decoder, and what it makes of every single codeword."""
         assert isinstance(self.decoder, nn.Linear)
         table = (self.codebooks * self.mean_weights[:, None, None]) @ self.decoder.weight.T
-        widths = list(self.dimensions.values())
-        return Refiner(self.decoder.bias, table, widths, self.settings.refinement)
+        return self.decoder.bias, table
 
     def expert_groups(self) -> dict[str, tuple[slice, LinearExperts | MLPExperts]]:
         """Group of experts ("shared" or a modality) -> its positions and its module."""
@@ -230,9 +233,13 @@ class MMQNetwork(CodingNetwork):
             if isinstance(module, LinearExperts | MLPExperts)
         }
 
+    def speaks(self, present: Tensor) -> Tensor:
+        """``(b, n)`` bool: whether the position's expert has an input."""
+        return self.spoken_for(present) > 0
+
     def spoken_for(self, present: Tensor) -> Tensor:
         """``(b, n)`` one where the position's expert has an input: always for shared experts."""
-        columns = [present.new_ones(len(present), self.settings.shared_experts)]
+        columns = [present.new_ones(len(present), self.settings.shared)]
         for m, modality in enumerate(self.dimensions):
             place = self.positions[modality]
             columns.append(present[:, m : m + 1].expand(-1, place.stop - place.start))
@@ -254,7 +261,7 @@ def _uniform(shared: int, counts: list[int]) -> Tensor:
     return torch.tensor([1.0] * shared + [1 / count for count in counts for _ in range(count)])
 
 
-def _positions(shared: int, modalities: list[str], counts: list[int]) -> dict[str, slice]:
+def expert_positions(shared: int, modalities: list[str], counts: list[int]) -> dict[str, slice]:
     """Group name -> its positions in the ID; the shared group is called "shared"."""
     positions = {"shared": slice(0, shared)}
     start = shared

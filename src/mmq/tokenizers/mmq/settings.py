@@ -11,14 +11,36 @@ from mmq.tokenizers.base import TrainingSettings
 
 DEFAULT_EXPERTS = 2
 
+SWEEPS = 3
+"""Sweeps over the codes where they are found together."""
+
+OF_GRADIENT = (
+    *("epochs", "batch_size", "learning_rate", "schedule", "warmup", "weight_decay"),
+    *("latent_dim", "experts", "decoders", "hidden_dim", "distance", "codebook"),
+    *("temperature_end", "ema_decay", "assignment", "start", "revival", "revival_until"),
+    *("reconstruction_weight", "auxiliary_weight", "auxiliary", "orthogonality_weight"),
+    *("orthogonality", "commitment_weight", "codebook_weight", "entropy_weight"),
+    *("input_noise", "modality_dropout"),
+)
+"""Settings that say something of learning="gradient" alone."""
+
 
 class MMQSettings(TrainingSettings):
     """Settings of the MMQ tokenizer; the defaults are those measured in docs/results.md."""
 
-    shared_experts: int = Field(default=2, ge=0)
-    """N_s: experts that read all modalities together."""
+    learning: Literal["least-squares", "gradient"] = "least-squares"
+    """"least-squares": codes of all positions are found together, and codewords fitted to them in
+    closed form, in turn; the error of the codes alone is lower, a fit takes seconds. "gradient":
+    the paper's way (Eq. 1-14): every expert finds its code alone, and all learn by gradient."""
+    shared_experts: Annotated[int, Field(ge=0)] | None = None
+    """N_s: experts that read all modalities together; None: 2, or where least squares find that it
+    lowers the error by a hundredth, all experts of the ID."""
     specific_experts: int | dict[str, int] = DEFAULT_EXPERTS
     """N_m: experts a modality, one number for all or one a name (2 where none is given)."""
+    smoothing: NonNegativeFloat | None = None
+    """For learning="least-squares": noise of the shape of the data, in their deviations, that
+    codewords are made robust with; None tries 0, 0.25, 0.5, 0.75 and 1 on validation items."""
+
     latent_dim: PositiveInt = 256
     """d: width of latents and codewords."""
 
@@ -76,10 +98,11 @@ class MMQSettings(TrainingSettings):
     """Chance that a modality of an item is hidden in training and replaced by the learned vector
     for "missing"."""
 
-    refinement: int = Field(default=0, ge=0)
-    """Sweeps over the codes of an item at export, each chosen anew to lower the error of the codes'
-    reconstruction in the light of the others; 0 leaves them as the experts chose them (Eq. 7).
-    Needs linear decoders."""
+    refinement: Annotated[int, Field(ge=0)] | None = None
+    """Sweeps over the codes of an item, each chosen anew to lower the error of the codes'
+    reconstruction in the light of the others. None: 3 for "least-squares", where 0 leaves each in
+    the light of those before it; 0 for "gradient", which leaves them as the experts chose them
+    (Eq. 7), and above it fits the codewords anew by least squares; that needs linear decoders."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> MMQSettings:
@@ -91,7 +114,33 @@ class MMQSettings(TrainingSettings):
             raise ValueError("shared_experts and specific_experts are both zero; give one expert")
         if self.refinement and self.decoders != "linear":
             raise ValueError("refinement needs decoders = 'linear'; set refinement to 0")
+        self._check_learning()
         return self
+
+    def _check_learning(self) -> None:
+        """Refuse what would change nothing."""
+        if self.learning == "gradient":
+            if self.smoothing is not None:
+                raise ValueError("smoothing is for learning = 'least-squares'; leave it out")
+            return
+        fields = type(self).model_fields
+        for name in OF_GRADIENT:
+            if getattr(self, name) != fields[name].default:
+                raise ValueError(
+                    f"{name} is for learning = 'gradient'; set that too, or leave it out"
+                )
+
+    @property
+    def sweeps(self) -> int:
+        """The setting ``refinement``, resolved."""
+        if self.refinement is not None:
+            return self.refinement
+        return SWEEPS if self.learning == "least-squares" else 0
+
+    @property
+    def shared(self) -> int:
+        """N_s where it is not chosen by the data."""
+        return DEFAULT_EXPERTS if self.shared_experts is None else self.shared_experts
 
     def experts_of(self, modality: str) -> int:
         """N_m of a modality."""

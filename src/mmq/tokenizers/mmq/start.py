@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mmq.nn.experts import LinearExperts
 from mmq.tokenizers.kmeans import spherical_kmeans
 from mmq.tokenizers.mmq.network import MMQNetwork
-from mmq.tokenizers.opq import principal_axes
+from mmq.tokenizers.opq_quantiser import principal_axes
 
 MEMBERS = 32
 """Items drawn for a codeword: enough for a start, and bounded for large catalogues."""

@@ -11,8 +11,10 @@ from torch import Tensor
 from mmq.data import Catalogue
 from mmq.errors import DataError, SettingsError
 from mmq.nn.loop import Journal, Trained, train
+from mmq.tokenizers.additive.fit import fit_additive
+from mmq.tokenizers.additive.network import AdditiveNetwork
 from mmq.tokenizers.mmq.fit import Stage1
-from mmq.tokenizers.mmq.network import MMQNetwork
+from mmq.tokenizers.mmq.network import MMQNetwork, expert_positions
 from mmq.tokenizers.mmq.objective import loss_terms
 from mmq.tokenizers.mmq.settings import MMQSettings
 from mmq.tokenizers.network import Softened, SoftInputs
@@ -20,20 +22,23 @@ from mmq.tokenizers.soft import SoftTokenizer
 
 
 class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
-    """Multimodal mixture of quantisers: shared and specific experts, a cosine codebook each.
+    """Multimodal mixture of quantisers: shared and specific experts, a codebook each.
+
+    By default codes are found together and codewords fitted by least squares;
+    ``learning="gradient"`` is the paper's way, where every expert finds its code alone.
 
     >>> import numpy as np
     >>> from mmq import Catalogue, MMQTokenizer
     >>> rng = np.random.default_rng(0)
     >>> shop = Catalogue.build(range(200), {"text": rng.normal(size=(200, 16)),
     ...                                     "image": rng.normal(size=(200, 12))})
-    >>> tokenizer = MMQTokenizer(codebook_size=16, latent_dim=16, epochs=2)
+    >>> tokenizer = MMQTokenizer(codebook_size=16)
     >>> result = tokenizer.fit(shop)
     >>> tokenizer.encode(shop).shape
     (200, 6)
 
-    Its figures come twice: with the gates, which are real numbers of the item beside its ID, and
-    from the codes alone, where catalogue-mean gates stand in.
+    Learned by gradient its figures come twice: with the gates, which are real numbers of the item
+    beside its ID, and from the codes alone, where catalogue-mean gates stand in.
 
     Args:
         settings: an :class:`MMQSettings`, or its fields as keyword arguments.
@@ -53,6 +58,8 @@ class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
 
     def soften(self, inputs: SoftInputs) -> Softened:
         """As :meth:`SoftTokenizer.soften`."""
+        if isinstance(self.network, AdditiveNetwork):
+            return self.network.soften(inputs)
         codes, output = self.network.soften(inputs)
         present = inputs.present
         terms = loss_terms(
@@ -63,7 +70,33 @@ class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
     @torch.no_grad()
     def settle(self, x: Tensor, present: Tensor) -> None:
         """The mean gates, all that a reader of the ID alone can use."""
-        self.network.set_mean_weights(x, present)
+        if isinstance(self.network, MMQNetwork):
+            self.network.set_mean_weights(x, present)
+
+    def _learn(
+        self, dimensions: dict[str, int], x: Tensor, present: Tensor, journal: Journal
+    ) -> tuple[MMQNetwork | AdditiveNetwork, Trained]:
+        """A network that has learned, as the settings want it."""
+        settings = self.settings
+        if settings.learning == "gradient":
+            return super()._learn(dimensions, x, present, journal)
+        names, counts = list(dimensions), [settings.experts_of(name) for name in dimensions]
+        ways = [expert_positions(settings.shared, names, counts)]
+        if settings.shared_experts is None and len(names) > 1:
+            length = settings.shared + sum(counts)
+            ways.append(expert_positions(length, names, [0] * len(names)))
+        ways = [{n: place for n, place in way.items() if place.stop > place.start} for way in ways]
+        shape = self._shape(dimensions, ways)
+        x, present = x.to(self.device), present.to(self.device)
+        return fit_additive(shape, x, present, settings.seed, settings.smoothing)
+
+    def _addends(self, network: MMQNetwork) -> tuple[Tensor, Tensor]:
+        return network.addends()
+
+    @classmethod
+    def _settings_of(cls, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        settings = super()._settings_of(config)
+        return settings if config["format"] > 1 else {"learning": "gradient", **settings}
 
     def _make(self, dimensions: dict[str, int]) -> MMQNetwork:
         return MMQNetwork(dimensions, self.settings)
@@ -86,7 +119,7 @@ class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
                     f"{', '.join(catalogue.modalities)}"
                 )
         own = sum(self.settings.experts_of(modality) for modality in catalogue.modalities)
-        if self.settings.shared_experts + own == 0:
+        if self.settings.shared + own == 0:
             raise SettingsError(
                 "shared_experts is zero and so are specific_experts of every modality of the "
                 "catalogue; give one expert"

@@ -57,7 +57,8 @@ class RQVAESettings(TrainingSettings, FusionSettings):
 
     refinement: NonNegativeInt = 0
     """Sweeps over the levels at export, each code chosen anew to lower the error in the light of
-    all others; 0 leaves the codes as each level found them. Needs a linear decoder."""
+    all others; codewords are then fitted to such codes by least squares, in turn with them. 0
+    leaves the codes as each level found them. Needs a linear decoder."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> RQVAESettings:
@@ -66,6 +67,11 @@ class RQVAESettings(TrainingSettings, FusionSettings):
         if self.assignment == "balanced" and self.codebook == "index":
             raise ValueError("assignment = 'balanced' is for codebook = 'loss' or 'ema'")
         return self
+
+    @property
+    def sweeps(self) -> int:
+        """The setting ``refinement``."""
+        return self.refinement
 
     def resolved_noise(self, items: int) -> float:
         """The setting, or for ``items`` items what keeps so few from being learned by heart."""

@@ -40,7 +40,7 @@ class RQVAETokenizer(SoftTokenizer[RQVAESettings, RQVAENetwork]):
     @property
     def ordered(self) -> bool:
         """Whether all codes are levels of one quantiser, none of them refined."""
-        return len(self.network.groups()) == 1 and not self.settings.refinement
+        return len(self.network.positions) == 1 and not self.settings.sweeps
 
     def soften(self, inputs: SoftInputs) -> Softened:
         """As :meth:`SoftTokenizer.soften`."""
@@ -48,6 +48,9 @@ class RQVAETokenizer(SoftTokenizer[RQVAESettings, RQVAENetwork]):
 
     def _make(self, dimensions: dict[str, int]) -> RQVAENetwork:
         return RQVAENetwork(dimensions, self.settings)
+
+    def _addends(self, network: RQVAENetwork) -> tuple[Tensor, Tensor]:
+        return network.addends()
 
     def _train(
         self, network: RQVAENetwork, x: Tensor, present: Tensor, journal: Journal
