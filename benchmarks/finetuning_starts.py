@@ -50,6 +50,7 @@ FIRST_SHOP = 101
 HETERREC: dict[str, Mapping[str, Any]] = {
     "toyshop": {
         **CYCLE, "hidden_dim": 64, "history": 20, "token_layers": 1, "epochs": 15, "dropout": 0.5,
+        "item_token": False,
     },
     "retrieval": HETERREC_ML1M,
     "beauty": {**HETERREC_BEAUTY, "hidden_dim": 64, "epochs": 8},
