@@ -150,7 +150,10 @@ def _are_numbers(texts: pa.Array) -> pa.Array:
 
 
 def _nan_as_null(values: pa.Array) -> pa.Array:
-    return pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float64()), values)
+    unknown = pc.is_nan(values)
+    if not pc.any(unknown).as_py():
+        return values
+    return pc.if_else(unknown, pa.scalar(None, pa.float64()), values)
 
 
 def _mask(values: pa.Array) -> np.ndarray:
