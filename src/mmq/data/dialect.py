@@ -48,7 +48,7 @@ def look(data: np.ndarray, delimiter: str) -> Signs:
     """The signs of ``data`` ``(bytes,)`` uint8, read once in bounded memory."""
     ends = np.zeros(256, bool)
     ends[[*_MARK, *_RETURN, *_FEED, *delimiter.encode()]] = True
-    marks, odd = 0, False
+    marks, odd, returns = 0, False, False
     for start in range(0, len(data), _BLOCK):
         first = max(start - 1, 0)
         around = data[first : start + _BLOCK + 1]
@@ -62,7 +62,8 @@ def look(data: np.ndarray, delimiter: str) -> Signs:
             odd = odd or (slashes and _BACKSLASH + _MARK in block) or _stray(around, place, ends)
         elif slashes:
             odd = odd or _BACKSLASH + delimiter.encode() in block or b"\\\n" in block
-    return Signs(marks, odd, lone_returns(data))
+        returns = returns or _RETURN in block
+    return Signs(marks, odd, returns and lone_returns(data))
 
 
 def lone_returns(data: np.ndarray) -> bool:

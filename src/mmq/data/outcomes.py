@@ -90,10 +90,8 @@ def means_another(name: str, values: pa.Array) -> bool:
         return not set(values.cast(pa.string()).unique().to_pylist()) <= SPLITS.keys()
     try:
         if name == "rating":
-            known = values.drop_null()
-            return bool(
-                is_text(known.type) and len(known) and not pc.any(_are_numbers(known)).as_py()
-            )
+            told = is_text(values.type) and values.null_count < len(values)
+            return told and not pc.any(_are_numbers(values)).as_py()
         if name == "label":
             numbers = _label_numbers(values)
             lost = numbers.null_count > values.null_count
