@@ -46,17 +46,24 @@ class Signs(NamedTuple):
 
 def look(data: np.ndarray, delimiter: str) -> Signs:
     """The signs of ``data`` ``(bytes,)`` uint8, read once in bounded memory."""
-    marks, odd = 0, False
+    ends = np.zeros(256, bool)
+    ends[[*_MARK, *_RETURN, *_FEED, *delimiter.encode()]] = True
+    marks, odd, returns = 0, False, False
     for start in range(0, len(data), _BLOCK):
-        block = data[start : start + _BLOCK].tobytes()
+        first = max(start - 1, 0)
+        around = data[first : start + _BLOCK + 1]
+        block = around.tobytes()
         slashes = _BACKSLASH in block
         if _MARK in block:
-            around = data[max(start - 1, 0) : start + _BLOCK + 1].tobytes()
-            marks += block.count(_MARK)
-            odd = odd or (slashes and _BACKSLASH + _MARK in around) or _stray(around, delimiter)
+            place = np.flatnonzero(around == _MARK[0])
+            marks += int(
+                np.count_nonzero((place >= start - first) & (place < start - first + _BLOCK))
+            )
+            odd = odd or (slashes and _BACKSLASH + _MARK in block) or _stray(around, place, ends)
         elif slashes:
             odd = odd or _BACKSLASH + delimiter.encode() in block or b"\\\n" in block
-    return Signs(marks, odd, lone_returns(data))
+        returns = returns or _RETURN in block
+    return Signs(marks, odd, returns and lone_returns(data))
 
 
 def lone_returns(data: np.ndarray) -> bool:
@@ -200,11 +207,14 @@ def _without_escapes(data: bytes) -> bytes:
     return re.sub(rb'(\\+)"', mark, data)
 
 
-def _stray(block: bytes, delimiter: str) -> bool:
-    """Whether a mark has something other than a mark, a delimiter or a line end on both sides."""
-    letters = np.frombuffer(block, np.uint8)
-    place = np.flatnonzero(letters == _MARK[0])
+def _stray(letters: np.ndarray, place: np.ndarray, ends: np.ndarray) -> bool:
+    """Whether a mark has something other than a mark, a delimiter or a line end on both sides.
+
+    Args:
+        letters: bytes.
+        place: of the marks in it; what is at either end of the bytes counts with its neighbours.
+        ends: ``(256,)`` bool: bytes that a mark may stand beside.
+    """
     place = place[(place > 0) & (place < len(letters) - 1)]
-    ends = np.zeros(256, bool)
-    ends[[*_MARK, *_RETURN, *_FEED, *delimiter.encode()]] = True
-    return bool((~ends[letters[place - 1]] & ~ends[letters[place + 1]]).any())
+    inner = place[~ends[letters[place - 1]]]
+    return bool((~ends[letters[inner + 1]]).any())

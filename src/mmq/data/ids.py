@@ -181,7 +181,9 @@ def without_empty(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     """Ids with null where text is empty or white space alone, which is no id in any format."""
     if not pa.types.is_string(texts.type):
         return texts
-    blank = pc.or_(pc.equal(pc.binary_length(texts), 0), pc.utf8_is_space(texts))
+    blank = pc.utf8_is_space(texts)
+    if pc.min(pc.binary_length(texts)).as_py() == 0:
+        blank = pc.or_(blank, pc.equal(pc.binary_length(texts), 0))
     if not pc.any(blank).as_py():
         return texts
     return pc.if_else(blank, pa.scalar(None, pa.string()), texts)

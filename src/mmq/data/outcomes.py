@@ -90,10 +90,8 @@ def means_another(name: str, values: pa.Array) -> bool:
         return not set(values.cast(pa.string()).unique().to_pylist()) <= SPLITS.keys()
     try:
         if name == "rating":
-            known = values.drop_null()
-            return bool(
-                is_text(known.type) and len(known) and not pc.any(_are_numbers(known)).as_py()
-            )
+            told = is_text(values.type) and values.null_count < len(values)
+            return told and not pc.any(_are_numbers(values)).as_py()
         if name == "label":
             numbers = _label_numbers(values)
             lost = numbers.null_count > values.null_count
@@ -150,7 +148,10 @@ def _are_numbers(texts: pa.Array) -> pa.Array:
 
 
 def _nan_as_null(values: pa.Array) -> pa.Array:
-    return pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float64()), values)
+    unknown = pc.is_nan(values)
+    if not pc.any(unknown).as_py():
+        return values
+    return pc.if_else(unknown, pa.scalar(None, pa.float64()), values)
 
 
 def _mask(values: pa.Array) -> np.ndarray:

@@ -151,10 +151,12 @@ def _of_numbers(values: pa.Array) -> pa.Array:
     if not np.isfinite(moments).all():
         raise DataError("the timestamp column holds infinity; give seconds since 1970, or null")
     whole = np.zeros(len(numbers), np.int64)
-    if len(moments) and (moments == np.floor(moments)).all() and np.abs(moments).max() < 2**63:
+    if not len(moments):
+        return pa.nulls(len(numbers), pa.timestamp("us"))
+    if (moments == np.floor(moments)).all() and np.abs(moments).max() < 2**63:
         whole[known] = moments.astype(np.int64)
         return _of_integers(pa.array(whole, mask=~known))
-    unit, finest = _unit(moments), "us"
+    unit, finest = _unit(float(np.abs(moments).max())), "us"
     factor = 10**6 // _PER_SECOND[unit] if unit in ("s", "ms") else 1
     exact = moments * factor
     rest = np.abs(exact - np.rint(exact))
@@ -167,29 +169,32 @@ def _of_numbers(values: pa.Array) -> pa.Array:
 
 
 def _of_integers(values: pa.Array) -> pa.Array:
-    numbers = values.drop_null().to_numpy()
-    if not len(numbers):
+    ends = pc.min_max(values).as_py()
+    if ends["min"] is None:
         return values.cast(pa.timestamp("us"))
-    form = _calendar(numbers)
+    form = _calendar(values, ends["min"], ends["max"])
     if form is not None:
         return pc.strptime(values.cast(pa.string()), form, "s").cast(pa.timestamp("us"))
-    unit = _unit(numbers)
+    unit = _unit(max(abs(ends["min"]), abs(ends["max"])))
     if unit == "ns":
         return _shortened(values.cast(pa.timestamp("ns")))
     return values.cast(pa.timestamp(unit)).cast(pa.timestamp("us"))
 
 
-def _calendar(numbers: np.ndarray) -> str | None:
+def _calendar(values: pa.Array, least: int, most: int) -> str | None:
     """How ``strptime`` reads numbers such as 20180920 and 20180920101500; None of others."""
-    least, most = int(numbers.min()), int(numbers.max())
-    if least >= 19000101 and most <= 21001231 and _are_days(np.unique(numbers)):
-        return "%Y%m%d"
-    if least // 10**6 >= 19000101 and most // 10**6 <= 21001231:
-        clock = numbers % 10**6
-        right = (clock // 10**4 < 24) & (clock // 100 % 100 < 60) & (clock % 100 < 60)
-        if right.all() and _are_days(np.unique(numbers // 10**6)):
-            return "%Y%m%d%H%M%S"
-    return None
+    days, clocks = (
+        each[0] >= 19000101 and each[1] <= 21001231
+        for each in ((least, most), (least // 10**6, most // 10**6))
+    )
+    if not days and not clocks:
+        return None
+    numbers = values.drop_null().to_numpy()
+    if days:
+        return "%Y%m%d" if _are_days(np.unique(numbers)) else None
+    clock = numbers % 10**6
+    right = (clock // 10**4 < 24) & (clock // 100 % 100 < 60) & (clock % 100 < 60)
+    return "%Y%m%d%H%M%S" if right.all() and _are_days(np.unique(numbers // 10**6)) else None
 
 
 def _are_days(distinct: np.ndarray) -> bool:
@@ -200,6 +205,5 @@ def _are_days(distinct: np.ndarray) -> bool:
     return bool(((first.astype("M8[D]") + (day - 1)).astype("M8[M]") == first).all())
 
 
-def _unit(numbers: np.ndarray) -> str:
-    size = max(abs(float(numbers.max())), abs(float(numbers.min())))
+def _unit(size: float) -> str:
     return next(unit for unit, bound in _UNITS if size < bound)
