@@ -151,11 +151,11 @@ class RetrievalData(NamedTuple):
         part = settings.parts(log)
         train = part == TRAIN
         parts, measured = {}, {}
-        for name, number, known in (
+        for name, number, before in (
             ("validation", VALIDATION, train), ("test", TEST, part != TEST)
         ):  # fmt: skip
             held = part == number
-            every = held_out_cases(log, rows, known, held)
+            every = held_out_cases(log, rows, before, held)
             measured[name] = Measured.of(stages, held, every, new_users)
             parts[name] = every if new_users else every.with_history()
             if not len(parts[name].targets):
