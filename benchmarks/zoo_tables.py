@@ -10,7 +10,7 @@ from tables import cell, table
 
 KINDS = ("RQ-KMeans", "RQ-VAE", "OPQ")
 REAL = ("ML-1M, raw", "ML-1M, reduced", "ML-1M, counted", "Beauty, raw", "Beauty, reduced")
-SHORT = (*REAL, "toyshop", "clusters", "half missing", "large")
+SHORT = (*REAL, "toyshop", "clusters", "half missing")
 """Those that the README shows."""
 
 ALIKE = "RQ-KMeans, separated, refined"
