@@ -5,7 +5,7 @@
 A fresh shop (seeds 101, 102, ...: never those that the shop was designed on) is generated, embedded
 by the light encoders and tokenised; a linear probe then predicts every factor from the one-hot
 codes of the shared experts, of each modality's own, and of all specific experts together. Shared
-experts start by clusters of all modalities together; with --chosen, in the way that the data choose.
+experts start by clusters of all modalities together; with --chosen, as the data choose.
 """
 
 from __future__ import annotations
