@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from common import RESULTS, mean_sd, provenance, read, write
 
-from mmq import Catalogue, MMQTokenizer, SemanticIDs
+from mmq import Catalogue, MMQTokenizer
 from mmq.data import Reduction
 from mmq.encoders.light import LightTextEncoder
 from mmq.semantic_ids import catalogue_facts, inspect_ids
@@ -68,11 +68,8 @@ def run(catalogue: Catalogue, settings: dict[str, Any]) -> dict[str, Any]:
     """Fit, encode, inspect."""
     tokenizer = MMQTokenizer(**settings)
     result = tokenizer.fit(catalogue, hold_out=0.1)
-    ids = SemanticIDs.build(
-        catalogue.item_ids, tokenizer.encode(catalogue), tokenizer.codebook_sizes
-    )
-    own = {name: place for name, place in tokenizer.positions.items() if name != "shared"}
-    quality = inspect_ids(ids, catalogue_facts([catalogue], own))
+    ids = tokenizer.ids(catalogue)
+    quality = inspect_ids(ids, catalogue_facts([catalogue]))
     words = verdict(quality)
     return {
         "fvu fit": result.fvu["fit"],

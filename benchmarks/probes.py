@@ -20,7 +20,7 @@ from mmq.data.datasets.toyshop import FACTORS, ToyshopSettings, toyshop
 from mmq.encoders.toyshop import embed_toyshop
 from mmq.metrics.probes import probe_table
 
-SETTINGS: dict[str, Any] = {"codebook_size": 64}
+SETTINGS: dict[str, Any] = {"codebook_size": 64, "shared_experts": 2}
 FIRST_SHOP = 101
 
 

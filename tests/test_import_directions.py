@@ -12,7 +12,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "mmq"
 
 LAYERS = (
-    {"errors", "artifacts", "formats", "settings", "progress"},
+    {"errors", "artifacts", "formats", "replacing", "settings", "progress"},
     {"data"},
     {"encoders", "semantic_ids", "nn", "losses", "metrics"},
     {"recommenders", "ranking", "tokenizers", "decoding"},

@@ -17,6 +17,7 @@ from mmq.cli import main
 from mmq.data.interactions import Interactions, write_interactions
 from mmq.ranking import load_ranker
 from mmq.recommenders import load_recommender
+from mmq.semantic_ids import drift
 from mmq.testing.interruption import kill_at
 from mmq.tokenizers import MMQTokenizer, OPQTokenizer, RQKMeansTokenizer
 from mmq.tokenizers.folder import fingerprint
@@ -29,7 +30,7 @@ SETTINGS = ("mode=joint", "input_noise=0", "epochs=2", "learning_rate=0.03", "to
 MOVING = [word for each in SETTINGS for word in ("--set", each)]
 STEPS = ["--set", "batch_size=8"]
 """More than one an epoch, so that there is something to be gained in two."""
-WRITTEN = ["finetune.json", "ids.parquet", "model", "report.html", "tokenizer"]
+WRITTEN = ["finetune.json", "ids.parquet", "made_from.json", "model", "report.html", "tokenizer"]
 
 
 def labels():
@@ -56,7 +57,7 @@ def made(tmp_path_factory):
     make_tokenizer(folder).save(folder / "tokenizer")
     paths = {name: folder / f"{name}.parquet" for name in ("catalogue", "ids", "log", "shown")}
     assert main(["encode", str(paths["catalogue"]), "--tokenizer", str(folder / "tokenizer"),
-                 "--out", str(paths["ids"])]) == 0  # fmt: skip
+                 "--out", str(paths["ids"]), "--force"]) == 0  # fmt: skip
     ids = ["--ids", str(paths["ids"])]
     assert main(["train", "retrieval", "--interactions", str(paths["log"]), *ids, "--out",
                  str(folder / "recommender"), *SMALL, *STEPS]) == 0  # fmt: skip
@@ -73,14 +74,16 @@ def shop(made, monkeypatch, tmp_path):
     return tmp_path / "shop"
 
 
-def arguments(room, *more):
+def arguments(room, *more, control=False):
+    """Without the control, which takes as long again, unless it is asked for."""
+    more = ("--force", *more) if control else ("--force", "--no-control", *more)
     return ["finetune", room, "--tokenizer", "tokenizer", "--model", MODEL[room], "--catalogue",
             "catalogue.parquet", "--interactions", LOG[room], "--out", "tuned", *MOVING,
             *map(str, more)]  # fmt: skip
 
 
-def tuned(capsys, room, *more):
-    code, out, err = run(capsys, *arguments(room, *more), "--json")
+def tuned(capsys, room, *more, control=False):
+    code, out, err = run(capsys, *arguments(room, *more, control=control), "--json")
     assert (code, err) == (0, "")
     return json.loads(out)
 
@@ -109,10 +112,11 @@ def test_tokenizer_ids_and_model_belong_together(room, shop, capsys):
     moved = (ids.codes != old.codes).any(1).mean()
     assert result["after"]["validation"]["items_moved"] == pytest.approx(moved)
     assert moved > 0
-    assert ids.manifest["tokenizer"] == {
-        "name": "mmq", "fingerprint": fingerprint(shop / "tuned" / "tokenizer")
-    }  # fmt: skip
-    assert ids.manifest["tokenizer"] != old.manifest["tokenizer"]
+    made, was = ids.manifest["tokenizer"], old.manifest["tokenizer"]
+    assert made["name"] == "mmq"
+    assert made["fingerprint"] == fingerprint(shop / "tuned" / "tokenizer") != was["fingerprint"]
+    assert made["tuned_from"] == [was["fingerprint"]]
+    assert drift(old, ids).comparable
     assert ids.manifest["catalogue"] == old.manifest["catalogue"]
     model = (load_recommender if room == "retrieval" else load_ranker)(shop / "tuned" / "model")
     assert model.semantic_ids.fingerprint() == ids.fingerprint()
@@ -181,18 +185,46 @@ def test_the_new_model_recommends_and_new_items_can_follow(shop, capsys):
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_people_read_what_happened(room, shop, capsys):
-    code, out, err = run(capsys, *arguments(room))
+    code, out, err = run(capsys, *arguments(room, control=True))
     assert (code, err) == (0, "")
     assert out.startswith(f"fine-tuned for {room} -> tuned\n")
     assert re.search(r"\n  best epoch [12] of 2: \d+\.\d% of the items have a new ID\n", out)
     name = "ndcg@10" if room == "retrieval" else "auc"
     for part in ("validation", "test"):
-        assert re.search(rf"\n  {part}, {name} +0\.\d{{4}} +0\.\d{{4}}\n", out)
-    assert re.search(r"\n  colliding +\d\.\d{4} +\d\.\d{4}\n", out)
+        assert re.search(rf"\n  {part}, {name}( +0\.\d{{4}}){{3}}\n", out)
+        gain, own = r"[+-]0\.\d{4} over the control", r"frozen tokenizer and gained [+-]0\.\d{4} it"
+        assert re.search(
+            rf"\n  {part}, {name}: {gain}, which learned for as long with a {own}", out
+        )
+    assert re.search(r"\n  colliding( +\d\.\d{4}){3}\n", out)
+    assert re.search(r"\n  over \d+ users of the test part .* p [\d.e-]+\), of one seed\n", out)
     code, out, _ = run(capsys, *arguments(room, "--set", "learning_rate=1e-12", "--set",
                                           "refit_epochs=1"))  # fmt: skip
     assert code == 0
+    assert re.search(r"\n  colliding( +\d\.\d{4}){2}\n", out)
+    assert "no control was run (--no-control), so this gain is that of longer training too" in out
     assert "\n  the start was best of 2 epochs, so the IDs are as they were\n" in out
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_gain_is_told_against_as_long_a_training_with_a_frozen_tokenizer(room, shop, capsys):
+    found = tuned(capsys, room, control=True)
+    learned = files(shop / "tuned", ("finetune.json", "report.html"))
+    assert "over the control: as long a training" in (shop / "tuned" / "report.html").read_text()
+    control, name = found["control"], "ndcg@10" if room == "retrieval" else "auc"
+    for part in ("validation", "test"):
+        expected = found["after"][part][name] - control[part][name]
+        assert found["gain"][part][name] == pytest.approx(expected)
+    assert found["gain_test"]["low"] <= found["gain_test"]["high"]
+    plain = tuned(capsys, room)  # the control changes nothing of what is written
+    assert (plain["control"], plain["gain"], plain["gain_test"]) == (None, None, None)
+    assert plain["after"] == found["after"]
+    assert files(shop / "tuned", ("finetune.json", "report.html")) == learned
+    frozen = tuned(capsys, room, "--set", "tokenizer_rate=0", control=True)
+    assert frozen["control"] is None  # it is the control
+    assert frozen["after"]["test"] == {name: control["test"][name] for name in control["test"]}
+    assert frozen["after"]["validation"] == control["validation"]
+    assert not list(shop.glob(".*"))
 
 
 def test_a_frozen_tokenizer_is_the_same_tokenizer(shop, capsys):
@@ -224,6 +256,10 @@ def test_same_seed_same_files_and_ours_are_replaced(shop, capsys):
     (shop / "tuned").rename(shop / "first")
     tuned(capsys, "retrieval", "--seed", 1)
     assert files(shop / "tuned") != first
+    words = [word for word in arguments("retrieval") if word != "--force"]
+    code, _, err = run(capsys, *words)
+    assert code == 2
+    assert "tuned holds a fine-tuned model made from other inputs (seed 1, not 0); choose" in err
     tuned(capsys, "retrieval")
     assert files(shop / "tuned") == first
     assert not list(shop.glob(".*"))
@@ -250,22 +286,30 @@ def test_a_full_disk_keeps_what_was_learned(shop, capsys, monkeypatch):
     assert files(shop / "tuned") == resumed
 
 
-@pytest.mark.parametrize("suffix", ["", pytest.param(".refit", marks=pytest.mark.slow)])
-def test_resumed_after_a_kill_it_is_the_same_to_the_byte(suffix, shop, capsys):
+KILLED = ["checkpoint.safetensors", "control.safetensors",
+          pytest.param("checkpoint.safetensors.refit", marks=pytest.mark.slow)]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KILLED)
+def test_resumed_after_a_kill_it_is_the_same_to_the_byte(name, shop, capsys):
     more = ["--set", "epochs=3", "--set", "refit_epochs=3", "--set", "noise=0.2"]
-    whole = tuned(capsys, "retrieval", *more)
+    control = name.startswith("control")
+    whole = tuned(capsys, "retrieval", *more, control=control)
     expected = files(shop / "tuned")
     shutil.rmtree(shop / "tuned")
-    checkpoint = shop / f".tuned.checkpoint.safetensors{suffix}"
-    kill_at(checkpoint, arguments("retrieval", *more))
+    kill_at(shop / f".tuned.{name}", arguments("retrieval", *more, control=control))
     assert not (shop / "tuned").exists()
     for other in (["--set", "noise=0.1"], ["--seed", "3"]):
         code, _, err = run(capsys, *arguments("retrieval", *more, *other, "--resume"))
         assert code == 2
         assert "other data or other settings" in err
-    resumed = tuned(capsys, "retrieval", *more, "--resume")
+    resumed = tuned(capsys, "retrieval", *more, "--resume", control=control)
     assert files(shop / "tuned") == expected
-    assert {**resumed, "seconds": 0} == {**whole, "seconds": 0}
+    for each in (resumed, whole):
+        each["seconds"] = 0
+        if control:
+            each["control"]["seconds"] = 0
+    assert resumed == whole
     assert not list(shop.glob(".*"))
 
 

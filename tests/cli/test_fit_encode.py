@@ -83,7 +83,7 @@ def test_every_kind_is_fitted_encoded_and_inspected(kind, fusion, tmp_path, caps
     path, folder = tmp_path / "catalogue.parquet", tmp_path / "t"
     write_catalogue(path, tiny_catalogue(300, missing=0.3))
     options = ["--set", "codebook_size=12", "--set", "length=4", "--hold-out", 0.1]
-    options += ["--set", "epochs=5"] if kind == "rqvae" else []
+    options += ["--set", "epochs=60"] if kind == "rqvae" else []
     code, out, _ = run(
         capsys, "fit", path, "--out", folder, "--tokenizer", kind, "--fusion", fusion, *options
     )
@@ -116,7 +116,7 @@ def test_every_kind_is_fitted_encoded_and_inspected(kind, fusion, tmp_path, caps
     assert run(capsys, "encode", path, "--tokenizer", folder, "--out", ranked)[0] == 0
     code, out, _ = run(capsys, "inspect", ranked, "--catalogue", path, "--tokenizer", folder)
     assert code == 0
-    assert ("have no image and share its codes" in out) == (fusion == "separated")
+    assert ("have no image and are left out" in out) == (fusion == "separated")
 
 
 def test_without_an_option_the_default_fusion_of_the_settings_holds(catalogue, tmp_path, capsys):
@@ -204,6 +204,62 @@ def test_embeddings_of_another_reduction_are_refused(tmp_path, capsys):
     )  # fmt: skip
     assert code == 2
     assert "--reduce-like" in err
+
+
+# --- what stands there already ---
+
+
+def test_a_tokenizer_of_another_catalogue_or_settings_is_kept(tmp_path, capsys):
+    for name, seed in (("a", 1), ("b", 2)):
+        write_catalogue(tmp_path / f"{name}.parquet", shop(60, seed=seed))
+    fit = ["--out", tmp_path / "t", *SMALL, "--set", "epochs=1"]
+    assert run(capsys, "fit", tmp_path / "a.parquet", *fit)[0] == 0
+    kept = files(tmp_path / "t")
+    for more, expected in (
+        ([tmp_path / "b.parquet", *fit], "(catalogue a.parquet, not b.parquet); choose another"),
+        ([tmp_path / "a.parquet", *fit, "--seed", 4], "(seed 0, not 4); choose another --out"),
+        ([tmp_path / "a.parquet", *fit, "--hold-out", 0.1], "(hold-out 0.0, not 0.1); choose"),
+    ):
+        code, _, err = run(capsys, "fit", *more)
+        assert code == 2
+        assert f"{tmp_path / 't'} holds a tokenizer made from other inputs {expected}" in err
+        assert files(tmp_path / "t") == kept
+    assert run(capsys, "fit", tmp_path / "a.parquet", *fit)[0] == 0  # the same again
+    assert files(tmp_path / "t") == kept
+    assert run(capsys, "fit", tmp_path / "b.parquet", *fit, "--force")[0] == 0
+    assert files(tmp_path / "t") != kept
+
+
+def test_an_id_table_of_other_inputs_is_kept(catalogue, tokenizer, tmp_path, capsys):
+    out = tmp_path / "ids.parquet"
+    words = ["--tokenizer", tokenizer, "--out", out]
+    assert run(capsys, "encode", catalogue, *words)[0] == 0
+    kept = out.read_bytes()
+    write_catalogue(tmp_path / "next.parquet", shop(450))
+    code, _, err = run(capsys, "encode", tmp_path / "next.parquet", *words)
+    assert code == 2
+    assert f"{out} holds an ID table made from other inputs (catalogue " in err
+    assert "of 400 items, not " in err
+    code, _, err = run(capsys, "encode", catalogue, *words, "--collisions", "move")
+    assert code == 2
+    assert "(collisions rank, not move); choose another --out, or replace it with --force" in err
+    assert out.read_bytes() == kept
+    assert run(capsys, "encode", catalogue, *words)[0] == 0  # the same again
+    assert out.read_bytes() == kept
+    # a table goes on in its own place: no old row is lost
+    assert run(capsys, "encode", tmp_path / "next.parquet", *words, "--append", out)[0] == 0
+    assert len(SemanticIDs.read(out)) == 450
+    assert run(capsys, "encode", catalogue, *words, "--force")[0] == 0
+    assert out.read_bytes() == kept
+
+
+def test_a_file_of_somebody_is_no_id_table_to_be_replaced(catalogue, tokenizer, tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    words = ["--tokenizer", tokenizer, "--out", tmp_path / "notes.txt"]
+    code, _, err = run(capsys, "encode", catalogue, *words)
+    assert code == 2
+    assert "notes.txt holds a file that does not say what it was made from; choose another" in err
+    assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
 # --- kill -9, then --resume ---

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 from mmq.cli import main
+from mmq.data import Catalogue, read_catalogue, write_catalogue
+from mmq.semantic_ids import SemanticIDs
 
 ITEMS = 120
 
@@ -119,3 +122,88 @@ def test_mistakes_are_one_sentence(
     assert printed.out == ""
     assert message in printed.err
     assert printed.err.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def lacking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of which a third of the items lacks the picture; a second one was appended to."""
+    folder = tmp_path_factory.mktemp("lacking")
+    rng = np.random.default_rng(0)
+    text, image = rng.normal(size=(700, 6)), rng.normal(size=(700, 5))
+    image[rng.random(700) < 0.36] = np.nan
+    made = Catalogue.build(range(700), {"text": text, "image": image})
+    write_catalogue(folder / "next.parquet", made)
+    write_catalogue(folder / "catalogue.parquet", made.take(np.arange(400)))
+    fitted = ["fit", f"{folder}/catalogue.parquet", "--out", f"{folder}/tokenizer"]
+    fitted += ["--hold-out", "0.1", "--set", "codebook_size=8", "--set", "latent_dim=8"]
+    assert main([*fitted, "--set", "epochs=3"]) == 0
+    for name, more in (("ids", []), ("both", ["--append", f"{folder}/ids.parquet"])):
+        source = "next" if more else "catalogue"
+        encoded = ["encode", f"{folder}/{source}.parquet", "--tokenizer", f"{folder}/tokenizer"]
+        assert main([*encoded, "--out", f"{folder}/{name}.parquet", *more]) == 0
+    return folder
+
+
+@pytest.mark.parametrize(("table", "source"), [("ids", "catalogue"), ("both", "next")])
+def test_the_verdict_needs_neither_tokenizer_nor_catalogue(
+    table: str, source: str, lacking: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    ids, catalogue = lacking / f"{table}.parquet", lacking / f"{source}.parquet"
+    alone = as_json(capsys, ids)
+    of_catalogue = as_json(capsys, ids, "--catalogue", catalogue)
+    both = as_json(capsys, ids, "--catalogue", catalogue, "--tokenizer", lacking / "tokenizer")
+    assert alone["verdict"] == of_catalogue["verdict"] == both["verdict"]
+    assert alone["codebooks"] == both["codebooks"]
+    absent = int((~read_catalogue(catalogue).present["image"]).sum())
+    assert alone["lacking"] == {"image": absent, "text": 0}
+    assert [book["items"] for book in alone["codebooks"][4:]] == 2 * [alone["items"] - absent]
+    # a table of an older mmq does not say it; catalogue and tokenizer do
+    read = SemanticIDs.read(ids)
+    named = read.manifest["tokenizer"]
+    assert named is not None
+    older: Any = {key: value for key, value in read.manifest.items() if key != "lacking"}
+    older["tokenizer"] = {"name": named["name"], "fingerprint": named["fingerprint"]}
+    replace(read, manifest=older).write(tmp_path / "older.parquet")
+    words = ["--catalogue", catalogue, "--tokenizer", lacking / "tokenizer"]
+    assert as_json(capsys, tmp_path / "older.parquet", *words) == both
+
+
+@pytest.mark.parametrize("items", [500, 4000])
+def test_noise_is_not_good(items: int, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Few items are learned by heart; of many the codes keep as much as anything could of noise."""
+    rng = np.random.default_rng(0)
+    noise = {"text": rng.normal(size=(items, 64)), "image": rng.normal(size=(items, 48))}
+    write_catalogue(tmp_path / "c.parquet", Catalogue.build(range(items), noise))
+    fitted = ["fit", f"{tmp_path}/c.parquet", "--out", f"{tmp_path}/t", "--hold-out", "0.1"]
+    assert main([*fitted, "--tokenizer", "rqkmeans", "--set", "codebook_size=32"]) == 0
+    encoded = ["encode", f"{tmp_path}/c.parquet", "--tokenizer", f"{tmp_path}/t"]
+    assert main([*encoded, "--out", f"{tmp_path}/ids.parquet"]) == 0
+    capsys.readouterr()
+    result = as_json(capsys, tmp_path / "ids.parquet")
+    grade, (sentence, *_) = result["verdict"].values()
+    assert grade == "poor"
+    assert ("learned by heart" in sentence.split(":")[0]) == (items == 500)
+    assert "no better than noise" in sentence.split(":")[0]
+    assert main(["inspect", f"{tmp_path}/ids.parquet"]) == 0
+    fit = result["fit"]["fvu_codes"]
+    out = capsys.readouterr().out
+    assert f"codes alone: fit {fit['fit']:.3f}, held out {fit['held_out']:.3f}" in out
+    assert "nothing to mend" not in out
+
+
+def test_tables_of_two_tokenizers_were_never_comparable(
+    lacking: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    read = SemanticIDs.read(lacking / "ids.parquet")
+    made = read.manifest["tokenizer"]
+    assert made is not None
+    other: Any = {**read.manifest, "tokenizer": {**made, "fingerprint": "0" * 64}}
+    read.recoded((read.codes + 1) % 8, other).write(tmp_path / "other.parquet")
+    words = [lacking / "ids.parquet", "--against", tmp_path / "other.parquet"]
+    found = as_json(capsys, *words)["drift"]
+    assert (found["comparable"], found["changed"]) == (False, None)
+    assert main(["inspect", *map(str, words), "--report", str(tmp_path / "r.html")]) == 0
+    out = capsys.readouterr().out
+    assert "so their codes were never comparable" in out
+    assert "changed their ID" not in out
+    assert "were never comparable. What can be compared" in (tmp_path / "r.html").read_text()

@@ -25,7 +25,7 @@ def shop(tmp_path):
 def trained(capsys, shop, *more):
     code, out, err = run(
         capsys, "train", "ranking", "--interactions", shop / "log.parquet", "--out",
-        shop / "model", *SMALL, "--json", *more,
+        shop / "model", *SMALL, "--force", "--json", *more,
     )  # fmt: skip
     assert (code, err) == (0, "")
     return json.loads(out)
@@ -96,7 +96,36 @@ def test_people_read_lines(shop, capsys):
     assert re.search(r"\n  AUC, new +-   0 impressions of 0 items\n", out)
 
 
+def test_one_impression_a_user_has_an_auc_and_no_gauc(shop, capsys):
+    write(shop / "log.parquet", user_id=np.arange(ROWS))
+    result = trained(capsys, shop)
+    assert result["test"]["auc"] > 0.4
+    assert result["test"]["gauc"] is result["test"]["gauc_unweighted"] is None
+    assert (result["test"]["eligible_users"], result["test"]["users"]) == (0, 100)
+    assert evaluated(capsys, shop)["intervals"]["gauc"] == [None, None]
+    code, out, _ = run(capsys, "evaluate", shop / "model", "--interactions", shop / "log.parquet")
+    assert code == 0
+    assert "  GAUC                     -   undefined: none of the 100 users has rows of both" in out
+    assert "nan" not in out
+
+
 # --- what is read ---
+
+
+def test_numbers_are_the_same_from_parquet_and_from_text(shop, capsys):
+    """A column of 1,000 different weights: by its type in one file, by its name in the other."""
+    weights = np.random.default_rng(0).normal(70, 12, ROWS).round(3)
+    write(shop / "log.parquet", weight=weights)
+    pcsv.write_csv(pq.read_table(shop / "log.parquet"), shop / "log.csv")
+    expected = trained(capsys, shop, "--column", "weight", "--column", "device")
+    config = json.loads((shop / "model" / "config.json").read_text())
+    assert (config["columns"], list(config["numbers"])) == (["device"], ["weight"])
+    assert config["numbers"]["weight"]["mean"] == pytest.approx(weights[:800].mean(), rel=1e-6)
+    assert evaluated(capsys, shop)["auc"] == expected["test"]["auc"]
+    text = ["--interactions", shop / "log.csv"]
+    assert evaluated(capsys, shop, *text)["auc"] == expected["test"]["auc"]
+    again = trained(capsys, shop, *text, "--numeric-column", "weight", "--column", "device")
+    assert again["test"] == expected["test"]
 
 
 def test_columns_can_be_mapped_and_the_log_may_be_text(shop, capsys):
@@ -289,8 +318,16 @@ def test_two_processes_make_the_steps_of_one(shop, capsys):
     assert not list(shop.glob(".*"))
 
 
-def test_a_model_is_replaced_by_the_next(shop, capsys):
+def test_a_model_is_replaced_by_the_next_where_that_is_asked_for(shop, capsys):
     trained(capsys, shop, "--ids", shop / "ids.parquet")
+    kept = files(shop / "model")
+    again = ["train", "ranking", "--interactions", shop / "log.parquet", "--out", shop / "model"]
+    code, _, err = run(capsys, *again, *SMALL)
+    assert code == 2
+    assert f"{shop / 'model'} holds a model made from other inputs (ids ids.parquet, not no" in err
+    assert files(shop / "model") == kept
+    assert run(capsys, *again, *SMALL, "--ids", shop / "ids.parquet")[0] == 0  # the same inputs
+    assert files(shop / "model") == kept
     trained(capsys, shop)
     assert load_ranker(shop / "model").ids is None
     assert not (shop / "model" / "ids.parquet").exists()

@@ -190,6 +190,14 @@ def test_what_the_model_does_not_know_of_a_user_is_left_out(shop, capsys):
     code, out, _ = run(capsys, "recommend", "popularity", *user)
     assert code == 0
     assert out.startswith("history of 2 items, 1 more unknown to the model\n")
+    assert result["warnings"] == []
+    strange = {"user_id": ["ann"] * 3, "item_id": [3, 900, 901], "timestamp": [1, 2, 3]}
+    write_interactions("ann.parquet", Interactions.build(strange))
+    code, out, _ = run(
+        capsys, "recommend", "popularity", "--user", "ann", "--interactions", "ann.parquet"
+    )
+    assert code == 0
+    assert "warning: 2 of the 3 items of the history were never met in training" in out
 
 
 def test_new_items_are_recommended_without_training(shop, capsys):

@@ -32,7 +32,7 @@ def options(kind):
 def trained(capsys, shop, *more):
     code, out, err = run(
         capsys, "train", "retrieval", "--interactions", shop / "log.parquet", "--out",
-        shop / "model", "--json", *more,
+        shop / "model", "--force", "--json", *more,
     )  # fmt: skip
     assert (code, err) == (0, "")
     return json.loads(out)
@@ -69,6 +69,31 @@ def test_the_id_level_is_the_easier_one(shop, capsys):
     items, by_id = (result["test"][level]["recall@10"] for level in ("item_level", "id_level"))
     assert len(np.unique(table().codes, axis=0)) < ITEMS
     assert items < by_id
+
+
+def test_users_who_are_left_out_of_a_split_by_time_are_counted(shop, capsys):
+    """Twenty new users come at the end; three old ones are there for the last weeks too."""
+    log = columns()
+    late = {"user_id": np.r_[np.arange(500, 520), 100, 101, 102, 103],
+            "item_id": np.arange(24) % 5, "rating": np.full(24, 5.0),
+            "timestamp": 1_800_000_000 + np.arange(24)}  # fmt: skip
+    both = {name: np.concatenate([log[name], late[name]]) for name in log}
+    write_interactions(shop / "log.parquet", Interactions.build(both))
+    words = ["--model", "popularity", "--split", "chronological", "--min-interactions", 0]
+    found = trained(capsys, shop, *words)["measured"]["test"]
+    reasons = ("nothing_liked", "too_few", "nothing_held_out", "no_history")
+    assert found["users"] == USERS + 20 == found["measured"] + sum(found[name] for name in reasons)
+    assert found["no_history"] == 20
+    card = (shop / "model" / "README.md").read_text()
+    assert "20 have no history before it." in card
+    out = run(capsys, "evaluate", shop / "model", "--interactions", shop / "log.parquet")[1]
+    assert f"test: {found['measured']} of {USERS + 20} users are measured; of the others" in out
+    assert "mmq evaluate --new-users measures those without a history too" in out
+    with_new = evaluated(capsys, shop, "--new-users")
+    assert with_new["measured"]["measured"] == with_new["users"] == found["measured"] + 20
+    out = run(capsys, "evaluate", shop / "model", "--interactions", shop / "log.parquet",
+              "--new-users")[1]  # fmt: skip
+    assert "20 of them without a history, who are given what is popular" in out
 
 
 @pytest.mark.parametrize("kind", ["sasrec", "popularity"])
@@ -324,8 +349,13 @@ def test_bad_training(arguments, expected, bad_shop, capsys, monkeypatch):
     assert {path: path.read_bytes() for path in bad_shop.rglob("*") if path.is_file()} == before
 
 
-def test_a_model_is_replaced_by_the_next(shop, capsys):
+def test_a_model_is_replaced_by_the_next_where_that_is_asked_for(shop, capsys):
     trained(capsys, shop, *options("sasrec"))
+    words = ["--interactions", shop / "log.parquet", "--out", shop / "model"]
+    code, _, err = run(capsys, "train", "retrieval", *words, *options("popularity"))
+    assert code == 2
+    assert "model holds a model made from other inputs (kind sasrec, not popularity, " in err
+    assert load_recommender(shop / "model").kind == "sasrec"
     trained(capsys, shop, *options("popularity"))
     assert load_recommender(shop / "model").kind == "popularity"
 

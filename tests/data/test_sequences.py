@@ -106,7 +106,7 @@ def loops(users, times, rows, known, target):
         history = []
         for number in numbers:
             case = (user, tuple(history), rows[number])
-            if target[number] and history and case not in cases:
+            if target[number] and case not in cases:
                 cases.append(case)
             if known[number]:
                 history.append(rows[number])
@@ -133,8 +133,11 @@ def test_held_out_cases_are_those_of_plain_loops(rows):
             cases.users, as_lists(cases.histories), cases.targets.tolist(), strict=True
         )
     ]
-    assert found == loops(users, times, items, known, target)
-    assert not len(cases.histories) or cases.histories.lengths.min() > 0
+    expected = loops(users, times, items, known, target)
+    assert found == expected
+    some = cases.with_history()
+    assert some.targets.tolist() == [target for _, history, target in expected if history]
+    assert not len(some.histories) or some.histories.lengths.min() > 0
 
 
 def test_targets_of_one_user_and_history_stand_in_one_list():

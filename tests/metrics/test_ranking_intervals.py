@@ -138,3 +138,8 @@ def test_what_cannot_be_measured_is_refused():
         auc_interval(np.arange(2), np.array([0, 2]), np.arange(2.0), np.random.default_rng(0))
     with pytest.raises(DataError, match="different lengths"):
         auc_interval(np.arange(2), np.array([0, 1]), np.arange(3.0), np.random.default_rng(0))
+
+
+def test_no_eligible_user_has_no_interval() -> None:
+    found = user_aucs(np.arange(6), np.arange(6) % 2, np.arange(6.0))
+    assert np.isnan(gauc_interval(found, np.random.default_rng(0))).all()

@@ -13,7 +13,7 @@ COLUMNS = (3, 2)
 CODES, LENGTH = 11, 2
 
 
-def network_of(codes="concat", item_id=True, ids=True, columns=COLUMNS, dropout=0.0):
+def network_of(codes="concat", item_id=True, ids=True, columns=COLUMNS, dropout=0.0, numbers=0):
     """A network in float64 whose weights are far from the start, where gates are all about 1."""
     settings = PPNetSettings(
         embedding_dim=DIM,
@@ -24,24 +24,27 @@ def network_of(codes="concat", item_id=True, ids=True, columns=COLUMNS, dropout=
         dropout=dropout,
     )
     torch.manual_seed(0)
-    sizes = Sizes(5, 6, columns, CODES if ids else 0, LENGTH if ids else 0)
+    sizes = Sizes(5, 6, columns, CODES if ids else 0, LENGTH if ids else 0, numbers)
     network = PPNetNetwork(settings, sizes).double()
     for parameter in network.parameters():
         nn.init.normal_(parameter)
     return network.eval()
 
 
-def shown_of(ids=True, columns=COLUMNS):
+def shown_of(ids=True, columns=COLUMNS, numbers=0):
     """A batch with empty histories, long ones, and ones that hold an item twice."""
     rng = np.random.default_rng(0)
     lengths = np.array([0, 3, 1, 0, 5, 2, 1, 1, 0])
     history = rng.integers(0, TABLE, lengths.sum())
     history[1] = history[0]
     values = [rng.integers(0, size, ROWS) for size in columns]
+    sizes = np.random.default_rng(1).normal(size=(ROWS, numbers))
+    sizes[2::3] = np.nan
     return Shown(
         torch.from_numpy(rng.integers(0, 5, ROWS)),
         torch.from_numpy(rng.integers(0, TABLE, ROWS)),
         torch.from_numpy(np.stack(values, 1) if values else np.empty((ROWS, 0), np.int64)),
+        torch.from_numpy(sizes),
         torch.from_numpy(history),
         torch.from_numpy(lengths),
         torch.arange(TABLE),
@@ -100,6 +103,9 @@ def logits_by_loops(network, shown):
             weights[f"columns.{place}"][shown.columns[row, place]]
             for place in range(shown.columns.shape[1])
         ]
+        for place, number in enumerate(shown.numbers[row].tolist()):
+            slope, middle, missing = weights[f"numbers.{place}"]
+            further.append(missing if np.isnan(number) else middle + number * slope)
         main = np.concatenate([user[:DIM], item, pooled, *further])
         known = np.concatenate([main, user[DIM:], item_prior])
         hidden = main
@@ -115,7 +121,9 @@ OPTIONS = list(itertools.product(["concat", "sum", "gated"], [True, False], [COL
 
 @pytest.mark.parametrize(("codes", "item_id", "columns"), OPTIONS)
 def test_logits_by_loops(codes, item_id, columns):
-    network, shown = network_of(codes, item_id, True, columns), shown_of(True, columns)
+    numbers = len(columns)
+    network = network_of(codes, item_id, True, columns, numbers=numbers)
+    shown = shown_of(True, columns, numbers)
     expected = logits_by_loops(network, shown)
     assert np.abs(expected).max() > 1
     np.testing.assert_allclose(network(shown).detach(), expected, rtol=1e-10)
@@ -243,6 +251,7 @@ def test_rows_do_not_depend_on_their_company():
             users=shown.users[row : row + 1],
             items=shown.items[row : row + 1],
             columns=shown.columns[row : row + 1],
+            numbers=shown.numbers[row : row + 1],
             history=shown.history[start : ends[row]],
             lengths=shown.lengths[row : row + 1],
         )

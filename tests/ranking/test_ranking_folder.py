@@ -162,11 +162,11 @@ def recommender(folder):
 
 
 CONFIGS = {
-    "newer": (lambda c: c.update(format=2), FormatError, "reads up to 1; upgrade mmq"),
+    "newer": (lambda c: c.update(format=3), FormatError, "reads up to 2; upgrade mmq"),
     "newer, other": (
-        lambda c: (c.update(format=2, ids=[]), c.pop("settings")),
+        lambda c: (c.update(format=3, ids=[]), c.pop("settings")),
         FormatError,
-        "reads up to 1; upgrade mmq",
+        "reads up to 2; upgrade mmq",
     ),
     "format": (lambda c: c.update(format="1"), FormatError, "'format' is not as mmq writes it"),
     "settings": (lambda c: c.pop("settings"), FormatError, "'settings' is not as mmq writes it"),

@@ -34,7 +34,10 @@ def test_catalogue_and_tokenizer(shop: Shop) -> None:
     found = inspect_table(shop.ids, catalogue=shop.catalogue, tokenizer=shop.tokenizer)
     result = found.to_dict()
     assert result["catalogue"] == {"duplicates": 2, "missing": {"text": 0.0, "image": 1 / ITEMS}}
-    assert found.quality.facts.positions == {"text": [2, 3], "image": [4, 5]}
+    assert (found.quality.lacking.items, found.quality.lacking.positions("image")) == (
+        {"text": 0, "image": 1},
+        [4, 5],
+    )
     assert list(result["fvu_by_modality"]) == ["fit", "held_out", BY_CODES]
     assert list(result["shared_code_similarity"]) == [ANY, "shared", "text", "image"]
     assert result["warnings"] == []

@@ -316,3 +316,16 @@ def test_a_ranking_is_told_by_its_auc(tmp_path):
 
 def test_the_same_page_comes_out_again(tmp_path):
     assert page(tmp_path) == page(tmp_path)
+
+
+def test_the_control_stands_beside_what_was_fine_tuned(tmp_path):
+    file, table = shop(tmp_path), SemanticIDs.build(range(ITEMS), behaviour(), [SIZE] * LENGTH)
+    control = fit(content(), content(), **{"ndcg@10": 0.1111})
+    made = fit(content(), behaviour())
+    write_moves(tmp_path / "page.html", table, made, Log(), file, control)
+    read = text((tmp_path / "page.html").read_text("utf-8"))
+    assert "0.1111 → 0.1234 ndcg@10, validation, over the control: as long a training" in read
+    assert f"ndcg@10 {FIGURES['ndcg@10']:.4f} 0.1111 0.1234" in read
+    alone = text(page(tmp_path))
+    assert "No control was run" in alone
+    assert "control 0." not in alone

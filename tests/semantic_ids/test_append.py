@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from mmq.errors import DataError, FormatError
 from mmq.metrics.buckets import bucket_ids
-from mmq.semantic_ids import Candidates, SemanticIDs, TokenizerRef, append, build_manifest
+from mmq.semantic_ids import (
+    Candidates,
+    Lacking,
+    Manifest,
+    SemanticIDs,
+    TokenizerRef,
+    append,
+    build_manifest,
+)
+from mmq.semantic_ids.lacking import LackingRef
 
 SIZES = (3, 2)
 
@@ -90,3 +99,33 @@ def test_what_cannot_be_appended_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=message):
         append(SemanticIDs.build(pa.array([1]), [[0]], [2]), items, codes)
+
+
+@given(
+    st.dictionaries(st.integers(0, 20), st.tuples(CODES, st.booleans()), min_size=1, max_size=15),
+    st.integers(1, 14),
+    st.booleans(),
+)
+def test_who_lacks_what_is_that_of_all_rows(
+    entries: dict[int, tuple[tuple[int, int], bool]], cut: int, older: bool
+) -> None:
+    """Also where the old table does not say it, and all of its items are given again."""
+    places = {"text": [0], "image": [1]}
+    maker = TokenizerRef(name="mmq", fingerprint="aa", positions=places)
+    items, codes = list(entries), np.array([code for code, _ in entries.values()])
+    absent = {"image": np.array([lacks for _, lacks in entries.values()])}
+
+    def lacking(rows: slice) -> dict[str, LackingRef]:
+        mask = {"image": absent["image"][rows]}
+        return Lacking.of(codes[rows], mask, places).to_manifest()
+
+    def manifest(rows: slice | None) -> Manifest:
+        return build_manifest(
+            SIZES, tokenizer=maker, lacking=None if rows is None else lacking(rows)
+        )
+
+    start = slice(0, cut)
+    old = SemanticIDs.build(items[:cut], codes[:cut], SIZES, manifest(None if older else start))
+    whole = append(old, items, codes, manifest(None), absent=absent).ids
+    assert whole.manifest["lacking"] == lacking(slice(None))
+    assert append(old, items, codes, manifest(slice(None))).ids.manifest["lacking"] is None

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmq.errors import DataError
-from mmq.semantic_ids import SemanticIDs, drift
+from mmq.semantic_ids import SemanticIDs, TokenizerRef, build_manifest, drift
 
 SIZES = (2, 3)
 ENTRIES = st.dictionaries(
@@ -54,9 +54,51 @@ def test_nothing_drifts_from_itself_and_renaming_codes_regroups_no_one() -> None
     assert renamed.to_dict()["changed_positions"] == (1, 1)
 
 
-def test_tables_that_cannot_be_compared() -> None:
-    old = build({1: (0, 0)})
-    with pytest.raises(DataError, match="2 and of 1 codes"):
-        drift(old, SemanticIDs.build([1], [[0]], [2]))
+def made(by: str | None, codes: tuple[int, int] = (0, 0), **more: object) -> SemanticIDs:
+    tokenizer = None if by is None else TokenizerRef(name="mmq", fingerprint=by, **more)  # type: ignore[typeddict-item]
+    return SemanticIDs.build(
+        [1, 2], [codes, (0, 0)], SIZES, build_manifest(SIZES, tokenizer=tokenizer)
+    )
+
+
+def test_codes_of_two_tokenizers_were_never_comparable() -> None:
+    found = drift(made("aa"), made("bb", (1, 1)))
+    assert not found.comparable
+    assert found.changed is found.changed_positions is None
+    assert found.caveat == (
+        "the older table was made by tokenizer 'mmq' (aa), this one by 'mmq' (bb), so their codes "
+        "were never comparable"
+    )
+    assert (found.apart, found.regrouped) == (1, 1)  # who shares an ID can be compared
+
+
+def test_codebooks_of_other_sizes_were_never_comparable() -> None:
+    for codes, sizes in (([[0]], [2]), ([[0, 1]], [2, 9])):
+        found = drift(build({1: (0, 0)}), SemanticIDs.build([1], codes, sizes))
+        assert (found.comparable, found.changed, found.regrouped) == (False, None, 0)
+        assert "codebooks of 2, 3 codes, this one of 2" in str(found.caveat)
+
+
+def test_one_tokenizer_and_those_fine_tuned_from_it_are_comparable() -> None:
+    for old, new in (
+        (made("aa"), made("aa", (1, 1))),
+        (made("aa"), made("bb", (1, 1), tuned_from=["zz", "aa"])),
+        (made("cc", tuned_from=["aa"]), made("bb", (1, 1), tuned_from=["aa"])),
+    ):
+        found = drift(old, new)
+        assert (found.comparable, found.caveat, found.changed) == (True, None, 0.5)
+
+
+def test_tables_that_do_not_say_who_made_them_are_compared_with_a_caveat() -> None:
+    for old, new, words in (
+        (made(None), made(None), "neither table says which tokenizer made it"),
+        (made("aa"), made(None), "one of the tables does not say"),
+    ):
+        found = drift(old, new)
+        assert (found.comparable, found.changed) == (True, 0)
+        assert str(found.caveat).startswith(words)
+
+
+def test_ids_of_two_types_are_refused() -> None:
     with pytest.raises(DataError, match="int64 and string"):
-        drift(old, SemanticIDs.build(["1"], [[0, 0]], SIZES))
+        drift(build({1: (0, 0)}), SemanticIDs.build(["1"], [[0, 0]], SIZES))

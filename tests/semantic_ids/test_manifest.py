@@ -16,12 +16,15 @@ from mmq.semantic_ids.manifest import (
 )
 
 MMQ = TokenizerRef(name="mmq", fingerprint="a" * 64)
+FIT = {"fvu_codes": {"fit": 0.5, "held_out": None}, "bound": 0.4, "noise": 0.9}
+KNOWN: Any = {**MMQ, "positions": {"text": [0], "image": [1]}, "fit": FIT, "tuned_from": ["b" * 64]}
 FULL = build_manifest(
     [100, 50],
-    tokenizer=MMQ,
+    tokenizer=KNOWN,
     catalogue=CatalogueRef(fingerprint="c0", items=7),
     ordered=True,
     collisions="move",
+    lacking={"image": {"items": 3, "codes": [[1, 17, 2], [1, 49, 1]]}},
 )
 
 
@@ -40,6 +43,15 @@ def test_round_trip() -> None:
         ("catalogue", 3),
         ("collisions", "drop"),
         ("format", None),
+        ("tokenizer", {**MMQ, "positions": {"text": [0]}}),
+        ("tokenizer", {**MMQ, "positions": {"text": [0, 2]}}),
+        ("tokenizer", {**MMQ, "positions": [0, 1]}),
+        ("tokenizer", {**MMQ, "fit": {"fvu_codes": {}}}),
+        ("tokenizer", {**MMQ, "fit": {**FIT, "fvu_codes": {"fit": "low"}}}),
+        ("lacking", ["image"]),
+        ("lacking", {"image": {"items": 3}}),
+        ("lacking", {"image": {"items": 3, "codes": [[2, 0, 1]]}}),
+        ("lacking", {"image": {"items": 3, "codes": [[1, 50, 1]]}}),
     ],
 )
 def test_a_wrong_field_is_refused(field: str, value: Any) -> None:
@@ -47,7 +59,15 @@ def test_a_wrong_field_is_refused(field: str, value: Any) -> None:
         parse_manifest(json.dumps({**FULL, field: value}), "ids.parquet")
 
 
-@pytest.mark.parametrize("field", sorted(FULL))
+def test_a_table_of_an_older_mmq_goes_on_loading() -> None:
+    older = {name: value for name, value in FULL.items() if name != "lacking"}
+    older["tokenizer"] = MMQ
+    found = parse_manifest(json.dumps(older), "ids.parquet")
+    assert found == older
+    require_same_tokenizer(found, FULL, "never said")
+
+
+@pytest.mark.parametrize("field", sorted(set(FULL) - {"lacking"}))
 def test_a_missing_field_is_refused(field: str) -> None:
     rest = {name: value for name, value in FULL.items() if name != field}
     with pytest.raises(FormatError, match=r"ids\.parquet lacks"):

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
+from mmq.metrics.rate_distortion import least_error
 from mmq.semantic_ids import (
     CatalogueFacts,
+    FitRef,
+    Lacking,
     SemanticIDs,
+    TokenizerRef,
     Verdict,
     build_manifest,
     inspect_ids,
@@ -19,9 +25,35 @@ def spread(items: int = ITEMS, length: int = 6, size: int = 100) -> np.ndarray:
     return np.random.default_rng(1).integers(0, size, (items, length))
 
 
-def judge(codes: np.ndarray, size: int = 100, facts: CatalogueFacts | None = None) -> Verdict:
+def judge(
+    codes: np.ndarray,
+    size: int = 100,
+    facts: CatalogueFacts | None = None,
+    lacking: Lacking | None = None,
+) -> Verdict:
     ids = SemanticIDs.build(np.arange(len(codes)), codes, [size] * codes.shape[1])
-    return verdict(inspect_ids(ids, facts))
+    return verdict(inspect_ids(ids, facts, lacking))
+
+
+def without(codes: np.ndarray, missing: np.ndarray, positions: tuple[int, ...]) -> Lacking:
+    return Lacking.of(codes, {"image": missing, "text": ~(missing | True)}, {"image": positions})
+
+
+def fitted(
+    fit: float,
+    held_out: float | None = None,
+    bound: float | None = None,
+    noise: float | None = None,
+) -> Verdict:
+    """Of a table in good use, whose tokenizer was fitted so."""
+    figures: dict[str, float | None] = {"fit": fit}
+    if held_out is not None:
+        figures["held_out"] = held_out
+    noted = TokenizerRef(
+        name="mmq", fingerprint="f", fit=FitRef(fvu_codes=figures, bound=bound, noise=noise)
+    )
+    manifest = build_manifest([100] * 6, tokenizer=noted)
+    return verdict(inspect_ids(SemanticIDs.build(range(ITEMS), spread(), [100] * 6, manifest)))
 
 
 def test_good() -> None:
@@ -29,6 +61,91 @@ def test_good() -> None:
     assert grade == "good"
     assert "100% of the codes are in use (entropy 4.59 of 4.61 nats)" in sentence
     assert "100% of the 4,000 items have a semantic ID of their own" in sentence
+    assert sentence.endswith("what the codes keep of the embeddings is not known to the table")
+
+
+def test_good_on_new_items_too() -> None:
+    grade, (sentence,) = fitted(0.57, 0.696)
+    assert grade == "good"
+    assert sentence.endswith(
+        "the codes keep 30.4% of the variance of items that the fit did not see (of those it saw "
+        "43%); nothing to mend"
+    )
+
+
+def test_without_a_hold_out_nothing_is_said_to_be_mended() -> None:
+    grade, (sentence,) = fitted(0.57)
+    assert grade == "good"
+    assert "nothing to mend" not in sentence
+    assert sentence.endswith("is not known: fit with --hold-out 0.1 to measure it")
+
+
+def test_noise_that_was_learned_by_heart_is_poor() -> None:
+    """The figures of README's example, which is pure noise."""
+    grade, (sentence,) = fitted(0.67, 0.87, bound=0.67, noise=0.69)
+    assert grade == "poor"
+    assert sentence == (
+        "learned by heart, keeps little, no better than noise: the codes keep 13% of the "
+        "variance of items that the fit did not see, and 33% of those it saw (ideal codes of as "
+        "many bits keep 33% of Gaussian embeddings of this spread and 31% of pure noise); fit on "
+        "more items, with fewer or smaller codebooks, or with more input noise where that is a "
+        "setting; if that does not help, look at the embeddings: random ones look like this"
+    )
+
+
+@pytest.mark.parametrize(
+    ("held_out", "bound", "noise", "grade"),
+    [
+        (0.75, None, 0.70, "poor"),  # noise of many bits: much is kept, and no more than of noise
+        (0.75, None, 0.90, "good"),
+        (0.45, None, 0.27, "good"),  # little is left, and nothing tells what it is of
+        (0.45, 0.26, 0.27, "poor"),  # it spreads as evenly as noise
+        (0.45, 0.15, 0.27, "good"),
+        (0.20, 0.26, 0.27, "good"),  # even, but codes found more in it
+    ],
+)
+def test_no_better_than_noise(
+    held_out: float, bound: float | None, noise: float, grade: str
+) -> None:
+    found, (sentence,) = fitted(held_out - 0.02, held_out, bound, noise)
+    assert found == grade
+    assert sentence.startswith("good" if grade == "good" else "no better than noise: the codes kee")
+
+
+def test_a_bad_fit_of_embeddings_with_structure_is_not_laid_at_their_door() -> None:
+    grade, (sentence,) = fitted(0.68, 0.7, 0.3, 0.4)
+    assert grade == "poor"
+    assert sentence.startswith("no better than noise: the codes keep 30% of the variance of items")
+    assert sentence.endswith("with another kind of tokenizer")
+
+
+def test_learned_by_heart_is_fair_where_new_items_are_kept_all_the_same() -> None:
+    grade, (sentence,) = fitted(0.1, 0.7)
+    assert grade == "fair"
+    assert sentence.startswith("learned by heart: the codes keep 30% of the variance of items that")
+    assert sentence.endswith("where that is a setting")
+
+
+def test_codes_that_keep_little_of_anything_are_fair() -> None:
+    grade, (sentence,) = fitted(0.85, 0.86)
+    assert grade == "fair"
+    assert sentence.startswith("keeps little: the codes keep 14% of the variance of items")
+
+
+def test_worse_than_the_mean_keeps_nothing() -> None:
+    grade, (sentence,) = fitted(0.9, 1.2)
+    assert grade == "poor"
+    assert sentence.startswith("learned by heart, keeps little: ")
+    assert "the codes keep nothing of the variance of items that the fit did not see" in sentence
+
+
+@pytest.mark.parametrize(
+    ("fit", "held_out", "width"), [(0.648, 0.775, 512), (0.55, 0.7575, 640), (0.395, 0.426, 384)]
+)
+def test_real_catalogues_pass(fit: float, held_out: float, width: int) -> None:
+    """The weakest committed figures of ML-1M at six codes and with cast, and those of Beauty."""
+    noise = least_error(np.ones(width), (6 if width < 640 else 8) * math.log2(100))
+    assert fitted(fit, held_out, noise=noise).grade == "good"
 
 
 def test_collapsed_to_few_codes() -> None:
@@ -135,53 +252,48 @@ def test_duplicates_do_not_excuse_other_collisions() -> None:
 
 
 def test_a_missing_modality_is_no_collapse() -> None:
-    codes = spread()
-    lacking = int(0.8 * ITEMS)
-    codes[:lacking, 4:] = 17
-    facts = CatalogueFacts(missing={"image": 0.8, "text": 0.0}, positions={"image": (4, 5)})
+    codes, lack = spread(), np.arange(ITEMS) < 0.8 * ITEMS
+    codes[lack, 4:] = 17
     assert judge(codes).grade == "poor"
-    grade, sentences = judge(codes, facts=facts)
+    grade, sentences = judge(codes, lacking=without(codes, lack, (4, 5)))
     assert grade == "good"
     assert sentences[1].startswith(
-        "80% of items have no image and share its codes (codebook 5, 6 of 6)"
+        "80% of items have no image and are left out of the figures of its codes (codebook 5, 6 of"
     )
 
 
 def test_a_missing_modality_excuses_no_collapse_among_the_others() -> None:
-    codes = spread()
+    codes, lack = spread(), np.arange(ITEMS) < 800
     codes[:800, 5] = 17
     codes[800:, 5] %= 10
-    facts = CatalogueFacts(missing={"image": 0.2}, positions={"image": (5,)})
-    grade, sentences = judge(codes, facts=facts)
+    grade, sentences = judge(codes, lacking=without(codes, lack, (5,)))
     assert grade == "poor"
     assert sentences[0].startswith("collapsed: codebook 6 uses 10 of 100 codes for the items that")
     assert sentences[1].startswith("20% of items have no image")
 
 
 def test_a_constant_codebook_of_the_items_that_have_its_modality() -> None:
-    codes = spread()
+    codes, lack = spread(), np.arange(ITEMS) < 800
     codes[:, 5] = 17
     codes[800:, 5] = 3
-    facts = CatalogueFacts(missing={"image": 0.2}, positions={"image": (5,)})
-    assert judge(codes).sentences[0].startswith("collapsed: codebook 6 uses 2 of 100 codes; fit")
-    codes[:, 5] = 17
-    sentence = judge(codes, facts=facts).sentences[0]
+    sentence = judge(codes, lacking=without(codes, lack, (5,))).sentences[0]
     assert sentence.startswith("constant: codebook 6 of 6 gives all items that have its modality 1")
 
 
-def test_missing_items_with_codes_of_their_own_excuse_nothing() -> None:
-    facts = CatalogueFacts(missing={"image": 0.2}, positions={"image": (5,)})
-    codes = spread()
-    assert judge(codes, facts=facts) == judge(codes)
-    codes[:, 5] %= 12
-    assert judge(codes, facts=facts) == judge(codes)
+def test_codes_of_items_without_the_modality_hide_no_collapse() -> None:
+    """They are spread well, and say nothing."""
+    codes, lack = spread(), np.arange(ITEMS) < 3000
+    codes[3000:, 5] %= 10
+    assert judge(codes).grade == "good"
+    grade, sentences = judge(codes, lacking=without(codes, lack, (5,)))
+    assert grade == "poor"
+    assert "codebook 6 uses 10 of 100 codes for the items that have its modality" in sentences[0]
 
 
 def test_a_modality_that_all_items_lack_is_no_collapse() -> None:
     codes = spread()
     codes[:, 5] = 17
-    facts = CatalogueFacts(missing={"image": 1.0}, positions={"image": (5,)})
-    grade, sentences = judge(codes, facts=facts)
+    grade, sentences = judge(codes, lacking=without(codes, np.ones(ITEMS, bool), (5,)))
     assert grade == "good"
     assert sentences[1].startswith("100% of items have no image")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -38,6 +38,13 @@ def command(
     ] = False,
     ids: NewIdsOption = None,
     new_item_bonus: NewItemBonusOption = 0.0,
+    new_users: Annotated[
+        bool,
+        typer.Option(
+            "--new-users",
+            help="Measure users without a history too: they are given what is popular.",
+        ),
+    ] = False,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -56,7 +63,11 @@ def command(
 
     if is_ranker(model):
         refuse(
-            {"--exclude-history": exclude_history, "--new-item-bonus": bool(new_item_bonus)},
+            {
+                "--exclude-history": exclude_history,
+                "--new-item-bonus": bool(new_item_bonus),
+                "--new-users": new_users,
+            },
             "is for recommenders; a ranker is asked for what was shown",
         )
         result, lines = rank.evaluate(model, interactions, columns, part, ids, seed, device)
@@ -65,7 +76,7 @@ def command(
     recommender = load_model(model, ids, device, new_item_bonus)
     log = read_log(interactions, columns)
     items = recommender.items
-    data = RetrievalData.of(log, items.ids or items.item_ids, split_settings(model))
+    data = RetrievalData.of(log, items.ids or items.item_ids, split_settings(model), new_users)
     found = evaluate(recommender, data.test if part == "test" else data.validation, exclude_history)
     result = {
         "model": recommender.kind,
@@ -73,10 +84,11 @@ def command(
         "items": len(items.item_ids),
         "exclude_history": exclude_history,
         **summary(found),
+        "measured": data.measured[part].to_dict(),
         "intervals": _intervals(found, seed),
         "warnings": _other_log(items, data),
     }
-    emit(result, as_json, _lines(result))
+    emit(result, as_json, [*_lines(result), *measured_lines(data, (part,))])
 
 
 def _other_log(items: Items, data: RetrievalData) -> list[str]:
@@ -91,6 +103,15 @@ def _other_log(items: Items, data: RetrievalData) -> list[str]:
         f"model learned from, which had {int(items.popularity.sum()):,}; if you did not mean "
         "another log, give the columns that it was trained with (such as --label-column)"
     ]
+
+
+def measured_lines(data: RetrievalData, parts: Sequence[str]) -> Iterator[str]:
+    """Who is measured in each part, and how to measure new users too."""
+    for part in parts:
+        of = data.measured[part]
+        yield f"  {part}: {of.sentence()}"
+    if any(data.measured[part].no_history for part in parts) and not of.new_users_measured:
+        yield "  mmq evaluate --new-users measures those without a history too, on what is popular"
 
 
 def summary(found: Evaluation) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -11,6 +13,7 @@ import typer
 from mmq.cli.frame import (
     ConfigOption,
     DeviceOption,
+    ForceOption,
     JsonOption,
     ResumeOption,
     SetOption,
@@ -18,10 +21,12 @@ from mmq.cli.frame import (
     emit,
 )
 from mmq.cli.log_columns import Columns, with_columns
+from mmq.replacing import NOTE
 
 if TYPE_CHECKING:
     from mmq.data import CatalogueFile
     from mmq.finetuning import FinetuneFit
+    from mmq.finetuning.control import Tested
     from mmq.tokenizers.soft import SoftTokenizer
 
 CONFIG, TOKENIZER, MODEL, IDS, REPORT = (
@@ -31,7 +36,7 @@ CONFIG, TOKENIZER, MODEL, IDS, REPORT = (
     "ids.parquet",
     "report.html",
 )
-FILES = (CONFIG, TOKENIZER, MODEL, IDS, REPORT)
+FILES = (CONFIG, TOKENIZER, MODEL, IDS, REPORT, NOTE)
 
 
 class Subject(NamedTuple):
@@ -40,13 +45,13 @@ class Subject(NamedTuple):
     Attributes:
         student: the model.
         data: the log in its parts.
-        measure: gives the figures of its test part.
+        measure: gives the figures of a model of its kind on the test part.
         save: writes it to a folder.
     """
 
     student: Any
     data: Any
-    measure: Callable[[], dict[str, float]]
+    measure: Callable[[Any], Tested]
     save: Callable[[Path], None]
 
 
@@ -69,27 +74,37 @@ def command(
         Path,
         typer.Option("--out", help="Folder to write: tokenizer, ids.parquet, model, report.html."),
     ],
+    control: Annotated[
+        bool,
+        typer.Option(
+            "--control/--no-control",
+            help="Also learn for as long with a frozen tokenizer, which the gain is told against.",
+        ),
+    ] = True,
     seed: UnsetSeedOption = None,
     settings: SetOption = None,
     config: ConfigOption = None,
     resume: ResumeOption = False,
+    force: ForceOption = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Fine-tune semantic IDs by what users do: tokenizer and model learn together (stage 2).
 
     The log is divided as it was for the model's training. What is best on the validation part is
-    kept, the start included. --set tokenizer_rate=0 freezes the tokenizer: the control that shows
-    what longer training alone would give.
+    kept, the start included. The same is then done with a frozen tokenizer: the control that shows
+    what longer training alone gives, and against which the gain is told.
 
     Example: mmq finetune retrieval --tokenizer tokenizer --model model --catalogue
     catalogue.parquet --interactions interactions.parquet --out tuned
     """
-    from mmq.artifacts import beside, check_own_folder, sha256
+    from mmq.artifacts import beside, check_own_folder
     from mmq.data import CatalogueFile
     from mmq.finetuning import FinetuneSettings, finetune
+    from mmq.finetuning.control import frozen
     from mmq.nn.device import pick_device
     from mmq.nn.processes import joined
+    from mmq.replacing import check_replaced, file_input
     from mmq.settings import gather
     from mmq.tokenizers import load_tokenizer
     from mmq.tokenizers.folder import fingerprint
@@ -101,33 +116,64 @@ def command(
     check_own_folder(out, FILES, CONFIG, ("finetune", "mmq"))
     _check_apart(out, (tokenizer, model, catalogue, interactions))
     checkpoint = beside(out, "checkpoint.safetensors")
+    beside_it = beside(out, "control.safetensors")
+    loaded: Any = load_tokenizer(tokenizer, device)
+    file = CatalogueFile(catalogue)
+    loaded.require_inputs(file)
+    read = {
+        "tokenizer": file_input(tokenizer, fingerprint(tokenizer)),
+        "model": file_input(model, fingerprint(model)),
+        "catalogue": file_input(catalogue, file.fingerprint()),
+        "interactions": file_input(interactions),
+    }
+    inputs = {"kind": what, **read, "columns": dict(columns), "settings": chosen.to_dict()}
+    check_replaced(out, "a fine-tuned model", inputs, force)
     with joined(pick_device(device)) as first:
-        loaded: Any = load_tokenizer(tokenizer, device)
-        file = CatalogueFile(catalogue)
-        loaded.require_inputs(file)
         subject = _OPEN[what](model, interactions, columns, device)
-        before = subject.measure()
-        mark = f"{what} {fingerprint(tokenizer)} {fingerprint(model)} {file.fingerprint()} "
-        mark += f"{sha256(interactions)} {columns}"
-        fit = finetune(
-            loaded, subject.student, subject.data, file.read(), chosen, checkpoint, resume, mark
-        )
+        before = subject.measure(subject.student)
+        mark = f"{what} {' '.join(each['sha256'] for each in read.values())} {columns}"
+        twin = copy.deepcopy(subject.student)
+        rest = (subject.data, file.read())
+        fit = finetune(loaded, subject.student, *rest, chosen, checkpoint, resume, mark)
+        held = None
+        if control and (alone := frozen(chosen)) is not None:
+            again: Any = load_tokenizer(tokenizer, device)
+            held = finetune(again, twin, *rest, alone, beside_it, resume, mark)
     if not first:
         return
+    after = subject.measure(subject.student)
     result = {
         "finetune": what,
         "settings": chosen.to_dict(),
         "best_epoch": fit.best_epoch,
         "epochs": sum("refit" not in each for each in fit.log),
-        "before": {"validation": fit.before, "test": before},
-        "after": {"validation": fit.after, "test": subject.measure()},
+        "before": {"validation": fit.before, "test": before.figures},
+        "after": {"validation": fit.after, "test": after.figures},
+        **_against(held, after, subject.measure(twin) if held else None, fit.after),
         "seconds": round(fit.seconds, 1),
         "out": str(out),
     }
-    _write(out, loaded, subject, file, fit, result)
-    for path in (checkpoint, checkpoint.with_name(f"{checkpoint.name}.refit")):
+    _write(out, loaded, subject, file, (fit, held), {**result, "made_from": inputs})
+    for path in (checkpoint, beside_it):
         path.unlink(missing_ok=True)
+        path.with_name(f"{path.name}.refit").unlink(missing_ok=True)
     emit(result, as_json, _lines(result))
+
+
+def _against(
+    held: FinetuneFit | None, after: Tested, control: Tested | None, validation: dict[str, float]
+) -> dict[str, Any]:
+    """The control and what fine-tuning gains over it, for JSON; null where none was run."""
+    from mmq.finetuning.control import gain, told_by_users
+
+    if held is None or control is None:
+        return {"control": None, "gain": None, "gain_test": None}
+    figures = {"validation": held.after, "test": control.figures}
+    return {
+        "control": {**figures, "best_epoch": held.best_epoch, "seconds": round(held.seconds, 1)},
+        "gain": gain({"validation": validation, "test": after.figures}, figures),
+        "gain_test": told_by_users(after, control),
+    }
 
 
 def _check_apart(out: Path, sources: tuple[Path, ...]) -> None:
@@ -144,38 +190,49 @@ def _write(
     tokenizer: SoftTokenizer[Any, Any],
     subject: Subject,
     file: CatalogueFile,
-    fit: FinetuneFit,
+    fits: tuple[FinetuneFit, FinetuneFit | None],
     result: Mapping[str, Any],
 ) -> None:
     """Tokenizer, IDs, model and report together, whole or not at all; each knows the others."""
     from mmq import __version__
     from mmq.artifacts import write_folder
     from mmq.formats import write_json
+    from mmq.replacing import write_note
     from mmq.reports.moves import write_moves
-    from mmq.semantic_ids import CatalogueRef, TokenizerRef, build_manifest
+    from mmq.semantic_ids import CatalogueRef, Lacking, build_manifest
     from mmq.tokenizers.folder import fingerprint
+    from mmq.tokenizers.reference import reference
 
-    student = subject.student
+    student, (fit, held) = subject.student, fits
+    items = file.read(attributes=False)
+    items = items.take(items.rows(student.semantic_ids.item_ids.to_pylist()))
+    absent = {name: ~items.present[name] for name in tokenizer.dimensions}
     with write_folder(out, CONFIG) as temporary:
         tokenizer.save(temporary / TOKENIZER)
         manifest = build_manifest(
             tokenizer.codebook_sizes,
-            tokenizer=TokenizerRef(
-                name=tokenizer.kind, fingerprint=fingerprint(temporary / TOKENIZER)
-            ),
+            tokenizer=reference(tokenizer, fingerprint(temporary / TOKENIZER)),
             catalogue=CatalogueRef(fingerprint=file.fingerprint(), items=len(file)),
             ordered=tokenizer.ordered,
+            lacking=Lacking.of(fit.codes_after, absent, tokenizer.positions).to_manifest(),
         )
         student.rename(fit.codes_after, manifest)
         student.semantic_ids.write(temporary / IDS)
         subject.save(temporary / MODEL)
-        write_moves(temporary / REPORT, student.semantic_ids, fit, subject.data, file)
-        write_json(temporary / CONFIG, {**result, "log": fit.log, "mmq": __version__})
+        write_moves(temporary / REPORT, student.semantic_ids, fit, subject.data, file, held)
+        log = {"log": fit.log, **({"control_log": held.log} if held else {})}
+        write_note(temporary, result["made_from"])
+        told = {name: each for name, each in result.items() if name != "made_from"}
+        write_json(temporary / CONFIG, {**told, **log, "mmq": __version__})
 
 
 def _retrieval(model: Path, interactions: Path, columns: Columns, device: str) -> Subject:
+    import numpy as np
+
     from mmq.cli.retrieval import load_model, read_log
     from mmq.errors import SettingsError
+    from mmq.finetuning.control import Tested
+    from mmq.metrics.resampling import PerUser
     from mmq.recommenders import HeterRec, RetrievalData, evaluate
     from mmq.recommenders.folder import save_recommender, split_settings
 
@@ -187,26 +244,42 @@ def _retrieval(model: Path, interactions: Path, columns: Columns, device: str) -
         )
     division = split_settings(model)
     data = RetrievalData.of(read_log(interactions, columns), student.semantic_ids, division)
+
+    def measure(model: Any) -> Tested:
+        found, by = evaluate(model, data.test), "ndcg@10"
+        users = found.users[by]
+        return Tested(found.figures, by, PerUser(np.arange(len(users)), users))
+
     return Subject(
         student,
         data,
-        lambda: evaluate(student, data.test).figures,
+        measure,
         lambda folder: save_recommender(student, folder, division),
     )
 
 
 def _ranking(model: Path, interactions: Path, columns: Columns, device: str) -> Subject:
     from mmq.cli.rank import open_log
+    from mmq.finetuning.control import Tested
+    from mmq.metrics.resampling import PerUser
     from mmq.ranking import RankingData, evaluate_ranking, load_ranker
-    from mmq.ranking.folder import read_config, save_ranker, split_settings
+    from mmq.ranking.folder import further_columns, save_ranker, split_settings
 
     student, division = load_ranker(model, device), split_settings(model)
-    pieces = open_log(interactions, columns, read_config(model)["columns"])
+    further, numeric = further_columns(model)
+    pieces = open_log(interactions, columns, further).with_numeric(numeric, settled=True)
     data = RankingData.of(pieces, division)
+
+    def measure(model: Any) -> Tested:
+        found = evaluate_ranking(model, data)
+        figures = {name: each for name, each in found.figures.items() if math.isfinite(each)}
+        by_user = found.by_user
+        return Tested(figures, "auc within users", PerUser(by_user.users, by_user.auc))
+
     return Subject(
         student,
         data,
-        lambda: evaluate_ranking(student, data).figures,
+        measure,
         lambda folder: save_ranker(student, folder, division),
     )
 
@@ -215,7 +288,7 @@ _OPEN = {"retrieval": _retrieval, "ranking": _ranking}
 
 
 def _lines(result: Mapping[str, Any]) -> Iterator[str]:
-    before, after = result["before"], result["after"]
+    before, after, control = result["before"], result["after"], result["control"]
     kept = result["best_epoch"]
     yield f"fine-tuned for {result['finetune']} -> {result['out']}"
     yield (
@@ -224,11 +297,38 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
         else f"  best epoch {kept} of {result['epochs']}: "
         f"{after['validation']['items_moved']:.1%} of the items have a new ID"
     )
-    yield f"  {'':<26}{'before':>9}{'after':>9}"
+    columns = {"before": before, **({"control": control} if control else {}), "after": after}
+    yield f"  {'':<26}" + "".join(f"{name:>9}" for name in columns)
+    rows = [(part, name) for part in ("validation", "test") for name in after["test"]]
+    rows += [("", name) for name in ("colliding", "utilisation", "fvu")]
+    for part, name in rows:
+        values = [each[part or "validation"] for each in columns.values()]
+        if all(name in each for each in values):
+            label = f"{part}, {name}" if part else name
+            yield f"  {label:<26}" + "".join(f"{each[name]:>9.4f}" for each in values)
+    yield from _gain(result)
+
+
+def _gain(result: Mapping[str, Any]) -> Iterator[str]:
+    """What the IDs' learning is worth: the gain over the control, not over the start."""
+    if result["control"] is None:
+        yield (
+            "  the tokenizer was frozen: this is what longer training alone gives"
+            if result["settings"]["tokenizer_rate"] == 0
+            else "  no control was run (--no-control), so this gain is that of longer training too"
+        )
+        return
+    name = next(each for each in ("ndcg@10", "auc") if each in result["after"]["test"])
     for part in ("validation", "test"):
-        for name in after["test"]:
-            if name in before[part]:
-                label = f"{part}, {name}"
-                yield f"  {label:<26}{before[part][name]:>9.4f}{after[part][name]:>9.4f}"
-    for name in ("colliding", "utilisation", "fvu"):
-        yield f"  {name:<26}{before['validation'][name]:>9.4f}{after['validation'][name]:>9.4f}"
+        start, alone, tuned = (result[when][part][name] for when in ("before", "control", "after"))
+        yield (
+            f"  {part}, {name}: {tuned - alone:+.4f} over the control, which learned for as long "
+            f"with a frozen tokenizer and gained {alone - start:+.4f} itself"
+        )
+    test = result["gain_test"]
+    if test is not None:
+        yield (
+            f"  over {test['users']:,} users of the test part {test['by']} differs from the "
+            f"control's by {test['difference']:+.4f} ({test['low']:+.4f} to {test['high']:+.4f}, "
+            f"p {test['p']:.2g}), of one seed"
+        )

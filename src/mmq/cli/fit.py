@@ -10,6 +10,7 @@ import typer
 from mmq.cli.frame import (
     ConfigOption,
     DeviceOption,
+    ForceOption,
     JsonOption,
     ResumeOption,
     SetOption,
@@ -34,6 +35,7 @@ def command(
     settings: SetOption = None,
     config: ConfigOption = None,
     resume: ResumeOption = False,
+    force: ForceOption = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -45,6 +47,7 @@ def command(
     """
     from mmq.artifacts import beside
     from mmq.data.parquet import CatalogueFile
+    from mmq.replacing import check_replaced, file_input, write_note
     from mmq.settings import gather
     from mmq.tokenizers import tokenizer_class
     from mmq.tokenizers.folder import check_target
@@ -56,15 +59,25 @@ def command(
     tokenizer = maker(maker.settings_class.parse(values), device=device)
     check_target(out)
     file = CatalogueFile(catalogue)
+    read = file_input(catalogue, file.fingerprint())
+    inputs = {
+        "catalogue": read,
+        "kind": kind,
+        "hold-out": hold_out,
+        "sample": sample,
+        "settings": tokenizer.settings.to_dict(),
+    }
+    check_replaced(out, "a tokenizer", inputs, force)
     checkpoint = beside(out, "checkpoint.safetensors")
     result = tokenizer.fit(
         file.read(sample, tokenizer.settings.seed, attributes=False),
         hold_out=hold_out,
         checkpoint=checkpoint,
         resume=resume,
-        fingerprint=f"{file.fingerprint()} {sample}",
+        fingerprint=f"{read['sha256']} {sample}",
     )
     tokenizer.save(out)
+    write_note(out, inputs)
     checkpoint.unlink(missing_ok=True)
     figures = {**result._asdict(), "tokenizer": kind, "length": tokenizer.length, "out": str(out)}
     trained = tokenizer.settings.has_epochs

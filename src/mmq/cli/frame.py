@@ -37,6 +37,10 @@ ResumeOption = Annotated[
     bool,
     typer.Option("--resume", help="Go on from where a killed run of the same command stopped."),
 ]
+ForceOption = Annotated[
+    bool,
+    typer.Option("--force", help="Replace what stands at --out although other inputs made it."),
+]
 ReduceOption = Annotated[
     int | None, typer.Option("--reduce", help="PCA of wider modalities to so many dimensions.")
 ]

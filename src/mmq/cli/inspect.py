@@ -96,9 +96,24 @@ def _figures(result: Mapping[str, Any]) -> Iterable[str]:
             f"  catalogue: {result['catalogue']['duplicates']:,} items are duplicates, "
             + ", ".join(missing)
         )
+    if result["fit"]:
+        yield f"  variance unexplained by the codes alone: {_fit(result['fit'])}"
     for part, figures in result.get("fvu_by_modality", {}).items():
         each = ", ".join(f"{modality} {fvu:.3f}" for modality, fvu in figures.items())
         yield f"  variance unexplained, {part.replace('_', ' ')}: {each}"
+
+
+def _fit(fit: Mapping[str, Any]) -> str:
+    parts = [
+        f"{part.replace('_', ' ')} {fvu:.3f}"
+        for part, fvu in [
+            *fit["fvu_codes"].items(),
+            ("Gaussian bound", fit["bound"]),
+            ("an ideal code of pure noise", fit["noise"]),
+        ]
+        if fvu is not None
+    ]
+    return ", ".join(parts)
 
 
 def _sizes(size: int | list[int]) -> str:
@@ -106,12 +121,15 @@ def _sizes(size: int | list[int]) -> str:
 
 
 def _drift(drift: Mapping[str, Any]) -> Iterable[str]:
-    positions = ", ".join(f"{share:.2%}" for share in drift["changed_positions"])
     yield (
         f"  since the older table: {drift['common']:,} items in both, {drift['only_new']:,} new, "
         f"{drift['only_old']:,} gone"
     )
-    yield f"    {drift['changed']:.2%} changed their ID (by position: {positions})"
+    if drift["caveat"]:
+        yield f"    {drift['caveat']}"
+    if drift["comparable"]:
+        positions = ", ".join(f"{share:.2%}" for share in drift["changed_positions"])
+        yield f"    {drift['changed']:.2%} changed their ID (by position: {positions})"
     yield (
         f"    {drift['regrouped']:.2%} share their ID with others than before ({drift['apart']:,} "
         f"pairs parted, {drift['together']:,} met)"

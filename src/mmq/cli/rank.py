@@ -13,6 +13,7 @@ import typer
 from mmq.cli.frame import (
     ConfigOption,
     DeviceOption,
+    ForceOption,
     JsonOption,
     ResumeOption,
     SetOption,
@@ -51,12 +52,24 @@ def command(
     ] = 3.0,
     column: Annotated[
         list[str] | None,
-        typer.Option("--column", help="A further categorical column of the log. Repeats."),
+        typer.Option(
+            "--column",
+            help="A further column of the log: of categories, or of numbers where its type is one "
+            "of fractions. Repeats.",
+        ),
+    ] = None,
+    numeric_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--numeric-column",
+            help="A further column of numbers whatever its type, such as text. Repeats.",
+        ),
     ] = None,
     seed: UnsetSeedOption = None,
     settings: SetOption = None,
     config: ConfigOption = None,
     resume: ResumeOption = False,
+    force: ForceOption = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -66,11 +79,11 @@ def command(
 
     On two GPUs: torchrun --nproc-per-node 2 -m mmq train ranking ...
     """
-    from mmq.artifacts import beside, sha256
+    from mmq.artifacts import beside
     from mmq.nn.processes import joined
     from mmq.ranking import PPNet, PPNetSettings, RankingData, RankingSplit, evaluate_ranking
-    from mmq.ranking.evaluation import require_measurable
     from mmq.ranking.folder import check_target, save_ranker
+    from mmq.replacing import check_replaced, file_input, write_note
     from mmq.semantic_ids import SemanticIDs
     from mmq.settings import gather
 
@@ -81,18 +94,32 @@ def command(
     division = RankingSplit.parse({"split": split, "positive_above": positive_above})
     check_target(out)
     table = SemanticIDs.read(ids) if ids else None
-    pieces = open_log(interactions, columns, column or [])
+    named = numeric_column or []
+    pieces = open_log(interactions, columns, [*(column or []), *named]).with_numeric(named)
     resolved = division.resolved_split("split" in pieces.names)  # for other logs, later
     division = RankingSplit.parse({**division.to_dict(), "split": resolved})
-    mark = f"{sha256(interactions)} {columns} {column} {division.model_dump_json()}"
+    read = file_input(interactions)
+    inputs = {
+        "interactions": read,
+        "ids": table and file_input(ids or "", table.fingerprint()),
+        "kind": model.kind,
+        "columns": dict(columns),
+        "further": pieces.columns,
+        "numeric": named,
+        **division.to_dict(),
+        "settings": model.settings.to_dict(),
+    }
+    check_replaced(out, "a model", inputs, force)
+    mark = f"{read['sha256']} {columns} {column} {named} {division.model_dump_json()}"
     checkpoint = beside(out, "checkpoint.safetensors")
     with rows_on_disk(out, pieces) as spool, joined(model.device) as first:
         data = RankingData.of(pieces, division, spool=spool)
-        require_measurable(data.test, "test")  # rather now than after the training
+        data.test.require_both_labels("test")  # rather now than after the training
         fit = model.fit(data, table, checkpoint, resume, mark)
         if not first:
             return
         save_ranker(model, out, division, fit)
+        write_note(out, inputs)
         checkpoint.unlink(missing_ok=True)
         tested = evaluate_ranking(model, data)
         result = {
@@ -131,14 +158,15 @@ def evaluate(
         device: where to compute.
     """
     from mmq.ranking import RankingData, evaluate_ranking, load_ranker
-    from mmq.ranking.folder import read_config, split_settings
+    from mmq.ranking.folder import further_columns, split_settings
     from mmq.semantic_ids import SemanticIDs
 
     model = load_ranker(folder, device)
     if ids is not None:
         model.with_ids(SemanticIDs.read(ids))
-    further = read_config(folder)["columns"]
-    data = RankingData.of(open_log(interactions, columns, further), split_settings(folder))
+    further, numeric = further_columns(folder)
+    pieces = open_log(interactions, columns, further).with_numeric(numeric, settled=True)
+    data = RankingData.of(pieces, split_settings(folder))
     held = data.test if part == "test" else data.validation
     found = evaluate_ranking(model, data, held)
     result = {
@@ -226,6 +254,20 @@ def _trained_lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield from _lines({"model": result["model"], "part": "test", **result["test"]})
 
 
+def _of_users(result: Mapping[str, Any]) -> str:
+    """Whom GAUC is of, or that it is undefined."""
+    users = f"{result['users']:,} users"
+    if not result["eligible_users"]:
+        return (
+            f"  {'GAUC':<18}{'-':>8}   undefined: none of the {users} has rows of both labels in "
+            "this part"
+        )
+    return (
+        f"  {'':<18}GAUC is of the {result['eligible_users']:,} of {users} who have rows of both "
+        f"labels, {result['eligible_impressions']:,} impressions"
+    )
+
+
 def _lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"{result['model']} on the {result['part']} part: {result['impressions']:,} impressions, "
@@ -235,11 +277,9 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
     for name, title in (("auc", "AUC"), ("gauc", "GAUC"), ("gauc_unweighted", "GAUC, unweighted")):
         low, high = intervals.get(name, (None, None))
         between = "" if low is None else f"   95% interval {low:.4f} to {high:.4f}"
-        yield f"  {title:<18}{result[name]:>8.4f}{between}"
-    yield (
-        f"  {'':<18}GAUC is of the {result['eligible_users']:,} of {result['users']:,} users who "
-        f"have rows of both labels, {result['eligible_impressions']:,} impressions"
-    )
+        if name == "auc" or result["eligible_users"]:
+            yield f"  {title:<18}{result[name]:>8.4f}{between}"
+    yield _of_users(result)
     yield f"  {'log-loss':<18}{result['log_loss']:>8.4f}"
     yield (
         f"  {'calibration':<18}{result['calibration_ratio']:>8.4f}   mean prediction over share "

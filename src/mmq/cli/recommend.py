@@ -13,7 +13,7 @@ from mmq.cli.log_columns import Columns, with_columns
 from mmq.cli.retrieval import ModelArgument, NewIdsOption, NewItemBonusOption, load_model, read_log
 
 if TYPE_CHECKING:
-    from mmq.cli.choice import Shown
+    from mmq.cli.choice import History, Shown
     from mmq.recommenders import Recommender
 
 _SHOWN = 10
@@ -83,6 +83,7 @@ def command(
         "candidates": len(recommender.items.item_ids) if allowed is None else len(allowed),
         "history": _described(recommender, past.items, shown),
         "left_out": past.left_out,
+        "warnings": _unmet(past),
         "recommendations": [
             {**item, "score": score} for item, score in zip(best, found.scores[0], strict=True)
         ],
@@ -138,6 +139,17 @@ def _described(
     return described
 
 
+def _unmet(past: History) -> list[str]:
+    """What to say where the model knows less than half of a history."""
+    if past.left_out <= len(past.items):
+        return []
+    return [
+        f"{past.left_out:,} of the {past.left_out + len(past.items):,} items of the history were "
+        "never met in training, so the recommendations are of the others alone; are item ids "
+        "written as they were in the training log?"
+    ]
+
+
 def _lines(result: Mapping[str, Any], k: int) -> Iterator[str]:
     history, found = result["history"], result["recommendations"]
     beyond = len(history) - _SHOWN
@@ -149,6 +161,7 @@ def _lines(result: Mapping[str, Any], k: int) -> Iterator[str]:
     yield f"{result['model']} recommends, of {result['candidates']:,} items"
     for place, item in enumerate(found, start=1):
         yield f"{place:>4}  {_named(item)}  score {item['score']:.4g}"
+    yield from (f"  warning: {each}" for each in result["warnings"])
     if len(found) < k:
         yield f"  no more than {len(found):,} items pass the filters"
 

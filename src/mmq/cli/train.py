@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from mmq.cli import rank
-from mmq.cli.evaluate import summary
+from mmq.cli.evaluate import measured_lines, summary
 from mmq.cli.frame import (
     ConfigOption,
     DeviceOption,
+    ForceOption,
     JsonOption,
     ResumeOption,
     SetOption,
@@ -56,6 +57,7 @@ def retrieval(
     settings: SetOption = None,
     config: ConfigOption = None,
     resume: ResumeOption = False,
+    force: ForceOption = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -65,10 +67,11 @@ def retrieval(
 
     On two GPUs: torchrun --nproc-per-node 2 -m mmq train retrieval ...
     """
-    from mmq.artifacts import beside, sha256
+    from mmq.artifacts import beside
     from mmq.nn.processes import joined
     from mmq.recommenders import RetrievalData, SplitSettings, evaluate, recommender_class
     from mmq.recommenders.folder import check_target, save_recommender
+    from mmq.replacing import check_replaced, file_input, write_note
     from mmq.semantic_ids import SemanticIDs
     from mmq.settings import gather
 
@@ -83,15 +86,26 @@ def retrieval(
     check_target(out)
     table = SemanticIDs.read(ids) if ids else None
     log = read_log(interactions, columns)
+    read = file_input(interactions)
+    inputs = {
+        "interactions": read,
+        "ids": table and file_input(ids or "", table.fingerprint()),
+        "kind": kind,
+        "columns": dict(columns),
+        **division.to_dict(),
+        "settings": model.settings.to_dict(),
+    }
+    check_replaced(out, "a model", inputs, force)
     data = RetrievalData.of(log, table, division)
     table_mark = table.fingerprint() if table else "no IDs"
-    mark = f"{kind} {sha256(interactions)} {columns} {division.model_dump_json()} {table_mark}"
+    mark = f"{kind} {read['sha256']} {columns} {division.model_dump_json()} {table_mark}"
     checkpoint = beside(out, "checkpoint.safetensors")
     with joined(model.device) as first:
         fit = model.fit(data, checkpoint, resume, mark)
     if not first:
         return
-    save_recommender(model, out, division, fit)
+    save_recommender(model, out, division, fit, data.measured)
+    write_note(out, inputs)
     checkpoint.unlink(missing_ok=True)
     result = {
         "model": kind,
@@ -103,12 +117,13 @@ def retrieval(
         "new_items": int((data.popularity() == 0).sum()),
         "validation": summary(evaluate(model, data.validation)),
         "test": summary(evaluate(model, data.test)),
+        "measured": {name: each.to_dict() for name, each in data.measured.items()},
         "epochs": fit.epochs,
         "best_epoch": fit.best_epoch,
         "seconds_per_epoch": fit.seconds_per_epoch,
         "out": str(out),
     }
-    emit(result, as_json, _lines(result))
+    emit(result, as_json, [*_lines(result), *measured_lines(data, ("validation", "test"))])
 
 
 def _lines(result: Mapping[str, Any]) -> Iterator[str]:

@@ -97,7 +97,7 @@ class Cases(NamedTuple):
     """Items that were kept back, each to be predicted from its user's history.
 
     Attributes:
-        histories: one for each case; never empty.
+        histories: one for each case; empty for new users alone, where these are asked for.
         targets: ``(cases,)`` int64 row of the item.
         users: ``(cases,)`` int64 number of the user.
     """
@@ -109,6 +109,10 @@ class Cases(NamedTuple):
     def take(self, numbers: np.ndarray | slice) -> Cases:
         """Some of the cases: integers, a slice or a mask."""
         return Cases(self.histories.take(numbers), self.targets[numbers], self.users[numbers])
+
+    def with_history(self) -> Cases:
+        """Those whose history is not empty."""
+        return self.take(self.histories.lengths > 0)
 
     @property
     def lists(self) -> np.ndarray:
@@ -141,8 +145,8 @@ def held_out_cases(
 ) -> Cases:
     """A case for each ``target``; its history is what is ``known`` of its user before it.
 
-    Targets without any history are left out, and a list asks for an item once, however often its
-    user meets it.
+    A list asks for an item once, however often its user meets it. Targets without any history have
+    an empty one; :meth:`Cases.with_history` leaves them out.
 
     Args:
         interactions: the log; the order of input decides ties of time.
@@ -157,7 +161,5 @@ def held_out_cases(
     end = before[target]
     first = before[starts][users[target]]
     cases = Cases(Sequences(rows[order][known], first, end), rows[order][target], users[target])
-    # an end belongs to one user, since no history is empty
-    cases = cases.take(end > first)
-    asked = np.stack([cases.histories.end, cases.targets])
+    asked = np.stack([cases.users, cases.histories.end, cases.targets])
     return cases.take(np.sort(np.unique(asked, axis=1, return_index=True)[1]))

@@ -112,6 +112,9 @@ def finetune(
         tokenizer.settle(inputs.x, inputs.present)
         parts = {"fit": torch.arange(len(codes))}
         tokenizer.figures |= evaluate(tokenizer.network, inputs, parts)
+        made = ids.manifest["tokenizer"]
+        if made is not None:
+            tokenizer.tuned_from = [*tokenizer.tuned_from, made["fingerprint"]]
     else:  # the same tokenizer still gives the same IDs
         student.rename(codes, ids.manifest)
     return FinetuneFit(before, after, training.best_epoch, log, ids.codes, codes, seconds)

@@ -41,14 +41,15 @@ class UserAUCs(NamedTuple):
         """GAUC: the mean weighted by each user's rows, ``sum n_u AUC_u / sum n_u``.
 
         Zhu et al. 2017, "Optimized Cost per Click in Taobao Display Advertising", whose groups are
-        the rows of one user at one position of the page; ours are the rows of one user.
+        the rows of one user at one position of the page; ours are the rows of one user. NaN where
+        no user is eligible.
         """
-        return float(np.average(self.auc, weights=self.rows))
+        return float(np.average(self.auc, weights=self.rows)) if len(self.auc) else float("nan")
 
     @property
     def unweighted(self) -> float:
-        """The mean in which every eligible user counts alike."""
-        return float(self.auc.mean())
+        """The mean in which every eligible user counts alike; NaN where there is none."""
+        return float(self.auc.mean()) if len(self.auc) else float("nan")
 
     @property
     def eligible_users(self) -> int:
@@ -91,6 +92,8 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float:
 def user_aucs(users: np.ndarray, labels: np.ndarray, scores: np.ndarray) -> UserAUCs:
     """The AUC within every user who has rows of both labels; GAUC is their ``weighted`` mean.
 
+    There may be none: a log of one row a user has an AUC and no GAUC.
+
     Float32 scores are quicker than float64: they take the place of their own rank.
 
     Args:
@@ -100,7 +103,8 @@ def user_aucs(users: np.ndarray, labels: np.ndarray, scores: np.ndarray) -> User
         scores: ``(rows,)`` as in :func:`auc`.
 
     Raises:
-        DataError: as in :func:`auc`; users are not whole numbers, or none has both labels.
+        DataError: lengths differ, a label is not 0 or 1, a score is not finite, there are no
+            rows, or users are not whole numbers.
 
     >>> found = user_aucs(np.array([7, 7, 7, 3, 3, 5]), np.array([0, 1, 1, 1, 0, 1]),
     ...                   np.array([0.2, 0.9, 0.1, 0.8, 0.3, 0.5]))
@@ -124,11 +128,6 @@ def user_aucs(users: np.ndarray, labels: np.ndarray, scores: np.ndarray) -> User
         clickers, passers, assume_unique=True, return_indices=True
     )
     all_users = len(clickers) + len(passers) - len(both)
-    if not len(both):
-        raise DataError(
-            f"none of the {all_users} users has rows of both labels, so there is no AUC within a "
-            "user; give more rows of each user, or take the AUC of all rows together"
-        )
     won = np.add.reduceat(_twice_below(high, low), clicks_from)[at_click]
     p, n = clicks[at_click], passes[at_pass]
     won -= 2 * p * passes_from[at_pass]  # the rows of users before were counted as below

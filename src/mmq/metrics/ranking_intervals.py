@@ -52,8 +52,13 @@ def auc_interval(
 def gauc_interval(
     found: UserAUCs, rng: np.random.Generator, level: float = 0.95, resamples: int = 1000
 ) -> Interval:
-    """Percentile bootstrap interval of the weighted GAUC; eligible users are drawn."""
+    """Percentile bootstrap interval of the weighted GAUC; eligible users are drawn.
+
+    NaN throughout where there are none.
+    """
     count = len(found.auc)
+    if not count:
+        return Interval(found.weighted, np.nan, np.nan)
     gained, rows = found.auc * found.rows, found.rows.astype(np.float64)
     drawn = np.empty(resamples)
     for number in range(resamples):

@@ -30,6 +30,7 @@ def shown_batch(
         _tensor(numbering.users[impressions.users], device),
         _tensor(items, device),
         _tensor(numbering.column_numbers(impressions), device),
+        torch.from_numpy(numbering.standardised(impressions)).to(device, non_blocking=True),
         _tensor(rows, device),
         _tensor(packed.lengths, device),
         _tensor(table, device),
@@ -39,13 +40,20 @@ def shown_batch(
 
 
 def hidden(shown: Shown, share: float) -> Shown:
-    """The batch with a random share of users, items and values as if they had never been met."""
+    """The batch with a random share of users, items and values as if they had never been met.
+
+    So are numbers, as if they were missing.
+    """
 
     def hide(rows: Tensor) -> Tensor:
         return rows * (torch.rand(rows.shape, device=rows.device) >= share)
 
+    missing = torch.rand(shown.numbers.shape, device=shown.numbers.device) < share
     return shown._replace(
-        users=hide(shown.users), item_rows=hide(shown.item_rows), columns=hide(shown.columns)
+        users=hide(shown.users),
+        item_rows=hide(shown.item_rows),
+        columns=hide(shown.columns),
+        numbers=shown.numbers.masked_fill(missing, torch.nan),
     )
 
 

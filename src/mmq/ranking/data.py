@@ -26,12 +26,14 @@ class Met(NamedTuple):
     Attributes:
         user_ids: Arrow array.
         item_ids: Arrow array.
-        column_values: name of each further column -> Arrow array.
+        column_values: name of each further column of categories -> Arrow array.
+        numeric: names of the further columns of numbers.
     """
 
     user_ids: pa.Array
     item_ids: pa.Array
     column_values: dict[str, pa.Array]
+    numeric: tuple[str, ...] = ()
 
 
 class RankingData(NamedTuple):
@@ -63,7 +65,8 @@ class RankingData(NamedTuple):
             log: of impressions: rows with a label, or a rating. :meth:`Pieces.open` reads one that
                 is larger than the memory.
             settings: what counts as liked, and how the log is divided.
-            columns: names of further categorical columns.
+            columns: names of further columns; those of fractions are numeric, and others that
+                :meth:`Pieces.with_numeric` names, the rest are categories.
             spool: an existing folder for the numbers, which the caller removes; None keeps them
                 in memory. What users liked, and the times while they are sorted, stay in memory:
                 about 25 bytes a row.
@@ -82,8 +85,7 @@ class RankingData(NamedTuple):
             rows.impressions(like(read[: number + 1], users), space)
             for number, rows in enumerate(read)
         ]
-        values = dict(zip(pieces.columns, known.values, strict=True))
-        return cls(Met(known.user_ids, known.item_ids, values), *parts)
+        return cls(Met(known.user_ids, known.item_ids, known.values, known.numeric), *parts)
 
     @property
     def item_ids(self) -> pa.Array:
@@ -105,7 +107,8 @@ class RankingData(NamedTuple):
         digest = hashlib.sha256(f"{len(self.met.user_ids)} {len(self.met.item_ids)}".encode())
         for part in (self.train, self.validation):
             for piece in part.batches(BLOCK):
-                for array in (piece.users, piece.items, piece.labels, piece.columns, piece.ends):
+                columns = (piece.columns, piece.numbers)
+                for array in (piece.users, piece.items, piece.labels, *columns, piece.ends):
                     digest.update(np.ascontiguousarray(array).data)
             digest.update(part.liked.items.data)
         return digest.hexdigest()

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmq.errors import DataError
 from mmq.metrics.calibration import Calibration, calibration, log_loss
 from mmq.metrics.ranking import UserAUCs, auc, popularity_strata, user_aucs
 from mmq.ranking.data import RankingData
@@ -39,7 +38,8 @@ class RankingEvaluation(NamedTuple):
 
     Attributes:
         figures: ``auc``, ``gauc``, ``gauc_unweighted``, ``log_loss``, ``calibration_ratio`` (mean
-            prediction over share of liked), ``calibration_error``.
+            prediction over share of liked), ``calibration_error``. The GAUCs are NaN where no user
+            has rows of both labels.
         rows: impressions.
         positives: those that were liked.
         by_user: AUC within each user who has rows of both labels.
@@ -59,22 +59,6 @@ class RankingEvaluation(NamedTuple):
     predictions: np.ndarray
 
 
-def require_measurable(part: Impressions, name: str) -> None:
-    """Raise :class:`DataError` if AUC or GAUC of a part are undefined, whatever is predicted.
-
-    Args:
-        part: impressions.
-        name: what the part is called.
-    """
-    part.require_both_labels(name)
-    liked, passed = (np.unique(part.users[part.labels == label]) for label in (1, 0))
-    if not len(np.intersect1d(liked, passed, assume_unique=True)):
-        raise DataError(
-            f"no user has rows of both labels in the {name} part, so there is no AUC within users; "
-            "give a log with more rows of each user, liked and not"
-        )
-
-
 def evaluate_ranking(
     ranker: PPNet, data: RankingData, part: Impressions | None = None
 ) -> RankingEvaluation:
@@ -86,11 +70,11 @@ def evaluate_ranking(
         part: the impressions to measure on; the test part where None.
 
     Raises:
-        DataError: all impressions have one label, or no user has both.
+        DataError: all impressions have one label.
     """
     part = data.test if part is None else part
     names = (name for name, each in zip(PARTS, data[1:], strict=True) if each is part)
-    require_measurable(part, next(names, "given"))
+    part.require_both_labels(next(names, "given"))
     numbering = ranker.numbering(data.met)
     predictions = ranker.predict(part, numbering)
     labels = np.asarray(part.labels)

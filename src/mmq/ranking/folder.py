@@ -2,7 +2,8 @@
 
 config.json holds ``format`` (version), ``ranker`` (kind), ``settings``, ``split`` (settings of the
 data it was fitted to), ``ids`` (manifest and fingerprint of the semantic IDs, or null),
-``columns`` (names of the further columns), ``vocabulary_sha256`` (hash of the vocabulary's file),
+``columns`` (names of the further columns of categories), ``numbers`` (name -> mean and sd of those
+of numbers, where there are any), ``vocabulary_sha256`` (hash of the vocabulary's file),
 ``figures`` of the fit and the ``mmq`` version. vocabulary.parquet has a row a value: ``column``
 (``user``, ``item``, or ``column:`` and a further column's name), ``value`` as text, ``whole``
 (whether it is a whole number), ``shown`` (an item's training impressions).
@@ -25,12 +26,15 @@ from mmq.artifacts import check_own_folder, require_file, sha256, write_folder
 from mmq.errors import FormatError
 from mmq.formats import read_json, read_tensors, write_json, write_tensors
 from mmq.ranking.fit import RankingFit
+from mmq.ranking.numbers import Scale
 from mmq.ranking.ppnet import PPNet
 from mmq.ranking.settings import RankingSplit
 from mmq.ranking.vocabulary import Vocabulary
+from mmq.replacing import NOTE
 from mmq.semantic_ids import SemanticIDs
 
-FORMAT = 1
+FORMAT = 2
+"""1, which goes on being written where it does, had no columns of numbers."""
 CONFIG, WEIGHTS, VOCABULARY, IDS, CARD, LOG = (
     "config.json",
     "model.safetensors",
@@ -54,7 +58,7 @@ _KEYS = {
 
 def check_target(folder: str | Path) -> None:
     """Raise :class:`~mmq.errors.DataError` if saving there would overwrite something else."""
-    check_own_folder(folder, FILES, CONFIG, ("ranker", "mmq"))
+    check_own_folder(folder, (*FILES, NOTE), CONFIG, ("ranker", "mmq"))
 
 
 def is_ranker(folder: str | Path) -> bool:
@@ -85,12 +89,13 @@ def save_ranker(
     check_target(folder)
     ids = ranker.fitted_ids
     config = {
-        "format": FORMAT,
+        "format": FORMAT if ranker.vocabulary.numbers else 1,
         "ranker": ranker.kind,
         "settings": ranker.settings.to_dict(),
         "split": (split or RankingSplit()).to_dict(),
         "ids": ids and {"fingerprint": ids.fingerprint(), "manifest": ids.manifest},
         "columns": list(ranker.vocabulary.columns),
+        "numbers": {name: scale._asdict() for name, scale in ranker.vocabulary.numbers.items()},
         "figures": _figures(fit) if fit else {},
         "mmq": version("mmq-tokenizer"),
     }
@@ -122,7 +127,8 @@ def load_ranker(folder: str | Path, device: str = "auto") -> PPNet:
             raise _foreign(folder / IDS)
     if sha256(require_file(folder / VOCABULARY, "vocabulary")) != config["vocabulary_sha256"]:
         raise _foreign(folder / VOCABULARY)
-    ranker.load_vocabulary(_read_vocabulary(folder / VOCABULARY, config["columns"]), ids)
+    known = _read_vocabulary(folder / VOCABULARY, config["columns"])
+    ranker.load_vocabulary(known._replace(numbers=_scales(config, folder)), ids)
     ranker.restore(read_tensors(folder / WEIGHTS, "file of the ranker's weights"), folder)
     return ranker
 
@@ -143,6 +149,26 @@ def read_config(folder: str | Path) -> dict[str, Any]:
             "the folder that mmq train ranking wrote"
         )
     return config
+
+
+def further_columns(folder: str | Path) -> tuple[list[str], list[str]]:
+    """Names of the further columns that a ranker reads, and of those among them of numbers."""
+    config = read_config(folder)
+    numeric = list(config.get("numbers", {}))
+    return [*config["columns"], *numeric], numeric
+
+
+def _scales(config: dict[str, Any], folder: Path) -> dict[str, Scale]:
+    try:
+        return {
+            name: Scale(float(each["mean"]), float(each["sd"]))
+            for name, each in config.get("numbers", {}).items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise FormatError(
+            f"'numbers' of {folder / CONFIG} is not as mmq writes it; the file is damaged, copy or "
+            "make it again"
+        ) from error
 
 
 def split_settings(folder: str | Path) -> RankingSplit:

@@ -41,9 +41,10 @@ class Impressions:
         users: ``(rows,)`` int32.
         items: ``(rows,)`` int32.
         labels: ``(rows,)`` uint8, 1 for what was liked.
-        columns: ``(rows, c)`` int32, values of further columns.
+        columns: ``(rows, c)`` int32, values of further columns of categories.
         liked: where histories lie.
         ends: ``(rows,)`` int64 end of each history in ``liked``.
+        numbers: ``(rows, numeric columns)`` float32, NaN where there is none.
     """
 
     users: np.ndarray
@@ -52,6 +53,7 @@ class Impressions:
     columns: np.ndarray
     liked: Liked
     ends: np.ndarray
+    numbers: np.ndarray
 
     def __len__(self) -> int:
         return len(self.users)
@@ -67,9 +69,9 @@ class Impressions:
 
     def take(self, rows: np.ndarray | slice) -> Impressions:
         """Some of the impressions."""
-        parts = (self.users, self.items, self.labels, self.columns, self.ends)
-        users, items, labels, columns, ends = (np.asarray(part[rows]) for part in parts)
-        return Impressions(users, items, labels, columns, self.liked, ends)
+        parts = (self.users, self.items, self.labels, self.columns, self.ends, self.numbers)
+        users, items, labels, columns, ends, numbers = (np.asarray(part[rows]) for part in parts)
+        return Impressions(users, items, labels, columns, self.liked, ends, numbers)
 
     def histories(self, length: int) -> Packed:
         """The last ``length`` items of each history; it may be empty."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -34,12 +34,16 @@ class Pieces:
         source: a Parquet file, or the table itself.
         names: name of each column of :data:`~mmq.data.interactions.COLUMNS` -> its own.
         columns: further columns.
+        numeric: those of them that are of numbers.
+        settled: whether no others are; else that is found out.
     """
 
     rows: int
     source: Path | pa.Table
     names: Mapping[str, str]
     columns: tuple[str, ...] = ()
+    numeric: frozenset[str] = frozenset()
+    settled: bool = False
 
     @classmethod
     def of(cls, log: Interactions | pa.Table, columns: Sequence[str] = ()) -> Pieces:
@@ -82,6 +86,16 @@ class Pieces:
         _check_further(columns, names, known, path)
         rows = pq.ParquetFile(path).metadata.num_rows if table is None else table.num_rows
         return cls(rows, path if table is None else table, names, tuple(dict.fromkeys(columns)))
+
+    def with_numeric(self, names: Iterable[str], settled: bool = False) -> Pieces:
+        """The same log, of whose further columns these are of numbers.
+
+        Args:
+            names: of the columns.
+            settled: whether no others are; else that is found out, as :mod:`mmq.ranking.numbers`
+                says.
+        """
+        return replace(self, numeric=frozenset(names), settled=settled)
 
     def __iter__(self) -> Iterator[tuple[Interactions, pa.Table]]:
         """Checked rows, and their further columns."""

@@ -25,6 +25,7 @@ class Shown(NamedTuple):
         users: ``(b,)`` int64, 0 for a user that training did not meet.
         items: ``(b,)`` int64 place in the items of the batch's table.
         columns: ``(b, c)`` int64, 0 for a value that training did not meet.
+        numbers: ``(b, numeric columns)`` float32, standardised, NaN where missing.
         history: ``(n,)`` int64 places in the table, those of all impressions end to end.
         lengths: ``(b,)`` int64 of each history.
         rows: ``(u,)`` int64 row of each item of the table among the items of the log.
@@ -36,6 +37,7 @@ class Shown(NamedTuple):
     users: Tensor
     items: Tensor
     columns: Tensor
+    numbers: Tensor
     history: Tensor
     lengths: Tensor
     rows: Tensor
@@ -52,6 +54,7 @@ class Sizes(NamedTuple):
         columns: of each further column, likewise.
         codes: of semantic IDs; 0 without.
         length: codes of an ID.
+        numbers: further columns of numbers.
     """
 
     users: int
@@ -59,6 +62,7 @@ class Sizes(NamedTuple):
     columns: tuple[int, ...]
     codes: int
     length: int
+    numbers: int = 0
 
 
 class PPNetNetwork(nn.Module):
@@ -84,10 +88,11 @@ class PPNetNetwork(nn.Module):
         self.users = _table(sizes.users, 2 * dim)  # for the tower and for the gates, side by side
         self.items = _table(sizes.items, 2 * dim) if settings.item_id else None
         self.columns = nn.ParameterList(_table(size, dim) for size in sizes.columns)
+        self.numbers = nn.ParameterList(_table(3, dim) for _ in range(sizes.numbers))
         self.codes = _table(sizes.codes, dim) if sizes.codes else None
         code_width = dim * (1 if settings.codes == "sum" else sizes.length) if sizes.codes else 0
         item_width = (dim if settings.item_id else 0) + code_width
-        width = dim * (1 + len(sizes.columns)) + 2 * item_width
+        width = dim * (1 + len(sizes.columns) + sizes.numbers) + 2 * item_width
         gate_input = width + dim * (2 if settings.item_id else 1)
         gate_input += code_width if settings.codes == "gated" else 0
         self.gates = Gates(gate_input, settings.gate_dim, settings.hidden)
@@ -114,7 +119,8 @@ class PPNetNetwork(nn.Module):
         columns = [
             embedding(shown.columns[:, place], table) for place, table in enumerate(self.columns)
         ]
-        main = torch.cat([user, item, pooled, *columns], 1)
+        numbers = [_line(x, table) for x, table in zip(shown.numbers.T, self.numbers, strict=True)]
+        main = torch.cat([user, item, pooled, *columns, *numbers], 1)
         known = [main.detach(), user_prior]
         if priors is not None:
             known.append(priors.index_select(0, shown.items))
@@ -165,6 +171,18 @@ class Gates(nn.Module):
         """``(b, inputs)`` -> a factor ``(b, width)`` from 0 to 2 for each layer."""
         parts = torch.relu(self.inner(known)).chunk(len(self.outer), 1)
         return [2 * torch.sigmoid(each(part)) for each, part in zip(self.outer, parts, strict=True)]
+
+
+def _line(x: Tensor, table: Tensor) -> Tensor:
+    """``(b, d)``: a line through the embeddings of a column of numbers ``(b,)``.
+
+    The rows of ``table`` ``(3, d)`` are its slope, its value at the mean, and what stands for a
+    missing number.
+    """
+    slope, middle, missing = table
+    unknown = x.isnan()[:, None]
+    known = x.nan_to_num().to(table.dtype)[:, None]
+    return torch.where(unknown, missing, middle + known * slope)
 
 
 def _table(size: int, dim: int) -> nn.Parameter:

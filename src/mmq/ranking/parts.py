@@ -12,6 +12,7 @@ from mmq.data.spool import Spool
 from mmq.errors import DataError
 from mmq.ranking.impressions import BLOCK, Impressions, Liked
 from mmq.ranking.log import Pieces
+from mmq.ranking.numbers import number_columns
 from mmq.ranking.survey import PARTS, Survey, as_values
 from mmq.semantic_ids.lookup import ItemIndex
 
@@ -25,6 +26,7 @@ class Rows(NamedTuple):
         labels: ``(rows,)`` uint8.
         columns: ``(rows, c)`` int32.
         times: ``(rows,)`` int64, from 1 on.
+        numbers: ``(rows, numeric columns)`` float32.
     """
 
     users: np.ndarray
@@ -32,6 +34,7 @@ class Rows(NamedTuple):
     labels: np.ndarray
     columns: np.ndarray
     times: np.ndarray
+    numbers: np.ndarray
 
     def impressions(self, liked: Liked, spool: Spool) -> Impressions:
         """The rows with their histories, which lie in ``liked``."""
@@ -40,7 +43,9 @@ class Rows(NamedTuple):
             block = slice(start, start + BLOCK)
             keys = self.users[block].astype(np.int64) * liked.span + self.times[block]
             ends[block] = np.searchsorted(liked.keys, keys)
-        return Impressions(self.users, self.items, self.labels, self.columns, liked, ends)
+        return Impressions(
+            self.users, self.items, self.labels, self.columns, liked, ends, self.numbers
+        )
 
 
 def read_parts(pieces: Pieces, known: Survey, spool: Spool) -> list[Rows]:
@@ -61,8 +66,9 @@ def read_parts(pieces: Pieces, known: Survey, spool: Spool) -> list[Rows]:
             spool.empty(count, np.int32),
             spool.empty(count, np.int32),
             spool.empty(count, np.uint8),
-            spool.empty((count, len(pieces.columns)), np.int32),
+            spool.empty((count, len(known.values)), np.int32),
             spool.empty(count, np.int64),
+            spool.empty((count, len(known.numeric)), np.float32),
         )
         for count in counts.tolist()
     ]
@@ -70,7 +76,7 @@ def read_parts(pieces: Pieces, known: Survey, spool: Spool) -> list[Rows]:
     filled, start = [0] * len(parts), 0
     for piece in _numbers(pieces, known):
         rows = slice(start, start + len(piece.users))
-        given = (*piece[:2], known.labels[rows], piece.columns, times[rows])
+        given = (*piece[:2], known.labels[rows], piece.columns, times[rows], piece.numbers)
         for number, part in enumerate(parts):
             mask = known.parts[rows] == number
             place = slice(filled[number], filled[number] + int(np.count_nonzero(mask)))
@@ -89,25 +95,27 @@ class _Numbers(NamedTuple):
         users: ``(rows,)`` int64.
         items: ``(rows,)`` int64.
         columns: ``(rows, c)`` int64.
+        numbers: ``(rows, numeric columns)`` float32.
     """
 
     users: np.ndarray
     items: np.ndarray
     columns: np.ndarray
+    numbers: np.ndarray
 
 
 def _numbers(pieces: Pieces, known: Survey) -> Iterator[_Numbers]:
     """Read the log once more, as numbers."""
     users, items = ItemIndex(known.user_ids), ItemIndex(known.item_ids)
-    values = [ItemIndex(each) for each in known.values]
+    values = {name: ItemIndex(each) for name, each in known.values.items()}
     for log, further in pieces:
         columns = [
-            index.find(as_values(further.column(name), name))
-            for index, name in zip(values, pieces.columns, strict=True)
+            index.find(as_values(further.column(name), name)) for name, index in values.items()
         ]
         shape = (len(log), len(columns))
         stacked = np.stack(columns, 1) if columns else np.empty(shape, np.int64)
-        yield _Numbers(users.find(log.user_ids), items.find(log.item_ids), stacked)
+        numbers = number_columns(further, known.numeric)
+        yield _Numbers(users.find(log.user_ids), items.find(log.item_ids), stacked, numbers)
 
 
 def like(parts: Sequence[Rows], users: int) -> Liked:

@@ -165,7 +165,9 @@ class PPNet:
             DataError: there are no items, one has no semantic ID, or a column is missing or has
                 not a value for each item.
         """
-        met, impressions = request(user_id, history, item_ids, columns or {})
+        met, impressions = request(
+            user_id, history, item_ids, columns or {}, self.vocabulary.numbers
+        )
         return self.predict(impressions, self.numbering(met))
 
     def numbering(self, met: Met) -> Numbering:
@@ -303,6 +305,7 @@ class PPNet:
             tuple(len(values) + 1 for values in known.columns.values()),
             features.size if features else 0,
             ids.length if ids else 0,
+            len(known.numbers),
         )
         with torch.random.fork_rng(devices=[]):  # the caller's own randomness stays as it is
             torch.default_generator.manual_seed(self.settings.seed)

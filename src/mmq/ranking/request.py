@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,16 @@ from mmq.data.catalogue import as_item_ids
 from mmq.errors import DataError
 from mmq.ranking.data import Met
 from mmq.ranking.impressions import Impressions, Liked
+from mmq.ranking.numbers import number_columns
 from mmq.ranking.survey import as_values
 
 
 def request(
-    user_id: Any, history: Sequence[Any], item_ids: Sequence[Any], columns: Mapping[str, Any]
+    user_id: Any,
+    history: Sequence[Any],
+    item_ids: Sequence[Any],
+    columns: Mapping[str, Any],
+    numeric: Collection[str] = (),
 ) -> tuple[Met, Impressions]:
     """What occurs, and an impression of each item.
 
@@ -25,14 +30,18 @@ def request(
         history: ids of what the user liked, oldest first; may be empty.
         item_ids: of the items.
         columns: name of each further column -> its value, or a list of one for each item.
+        numeric: names of those that are of numbers.
 
     Raises:
-        DataError: there are no items, or a column has not a value for each.
+        DataError: there are no items, a column has not a value for each, or not a number where it
+            should.
     """
     if not len(item_ids):
         raise DataError("no items were given to be scored; give at least one")
     rows, before = len(item_ids), len(history)
-    values = {name: as_values(_for_each(each, rows, name), name) for name, each in columns.items()}
+    given = {name: _for_each(each, rows, name) for name, each in columns.items()}
+    names = tuple(name for name in given if name in numeric)
+    values = {name: as_values(each, name) for name, each in given.items() if name not in names}
     places = np.arange(rows)
     liked = Liked(np.arange(before), np.array([0, before]), np.zeros(before, np.int64), 1)
     impressions = Impressions(
@@ -42,8 +51,12 @@ def request(
         columns=np.repeat(places[:, None], len(values), 1),
         liked=liked,
         ends=np.full(rows, before),
+        numbers=number_columns(pa.table({name: given[name] for name in names}), names)
+        if names
+        else np.empty((rows, 0), np.float32),
     )
-    return Met(as_item_ids([user_id]), as_item_ids([*history, *item_ids]), values), impressions
+    met = Met(as_item_ids([user_id]), as_item_ids([*history, *item_ids]), values, names)
+    return met, impressions
 
 
 def _for_each(value: Any, rows: int, name: str) -> pa.Array:

@@ -12,8 +12,10 @@ from mmq.data.catalogue import as_item_ids
 from mmq.data.interactions import Interactions
 from mmq.data.splits import TEST, TRAIN, VALIDATION, parts_by_time, stored_parts
 from mmq.data.spool import Spool
+from mmq.data.tables import without_nan
 from mmq.errors import DataError
 from mmq.ranking.log import Pieces
+from mmq.ranking.numbers import kinds_of
 from mmq.ranking.settings import RankingSplit
 
 PARTS = {"training": TRAIN, "validation": VALIDATION, "test": TEST}
@@ -25,7 +27,8 @@ class Survey(NamedTuple):
     Attributes:
         user_ids: Arrow array of all users, by first appearance.
         item_ids: Arrow array of all items.
-        values: of each further column, Arrow array of its values.
+        values: of each further column of categories, by name, Arrow array of its values.
+        numeric: names of the further columns of numbers.
         times: ``(rows,)`` int64, the smallest where unknown.
         has_time: ``(rows,)`` bool.
         labels: ``(rows,)`` uint8, 1 for what was liked.
@@ -34,7 +37,8 @@ class Survey(NamedTuple):
 
     user_ids: pa.Array
     item_ids: pa.Array
-    values: tuple[pa.Array, ...]
+    values: dict[str, pa.Array]
+    numeric: tuple[str, ...]
     times: np.ndarray
     has_time: np.ndarray
     labels: np.ndarray
@@ -56,7 +60,8 @@ def survey(pieces: Pieces, settings: RankingSplit, spool: Spool) -> Survey:
     times, has_time = spool.empty(pieces.rows, np.int64), spool.empty(pieces.rows, bool)
     labels, parts = (spool.empty(pieces.rows, np.uint8) for _ in range(2))
     users, items = _Distinct(), _Distinct()
-    values = tuple(_Distinct() for _ in pieces.columns)
+    values = {name: _Distinct() for name in pieces.columns}
+    kinds = kinds_of(pieces.columns, pieces.numeric, pieces.settled)
     start = 0
     for log, further in pieces:
         rows = slice(start, start + len(log))
@@ -66,8 +71,10 @@ def survey(pieces: Pieces, settings: RankingSplit, spool: Spool) -> Survey:
             parts[rows] = stored_parts(log)
         users.add(log.user_ids)
         items.add(log.item_ids)
-        for distinct, name in zip(values, pieces.columns, strict=True):
-            distinct.add(as_values(further.column(name), name))
+        for kind in kinds:
+            kind.add(further.column(kind.name))
+            if not kind.numeric:
+                values[kind.name].add(as_values(further.column(kind.name), kind.name))
         start = rows.stop
     if not stored:
         if not has_time.any():
@@ -76,8 +83,9 @@ def survey(pieces: Pieces, settings: RankingSplit, spool: Spool) -> Survey:
                 "timestamps, or a split column of train, validation and test"
             )
         parts[:] = parts_by_time(times, has_time, settings.fractions)
-    found = tuple(each.values for each in values)
-    return Survey(users.values, items.values, found, times, has_time, labels, parts)
+    numeric = tuple(kind.name for kind in kinds if kind.numeric)
+    found = {name: each.values for name, each in values.items() if name not in numeric}
+    return Survey(users.values, items.values, found, numeric, times, has_time, labels, parts)
 
 
 class _Distinct:
@@ -101,7 +109,7 @@ class _Distinct:
 
 
 def as_values(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array:
-    """The values of a categorical column as text; a null is a value of its own.
+    """The values of a categorical column as text; a null, as NaN, is a value of its own.
 
     Raises:
         DataError: a row has several of them.
@@ -113,7 +121,7 @@ def as_values(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array:
             f"the column '{name}' is of type {column.type}; give columns of one value a row"
         )
     try:
-        return as_item_ids(column.cast(pa.string()).fill_null(""), "values")
+        return as_item_ids(without_nan(column).cast(pa.string()).fill_null(""), "values")
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise DataError(
             f"the column '{name}' is of type {column.type} and cannot be read as text; leave it out"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +13,7 @@ from mmq.errors import DataError
 from mmq.ranking.code_features import CodeFeatures
 from mmq.ranking.data import Met, RankingData
 from mmq.ranking.impressions import BLOCK, Impressions
+from mmq.ranking.numbers import Scale, scales
 from mmq.semantic_ids import SemanticIDs
 from mmq.semantic_ids.lookup import ItemIndex
 
@@ -22,13 +25,15 @@ class Vocabulary(NamedTuple):
         users: Arrow array of ids; number i has the embedding i + 1, all others have 0.
         items: likewise.
         shown: ``(items,)`` int64 training impressions of each item.
-        columns: name of each further column -> Arrow array of values, likewise.
+        columns: name of each further column of categories -> Arrow array of values, likewise.
+        numbers: name of each further column of numbers -> its scale.
     """
 
     users: pa.Array
     items: pa.Array
     shown: np.ndarray
     columns: dict[str, pa.Array]
+    numbers: Mapping[str, Scale] = MappingProxyType({})
 
     @classmethod
     def of(cls, data: RankingData) -> Vocabulary:
@@ -48,14 +53,15 @@ class Vocabulary(NamedTuple):
             for (name, each), counts in zip(met.column_values.items(), columns, strict=True)
         }
         known = _with_rows(met.item_ids, items)
-        return cls(_with_rows(met.user_ids, users), known, items[items > 0], values)
+        numbers = scales(data.train, met.numeric)
+        return cls(_with_rows(met.user_ids, users), known, items[items > 0], values, numbers)
 
     def alike(self, other: Vocabulary) -> bool:
         """Whether both are of the same users, items (shown as often) and values of columns.
 
-        Ids may differ in type.
+        Ids may differ in type. Of columns of numbers mean and spread are compared.
         """
-        if self.columns.keys() != other.columns.keys():
+        if self.columns.keys() != other.columns.keys() or self.numbers != other.numbers:
             return False
         pairs = [(self.users, other.users), (self.items, other.items)]
         pairs += [(values, other.columns[name]) for name, values in self.columns.items()]
@@ -73,12 +79,15 @@ class Numbering(NamedTuple):
             ``(values of the log,)`` int64, likewise.
         codes: ``(items of the log, length)`` int64 rows of the embeddings of semantic IDs; None
             without.
+        numbers: of each column of numbers of the training, its place among those of the log, and
+            its scale.
     """
 
     users: np.ndarray
     items: np.ndarray
     columns: tuple[tuple[int, np.ndarray], ...]
     codes: np.ndarray | None
+    numbers: tuple[tuple[int, Scale], ...]
 
     @classmethod
     def of(
@@ -93,28 +102,46 @@ class Numbering(NamedTuple):
         Raises:
             DataError: an item has no semantic ID, or a further column of the training is missing.
         """
-        for name in known.columns:
-            if name not in met.column_values:
+        read = _kinds(met.column_values, met.numeric)
+        trained = _kinds(known.columns, known.numbers)
+        for name, kind in trained.items():
+            if name not in read:
                 raise DataError(
                     f"the model was trained with the column '{name}', which was not read; name it "
                     "with --column"
                 )
+            if read[name] != kind:
+                raise DataError(
+                    f"the column '{name}' was one of {kind} in training and is one of {read[name]} "
+                    "here; give the columns of numbers with Pieces.with_numeric(..., settled=True)"
+                )
         codes = None
         if ids is not None and features is not None:
             codes = features.rows(ids.codes[_id_rows(met.item_ids, ids)])
-        there = list(met.column_values)
+        places = list(met.column_values)
         columns = tuple(
-            (there.index(name), _place(met.column_values[name], values))
+            (places.index(name), _place(met.column_values[name], values))
             for name, values in known.columns.items()
         )
-        return cls(
-            _place(met.user_ids, known.users), _place(met.item_ids, known.items), columns, codes
-        )
+        numbers = tuple((met.numeric.index(name), scale) for name, scale in known.numbers.items())
+        users, items = _place(met.user_ids, known.users), _place(met.item_ids, known.items)
+        return cls(users, items, columns, codes, numbers)
 
     def column_numbers(self, impressions: Impressions) -> np.ndarray:
         """``(rows, c)`` int64."""
         numbers = [each[impressions.columns[:, place]] for place, each in self.columns]
         return np.stack(numbers, 1) if numbers else np.empty((len(impressions), 0), np.int64)
+
+    def standardised(self, impressions: Impressions) -> np.ndarray:
+        """``(rows, numeric columns)`` float32, NaN where there is no number."""
+        columns = [scale.apply(impressions.numbers[:, place]) for place, scale in self.numbers]
+        shape = (len(impressions), len(columns))
+        return np.stack(columns, 1).astype(np.float32) if columns else np.empty(shape, np.float32)
+
+
+def _kinds(categories: Iterable[str], numbers: Iterable[str]) -> dict[str, str]:
+    """Name of each further column -> what it is of."""
+    return dict.fromkeys(categories, "categories") | dict.fromkeys(numbers, "numbers")
 
 
 def _with_rows(values: pa.Array, counts: np.ndarray) -> pa.Array:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -22,6 +24,7 @@ from mmq.data.splits import (
     stored_parts,
 )
 from mmq.errors import DataError
+from mmq.recommenders.measured import Measured
 from mmq.semantic_ids import SemanticIDs
 from mmq.semantic_ids.lookup import ItemIndex
 from mmq.settings import Settings
@@ -50,16 +53,20 @@ class SplitSettings(Settings):
         Raises:
             DataError: there are none.
         """
-        log = interactions.positives(self.positive_above)
+        return self.stages(interactions)[2]
+
+    def stages(self, interactions: Interactions) -> tuple[Interactions, Interactions, Interactions]:
+        """The log, what of it was liked, and what of that counts; raises as :meth:`kept`."""
+        log = liked = interactions.positives(self.positive_above)
         if self.min_interactions > 1:
-            log = log.k_core(self.min_interactions)
+            log = liked.k_core(self.min_interactions)
         if not len(log):
             raise DataError(
                 f"no interactions are left of {len(interactions):,} above "
                 f"{self.positive_above:g} with {self.min_interactions} a user and item; "
                 "give a longer log, or lower positive_above or min_interactions"
             )
-        return log
+        return interactions, liked, log
 
 
 class RetrievalData(NamedTuple):
@@ -72,6 +79,7 @@ class RetrievalData(NamedTuple):
         train: one sequence for each user.
         validation: cases whose histories are the training part before them.
         test: cases whose histories hold the validation part as well.
+        measured: ``validation`` and ``test`` -> who is measured, and who is left out and why.
     """
 
     item_ids: pa.Array
@@ -79,6 +87,7 @@ class RetrievalData(NamedTuple):
     train: Sequences
     validation: Cases
     test: Cases
+    measured: Mapping[str, Measured] = MappingProxyType({})
 
     @classmethod
     def of(
@@ -86,6 +95,7 @@ class RetrievalData(NamedTuple):
         interactions: Interactions,
         items: SemanticIDs | Any = None,
         settings: SplitSettings | None = None,
+        new_users: bool = False,
     ) -> RetrievalData:
         """The data of an interaction log.
 
@@ -94,33 +104,36 @@ class RetrievalData(NamedTuple):
             items: semantic IDs of all items that may be recommended, or the items alone (any
                 array of ids); None takes those of the log.
             settings: which interactions count, and how they are divided.
+            new_users: whether what is held out of users without any history makes cases too. They
+                can only be given what is popular.
 
         Raises:
             DataError: an item of the log is not among ``items``, one of these is null or given
                 twice, or nothing is left to learn from or to test on.
         """
         settings = settings or SplitSettings()
-        log = settings.kept(interactions)
+        stages = settings.stages(interactions)
+        log = stages[2]
         ids = items if isinstance(items, SemanticIDs) else None
         item_ids = log.items.ids if items is None else as_item_ids(ids.item_ids if ids else items)
         check_ids(item_ids)
         rows = item_rows(log, item_ids, ids)
         part = _PARTS[settings.split](log)
         train = part == TRAIN
-        data = cls(
-            item_ids,
-            ids,
-            user_sequences(log, rows, train),
-            held_out_cases(log, rows, train, part == VALIDATION),
-            held_out_cases(log, rows, part != TEST, part == TEST),
-        )
-        for name, cases in (("validation", data.validation), ("test", data.test)):
-            if not len(cases.targets):
+        parts, measured = {}, {}
+        for name, number, known in (
+            ("validation", VALIDATION, train), ("test", TEST, part != TEST)
+        ):  # fmt: skip
+            held = part == number
+            every = held_out_cases(log, rows, known, held)
+            measured[name] = Measured.of(stages, held, every, new_users)
+            parts[name] = every if new_users else every.with_history()
+            if not len(parts[name].targets):
                 raise DataError(
                     f"the {settings.split} split leaves no {name} interaction with a history "
                     f"before it ({len(log):,} interactions); give a longer log or another split"
                 )
-        return data
+        return cls(item_ids, ids, user_sequences(log, rows, train), **parts, measured=measured)
 
     def cold_cases(self, withheld: Withheld) -> Cases:
         """The interactions with withheld items, each with what its user did before it.

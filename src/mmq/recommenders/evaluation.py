@@ -60,6 +60,7 @@ def evaluate(
     ids = recommender.items.ids if recommender.needs_ids else None
     distinct = None if ids is None else _Distinct.of(ids, recommender.device)
     alike = not exclude_history and not recommender.tells_apart
+    alike = alike and bool((cases.histories.lengths > 0).all())  # popularity tells items apart
     items, lists = len(recommender.items.item_ids), cases.lists
     wanted = np.sort(lists * items + cases.targets)
     recommender.prepare(len(cases.targets))
@@ -87,13 +88,26 @@ def evaluate(
 
 
 def _scores(recommender: Recommender[Any], histories: Sequences) -> Tensor:
-    """``(b, items)``, all of them numbers."""
-    scores = recommender.score_block(histories)
+    """``(b, items)``, all of them numbers; whoever has no history is given what is popular."""
+    scores = _known_or_popular(recommender, histories)
     if not bool(torch.isfinite(scores.amax(1)).all()):
         raise DivergedError(
             "a score is not a number, so items cannot be ranked; the model has diverged, train it "
             "again with a lower learning rate"
         )
+    return scores
+
+
+def _known_or_popular(recommender: Recommender[Any], histories: Sequences) -> Tensor:
+    """``(b, items)``: how often training met an item, where nothing is known of a user."""
+    known = np.flatnonzero(histories.lengths)
+    if len(known) == len(histories):
+        return recommender.score_block(histories)
+    met = torch.from_numpy(recommender.items.popularity).to(recommender.device, torch.float32)
+    scores = met.repeat(len(histories), 1)
+    if len(known):
+        own = recommender.score_block(histories.take(known))
+        scores[torch.from_numpy(known).to(scores.device)] = own.to(scores.dtype)
     return scores
 
 

@@ -2,9 +2,10 @@
 
 config.json holds ``format`` (version), ``recommender`` (kind), ``settings``, ``split`` (settings of
 the data it was fitted to), ``ids`` (manifest and fingerprint of the semantic IDs, or null),
-``items`` and ``items_sha256`` (how many, and the hash of their file), ``figures`` of the fit and
-the ``mmq`` version. items.parquet is the ID table, or for a recommender
-without IDs a table of the item ids. This module is the only reader and writer.
+``items`` and ``items_sha256`` (how many, and the hash of their file), ``figures`` of the fit,
+``measured`` (who of the held-out parts is measured) and the ``mmq`` version. items.parquet is the
+ID table, or for a recommender without IDs a table of the item ids. This module is the only reader
+and writer.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from mmq.formats import read_json, read_tensors, write_json, write_tensors
 from mmq.recommenders.base import Recommender
 from mmq.recommenders.data import SplitSettings
 from mmq.recommenders.heterrec import HeterRec
+from mmq.recommenders.measured import Measured
 from mmq.recommenders.popularity import Popularity
 from mmq.recommenders.results import Items, RetrievalFit
 from mmq.recommenders.sasrec import SASRec
+from mmq.replacing import NOTE
 from mmq.semantic_ids import SemanticIDs
 
 FORMAT = 1
@@ -69,7 +72,7 @@ def recommender_class(kind: str) -> type[Recommender[Any]]:
 
 def check_target(folder: str | Path) -> None:
     """Raise :class:`~mmq.errors.DataError` if saving there would overwrite something else."""
-    check_own_folder(folder, FILES, CONFIG, ("recommender", "mmq"))
+    check_own_folder(folder, (*FILES, NOTE), CONFIG, ("recommender", "mmq"))
 
 
 def save_recommender(
@@ -77,6 +80,7 @@ def save_recommender(
     folder: str | Path,
     split: SplitSettings | None = None,
     fit: RetrievalFit | None = None,
+    measured: Mapping[str, Measured] | None = None,
 ) -> None:
     """Write a recommender's folder, whole or not at all.
 
@@ -87,6 +91,7 @@ def save_recommender(
         folder: to write, or to replace if mmq made it.
         split: which interactions it was fitted to, so that ``mmq evaluate`` takes the same.
         fit: what the fit gave back.
+        measured: of each part, who is measured and who is left out: ``RetrievalData.measured``.
 
     Raises:
         DataError: the folder exists with other content, or the disk is full.
@@ -104,6 +109,7 @@ def save_recommender(
         "ids": ids,
         "items": len(fitted.item_ids),
         "figures": _figures(fit) if fit else {},
+        "measured": {part: each.to_dict() for part, each in (measured or {}).items()},
         "mmq": version("mmq-tokenizer"),
     }
     with write_folder(folder, CONFIG) as temporary:
@@ -114,7 +120,7 @@ def save_recommender(
             pq.write_table(pa.table({"item_id": fitted.item_ids}), temporary / ITEMS)
         config["items_sha256"] = sha256(temporary / ITEMS)
         write_json(temporary / CONFIG, config)
-        (temporary / CARD).write_text(_card(config), "utf-8")
+        (temporary / CARD).write_text(_card(config, measured or {}), "utf-8")
         if recommender.log:
             lines = [json.dumps(epoch) + "\n" for epoch in recommender.log]
             (temporary / LOG).write_text("".join(lines), "utf-8")
@@ -201,7 +207,7 @@ def _read_item_ids(path: Path) -> pa.Array:
     return item_ids
 
 
-def _card(config: Mapping[str, Any]) -> str:
+def _card(config: Mapping[str, Any], measured: Mapping[str, Measured]) -> str:
     """Markdown that says what the folder holds."""
     figures = config["figures"].get("validation", {})
     lines = [
@@ -223,6 +229,8 @@ def _card(config: Mapping[str, Any]) -> str:
         lines += ["| validation | value |", "|---|---|"]
         lines += [f"| {name} | {value:.4f} |" for name, value in figures.items()]
         lines.append("")
+    for part, each in measured.items():
+        lines += [f"{part.capitalize()} part: {each.sentence()}.", ""]
     lines += ["| setting | value |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in config["settings"].items()]
     return "\n".join(lines) + f"\n\nMade by mmq {config['mmq']}.\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -169,7 +169,7 @@ def inspect_table(
         sample_collisions(table, seed),
     )
     seen = survey(sources, _rows(examples, view)) if catalogue is not None else None
-    quality = inspect_ids(table, seen.facts if seen else None)
+    quality = _quality(sources, seen)
     return Inspection(
         sources,
         quality,
@@ -181,6 +181,16 @@ def inspect_table(
         view,
         changes,
     )
+
+
+def _quality(sources: Sources, seen: Survey | None) -> Quality:
+    """The statistics; what a table of an older mmq does not know of its tokenizer, that tells."""
+    found = inspect_ids(sources.ids, *((seen.facts, seen.lacking) if seen else ()))
+    if found.fit is None and sources.tokenizer is not None:
+        from mmq.tokenizers.reference import fit_reference
+
+        return replace(found, fit=fit_reference(sources.tokenizer))
+    return found
 
 
 def _view(table: SemanticIDs, row: int) -> ItemView:

@@ -117,7 +117,12 @@ def pairs(near: Nearness, sign: int, seed: int = 0) -> list[Pair]:
 
 
 def write_moves(
-    path: Path, ids: SemanticIDs, fit: FinetuneFit, data: Data, file: CatalogueFile
+    path: Path,
+    ids: SemanticIDs,
+    fit: FinetuneFit,
+    data: Data,
+    file: CatalogueFile,
+    control: FinetuneFit | None = None,
 ) -> None:
     """Write the report of a fine-tuning: one page that needs no other file and no network.
 
@@ -127,6 +132,7 @@ def write_moves(
         fit: what came out.
         data: what the model learned from.
         file: the catalogue, for titles and pictures.
+        control: what as many epochs with a frozen tokenizer gave.
     """
     near = nearness(ids, fit, data)
     examples = {
@@ -165,6 +171,7 @@ def write_moves(
     selected = next((name for name in ("ndcg@10", "auc") if name in fit.before), "")
     context = {
         "fit": fit,
+        "control": control,
         "items": len(ids),
         "moved": float(moved.any(1).mean()),
         "codes_moved": float(moved.mean()),

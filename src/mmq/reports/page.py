@@ -72,7 +72,7 @@ def write_report(found: Inspection, path: Path, probes: Probes | None = None) ->
 
 
 def _context(found: Inspection, probes: Probes | None) -> dict[str, Any]:
-    names, colours = _positions(found.sources.groups, found.sources.tokenizer is not None)
+    names, colours = _positions(found.sources.groups, found.sources.positions is not None)
     pictures = _pictures(found)
     shapes = [picture.shape for picture in pictures.values()]
 
@@ -125,7 +125,7 @@ def _context(found: Inspection, probes: Probes | None) -> dict[str, Any]:
 
 def _group_names(found: Inspection) -> list[str]:
     """The group of each position; one name for all where groups are not known."""
-    if found.sources.tokenizer is None:
+    if found.sources.positions is None:
         return ["code"] * found.ids.length
     of = {place: group for group, at in found.sources.groups.items() for place in at}
     return [of[place] for place in range(found.ids.length)]
@@ -133,7 +133,7 @@ def _group_names(found: Inspection) -> list[str]:
 
 def _who_sees_what(found: Inspection) -> str:
     """What the codes of each group stand for, in a sentence or two; empty where it is not known."""
-    if found.sources.tokenizer is None:
+    if found.sources.positions is None:
         return ""
     groups = set(found.sources.groups)
     if groups == {"shared"}:
@@ -180,6 +180,7 @@ def _usage(found: Inspection, names: list[str], colours: list[str]) -> list[dict
             "colour": colours[position],
             "plot": usage_plot(count, colours[position]),
             "size": len(count),
+            "items": int(count.sum()),
             "used": int(np.count_nonzero(count)),
             "most": int(count.max()),
             "entropy": float(quality.entropies[position]),

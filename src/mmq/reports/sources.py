@@ -10,6 +10,7 @@ import numpy as np
 from mmq.data.parquet import CatalogueFile
 from mmq.errors import DataError
 from mmq.semantic_ids import SemanticIDs, TokenizerRef, build_manifest, require_same_tokenizer
+from mmq.semantic_ids.manifest import known_positions
 
 if TYPE_CHECKING:
     from mmq.tokenizers import Tokenizer
@@ -35,11 +36,18 @@ class Sources(NamedTuple):
     warnings: tuple[str, ...]
 
     @property
+    def positions(self) -> dict[str, list[int]] | None:
+        """Group ("shared" or a modality) -> its positions; None where it is not known."""
+        if self.tokenizer is not None:
+            return self.tokenizer.positions
+        return known_positions(self.ids.manifest)
+
+    @property
     def groups(self) -> dict[str, list[int]]:
         """Name -> positions that go together: expert groups, or each codebook by itself."""
-        if self.tokenizer is None:
-            return {f"codebook {position + 1}": [position] for position in range(self.ids.length)}
-        return self.tokenizer.positions
+        if self.positions is not None:
+            return self.positions
+        return {f"codebook {position + 1}": [position] for position in range(self.ids.length)}
 
 
 def open_sources(ids: Path, catalogue: Path | None, tokenizer: Path | None) -> Sources:

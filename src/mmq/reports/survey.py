@@ -13,7 +13,7 @@ from mmq.data.catalogue import Catalogue
 from mmq.data.parquet import concatenate
 from mmq.progress import bar
 from mmq.reports.sources import Sources
-from mmq.semantic_ids import CatalogueFacts, catalogue_facts
+from mmq.semantic_ids import CatalogueFacts, Lacking, catalogue_facts
 
 SAMPLE = 20_000
 """Items that figures are measured on, evenly spread; a mean over so many is exact enough."""
@@ -38,12 +38,15 @@ class Survey(NamedTuple):
 
     Attributes:
         facts: of all items.
+        lacking: which items of the table lack a modality; nothing where it is not known whose
+            modality the positions are.
         sample: at most :data:`SAMPLE` items that have a semantic ID.
         rows: ``(sample items,)`` their rows in the table.
         shown: row in the table -> what to show, for the rows that were asked for.
     """
 
     facts: CatalogueFacts
+    lacking: Lacking
     sample: Catalogue
     rows: np.ndarray
     shown: dict[int, Shown]
@@ -58,7 +61,8 @@ def survey(sources: Sources, wanted: np.ndarray) -> Survey:
     """
     file, rows = sources.catalogue, sources.rows
     assert file is not None
-    specific = {name: at for name, at in sources.groups.items() if name in file.dimensions}
+    codes, positions = sources.ids.codes, sources.positions or {}
+    lacking = Lacking()
     with_id = np.flatnonzero(rows >= 0)
     picks = with_id[np.linspace(0, len(with_id) - 1, min(SAMPLE, len(with_id))).astype(np.int64)]
     showing = np.flatnonzero(np.isin(rows, wanted) & (rows >= 0))
@@ -66,6 +70,7 @@ def survey(sources: Sources, wanted: np.ndarray) -> Survey:
     shown: dict[int, Shown] = {}
 
     def watched() -> Iterator[Catalogue]:
+        nonlocal lacking
         start = 0
         with bar("inspect", len(file)) as advance:
             for batch in file.batches(attributes=True):
@@ -80,12 +85,15 @@ def survey(sources: Sources, wanted: np.ndarray) -> Survey:
                         strict=True,
                     )
                 )
+                own = rows[start : start + len(batch)]
+                absent = {name: ~mask[own >= 0] for name, mask in batch.present.items()}
+                lacking += Lacking.of(codes[own[own >= 0]], absent, positions)
                 yield batch
                 start += len(batch)
                 advance(len(batch))
 
-    facts = catalogue_facts(watched(), specific)
-    return Survey(facts, concatenate(pieces), rows[picks], shown)
+    facts = catalogue_facts(watched())
+    return Survey(facts, lacking, concatenate(pieces), rows[picks], shown)
 
 
 def _within(rows: np.ndarray, start: int, count: int) -> np.ndarray:

@@ -3,8 +3,10 @@
 from mmq.semantic_ids.append import Appended, append
 from mmq.semantic_ids.collisions import Candidates, Moved, move_collisions
 from mmq.semantic_ids.drift import Drift, drift
+from mmq.semantic_ids.lacking import Lacking
 from mmq.semantic_ids.manifest import (
     CatalogueRef,
+    FitRef,
     Manifest,
     TokenizerRef,
     build_manifest,
@@ -21,6 +23,8 @@ __all__ = [
     "CatalogueFacts",
     "CatalogueRef",
     "Drift",
+    "FitRef",
+    "Lacking",
     "Manifest",
     "Moved",
     "Quality",

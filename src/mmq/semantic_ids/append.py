@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,8 @@ from mmq.errors import DataError
 from mmq.metrics.buckets import bucket_ids, occurrence
 from mmq.metrics.quantisation import check_codes
 from mmq.semantic_ids.collisions import Candidates, move_collisions
-from mmq.semantic_ids.manifest import Manifest, require_same_tokenizer
+from mmq.semantic_ids.lacking import Lacking, LackingRef
+from mmq.semantic_ids.manifest import Manifest, known_positions, require_same_tokenizer
 from mmq.semantic_ids.table import SemanticIDs
 
 
@@ -39,6 +40,7 @@ def append(
     codes: Any,
     manifest: Manifest | None = None,
     candidates: Callable[[np.ndarray], Candidates] | None = None,
+    absent: Mapping[str, np.ndarray] | None = None,
 ) -> Appended:
     """The old table with new items after it; old ids, codes and ranks stay as they are.
 
@@ -52,6 +54,8 @@ def append(
         manifest: what made the new codes; without it, the old manifest.
         candidates: gives the best codewords of the items at some rows of ``codes``; new items
             whose ID is taken then move, see :func:`~mmq.semantic_ids.collisions.move_collisions`.
+        absent: modality -> ``(items,)`` bool, True where an item lacks it; without, the manifest
+            no longer says who lacks what.
 
     Raises:
         FormatError: the new codes come from another tokenizer.
@@ -64,13 +68,15 @@ def append(
     check_codes(codes, old.codebook_sizes)
     if len(items) != len(codes):
         raise DataError(f"{len(items)} item ids for {len(codes)} semantic IDs; each needs one")
-    fresh = np.flatnonzero(old.find(items) < 0)
+    known = old.find(items)
+    fresh = np.flatnonzero(known < 0)
     new, moved = codes[fresh].astype(np.int32), 0
     if candidates is not None:
         ask = candidates
         new, mask = move_collisions(new, lambda rows: ask(fresh[rows]), taken=old.codes)
         moved = int(mask.sum())
     everything = np.concatenate([old.codes, new])
+    manifest = {**manifest, "lacking": _lacking(old, manifest, known, new, absent)}
     ids = SemanticIDs(
         pa.concat_arrays([old.item_ids, items.take(pa.array(fresh))]),
         everything,
@@ -97,6 +103,40 @@ def check_appendable(old: SemanticIDs, item_ids: pa.Array, manifest: Manifest) -
             f"the new item ids are {item_ids.type}, those of the old table {old.item_ids.type}; "
             "cast them to one type"
         )
+
+
+def _lacking(
+    old: SemanticIDs,
+    manifest: Manifest,
+    known: np.ndarray,
+    new: np.ndarray,
+    absent: Mapping[str, np.ndarray] | None,
+) -> dict[str, LackingRef] | None:
+    """Who lacks what in the old table and the new items together; None where it cannot be told.
+
+    Of an old table that does not say it, the items that are given again tell.
+
+    Args:
+        old: the table.
+        manifest: of the new codes.
+        known: ``(items,)`` row of each given item in the table, -1 for one that is new.
+        new: ``(new items, length)`` their codes.
+        absent: modality -> ``(items,)`` bool.
+    """
+    positions = known_positions(manifest)
+    if absent is None or positions is None:
+        return None
+    there, noted = known >= 0, old.manifest.get("lacking")
+    before = (
+        Lacking.of(old.codes[known[there]], _some(absent, there), positions)
+        if noted is None
+        else Lacking.from_manifest(noted)
+    )
+    return (before + Lacking.of(new, _some(absent, ~there), positions)).to_manifest()
+
+
+def _some(absent: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: mask[rows] for name, mask in absent.items()}
 
 
 def _ranks(codes: np.ndarray, old_rank: np.ndarray) -> np.ndarray:

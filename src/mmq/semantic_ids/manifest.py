@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import Any, Literal, TypedDict, cast
 
 from mmq.errors import FormatError
+from mmq.semantic_ids.lacking import LackingRef
 
 FORMAT = 1
 """Version of the table's Parquet layout; raised when an older mmq could not read it."""
@@ -21,11 +22,35 @@ Policy = Literal["rank", "move"]
 """What happens to items that share an ID: kept and ranked, or moved to the nearest free ID."""
 
 
-class TokenizerRef(TypedDict):
-    """The tokenizer that gave the codes."""
+class FitRef(TypedDict):
+    """What the fit of a tokenizer was worth, by the codes alone.
 
+    ``fvu_codes`` is the fraction of variance unexplained of the part "fit" and, where items were
+    held out, "held_out". What no codes of as many bits can fall below is ``bound`` for a Gaussian
+    of the same spread (None where it is not known), and ``noise`` for pure noise of the same width.
+    """
+
+    fvu_codes: dict[str, float | None]
+    bound: float | None
+    noise: float | None
+
+
+class _NamedTokenizer(TypedDict):
     name: str
     fingerprint: str
+
+
+class TokenizerRef(_NamedTokenizer, total=False):
+    """The tokenizer that gave the codes.
+
+    ``positions`` are those of each group, "shared" or a modality; ``tuned_from`` has the
+    fingerprints of the tokenizers that it was fine-tuned from, the latest last. Tables of an older
+    mmq have none of the three.
+    """
+
+    positions: dict[str, list[int]]
+    fit: FitRef
+    tuned_from: list[str]
 
 
 class CatalogueRef(TypedDict):
@@ -35,9 +60,7 @@ class CatalogueRef(TypedDict):
     items: int
 
 
-class Manifest(TypedDict):
-    """What made an ID table; ``None`` where it is not known, as for codes made by hand."""
-
+class _FirstManifest(TypedDict):
     format: int
     mmq: str
     tokenizer: TokenizerRef | None
@@ -48,6 +71,15 @@ class Manifest(TypedDict):
     collisions: Policy
 
 
+class Manifest(_FirstManifest, total=False):
+    """What made an ID table; ``None`` where it is not known, as for codes made by hand.
+
+    ``lacking`` tells of the items that lack a modality; tables of an older mmq do not have it.
+    """
+
+    lacking: dict[str, LackingRef] | None
+
+
 def build_manifest(
     codebook_sizes: Sequence[int],
     *,
@@ -55,6 +87,7 @@ def build_manifest(
     catalogue: CatalogueRef | None = None,
     ordered: bool = False,
     collisions: Policy = "rank",
+    lacking: Mapping[str, LackingRef] | None = None,
 ) -> Manifest:
     """A manifest of this version of mmq.
 
@@ -64,6 +97,7 @@ def build_manifest(
         catalogue: content hash and number of items of the catalogue.
         ordered: whether each code refines those before it (RQ-VAE, RQ-KMeans).
         collisions: what was done with items that share an ID.
+        lacking: of the items that lack a modality: ``Lacking.to_manifest``.
     """
     return Manifest(
         format=FORMAT,
@@ -74,7 +108,20 @@ def build_manifest(
         codebook_sizes=[int(size) for size in codebook_sizes],
         ordered=ordered,
         collisions=collisions,
+        lacking=None if lacking is None else dict(lacking),
     )
+
+
+def known_positions(manifest: Manifest) -> dict[str, list[int]] | None:
+    """Group ("shared" or a modality) -> its positions; None where it is not known."""
+    tokenizer = manifest["tokenizer"]
+    return None if tokenizer is None else tokenizer.get("positions")
+
+
+def known_fit(manifest: Manifest) -> FitRef | None:
+    """What the fit of the tokenizer was worth; None where it is not known."""
+    tokenizer = manifest["tokenizer"]
+    return None if tokenizer is None else tokenizer.get("fit")
 
 
 def to_json(manifest: Manifest) -> str:
@@ -121,7 +168,7 @@ def require_same_tokenizer(
         consequence: what a mismatch would do; ends the message's first half, e.g. "appending
             would mix two code spaces; encode the whole catalogue again".
     """
-    names = [_tokenizer_name(manifest) for manifest in (expected, found)]
+    names = [tokenizer_name(manifest) for manifest in (expected, found)]
     if expected["tokenizer"] is None and found["tokenizer"] is not None:
         raise FormatError(
             "the table does not say which tokenizer made its semantic IDs (it was built in Python "
@@ -138,7 +185,8 @@ def require_same_tokenizer(
         )
 
 
-def _tokenizer_name(manifest: Mapping[str, Any]) -> str:
+def tokenizer_name(manifest: Mapping[str, Any]) -> str:
+    """Kind and start of the fingerprint of what made a table, for a message."""
     tokenizer = manifest["tokenizer"]
     if tokenizer is None:
         return "unknown"
@@ -148,17 +196,67 @@ def _tokenizer_name(manifest: Mapping[str, Any]) -> str:
 def _is_manifest(value: Any) -> bool:
     return (
         isinstance(value, dict)
-        and set(Manifest.__annotations__) <= set(value)
+        and Manifest.__required_keys__ <= set(value)
         and isinstance(value["format"], int)
         and isinstance(value["codebook_sizes"], list)
         and all(isinstance(size, int) and size > 0 for size in value["codebook_sizes"])
         and value["length"] == len(value["codebook_sizes"])
         and value["collisions"] in ("rank", "move")
-        and _has(value["tokenizer"], TokenizerRef)
-        and _has(value["catalogue"], CatalogueRef)
+        and _has(value["tokenizer"], TokenizerRef.__required_keys__)
+        and _has(value["catalogue"], CatalogueRef.__required_keys__)
+        and _has_positions(value["tokenizer"], value["length"])
+        and _has_fit(value["tokenizer"])
+        and _has_lacking(value.get("lacking"), value["codebook_sizes"])
     )
 
 
-def _has(value: Any, kind: type) -> bool:
-    fields = kind.__annotations__
-    return value is None or (isinstance(value, dict) and set(fields) <= set(value))
+def _has(value: Any, fields: frozenset[str]) -> bool:
+    return value is None or (isinstance(value, dict) and fields <= set(value))
+
+
+def _has_positions(tokenizer: Any, length: int) -> bool:
+    whole = {"all": list(range(length))}
+    positions: Any = whole if tokenizer is None else tokenizer.get("positions", whole)
+    if not (isinstance(positions, dict) and all(isinstance(p, list) for p in positions.values())):
+        return False
+    places = [place for each in positions.values() for place in each]
+    return all(_below(place, length) for place in places) and len(set(places)) == length
+
+
+def _has_fit(tokenizer: Any) -> bool:
+    unknown: dict[str, Any] = {"fvu_codes": {}, "bound": None, "noise": None}
+    fit: Any = unknown if tokenizer is None else tokenizer.get("fit", unknown)
+    if not (
+        isinstance(fit, dict)
+        and FitRef.__required_keys__ <= set(fit)
+        and isinstance(fit["fvu_codes"], dict)
+    ):
+        return False
+    figures = [*fit["fvu_codes"].values(), fit["bound"], fit["noise"]]
+    return all(each is None or isinstance(each, int | float) for each in figures)
+
+
+def _has_lacking(value: Any, sizes: list[int]) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, dict) and all(
+        isinstance(each, dict)
+        and isinstance(each.get("items"), int)
+        and isinstance(each.get("codes"), list)
+        and all(_is_count(triple, sizes) for triple in each["codes"])
+        for each in value.values()
+    )
+
+
+def _is_count(triple: Any, sizes: list[int]) -> bool:
+    return (
+        isinstance(triple, list)
+        and len(triple) == 3
+        and _below(triple[0], len(sizes))
+        and _below(triple[1], sizes[triple[0]])
+        and isinstance(triple[2], int)
+    )
+
+
+def _below(value: Any, end: int) -> bool:
+    return isinstance(value, int) and 0 <= value < end

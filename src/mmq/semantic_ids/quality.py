@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,35 +10,28 @@ import numpy as np
 
 from mmq.data.catalogue import Catalogue
 from mmq.metrics.quantisation import code_counts, entropy, gini, sharing, utilisation
-from mmq.semantic_ids.manifest import Policy
+from mmq.semantic_ids.lacking import Lacking
+from mmq.semantic_ids.manifest import FitRef, Policy, known_fit
 from mmq.semantic_ids.table import SemanticIDs
 
 
 @dataclass(frozen=True)
 class CatalogueFacts:
-    """What in the catalogue itself explains collisions and lopsided codebooks.
+    """What in the catalogue itself explains collisions.
 
     Attributes:
         duplicates: items whose embeddings are all equal to another item's.
         missing: modality -> share of items without it.
-        positions: modality -> positions of the ID that depend on it alone (specific experts).
     """
 
     duplicates: int = 0
     missing: Mapping[str, float] = field(default_factory=dict)
-    positions: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
-def catalogue_facts(
-    batches: Iterable[Catalogue], positions: Mapping[str, Sequence[int]] | None = None
-) -> CatalogueFacts:
+def catalogue_facts(batches: Iterable[Catalogue]) -> CatalogueFacts:
     """Facts of a catalogue given in pieces, at 8 bytes an item.
 
     Embeddings are compared by a 64-bit hash of their bits.
-
-    Args:
-        batches: the pieces.
-        positions: modality -> positions of the ID that depend on it alone.
     """
     hashes: list[np.ndarray] = []
     absent: dict[str, int] = {}
@@ -50,7 +43,7 @@ def catalogue_facts(
     same = every[1:] == every[:-1]
     duplicates = int((np.append(same, False) | np.append(False, same)).sum())
     missing = {modality: count / len(every) for modality, count in absent.items()}
-    return CatalogueFacts(duplicates, missing, dict(positions or {}))
+    return CatalogueFacts(duplicates, missing)
 
 
 def _hash(batch: Catalogue) -> np.ndarray:
@@ -67,6 +60,8 @@ def _hash(batch: Catalogue) -> np.ndarray:
 class Quality:
     """Statistics of an ID table; entropies in nats. The arrays hold one figure a codebook.
 
+    Items that lack the modality of a codebook are left out of its figures.
+
     Attributes:
         counts: items that use each code, one array a codebook.
         distinct_share: distinct IDs / items.
@@ -74,7 +69,10 @@ class Quality:
         largest_bucket: items of the fullest ID.
         collisions: what was done with items that share an ID.
         facts: what is known of the catalogue.
-        entropies: ``(length,)`` token entropy.
+        lacking: what is known of items that lack a modality.
+        fit: what the fit of the tokenizer was worth, None where it is not known.
+        entropies: ``(length,)`` token entropy; NaN for a codebook whose modality no item has, as
+            the next two.
         utilisations: ``(length,)`` share of codes in use.
         ginis: ``(length,)`` Gini coefficient of code usage.
     """
@@ -87,6 +85,8 @@ class Quality:
     largest_bucket: int
     collisions: Policy
     facts: CatalogueFacts
+    lacking: Lacking
+    fit: FitRef | None
     entropies: np.ndarray
     utilisations: np.ndarray
     ginis: np.ndarray
@@ -105,7 +105,7 @@ class Quality:
     @property
     def entropy(self) -> float:
         """Token entropy in nats, averaged over codebooks."""
-        return float(self.entropies.mean())
+        return float(np.nanmean(self.entropies))
 
     @property
     def perplexities(self) -> np.ndarray:
@@ -116,12 +116,12 @@ class Quality:
     @property
     def utilisation(self) -> float:
         """Share of codes in use, averaged over codebooks."""
-        return float(self.utilisations.mean())
+        return float(np.nanmean(self.utilisations))
 
     @property
     def gini(self) -> float:
         """Gini coefficient of code usage, averaged over codebooks."""
-        return float(self.ginis.mean())
+        return float(np.nanmean(self.ginis))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, the table's figures first, then those of each codebook."""
@@ -130,21 +130,24 @@ class Quality:
             "length": self.length,
             "codebook_size": self.codebook_size,
             "entropy": self.entropy,
-            "perplexity": float(self.perplexities.mean()),
+            "perplexity": float(np.nanmean(self.perplexities)),
             "utilisation": self.utilisation,
             "distinct_share": self.distinct_share,
             "colliding_items": self.colliding_items,
             "largest_bucket": self.largest_bucket,
             "gini": self.gini,
+            "lacking": dict(self.lacking.items),
+            "fit": self.fit,
             "codebooks": [
                 {
                     "size": size,
+                    "items": int(count.sum()),
                     "used": int(np.count_nonzero(count)),
                     "entropy": float(self.entropies[position]),
                     "perplexity": float(self.perplexities[position]),
                     "utilisation": float(self.utilisations[position]),
                     "gini": float(self.ginis[position]),
-                    "largest_code_share": float(count.max() / self.items),
+                    "largest_code_share": float(count.max() / max(1, count.sum())),
                 }
                 for position, (size, count) in enumerate(
                     zip(self.codebook_sizes, self.counts, strict=True)
@@ -153,15 +156,24 @@ class Quality:
         }
 
 
-def inspect_ids(ids: SemanticIDs, facts: CatalogueFacts | None = None) -> Quality:
+def inspect_ids(
+    ids: SemanticIDs, facts: CatalogueFacts | None = None, lacking: Lacking | None = None
+) -> Quality:
     """Statistics of a table; :func:`~mmq.semantic_ids.verdict.verdict` puts them in words.
 
     Args:
         ids: the table.
         facts: what :func:`catalogue_facts` says of its catalogue; sharpens the verdict.
+        lacking: which items lack a modality, for a table whose manifest does not say it.
     """
-    counts = code_counts(ids.codes, ids.codebook_sizes)
+    noted = ids.manifest.get("lacking")
+    known = (lacking or Lacking()) if noted is None else Lacking.from_manifest(noted)
+    counts = known.without(code_counts(ids.codes, ids.codebook_sizes))
     shared = sharing(ids.codes)
+    nobody = np.array([not count.any() for count in counts])
+    entropies, utilisations, ginis = (
+        np.where(nobody, np.nan, figure(counts)) for figure in (entropy, utilisation, gini)
+    )
     return Quality(
         items=len(ids),
         codebook_sizes=ids.codebook_sizes,
@@ -171,7 +183,9 @@ def inspect_ids(ids: SemanticIDs, facts: CatalogueFacts | None = None) -> Qualit
         largest_bucket=shared.largest_bucket,
         collisions=ids.manifest["collisions"],
         facts=facts or CatalogueFacts(),
-        entropies=entropy(counts),
-        utilisations=utilisation(counts),
-        ginis=gini(counts),
+        lacking=known,
+        fit=known_fit(ids.manifest),
+        entropies=entropies,
+        utilisations=utilisations,
+        ginis=ginis,
     )

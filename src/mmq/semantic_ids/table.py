@@ -233,6 +233,19 @@ class SemanticIDs:
             raise FormatError(f"{path} does not hold together: {error}") from error
 
 
+def read_manifest(path: str | Path) -> Manifest | None:
+    """What made the ID table in a file, without reading it; None for anything else.
+
+    Raises:
+        FormatError: the manifest is damaged or of a newer mmq.
+    """
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowException, OSError):
+        return None
+    return parse_manifest(metadata[_MANIFEST], str(path)) if _MANIFEST in metadata else None
+
+
 def _from_table(table: pa.Table, manifest: Manifest) -> SemanticIDs:
     ids = SemanticIDs(
         as_item_ids(table.column("item_id")),

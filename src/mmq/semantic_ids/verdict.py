@@ -4,8 +4,8 @@ The rules, for a codebook of K codes over n items, of which ``min(K, n)`` codes 
 
 - *constant* (poor): all items have one code, so the position tells nothing.
 - *collapsed* (poor): fewer than half of those codes are in use, or they are used so unevenly that
-  the perplexity is below a quarter of them. Items that lack the modality a codebook depends on all
-  share one code, which is as it should be: they are taken out of that code's count first.
+  the perplexity is below a quarter of them. Items that lack the modality a codebook depends on are
+  not counted: it can say nothing of them.
 - *too large* (fair): K > n, so that an item hardly shares a code with any other.
 
 and for the table:
@@ -13,6 +13,7 @@ and for the table:
 - *too small* (poor where fewer IDs exist than items, or more than 10% of items collide; fair above
   1%): items share IDs although codebooks are in good use. Items whose embeddings are equal to
   another's do not count: no tokenizer can tell them apart; they have their own sentence (fair).
+- what the codes keep of items that the fit did not see: see :mod:`mmq.semantic_ids.kept`.
 
 Codebooks are counted from 1 in sentences ("codebook 3 of 6").
 """
@@ -26,6 +27,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from mmq.metrics.quantisation import perplexity
+from mmq.semantic_ids.kept import Kept, percent
 from mmq.semantic_ids.quality import Quality
 
 Grade = Literal["good", "fair", "poor"]
@@ -83,6 +85,7 @@ def verdict(quality: Quality) -> Verdict:
         *_too_small(quality, bool(sick)),
         *_too_large(quality),
         *_duplicates(quality),
+        *_new_items(quality),
     ]
     notes = list(_missing(quality))
     if not findings:
@@ -92,12 +95,8 @@ def verdict(quality: Quality) -> Verdict:
 
 
 def _usage(quality: Quality, position: int) -> _Usage | None:
-    """Use of a codebook, items without its modality left out; none where too few remain."""
-    count, size = quality.counts[position].copy(), quality.codebook_sizes[position]
-    lacking = round(quality.items * _missing_share(quality, position))
-    if lacking > count.max():  # they do not share a code, so nothing is to be taken out
-        lacking = 0
-    count[count.argmax()] -= lacking
+    """Use of a codebook by the items that have its modality; none where they are too few."""
+    count, size = quality.counts[position], quality.codebook_sizes[position]
     items = int(count.sum())
     if items < 2:
         return None
@@ -107,20 +106,7 @@ def _usage(quality: Quality, position: int) -> _Usage | None:
         int(np.count_nonzero(count)),
         float(perplexity([count])[0]),
         min(size, items),
-        "items that have its modality" if lacking else "items",
-    )
-
-
-def _missing_share(quality: Quality, position: int) -> float:
-    """Share of items that lack the modality which the codebook depends on."""
-    facts = quality.facts
-    return max(
-        (
-            facts.missing.get(modality, 0.0)
-            for modality, positions in facts.positions.items()
-            if position in positions
-        ),
-        default=0.0,
+        "items that have its modality" if items < quality.items else "items",
     )
 
 
@@ -128,10 +114,26 @@ def _good(quality: Quality) -> str:
     alone = 1 - quality.colliding_items / quality.items
     ceiling = float(np.mean(np.log(quality.codebook_sizes)))
     return (
-        f"good: {_percent(quality.utilisation)} of the codes are in use (entropy "
-        f"{quality.entropy:.2f} of {ceiling:.2f} nats) and {_percent(alone)} of the "
-        f"{quality.items:,} items have a semantic ID of their own; nothing to mend"
+        f"good: {percent(quality.utilisation)} of the codes are in use (entropy "
+        f"{quality.entropy:.2f} of {ceiling:.2f} nats), {percent(alone)} of the "
+        f"{quality.items:,} items have a semantic ID of their own, and {_told_of_new(quality)}"
     )
+
+
+def _told_of_new(quality: Quality) -> str:
+    """What is known of items that the fit did not see, where nothing is wrong with it."""
+    kept = Kept.of(quality.fit)
+    if kept is not None:
+        return (
+            f"the codes keep {percent(kept.new)} of the variance of items that the fit did not "
+            f"see (of those it saw {percent(kept.fitted)}); nothing to mend"
+        )
+    if quality.fit is not None:
+        return (
+            "what the codes keep of items that the fit did not see is not known: fit with "
+            "--hold-out 0.1 to measure it"
+        )
+    return "what the codes keep of the embeddings is not known to the table"
 
 
 def _constant(quality: Quality, usages: list[_Usage]) -> Iterator[_Finding]:
@@ -179,7 +181,7 @@ def _too_small(quality: Quality, sick: bool) -> Iterator[_Finding]:
     grade: Grade = "poor" if share > COLLIDING_POOR else "fair"
     besides = ", besides duplicates" if unexplained < quality.colliding_items else ""
     figure = (
-        f"{_percent(share)} of items collide ({unexplained:,} of {quality.items:,}{besides}; the "
+        f"{percent(share)} of items collide ({unexplained:,} of {quality.items:,}{besides}; the "
         f"fullest semantic ID has {quality.largest_bucket:,} items)"
     )
     if sick:
@@ -206,12 +208,10 @@ def _duplicates(quality: Quality) -> Iterator[_Finding]:
     if duplicates <= COLLIDING_FAIR * quality.items:
         return
     explained = min(duplicates, quality.colliding_items)
-    sentence = (
-        f"{_percent(duplicates / quality.items)} of items have the embeddings of another item"
-    )
+    sentence = f"{percent(duplicates / quality.items)} of items have the embeddings of another item"
     if explained:
         sentence += (
-            f", which explains {_percent(explained / quality.colliding_items)} of the collisions"
+            f", which explains {percent(explained / quality.colliding_items)} of the collisions"
         )
     yield _Finding(
         "fair",
@@ -221,20 +221,20 @@ def _duplicates(quality: Quality) -> Iterator[_Finding]:
 
 
 def _missing(quality: Quality) -> Iterator[str]:
-    for modality, share in quality.facts.missing.items():
-        positions = [
-            position
-            for position in quality.facts.positions.get(modality, ())
-            if share > COLLIDING_FAIR and quality.counts[position].max() >= share * quality.items
-        ]
-        if positions:
+    for modality, items in quality.lacking.items.items():
+        positions = quality.lacking.positions(modality)
+        if positions and items > COLLIDING_FAIR * quality.items:
             books = ", ".join(str(position + 1) for position in positions)
             yield (
-                f"{_percent(share)} of items have no {modality} and share its codes (codebook "
-                f"{books} of {quality.length}); that is no collapse, add the {modality} where you "
-                "can"
+                f"{percent(items / quality.items)} of items have no {modality} and are left out "
+                f"of the figures of its codes (codebook {books} of {quality.length}); that is no "
+                f"collapse, add the {modality} where you can"
             )
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f}".rstrip("0").rstrip(".") + "%"
+def _new_items(quality: Quality) -> Iterator[_Finding]:
+    kept = Kept.of(quality.fit)
+    wrong = [] if kept is None else kept.wrong
+    if kept is not None and wrong:
+        poor = kept.as_noise or len(wrong) > 1
+        yield _Finding("poor" if poor else "fair", f"{', '.join(wrong)}: {kept.sentence()}")

@@ -1,7 +1,8 @@
 """Encoding a catalogue file in a stream that a kill does not undo.
 
-Codes are appended, batch by batch, to ``codes.bin`` in a folder beside the output. A resumed run
-checks that catalogue and tokenizer are the same, cuts off a torn last batch and goes on.
+Codes, and which modalities each item lacks, are appended, batch by batch, to ``codes.bin`` in a
+folder beside the output. A resumed run checks that catalogue and tokenizer are the same, cuts off a
+torn last batch and goes on.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,21 +25,38 @@ from mmq.tokenizers.base import Tokenizer
 _MARKER = "source.json"
 
 
+class Encoded(NamedTuple):
+    """A catalogue in codes, mapped from disk.
+
+    Attributes:
+        codes: ``(items, length)`` int32.
+        absent: modality -> ``(items,)`` bool, True where an item lacks it.
+    """
+
+    codes: np.ndarray
+    absent: dict[str, np.ndarray]
+
+
 class PartialCodes:
     """Codes on disk while they are made.
 
     Args:
         out: the final output; the folder is named after it.
         source: what the codes are made from; a partial result of anything else is refused.
-        length: codes an item.
+        tokenizer: that makes them.
         resume: keep what an earlier run wrote; else it is thrown away.
 
     Raises:
         FormatError: the partial result is of another catalogue or tokenizer.
     """
 
-    def __init__(self, out: Path, source: dict[str, str], length: int, resume: bool) -> None:
-        self.out, self.folder, self.length = out, beside(out, "partial"), length
+    def __init__(
+        self, out: Path, source: dict[str, str], tokenizer: Tokenizer, resume: bool
+    ) -> None:
+        self.out, self.folder, self.tokenizer = out, beside(out, "partial"), tokenizer
+        self.modalities = list(tokenizer.dimensions)
+        self._width = tokenizer.length + len(self.modalities)
+        source = {**source, "row": f"{tokenizer.length} codes, {len(self.modalities)} modalities"}
         self._codes = self.folder / "codes.bin"
         note = self.folder / _MARKER
         if not (resume and note.exists()):
@@ -52,10 +71,10 @@ class PartialCodes:
 
     def done(self, file: CatalogueFile) -> int:
         """Items of the whole batches that are there."""
-        return file.boundary(self._codes.stat().st_size // (4 * self.length), BATCH)
+        return file.boundary(self._codes.stat().st_size // (4 * self._width), BATCH)
 
-    def append_from(self, file: CatalogueFile, tokenizer: Tokenizer) -> np.ndarray:
-        """Encode what is left; codes ``(items, length)`` int32, mapped from disk.
+    def append_from(self, file: CatalogueFile) -> Encoded:
+        """Encode what is left.
 
         Raises:
             DataError: an embedding that cannot be encoded (what was done is thrown away, since the
@@ -68,13 +87,18 @@ class PartialCodes:
             self._codes.open("r+b") as target,
             bar("encode", len(file), done=done) as advance,
         ):
-            target.truncate(4 * self.length * done)
+            target.truncate(4 * self._width * done)
             target.seek(0, 2)
             for batch in file.batches(BATCH, start=done):
-                target.write(np.ascontiguousarray(tokenizer.encode(batch), np.int32).data)
+                lacks = [~batch.present[name] for name in self.modalities]
+                rows = np.column_stack([self.tokenizer.encode(batch), *lacks])
+                target.write(np.ascontiguousarray(rows, np.int32).data)
                 target.flush()  # a kill loses no batch; all is written or it raises
                 advance(len(batch))
-        return np.memmap(self._codes, np.int32, "r", shape=(len(file), self.length))
+        rows = np.memmap(self._codes, np.int32, "r", shape=(len(file), self._width))
+        length = self.tokenizer.length
+        absent = {name: rows[:, length + n] != 0 for n, name in enumerate(self.modalities)}
+        return Encoded(rows[:, :length], absent)
 
     @contextlib.contextmanager
     def _removed_for_bad_input(self) -> Iterator[None]:

@@ -22,7 +22,7 @@ from mmq.errors import DataError
 from mmq.nn.device import pick_device
 from mmq.nn.loop import Journal, Log, Trained
 from mmq.nn.weights import load_arrays, to_arrays
-from mmq.semantic_ids import SemanticIDs, TokenizerRef, build_manifest
+from mmq.semantic_ids import Lacking, SemanticIDs, build_manifest
 from mmq.tokenizers import folder as save_format
 from mmq.tokenizers.additive.choice import parts as inner_parts
 from mmq.tokenizers.additive.fit import Shape, chosen, fit_additive
@@ -32,6 +32,7 @@ from mmq.tokenizers.evaluation import evaluate, reconstruction
 from mmq.tokenizers.frame import Frame
 from mmq.tokenizers.inputs import Inputs, unit_inputs
 from mmq.tokenizers.network import CodingNetwork
+from mmq.tokenizers.reference import reference
 
 BLOCK = 2048  # items encoded at a time
 _FRAME = "frame."  # before the names of its tensors
@@ -67,6 +68,8 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         self.figures: dict[str, Any] = {}
         self.reductions: dict[str, str] = {}
         """Modality -> digest of the PCA its embeddings went through, checked by ``mmq encode``."""
+        self.tuned_from: list[str] = []
+        """Fingerprints of the tokenizers that it was fine-tuned from, the latest last."""
         self.log: Log = []
         """Figures of every epoch or iteration of the fit."""
 
@@ -162,7 +165,7 @@ class NetworkTokenizer(ABC, Generic[S, N]):
             )
         self._network, self.log = network.eval().requires_grad_(False), trained.log
         self._frame = frame.to(self.device)
-        self.reductions = _digests(catalogue.reductions)
+        self.reductions, self.tuned_from = _digests(catalogue.reductions), []
         seconds = time.monotonic() - started
         measured = evaluate(network, Inputs(y, present, left, frame.scales.cpu()), parts)
         result = FitResult(
@@ -245,10 +248,15 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         Raises:
             DataError: a modality is absent, unknown or of another width.
         """
-        made_by = TokenizerRef(name=self.kind, fingerprint=self.fingerprint())
-        sizes = self.codebook_sizes
-        manifest = build_manifest(sizes, tokenizer=made_by, ordered=self.ordered)
-        return SemanticIDs.build(catalogue.item_ids, self.encode(catalogue), sizes, manifest)
+        codes, sizes = self.encode(catalogue), self.codebook_sizes
+        absent = {name: ~catalogue.present[name] for name in self.dimensions}
+        manifest = build_manifest(
+            sizes,
+            tokenizer=reference(self, self.fingerprint()),
+            ordered=self.ordered,
+            lacking=Lacking.of(codes, absent, self.positions).to_manifest(),
+        )
+        return SemanticIDs.build(catalogue.item_ids, codes, sizes, manifest)
 
     def fingerprint(self) -> str:
         """Content hash: that of the folder which :meth:`save` writes."""
@@ -304,6 +312,7 @@ class NetworkTokenizer(ABC, Generic[S, N]):
             "additive": isinstance(self.network, AdditiveNetwork),
             "settings": self.settings.to_dict(),
             "figures": self.figures,
+            **({"tuned_from": self.tuned_from} if self.tuned_from else {}),
         }
         arrays = to_arrays(self.network)
         if self._frame is not None:
@@ -341,6 +350,7 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         self._network = network.eval().requires_grad_(False).to(self.device)
         self.figures = saved.config.get("figures", {})
         self.reductions = saved.config.get("reductions", {})
+        self.tuned_from = list(saved.config.get("tuned_from", []))
         return self
 
     @classmethod

@@ -2,7 +2,8 @@
 
 config.json holds ``format`` (version), ``tokenizer`` (kind), ``settings``, ``modalities``
 (name -> width), ``reductions`` (name -> digest of the PCA its input went through), ``figures`` of
-the fit and the ``mmq`` version. This module is the only reader and writer.
+the fit, the ``mmq`` version and, after stage 2, ``tuned_from`` (fingerprints of the tokenizers that
+it was fine-tuned from). This module is the only reader and writer.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from mmq.artifacts import check_own_folder, sha256, write_folder
 from mmq.errors import FormatError
 from mmq.formats import read_json, read_tensors, write_json, write_tensors
+from mmq.replacing import NOTE
 from mmq.tokenizers.card import card
 
 FORMAT = 2
@@ -34,7 +36,7 @@ class Saved(NamedTuple):
 
 def check_target(folder: str | Path) -> None:
     """Raise :class:`~mmq.errors.DataError` if saving there would overwrite something else."""
-    check_own_folder(folder, FILES, CONFIG, ("tokenizer", "mmq"))
+    check_own_folder(folder, (*FILES, NOTE), CONFIG, ("tokenizer", "mmq"))
 
 
 def save_folder(

@@ -35,12 +35,15 @@ class Shape(NamedTuple):
         positions: the ways to share out its positions to groups; the first if they do as well.
         size: K.
         sweeps: over the codes of an item.
+        start: "joint" or "separate", what positions that speak of several modalities are first
+            clusters of; None tries both.
     """
 
     dimensions: Mapping[str, int]
     positions: Sequence[Positions]
     size: int
     sweeps: int
+    start: str | None = None
 
 
 @torch.no_grad()
@@ -107,7 +110,10 @@ def _plans(shape: Shape, positions: Positions, table: Tensor | None) -> list[Pla
         return [Plan("given", scopes, lambda *_: table)]
     counts = " + ".join(str(place.stop - place.start) for place in positions.values())
     found = []
-    for name, layout in layouts(scopes).items():
+    ways = layouts(scopes)
+    for name, layout in ways.items():
+        if shape.start in ways and name != shape.start:
+            continue
         residual, product = partial(residual_start, layout), partial(product_start, layout)
         found.append(Plan(f"{name} residuals, {counts}", scopes, residual))
         if name == "separate" or len(set(layout)) == 1:

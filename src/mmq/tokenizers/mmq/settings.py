@@ -35,12 +35,18 @@ class MMQSettings(TrainingSettings):
     the paper's way (Eq. 1-14): every expert finds its code alone, and all learn by gradient."""
     shared_experts: Annotated[int, Field(ge=0)] | None = None
     """N_s: experts that read all modalities together; None: 2, or where least squares find that it
-    lowers the error by a hundredth, all experts of the ID."""
+    lowers the error by a thirtieth, all experts of the ID."""
     specific_experts: int | dict[str, int] = DEFAULT_EXPERTS
     """N_m: experts a modality, one number for all or one a name (2 where none is given)."""
     smoothing: NonNegativeFloat | None = None
     """For learning="least-squares": noise of the shape of the data, in their deviations, that
     codewords are made robust with; None tries 0, 0.25, 0.5, 0.75 and 1 on validation items."""
+
+    shared_start: Literal["joint", "separate"] | None = None
+    """For learning="least-squares": what the codes of shared experts are clusters of at first. With
+    "joint", of all modalities side by side: a code names a combination of what they say. With
+    "separate", of one modality each. None tries both, and takes the second where it leaves a
+    thirtieth less unexplained."""
 
     latent_dim: PositiveInt = 256
     """d: width of latents and codewords."""
@@ -121,8 +127,9 @@ class MMQSettings(TrainingSettings):
     def _check_learning(self) -> None:
         """Refuse what would change nothing."""
         if self.learning == "gradient":
-            if self.smoothing is not None:
-                raise ValueError("smoothing is for learning = 'least-squares'; leave it out")
+            for name in ("smoothing", "shared_start"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} is for learning = 'least-squares'; leave it out")
             return
         fields = type(self).model_fields
         for name in OF_GRADIENT:

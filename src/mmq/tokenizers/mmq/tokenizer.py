@@ -86,7 +86,7 @@ class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
             length = settings.shared + sum(counts)
             ways.append(expert_positions(length, names, [0] * len(names)))
         ways = [{n: place for n, place in way.items() if place.stop > place.start} for way in ways]
-        shape = self._shape(dimensions, ways)
+        shape = self._shape(dimensions, ways)._replace(start=settings.shared_start)
         x, present = x.to(self.device), present.to(self.device)
         return fit_additive(shape, x, present, settings.seed, settings.smoothing)
 
