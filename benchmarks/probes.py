@@ -1,10 +1,11 @@
 """What each group of experts caught of toyshop's known factors.
 
-    python benchmarks/probes.py [--seeds 3] [--items 2000]
+    python benchmarks/probes.py [--seeds 3] [--items 2000] [--chosen --out FILE]
 
 A fresh shop (seeds 101, 102, ...: never those that the shop was designed on) is generated, embedded
 by the light encoders and tokenised; a linear probe then predicts every factor from the one-hot
-codes of the shared experts, of each modality's own, and of all specific experts together.
+codes of the shared experts, of each modality's own, and of all specific experts together. Shared
+experts start by clusters of all modalities together; with --chosen, as the data choose.
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ from mmq.data.datasets.toyshop import FACTORS, ToyshopSettings, toyshop
 from mmq.encoders.toyshop import embed_toyshop
 from mmq.metrics.probes import probe_table
 
-SETTINGS: dict[str, Any] = {"codebook_size": 64, "shared_experts": 2}
+SETTINGS: dict[str, Any] = {"codebook_size": 64, "shared_experts": 2, "shared_start": "joint"}
+CHOSEN: dict[str, Any] = {"codebook_size": 64, "shared_experts": 2}
 FIRST_SHOP = 101
 
 
-def run(items: int, seed: int) -> dict[str, dict[str, float]]:
+def run(items: int, seed: int, settings: dict[str, Any]) -> dict[str, dict[str, float]]:
     """Factor -> group of experts -> accuracy."""
     shop = toyshop(ToyshopSettings(items=items, seed=FIRST_SHOP + seed))
     catalogue = embed_toyshop(shop)
-    tokenizer = MMQTokenizer(**SETTINGS, seed=seed)
+    tokenizer = MMQTokenizer(**settings, seed=seed)
     tokenizer.fit(catalogue)
     groups = dict(tokenizer.positions)
     groups["all specific"] = [*groups["text"], *groups["image"]]
@@ -41,13 +43,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--items", type=int, default=2000)
     parser.add_argument("--out", type=Path, default=RESULTS / "probes.json")
+    parser.add_argument("--chosen", action="store_true")
     arguments = parser.parse_args()
+    own = CHOSEN if arguments.chosen else SETTINGS
     record, origin = read(arguments.out), provenance()
     cells = record.setdefault("cells", {})
     for seed in range(arguments.seeds):
         if str(seed) not in cells:
-            table = run(arguments.items, seed)
-            settings = {**SETTINGS, "items": arguments.items, "seed": seed}
+            table = run(arguments.items, seed, own)
+            settings = {**own, "items": arguments.items, "seed": seed}
             cells[str(seed)] = {"settings": settings, **origin, "accuracy": table}
             for factor, row in table.items():
                 print(seed, factor, {name: round(value, 2) for name, value in row.items()})

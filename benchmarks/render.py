@@ -17,6 +17,7 @@ import paper_tables
 import ranking_tables
 import recommender_tables
 import tables
+import zoo_tables
 from common import RESULTS, read
 from tables import cell, table
 
@@ -193,20 +194,14 @@ Amazon Beauty (131,413 targets). The floor counts the multiply-adds of forward a
 
 def readme(text: str) -> str:
     """The README with its results renewed."""
-    record = read(RESULTS / "quantisers_ml1m.json")
-    keys = ("l_recon fit", "l_recon held_out", "entropy", "utilisation", "distinct_share")
-    rows = [
-        [name, *(cell(record["summary"][f"tuned | {name}"][key]) for key in keys)]
-        for name in tables.names_of(record, "tuned")
-    ]
-    header = ["ML-1M, 6 codes of 100, tuned alike", "L_recon, fit", "L_recon, new items"]
-    block = table([*header, "entropy (ln 100 = 4.605)", "utilisation", "distinct IDs"], rows)
+    record = read(RESULTS / "zoo.json")
+    names = [name for name in zoo_tables.names_of(record) if name in zoo_tables.SHORT]
+    block = zoo_tables.held_out(record, names)
     note = (
-        "Mean ± sd over 3 seeds, errors of the codes alone, every tokenizer tuned with the same "
-        "budget, from `python benchmarks/quantisers.py ml1m` (a reduced setting of 150 epochs). "
-        "MA is modality-aligned, MS modality-separated. More data sets, ablations and advice: "
-        "[Which tokenizer?](docs/tokenizers.md); all other figures: "
-        "[results](docs/results.md).\n"
+        "Fraction of variance that the codes alone leave unexplained of items held out, mean ± sd "
+        "over 3 seeds, all tokenizers at their defaults (RQ-VAE with fewer epochs). "
+        f"{zoo_tables.sentence(record).strip()} From `python benchmarks/zoo.py`; all kinds: "
+        "[Which tokenizer?](docs/tokenizers.md); other figures: [results](docs/results.md).\n"
     )
     text = filled(text, "results", f"{block}\n{note}")
     rows = read(RESULTS / "leaderboard_beauty.json")
@@ -242,6 +237,29 @@ def tokenizers(text: str) -> str:
         )
         block = f"{tables.quantisers(record)}\n{source(record, command)}"
         text = filled(text, f"quantisers-{name}", block)
+    zoo = read(RESULTS / "zoo.json")
+    names = zoo_tables.names_of(zoo)
+    command = f"python benchmarks/zoo.py --data DATA --epochs {zoo['epochs of RQ-VAE']}"
+    runs = {
+        f"{m} {r} {k}": run
+        for m, c in zoo["cells"].items()
+        for r, own in c.items()
+        for k, run in own.items()
+    }
+    block = f"{zoo_tables.held_out(zoo, names)}\n{zoo_tables.sentence(zoo)}\n"
+    text = filled(text, "zoo", block + source({"cells": runs}, command))
+    text = filled(text, "zoo-use", zoo_tables.use(zoo, names))
+    parts = read(RESULTS / "zoo_ablation.json")
+    runs = {
+        f"{m} {r} {k}": run
+        for m, c in parts["cells"].items()
+        for r, own in c.items()
+        for k, run in own.items()
+    }
+    command = f"python benchmarks/zoo_ablation.py --data DATA --epochs {parts['epochs']}"
+    text = filled(
+        text, "zoo-parts", f"{zoo_tables.ablation(parts)}\n{source({'cells': runs}, command)}"
+    )
     main = found["ml1m"]
     text = filled(text, "unrefined", tables.unrefined(main))
     speed = {**main["speed"], "cells": []}

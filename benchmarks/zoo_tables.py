@@ -10,6 +10,9 @@ from tables import cell, table
 
 KINDS = ("RQ-KMeans", "RQ-VAE", "OPQ")
 REAL = ("ML-1M, raw", "ML-1M, reduced", "ML-1M, counted", "Beauty, raw", "Beauty, reduced")
+SHORT = (*REAL, "toyshop", "clusters", "half missing")
+"""Those that the README shows."""
+
 ALIKE = "RQ-KMeans, separated, refined"
 
 
@@ -72,6 +75,21 @@ def use(record: Mapping[str, Any], names: Iterable[str]) -> str:
     header = ["embeddings", "what they are", "MMQ over the best other", "utilisation"]
     more = ["distinct IDs", "start chosen", "noise chosen", "fit, s", "RQ-VAE, s"]
     return table([*header, *more], rows)
+
+
+def ablation(record: Mapping[str, Any]) -> str:
+    """What is left unexplained where parts of the default are left out."""
+    members = list(record["summary"])
+    rows = []
+    for title in next(iter(record["summary"].values())):
+        line = [title]
+        for member in members:
+            own = record["summary"][member].get(title)
+            line.append(cell(own["held_out"]) if own else "-")
+            if title.startswith("by gradient") and own and "least" not in title:
+                line[-1] += f" (with gates {own['with gates']['mean']:.3f})"
+        rows.append(line)
+    return table(["MMQ", *members], rows)
 
 
 def sentence(record: Mapping[str, Any]) -> str:

@@ -50,7 +50,6 @@ def command(
     from mmq.replacing import check_replaced, file_input, write_note
     from mmq.settings import gather
     from mmq.tokenizers import tokenizer_class
-    from mmq.tokenizers.base import TrainingSettings
     from mmq.tokenizers.folder import check_target
 
     values = with_fusion(kind, fusion, gather(config, settings or []))
@@ -81,7 +80,7 @@ def command(
     write_note(out, inputs)
     checkpoint.unlink(missing_ok=True)
     figures = {**result._asdict(), "tokenizer": kind, "length": tokenizer.length, "out": str(out)}
-    trained = isinstance(tokenizer.settings, TrainingSettings)
+    trained = tokenizer.settings.has_epochs
     emit(figures, as_json, _lines(figures, trained))
 
 

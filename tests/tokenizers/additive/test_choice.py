@@ -54,12 +54,11 @@ def test_a_seed_decides_all():
 
 def test_validation_items_are_not_learned_from():
     """Whatever they are, the tables that they judge are the same."""
-    items, seen = problem(300), []
+    items = problem(300)
     held = parts(300, 0)[1]
     x = items.x.clone()
     x[held] = 5.0
-    for each in (items, items._replace(x=x)):
-        seen.append(Trials(each, PLANS, 2, 0).inner.x)
+    seen = [Trials(each, PLANS, 2, 0).inner.x for each in (items, items._replace(x=x))]
     assert torch.equal(seen[0], seen[1])
 
 

@@ -67,8 +67,8 @@ def fit_additive(
             :func:`~mmq.tokenizers.additive.choice.parts`; None starts in several ways.
     """
     started = time.monotonic()
-    ways = {plan.name: own for own in shape.positions for plan in _plans(shape, own, table)}
-    plans = [plan for own in shape.positions for plan in _plans(shape, own, table)]
+    pairs = [(plan, own) for own in shape.positions for plan in _plans(shape, own, table)]
+    plans, ways = [plan for plan, _ in pairs], {plan.name: own for plan, own in pairs}
     widths = tuple(shape.dimensions.values())
     problem = _sample(Problem(x, present, widths, plans[0].scopes, shape.size), seed)
     trials = Trials(problem, plans, shape.sweeps, seed)

@@ -119,8 +119,10 @@ class AdditiveNetwork(CodingNetwork):
                 codes = self._refiner()(aim.detach(), inputs.present, None, movable)[0]
         widths = torch.tensor(list(self.dimensions.values()), device=aim.device)
         seen = inputs.present.repeat_interleave(widths, dim=1)
-        logits = self._scores(aim * seen, table, codes, seen)
-        logits = logits / self.mean_squares[:, None].clamp_min(1e-12)
+        scores = self._scores(aim * seen, table, codes, seen)
+        halves = -0.5 * table.detach().square().sum(2)  # of what it lacks an item moves nothing
+        scores = torch.where(movable[:, :, None], scores, halves)
+        logits = scores / self.mean_squares[:, None].clamp_min(1e-12)
         given = None if inputs.noise > 0 and inputs.codes is None else codes
         index = hard_index(logits, inputs.temperature, inputs.noise, given)
         vectors = torch.einsum("bnk,nkd->bd", index, table)
