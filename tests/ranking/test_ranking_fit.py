@@ -211,7 +211,8 @@ def test_the_test_part_has_no_say():
 
 
 def test_the_loss_is_the_cross_entropy_of_all_impressions():
-    still = {"learning_rate": 1e-12, "unknown_share": 0.0, "epochs": 1, "batch_size": 77}
+    still = {"learning_rate": 1e-12, "unknown_share": 0.0, "dropout": 0.0, "epochs": 1,
+             "batch_size": 77}  # fmt: skip
     made = PPNet(**{**SMALL, **still})
     made.fit(data(), table())
     shown = shown_batch(data().train, made.numbering(data().met), made.settings, CPU, True)

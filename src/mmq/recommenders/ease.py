@@ -64,7 +64,8 @@ class EASE(ClosedForm[EASESettings]):
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
         inverse /= -inverse.diagonal().clone()
         inverse.fill_diagonal_(0)
-        self._rows, self._weights = rows, inverse.cpu().numpy()
+        # rows side by side: sparse products would else copy the matrix for every block of users
+        self._rows, self._weights = rows, np.ascontiguousarray(inverse.cpu().numpy())
 
     def score_block(self, histories: Sequences) -> Tensor:
         """``(b, items)``; 0 for items that training did not meet."""
