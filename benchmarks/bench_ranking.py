@@ -40,6 +40,9 @@ def ours(data: RankingData, epochs: int, precision: str) -> dict[str, Any]:
         patience=epochs,
         unknown_share=0.0,
         warmup=0.0,
+        schedule="constant",
+        learning_rate=1e-3,
+        dropout=0.0,
         history=HISTORY,
         precision=precision,
     )

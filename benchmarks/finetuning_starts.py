@@ -22,7 +22,6 @@ from mmq.ranking import Pieces, PPNet, RankingData, load_ranker, save_ranker
 from mmq.recommenders import HeterRec, RetrievalData, SplitSettings, load_recommender
 from mmq.recommenders.folder import save_recommender
 from mmq.tokenizers import load_tokenizer, tokenizer_class
-from ranking import BASE
 from recommenders import (
     COLD_SHARE,
     CYCLE,
@@ -50,9 +49,15 @@ FIRST_SHOP = 101
 HETERREC: dict[str, Mapping[str, Any]] = {
     "toyshop": {
         **CYCLE, "hidden_dim": 64, "history": 20, "token_layers": 1, "epochs": 15, "dropout": 0.5,
+        "item_token": False,
     },
     "retrieval": HETERREC_ML1M,
     "beauty": {**HETERREC_BEAUTY, "hidden_dim": 64, "epochs": 8},
+}  # fmt: skip
+
+
+RANKER = {
+    "epochs": 12, "patience": 2, "learning_rate": 1e-3, "schedule": "constant", "dropout": 0.2,
 }  # fmt: skip
 
 
@@ -197,7 +202,7 @@ def ranking(folder: Path, place: Place) -> Start:
         items = with_behaviour(items, RetrievalData.of(log, items.item_ids, split))
     tokenizer = fitted(place, items)
     if not place.model.exists():
-        made = PPNet(**{**BASE, **place.kind.model}, seed=place.seed)
+        made = PPNet(**{**RANKER, **place.kind.model}, seed=place.seed)
         fit = made.fit(data, ids_of(tokenizer, items))
         save_ranker(made, place.model, fit=fit)
     return Start(items, tokenizer, load_ranker(place.model), data, None, None)

@@ -10,23 +10,12 @@ from tables import counted, table
 from mmq.experiments.paper import ARTEFACTS, PARTS, scale_of
 from mmq.experiments.paper.cost import Size, estimate
 from mmq.experiments.paper.plan import (
-    ITEM_TOKENS,
-    LONGER,
-    SASREC,
     TUNING,
-    Row,
     make_plan,
 )
-from mmq.experiments.paper.variants import MMQ, WITH_BEHAVIOUR, variants
+from mmq.experiments.paper.variants import variants
 
 Results = Mapping[str, Any]
-
-FOUND = ("recall@10", "ndcg@10", "cold recall@10")
-STARTING = [
-    SASREC,
-    *(Row(name, stage).name for name in (MMQ, WITH_BEHAVIOUR) for stage in (LONGER, ITEM_TOKENS)),
-]
-"""Rows of the README, of as many epochs."""
 
 
 def page(results: Results) -> str:
@@ -70,18 +59,6 @@ def _table(found: Results) -> str:
         for row in found["rows"]
     ]
     return table(["row", *(each["title"] for each in columns)], rows)
-
-
-def retrieval(results: Results) -> str:
-    """Old items and new ones found, of the rows that a reader starts from."""
-    found = results["tables"]["table1"]
-    known = {row["name"]: row["figures"] for row in found["rows"]}
-    columns = {each["key"]: each for each in found["columns"]}
-    rows = [
-        [name, *(_cell(known[name][key], columns[key]["digits"]) for key in FOUND)]
-        for name in STARTING
-    ]
-    return table(["ML-1M", *(columns[key]["title"] for key in FOUND)], rows)
 
 
 def _figure(found: Results) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from recommender_tables import paired, with_seeds
-from tables import cell, table
+from tables import cell, p_value, table
 
 Row = Mapping[str, Any]
 
@@ -18,6 +18,23 @@ FIGURES = {
     "calibration_ratio": "calibration",
 }
 STRATA = ("head", "tail", "cold", "new")
+
+
+def beside_means(record: Row) -> str:
+    """All rows, and by how much they are ahead of means."""
+    one = next(iter(record["cells"]["means"].values()))
+    eligible = f"{one['eligible_users']:,} users, {one['eligible_impressions']:,} rows"
+    titles = {**FIGURES, "gauc": f"GAUC ({eligible})"}
+    rows = []
+    for name, figures in record["summary"].items():
+        row = [with_seeds(record, name), *(cell(figures[key], 4) for key in FIGURES)]
+        for part in ("auc", "gauc"):
+            found = figures.get(f"{part} less means")
+            largest = max(figures[f"{part} p"]["values"]) if found else 1.0
+            row.append(f"{found['mean']:+.4f} ({p_value(largest)})" if found else "-")
+        rows.append(row)
+    less = [f"{part} less that of means (largest p of the seeds)" for part in ("AUC", "GAUC")]
+    return table(["ranker", *titles.values(), *less], rows)
 
 
 def comparison(record: Row, against: str = "item IDs") -> str:
@@ -40,18 +57,7 @@ def strata(record: Row) -> str:
         [name, *(cell(figures[f"auc {stratum}"], 4) for stratum in STRATA)]
         for name, figures in record["summary"].items()
     ]
-    return table(["PPNet with", *header], rows)
-
-
-def tuning(record: Row) -> str:
-    """What --tune found for item IDs alone."""
-    best = max(found["auc"] for found in record["tuning"].values())
-    rows = []
-    for name, found in record["tuning"].items():
-        value = f"{found['auc']:.4f}"
-        bold = f"**{value}**" if found["auc"] == best else value
-        rows.append([name.replace("_", " "), bold, str(found["best_epoch"])])
-    return table(["settings", "validation AUC", "best epoch"], rows)
+    return table(["ranker", *header], rows)
 
 
 def peer(record: Row) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tables import cell, counted, p_value, table
@@ -21,6 +21,61 @@ FIGURES = {
 }
 BEAMS = ("10", "20", "50")
 LEAST_SEEDS = 3
+
+
+def leaderboard(rows: Sequence[Row]) -> str:
+    """All rows under both protocols, with what their fit cost."""
+    cold = any("cold" in row for row in rows)
+    found = []
+    for row in rows:
+        line = [named(row)]
+        for protocol in ("history_competes", "history_left_out"):
+            line += [cell(row[protocol].get(figure), 4) for figure in ("recall@10", "ndcg@10")]
+        if cold:
+            of_cold = row.get("cold", {}).get("history_competes", {})
+            line.append(cell(of_cold.get("recall@10"), 4))
+        found.append([*line, cell(row.get("processor_seconds"), 0), cell(row.get("peak_mb"), 0)])
+    header = ["recommender"]
+    for protocol in ("history competes", "history left out"):
+        header += [f"R@10, {protocol}", f"N@10, {protocol}"]
+    if cold:
+        header.append("R@10 of cold items, history competes")
+    return table([*header, "processor seconds to fit", "peak MB"], found)
+
+
+SEEDLESS = ("Popularity", "Item-kNN", "EASE")
+
+
+def named(row: Row) -> str:
+    """The name of a row, and how many seeds it has where there should be more."""
+    seeds = len(row["seeds"])
+    few = seeds < LEAST_SEEDS and row["row"] not in SEEDLESS
+    return f"{row['row']} ({counted(seeds)})" if few else str(row["row"])
+
+
+def short_leaderboard(rows: Sequence[Row]) -> str:
+    """Recall and NDCG at 10 of the rows that were measured since the norm."""
+    found = []
+    for row in rows:
+        if "before the norm" not in row["row"]:
+            line = [named(row)]
+            for protocol in ("history_competes", "history_left_out"):
+                line += [cell(row[protocol][figure], 4) for figure in ("recall@10", "ndcg@10")]
+            found.append(line)
+    header = ["Amazon Beauty"]
+    for protocol in ("history competes", "history left out"):
+        header += [f"R@10, {protocol}", f"N@10, {protocol}"]
+    return table(header, found)
+
+
+def measured(rows: Sequence[Row], command: str) -> str:
+    """Where the rows of a leaderboard come from."""
+    commits = sorted({commit for row in rows for commit in row["commit"]})
+    machine = rows[0]["machine"]
+    return (
+        f"`{command}`, commit {', '.join(commits)}; {machine['cores']} cores "
+        f"({machine['processor']}), {machine['threads']} threads.\n"
+    )
 
 
 def comparison(record: Row, against: str) -> str:

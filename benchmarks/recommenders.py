@@ -65,9 +65,23 @@ KIND = {"MMQ": "mmq", "RQ-VAE": "rqvae", "RQ-KMeans": "rqkmeans", "OPQ": "opq"}
 
 CYCLE = {"schedule": "one-cycle", "warmup": 0.05, "learning_rate": 0.002, "patience": 100}
 SASREC_BEAUTY = {**CYCLE, "hidden_dim": 128, "history": 50, "epochs": 20}
-HETERREC_BEAUTY = {**CYCLE, "hidden_dim": 128, "history": 20, "token_layers": 1, "epochs": 15}
+HETERREC_BEAUTY = {
+    **CYCLE,
+    "hidden_dim": 128,
+    "history": 20,
+    "token_layers": 1,
+    "epochs": 15,
+    "item_token": False,
+}
 SASREC_ML1M = {**CYCLE, "hidden_dim": 64, "history": 50, "dropout": 0.2, "epochs": 8}
-HETERREC_ML1M = {**CYCLE, "hidden_dim": 64, "history": 50, "token_layers": 1, "epochs": 5}
+HETERREC_ML1M = {
+    **CYCLE,
+    "hidden_dim": 64,
+    "history": 50,
+    "token_layers": 1,
+    "epochs": 5,
+    "item_token": False,
+}
 """Reduced settings: widths, layers and epochs that two cores can afford."""
 
 LONG = {"shared_experts": 4, "specific_experts": 12, "codebook_size": 256, "epochs": 40}
@@ -186,7 +200,7 @@ def run(job: Job, row: Row, seed: int) -> tuple[dict[str, Any], dict[str, np.nda
         "validation": fit.validation,
         "figures": tested.figures,
         "id_level": tested.id_level,
-        "history excluded": evaluate(recommender, data.test, exclude_history=True).figures,
+        "history excluded": tested.left_out.figures,
         "coverage": tested.coverage,
         "epochs": fit.epochs,
         "best_epoch": fit.best_epoch,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable
 
 
@@ -46,16 +47,37 @@ class MissingExtraError(UserError):
         )
 
 
+class DataWarning(UserWarning):
+    """Something in what was given that is worth knowing, such as how many values were missing."""
+
+
+def warn(sentence: str) -> None:
+    """Tell the user something that is no error; the command line prints it and goes on."""
+    warnings.warn(sentence, DataWarning, stacklevel=3)
+
+
+_SHOWN, _WIDTH, _MANY = 5, 60, 20_000
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint naming the known word closest to ``name``, or listing all where none is close.
+    """A hint naming the known word closest to ``name``, or five of all where none is close.
 
     >>> nearest("codebok_size", ["codebook_size", "epochs"])
     "did you mean 'codebook_size'?"
+    >>> nearest("x", map(str, range(100)))
+    'choose from: 0, 1, 10, 11, 12, and 95 more'
     """
     words = sorted(known)
     if not words:
         return "there are none"
-    close = difflib.get_close_matches(name, words, n=1, cutoff=0.5)
+    # a long search among very many words would take minutes
+    close = difflib.get_close_matches(name[:_WIDTH], words[:_MANY], n=1, cutoff=0.5)
     if close:
-        return f"did you mean '{close[0]}'?"
-    return f"choose from: {', '.join(words)}"
+        return f"did you mean '{shortened(close[0])}'?"
+    more = f", and {len(words) - _SHOWN:,} more" if len(words) > _SHOWN else ""
+    return f"choose from: {', '.join(map(shortened, words[:_SHOWN]))}{more}"
+
+
+def shortened(text: str) -> str:
+    """A text of the user's for a sentence, cut where it is long."""
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."

@@ -85,7 +85,7 @@ def test_what_is_recommended_is_new_to_the_shopper_and_known_to_the_shop(
     mask = [user == first for user in log.user_ids.to_pylist()]
     assert bought <= {item for item, own in zip(log.item_ids.to_pylist(), mask, strict=True) if own}
     for test in result["test"].values():
-        assert 0 < test["item_level"]["recall@10"] < 1
+        assert 0 < test["history_competes"]["recall@10"] < 1
 
 
 def test_a_previous_demo_is_replaced_and_other_folders_are_not(

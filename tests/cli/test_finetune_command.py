@@ -150,7 +150,7 @@ def test_the_figures_are_those_of_the_models(room, shop, capsys):
             )
             assert code == 0
             found = json.loads(out)
-            found = found["item_level"] if room == "retrieval" else found
+            found = found["history_competes"] if room == "retrieval" else found
             printed = result[when][part]
             names = found.keys() & printed.keys()
             assert {"ndcg@10", "recall@10"} <= names or "auc" in names

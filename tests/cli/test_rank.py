@@ -56,7 +56,13 @@ def test_train_and_evaluate_print_the_same(ids, shop, capsys):
     assert result["rows_per_second"] > 0
     found = evaluated(capsys, shop)
     assert {name: found[name] for name in result["test"]} == result["test"]
-    assert set(found) - set(result["test"]) == {"model", "part", "intervals"}
+    assert set(found) - set(result["test"]) == {
+        "model", "part", "intervals", "means", "verdict", "warnings",
+    }  # fmt: skip
+    assert {"auc", "gauc"} <= found["means"].keys() == result["means"]["test"].keys()
+    assert found["means"] == result["means"]["test"]
+    assert [each for each in found["verdict"] if "means in AUC (" in each and " on test)" in each]
+    assert "on validation)" in result["verdict"][0]
     for name, (low, high) in found["intervals"].items():
         assert low < found[name] < high
     assert found["impressions"] == 100
@@ -65,7 +71,7 @@ def test_train_and_evaluate_print_the_same(ids, shop, capsys):
     assert set(found["strata"]) == {"head", "between", "tail", "cold", "new"}
     assert found["strata"]["new"] == {"items": 0, "rows": 0, "positives": 0, "auc": None}
     held = evaluated(capsys, shop, "--part", "validation")
-    assert {name: held[name] for name in ("auc", "log_loss")} == result["validation"]
+    assert {name: held[name] for name in ("auc", "gauc", "log_loss")} == result["validation"]
     assert (load_ranker(shop / "model").ids is not None) == ids
     assert not list(shop.glob(".*"))
 
@@ -303,7 +309,8 @@ def test_a_full_disk_when_the_model_is_saved_keeps_the_training(shop, capsys, mo
 @pytest.mark.slow
 def test_two_processes_make_the_steps_of_one(shop, capsys):
     """One of them writes and prints; apart from rounding, the weights are those of one process."""
-    model = ["--ids", shop / "ids.parquet", *SMALL, "--set", "unknown_share=0"]
+    model = ["--ids", shop / "ids.parquet", *SMALL, "--set", "unknown_share=0",
+             "--set", "dropout=0"]  # fmt: skip
     alone = trained(capsys, shop, *model)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", 2,
                "-m", "mmq", "train", "ranking", "--interactions", shop / "log.parquet",
@@ -316,6 +323,23 @@ def test_two_processes_make_the_steps_of_one(shop, capsys):
     weights, others = (load_file(shop / name / "model.safetensors") for name in ("model", "two"))
     assert max(float(np.abs(weights[name] - others[name]).max()) for name in weights) < 2e-3
     assert not list(shop.glob(".*"))
+
+
+def test_means_are_a_model_that_reads_no_ids(shop, capsys):
+    code, out, err = run(
+        capsys, "train", "ranking", "--interactions", shop / "log.parquet", "--out",
+        shop / "means", "--model", "means", "--json",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    assert (result["model"], result["verdict"], result["means"]) == ("means", [], None)
+    assert load_ranker(shop / "means").kind == "means"
+    code, out, err = run(
+        capsys, "train", "ranking", "--interactions", shop / "log.parquet", "--out",
+        shop / "means", "--model", "means", "--ids", shop / "ids.parquet",
+    )  # fmt: skip
+    assert code == 2
+    assert "--ids is not for means" in err
 
 
 def test_a_model_is_replaced_by_the_next_where_that_is_asked_for(shop, capsys):

@@ -16,7 +16,9 @@ from mmq.data.splits import chronological_parts
 from mmq.recommenders import load_recommender
 from mmq.testing.interruption import kill_at
 
-KINDS = ["heterrec", "sasrec", "popularity"]
+KINDS = ["heterrec", "sasrec", "item-knn", "ease", "popularity"]
+PROTOCOLS = ("history_competes", "history_left_out")
+FIGURES = {"recall@5", "ndcg@5", "recall@10", "ndcg@10", "coverage"}
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def shop(tmp_path):
 
 
 def options(kind):
-    return ["--model", kind, *(SMALL if kind != "popularity" else [])]
+    return ["--model", kind, *(SMALL if kind in ("heterrec", "sasrec") else [])]
 
 
 def trained(capsys, shop, *more):
@@ -55,20 +57,28 @@ def test_train_prints_one_json_object(kind, shop, capsys):
     assert result["training_interactions"] == 6 * USERS
     for part in ("validation", "test"):
         assert (result[part]["users"], result[part]["cases"]) == (USERS, USERS)
-        assert set(result[part]["item_level"]) == {"recall@5", "ndcg@5", "recall@10", "ndcg@10"}
+        for protocol in PROTOCOLS:
+            assert set(result[part][protocol]) == FIGURES
+            assert 0 < result[part][protocol]["coverage"] <= 1
         assert (result[part]["id_level"] is not None) == (kind == "heterrec")
-        assert 0 < result[part]["coverage"] <= 1
-    assert result["epochs"] == (0 if kind == "popularity" else 2)
-    assert (result["seconds_per_epoch"] > 0) == (kind != "popularity")
+    trained_by_epochs = kind in ("heterrec", "sasrec")
+    assert result["epochs"] == (2 if trained_by_epochs else 0)
+    assert (result["seconds_per_epoch"] > 0) == trained_by_epochs
+    others = {"popularity", "item-knn"} - {kind}
+    assert result["baselines"].keys() == others
+    assert [sentence for sentence in result["verdict"] if "N@10 on validation" in sentence]
+    assert len(result["verdict"]) == len(others)
     assert load_recommender(shop / "model").kind == kind
     assert not list(shop.glob(".*"))
 
 
 def test_the_id_level_is_the_easier_one(shop, capsys):
-    result = trained(capsys, shop, "--ids", shop / "ids.parquet", *SMALL)
-    items, by_id = (result["test"][level]["recall@10"] for level in ("item_level", "id_level"))
+    codes_alone = [*SMALL, "--set", "item_token=false"]
+    result = trained(capsys, shop, "--ids", shop / "ids.parquet", *codes_alone)
     assert len(np.unique(table().codes, axis=0)) < ITEMS
-    assert items < by_id
+    for protocol in PROTOCOLS:
+        by_id = result["test"]["id_level"][protocol]
+        assert result["test"][protocol]["recall@10"] < by_id["recall@10"]
 
 
 def test_users_who_are_left_out_of_a_split_by_time_are_counted(shop, capsys):
@@ -111,15 +121,16 @@ def test_people_read_a_table(shop, capsys):
     assert "trained on 360 interactions of 60 users; the log has 540 rows, of which" in out
     assert "5 of the items were not met in training" in out
     assert re.search(r"best epoch [12] of 2, \d+\.\d s each", out)
-    assert re.search(r"\n  validation +0\.\d{4} ", out)
-    assert re.search(r"\n  test, IDs +0\.\d{4} ", out)
-    code, out, _ = run(
-        capsys, "evaluate", shop / "model", "--interactions", shop / "log.parquet",
-        "--exclude-history",
-    )  # fmt: skip
+    assert re.search(r"\n  validation, history competes +0\.\d{4} ", out)
+    assert re.search(r"\n  test, history left out +0\.\d{4} ", out)
+    assert re.search(r"\n  item-knn, test, history left out +0\.\d{4} ", out)
+    assert re.search(r"\n  IDs, history competes +0\.\d{4} ", out)
+    assert re.search(r" popularity .*N@10 on validation", out)
+    code, out, _ = run(capsys, "evaluate", shop / "model", "--interactions", shop / "log.parquet")
     assert code == 0
-    assert "60 cases of 60 users, 45 items ranked but for the user's own history" in out
-    assert re.search(r"recall@10 +0\.\d{4} +0\.\d{4} to 0\.\d{4} +0\.\d{4}", out)
+    assert "60 cases of 60 users, 45 items ranked\n" in out
+    assert re.search(r"\n  history left out( +0\.\d{4}-[01]\.\d{4}){4}\n", out)
+    assert re.search(r" item-knn .*N@10 on test", out)
 
 
 def test_columns_can_be_mapped_and_the_log_may_be_text(shop, capsys):
@@ -129,7 +140,8 @@ def test_columns_can_be_mapped_and_the_log_may_be_text(shop, capsys):
     mapped = ["--interactions", shop / "log.csv", "--user-column", "who", "--item-column", "what",
               "--timestamp-column", "when", "--rating-column", "stars"]  # fmt: skip
     assert trained(capsys, shop, "--model", "popularity", *mapped) == expected
-    assert evaluated(capsys, shop, *mapped)["item_level"] == expected["test"]["item_level"]
+    again = evaluated(capsys, shop, *mapped)
+    assert {name: again[name] for name in expected["test"]} == expected["test"]
 
 
 def test_settings_from_a_file_yield_to_the_command_line(shop):
@@ -150,7 +162,7 @@ def test_the_log_is_divided_as_asked_and_again_alike(shop, capsys):
         result = trained(capsys, shop, *options("popularity"), "--split", split)
         again = evaluated(capsys, shop)
         cases[split] = again["cases"]
-        for figure in ("item_level", "coverage", "cases", "users"):
+        for figure in (*PROTOCOLS, "cases", "users"):
             assert again[figure] == result["test"][figure]
     assert cases["leave-one-out"] == USERS
     assert len(set(cases.values())) == 3
@@ -171,16 +183,16 @@ def test_evaluate_takes_either_part(shop, capsys):
     for part in ("validation", "test"):
         again = evaluated(capsys, shop, "--part", part)
         assert {name: again[name] for name in result[part]} == result[part]
-        for name, (low, high) in again["intervals"].items():
-            assert low < again["item_level"][name] < high
+        for protocol in PROTOCOLS:
+            for name, (low, high) in again["intervals"][protocol].items():
+                assert low < again[protocol][name] < high
 
 
 def test_evaluate_without_the_history(shop, capsys):
     """Nobody meets an item twice here, so that leaving out the history can only help."""
     trained(capsys, shop, "--ids", shop / "ids.parquet", *SMALL)
-    with_it, without = evaluated(capsys, shop), evaluated(capsys, shop, "--exclude-history")
-    assert without["exclude_history"]
-    assert without["item_level"]["ndcg@10"] > with_it["item_level"]["ndcg@10"]
+    found = evaluated(capsys, shop)
+    assert found["history_left_out"]["ndcg@10"] > found["history_competes"]["ndcg@10"]
 
 
 def test_evaluate_among_more_items(shop, capsys):
@@ -188,7 +200,9 @@ def test_evaluate_among_more_items(shop, capsys):
     table(60).write(shop / "more.parquet")
     found = evaluated(capsys, shop, "--ids", shop / "more.parquet")
     assert (found["items"], found["cases"]) == (60, USERS)
-    assert found["item_level"]["ndcg@10"] < evaluated(capsys, shop)["item_level"]["ndcg@10"]
+    fewer = evaluated(capsys, shop)
+    for protocol in PROTOCOLS:
+        assert found[protocol]["ndcg@10"] < fewer[protocol]["ndcg@10"]
 
 
 def test_same_seed_same_files_another_seed_others(shop):
@@ -272,8 +286,8 @@ def test_two_processes_make_the_steps_of_one(shop, capsys):
         [str(each) for each in command], capture_output=True, text=True, check=True, timeout=120
     )
     together = json.loads(done.stdout)
-    assert together["validation"]["item_level"]["recall@10"] == pytest.approx(
-        alone["validation"]["item_level"]["recall@10"], abs=0.02
+    assert together["validation"]["history_competes"]["recall@10"] == pytest.approx(
+        alone["validation"]["history_competes"]["recall@10"], abs=0.02
     )
     weights, others = (load_file(shop / name / "model.safetensors") for name in ("model", "two"))
     assert max(float(np.abs(weights[name] - others[name]).max()) for name in weights) < 2e-3

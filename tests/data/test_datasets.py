@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 import gzip
 import json
 
@@ -15,13 +16,18 @@ from mmq.data.importers import Imported, embedded, select_core, write_import
 from mmq.data.interactions import Interactions, read_interactions
 from mmq.errors import DataError, FormatError, SettingsError
 
+
+def moment(seconds):
+    return datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)
+
+
 FILMS = [
-    {"item_id": 1, "title": "Café Noir (1995)", "genres": "Comedy, Drama", "year": 1995},
+    {"item_id": 1, "title": "Café Noir (1995)", "genres": ["Comedy", "Drama"], "year": 1995},
     {"item_id": 2, "title": "Untitled", "genres": None, "year": None},
 ]
 RATINGS = [
-    {"user_id": 1, "item_id": 2, "timestamp": 978300760, "rating": 5.0},
-    {"user_id": 6040, "item_id": 1, "timestamp": 956715569, "rating": 3.0},
+    {"user_id": 1, "item_id": 2, "timestamp": moment(978300760), "rating": 5.0},
+    {"user_id": 6040, "item_id": 1, "timestamp": moment(956715569), "rating": 3.0},
 ]
 
 
@@ -140,15 +146,16 @@ def test_amazon_layouts(tmp_path, write):
             "item_id": "0001",
             "title": "Soap & Water",
             "brand": "Clean",
-            "categories": "Beauty, Bath, Gifts",
+            "categories": ["Beauty", "Bath", "Gifts"],
             "description": "It's soap",
             "image_url": "http://x/1.jpg",
         },
         {"item_id": "B2", "title": None, "brand": None, "categories": None, "description": None,
          "image_url": None},
     ]  # fmt: skip
+    when = moment(1369699200 + (0.123 if write is amazon_2023 else 0))
     assert imported.interactions.table.to_pylist() == [
-        {"user_id": "U1", "item_id": item, "timestamp": 1369699200, "rating": rating}
+        {"user_id": "U1", "item_id": item, "timestamp": when, "rating": rating}
         for item, rating in (("0001", 5.0), ("B2", 1.0))
     ]
 
@@ -158,7 +165,7 @@ def test_reviews_that_are_python_literals(tmp_path):
     review = {"reviewerID": "U1", "asin": "0001", "overall": 2.0, "unixReviewTime": 7, "x": None}
     lines(tmp_path / "reviews_Beauty_5.json.gz", [review], repr)
     assert read_amazon(tmp_path).interactions.table.to_pylist() == [
-        {"user_id": "U1", "item_id": "0001", "timestamp": 7, "rating": 2.0}
+        {"user_id": "U1", "item_id": "0001", "timestamp": moment(7), "rating": 2.0}
     ]
 
 
@@ -252,7 +259,7 @@ def test_recbole(atomic):
         {"item_id": "11", "title": None, "tags": None},
     ]
     assert imported.interactions.table.to_pylist()[1] == {
-        "user_id": 1, "item_id": "11", "timestamp": 880000001, "rating": 2.0,
+        "user_id": 1, "item_id": "11", "timestamp": moment(880000001), "rating": 2.0,
     }  # fmt: skip
     catalogue = embedded(imported.items)
     assert catalogue.embeddings["text"].tolist() == [[1, 2], [0, 0]]

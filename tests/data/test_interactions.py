@@ -15,6 +15,11 @@ from hypothesis import strategies as st
 from mmq.data.interactions import Interactions, read_interactions, write_interactions
 from mmq.errors import DataError, FormatError
 
+
+def moment(seconds):
+    return datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)
+
+
 PAIRS = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, max_size=60)
 
 
@@ -42,7 +47,7 @@ def k_core_by_loop(pairs, k):
 @given(PAIRS, st.integers(1, 5))
 def test_k_core_is_what_dropping_one_by_one_leaves(pairs, k):
     core = log_of(pairs, timestamp=np.arange(len(pairs))).k_core(k)
-    assert core.times.tolist() == k_core_by_loop(pairs, k)
+    assert (core.times // 10**6).tolist() == k_core_by_loop(pairs, k)
 
 
 @given(
@@ -74,16 +79,16 @@ def test_threshold_is_exclusive():
     "times",
     [
         [0, 86400, None],
-        [0.7, 86400.2, float("nan")],
+        [0.0, 86400.0, float("nan")],
         ["1970-01-01", "1970-01-02", None],
         ["1970-01-01T00:00:00Z", "1970-01-02T02:00:00+02:00", None],
         [datetime.datetime(1970, 1, 1), datetime.datetime(1970, 1, 2), None],
         [datetime.date(1970, 1, 1), datetime.date(1970, 1, 2), None],
     ],
 )
-def test_timestamps_become_seconds(times):
+def test_timestamps_become_moments(times):
     log = log_of([(1, 1), (1, 2), (1, 3)], timestamp=times)
-    assert log.table.column("timestamp").to_pylist() == [0, 86400, None]
+    assert log.table.column("timestamp").to_pylist() == [moment(0), moment(86400), None]
     assert log.has_time.tolist() == [True, True, False]
 
 
@@ -138,7 +143,7 @@ def test_csv_with_mapped_columns(tmp_path):
     path.write_text("who,what,timestamp,note\n1,007,5,x\n2,12,,y\n")
     log = read_interactions(path, {"user_id": "who", "item_id": "what"})
     assert log.table.to_pylist() == [
-        {"user_id": 1, "item_id": "007", "timestamp": 5},
+        {"user_id": 1, "item_id": "007", "timestamp": moment(5)},
         {"user_id": 2, "item_id": "12", "timestamp": None},
     ]
 
@@ -148,7 +153,7 @@ def test_recbole_inter(tmp_path):
     path.write_text("user_id:token\titem_id:token\trating:float\ttimestamp:float\n1\ta\t4\t8.8e8\n")
     log = read_interactions(path)
     assert log.table.to_pylist() == [
-        {"user_id": 1, "item_id": "a", "timestamp": 880000000, "rating": 4.0}
+        {"user_id": 1, "item_id": "a", "timestamp": moment(880000000), "rating": 4.0}
     ]
 
 

@@ -490,8 +490,8 @@ def test_a_model_that_has_learned_nothing_learns_with_the_tokenizer(room, mode):
 @pytest.mark.parametrize("room", STUDENTS)
 def test_beside_a_frozen_tokenizer_that_is_an_ordinary_training(room):
     fitted = tokenizer()
-    plain, data = STUDENTS[room](fitted, patience=9)
-    student, _ = STUDENTS[room](fitted, epochs=0)
+    plain, data = STUDENTS[room](fitted, patience=9, learning_rate=0.01)
+    student, _ = STUDENTS[room](fitted, epochs=0, learning_rate=0.01)
     assert not same(weights(plain), weights(student))
     of = plain.settings
     settings = FinetuneSettings(

@@ -28,7 +28,10 @@ TOKENIZERS = {
         fusion="separated", device="cpu",
     ),
 }  # fmt: skip
-SMALL = {"hidden_dim": 8, "heads": 2, "item_layers": 1, "history": 5, "batch_size": 16}
+SMALL = {
+    "hidden_dim": 8, "heads": 2, "item_layers": 1, "history": 5, "batch_size": 16,
+    "item_token": False, "schedule": "constant", "learning_rate": 1e-3, "warmup": 0.02,
+}  # fmt: skip
 PPNET = {"hidden": [8], "embedding_dim": 4, "gate_dim": 4, "history": 6, "batch_size": 64}
 
 

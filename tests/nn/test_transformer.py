@@ -44,6 +44,7 @@ def test_the_mask_is_that_of_plain_loops(length, each):
 
 def attention_by_loops(attention, entries, visible):
     """One sequence ``(t, d)``; ``visible[i]`` are the entries that i sees."""
+    bias = attention.bias
     q, k, v = attention.inputs(entries).chunk(3, dim=1)
     width, outputs = DIM // HEADS, []
     for i in range(len(entries)):
@@ -51,20 +52,26 @@ def attention_by_loops(attention, entries, visible):
         for head in range(HEADS):
             part = slice(head * width, (head + 1) * width)
             logits = torch.stack([q[i, part] @ k[j, part] for j in visible[i]]) * width**-0.5
+            if bias is not None:
+                logits = logits + torch.stack([bias[head, i - j] for j in visible[i]])
             weights = logits.softmax(0)
             heads.append(sum(w * v[j, part] for w, j in zip(weights, visible[i], strict=True)))
         outputs.append(torch.cat(heads))
     return attention.output(torch.stack(outputs))
 
 
-def test_attention_is_that_of_plain_loops():
+@pytest.mark.parametrize("distances", [0, 4, 6])
+def test_attention_is_that_of_plain_loops(distances):
     torch.manual_seed(0)
-    attention, lengths = Attention(DIM, HEADS).double(), [3, 1, 4]
+    attention, lengths = Attention(DIM, HEADS, distances).double(), [3, 1, 4]
+    if distances:
+        torch.nn.init.normal_(attention.bias)
     entries, layout = entries_of(lengths), Layout.of(torch.tensor(lengths))
     packed = attention(entries, layout, None)
     for own, found in zip(entries.split(lengths), packed.split(lengths), strict=True):
         visible = [range(i + 1) for i in range(len(own))]
         torch.testing.assert_close(found, attention_by_loops(attention, own, visible))
+    attention.bias = None  # where all are seen, there is no distance
     both_ways = attention(entries[None, :4], None, None)[0]
     expected = attention_by_loops(attention, entries[:4], [range(4)] * 4)
     torch.testing.assert_close(both_ways, expected)

@@ -50,6 +50,7 @@ def shown_of(ids=True, columns=COLUMNS, numbers=0):
         torch.arange(TABLE),
         torch.from_numpy(rng.integers(0, 6, TABLE)),
         torch.from_numpy(rng.integers(0, CODES, (TABLE, LENGTH))) if ids else None,
+        torch.from_numpy(rng.normal(size=(ROWS, 2 + len(columns)))),
     )
 
 
@@ -106,13 +107,17 @@ def logits_by_loops(network, shown):
         for place, number in enumerate(shown.numbers[row].tolist()):
             slope, middle, missing = weights[f"numbers.{place}"]
             further.append(missing if np.isnan(number) else middle + number * slope)
-        main = np.concatenate([user[:DIM], item, pooled, *further])
+        rates = shown.rates[row].numpy().copy()
+        rates[1] *= settings.item_id  # by codes alone an item has no rate of its own
+        main = np.concatenate([user[:DIM], item, pooled, *further, rates])
         known = np.concatenate([main, user[DIM:], item_prior])
         hidden = main
         for layer in range(len(HIDDEN)):
             inside = weights[f"layers.{layer}.weight"] @ hidden + weights[f"layers.{layer}.bias"]
             hidden = gate_by_loops(weights, layer, known) * relu(inside)
-        found.append(weights["output.weight"][0] @ hidden + weights["output.bias"][0])
+        fits = [sum(user[:DIM] @ part for part in item.reshape(-1, DIM)), pooled @ item]
+        wide = weights["wide.weight"][0] @ [*rates, *fits] + weights["wide.bias"][0]
+        found.append(weights["output.weight"][0] @ hidden + weights["output.bias"][0] + wide)
     return np.array(found)
 
 
@@ -254,17 +259,19 @@ def test_rows_do_not_depend_on_their_company():
             numbers=shown.numbers[row : row + 1],
             history=shown.history[start : ends[row]],
             lengths=shown.lengths[row : row + 1],
+            rates=shown.rates[row : row + 1],
         )
         torch.testing.assert_close(network(alone), whole[row : row + 1])
 
 
-def test_at_the_start_gates_are_about_one_and_logits_about_zero():
+def test_at_the_start_gates_are_about_one_and_logits_are_summed_rates():
     torch.manual_seed(0)
     network = PPNetNetwork(PPNetSettings(), Sizes(5, 6, COLUMNS, CODES, LENGTH)).eval()
     seen = []
     network.gates.register_forward_hook(lambda module, given, made: seen.extend(made))
-    logits = network(shown_of())
+    shown = shown_of()
+    logits = network(shown._replace(rates=shown.rates.float()))
     assert logits.shape == (ROWS,)
-    assert logits.abs().max() < 0.3
+    assert (logits - shown.rates.sum(1)).abs().max() < 1
     assert len(seen) == len(PPNetSettings().hidden)
     assert all((each - 1).abs().max() < 0.3 for each in seen)

@@ -84,7 +84,7 @@ def batch_of(further=()):
     made = RankingData.of(log.rename_columns([*columns(), *further]), columns=further)
     ranker = PPNet(**{**SMALL, "epochs": 1})
     ranker.fit(made, table())
-    return shown_batch(made.train, ranker.numbering(made.met), 5, CPU)
+    return shown_batch(made.train, ranker.numbering(made.met), ranker.settings, CPU)
 
 
 def test_training_hides_a_share_of_users_items_and_values():
@@ -102,6 +102,9 @@ def test_training_hides_a_share_of_users_items_and_values():
             assert float(gone[before > 0].float().mean()) == pytest.approx(share, abs=spread)
         for name in ("items", "history", "lengths", "code_rows"):
             assert getattr(found, name) is getattr(shown, name)
+        # what is hidden has no rate either
+        known = torch.stack([found.users, found.item_rows[found.items], found.columns[:, 0]], 1) > 0
+        assert torch.equal(found.rates, shown.rates * known)
 
 
 # --- the training ---
@@ -208,10 +211,12 @@ def test_the_test_part_has_no_say():
 
 
 def test_the_loss_is_the_cross_entropy_of_all_impressions():
-    still = {"learning_rate": 1e-12, "unknown_share": 0.0, "epochs": 1, "batch_size": 77}
+    still = {"learning_rate": 1e-12, "unknown_share": 0.0, "dropout": 0.0, "epochs": 1,
+             "batch_size": 77}  # fmt: skip
     made = PPNet(**{**SMALL, **still})
     made.fit(data(), table())
-    expected = log_loss(data().train.labels, made.predict(data().train, data()))
+    shown = shown_batch(data().train, made.numbering(data().met), made.settings, CPU, True)
+    expected = log_loss(data().train.labels, torch.sigmoid(made.network(shown)).numpy())
     assert made.log[0]["loss"] == pytest.approx(expected, rel=1e-5)
     assert expected == pytest.approx(math.log(2), abs=0.05)
     losses = [epoch["loss"] for epoch in fitted(**LEARNED).log]

@@ -163,6 +163,7 @@ def recommender(folder):
 
 CONFIGS = {
     "newer": (lambda c: c.update(format=3), FormatError, "reads up to 2; upgrade mmq"),
+    "older": (lambda c: c.update(format=1), FormatError, "no longer has; train it again with mmq"),
     "newer, other": (
         lambda c: (c.update(format=3, ids=[]), c.pop("settings")),
         FormatError,

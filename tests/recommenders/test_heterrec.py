@@ -20,7 +20,10 @@ from mmq.testing import tiny_ids, tiny_retrieval_data
 CPU = torch.device("cpu")
 SIZES, DIM, USERS = (4, 2, 3), 8, 5
 MET = np.arange(30) % 4 > 0
-SMALL = {"hidden_dim": DIM, "heads": 2, "item_layers": 1, "token_layers": 1, "history": 5}
+SMALL = {
+    "hidden_dim": DIM, "heads": 2, "item_layers": 1, "token_layers": 1, "history": 5,
+    "item_token": False,
+}  # fmt: skip
 HEADS = {"parallel": ParallelHeads, "autoregressive": AutoregressiveHeads}
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmq.decoding import Filters
-from mmq.recommenders import KINDS, HeterRec, Popularity, SASRec
+from mmq.recommenders import EASE, KINDS, HeterRec, ItemKNN, Popularity, SASRec
 from mmq.testing import RecommenderConformance
 
 SMALL = {"hidden_dim": 8, "heads": 2, "item_layers": 1, "history": 5, "epochs": 4, "patience": 4}
@@ -14,6 +14,14 @@ HETERREC = {**SMALL, "token_layers": 1}
 
 class TestPopularity(RecommenderConformance):
     recommender = staticmethod(lambda: Popularity())
+
+
+class TestItemKNN(RecommenderConformance):
+    recommender = staticmethod(lambda: ItemKNN(neighbours=7))
+
+
+class TestEASE(RecommenderConformance):
+    recommender = staticmethod(lambda: EASE(penalty=5))
 
 
 class TestSASRec(RecommenderConformance):
@@ -40,7 +48,7 @@ class TestHeterRecWithEverything(RecommenderConformance):
     )
 
 
-SUITES = (TestPopularity, TestSASRec, TestHeterRec)
+SUITES = (TestPopularity, TestItemKNN, TestEASE, TestSASRec, TestHeterRec)
 
 
 def test_every_kind_is_here():
@@ -66,14 +74,14 @@ class Deaf(SASRec):
 class Peeking(SASRec):
     def _fit(self, data, *arguments):
         fit = super()._fit(data, *arguments)
-        self.network.times.data += len(data.test.targets) * 1e-3
+        self.network.items.data += len(data.test.targets) * 1e-3
         return fit
 
 
 class Restless(SASRec):
     def _fit(self, data, *arguments):
         fit = super()._fit(data, *arguments)
-        self.network.times.data += 1e-6 * np.random.default_rng().random()
+        self.network.items.data += 1e-6 * np.random.default_rng().random()
         return fit
 
 

@@ -93,12 +93,13 @@ def test_figures_are_those_of_plain_loops(seed, exclude):
             end += [5 * user + 2 + 2 * part] * len(asked)
     histories = Sequences(rows, np.array(first), np.array(end))
     cases = Cases(histories, np.array(targets), np.array(users))
-    found = evaluate(recommender, cases, exclude_history=exclude)
+    whole = evaluate(recommender, cases)
+    found = whole.left_out if exclude else whole
     item_lists, id_lists = lists_by_loops(recommender, cases, exclude)
     assert found.figures == pytest.approx(figures_by_loops(item_lists))
     assert found.id_level == pytest.approx(figures_by_loops(id_lists))
     assert len(found.users["recall@5"]) == len(item_lists)
-    assert found.cases == len(targets)
+    assert whole.cases == len(targets)
 
 
 def test_an_item_beside_its_twin_in_the_history_is_still_found_by_its_id():
@@ -106,7 +107,7 @@ def test_an_item_beside_its_twin_in_the_history_is_still_found_by_its_id():
     history = Sequences(np.array([0]), np.array([0]), np.array([1]))
     cases = Cases(history, np.array([1]), np.array([0]))
     scores = recommender.score_block(history)[0]
-    found = evaluate(recommender, cases, exclude_history=True)
+    found = evaluate(recommender, cases).left_out
     place = 0 if scores[1] >= scores[2] else 1
     gains = [1.0, 1 / np.log2(3)]
     expected = np.mean(gains) if scores[1] == scores[2] else gains[place]
@@ -138,7 +139,7 @@ def test_what_may_not_be_recommended_is_not_covered():
     rows = np.tile(np.arange(28), 4)
     histories = Sequences(rows, np.arange(4) * 28, np.arange(1, 5) * 28)
     cases = Cases(histories, np.array([28, 29, 28, 29]), np.arange(4))
-    assert evaluate(made, cases, exclude_history=True).coverage == pytest.approx(2 / 30)
+    assert evaluate(made, cases).left_out.coverage == pytest.approx(2 / 30)
 
 
 class Broken(Popularity):

@@ -115,7 +115,8 @@ def test_what_was_fitted_is_saved_not_a_table_given_later(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "error", "expected"),
     [
-        (lambda config: config.update(format=2), FormatError, "reads up to 1; upgrade mmq"),
+        (lambda config: config.update(format=3), FormatError, "reads up to 2; upgrade mmq"),
+        (lambda config: config.update(format=1), FormatError, "no longer has; train it again with"),
         (lambda config: config.update(format="1"), FormatError, "'format' is not as mmq writes it"),
         (lambda config: config.update(ids=[]), FormatError, "'ids' is not as mmq writes it"),
         (lambda config: config.pop("settings"), FormatError, "no 'settings'"),
@@ -153,8 +154,10 @@ def test_weights_that_do_not_fit(saved):
         write_tensors(saved / WEIGHTS, tensors)
         with pytest.raises(FormatError, match=r"lacks|has shape|surplus|popularity"):
             load_recommender(saved)
-    if "times" in whole:
-        write_tensors(saved / WEIGHTS, {**whole, "times": whole["times"].astype(np.float64)})
+    if "norm.bias" in whole:
+        write_tensors(
+            saved / WEIGHTS, {**whole, "norm.bias": whole["norm.bias"].astype(np.float64)}
+        )
         with pytest.raises(FormatError, match="float64, not float32"):
             load_recommender(saved)
 

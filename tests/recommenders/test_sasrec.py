@@ -108,7 +108,7 @@ def test_a_rule_is_learned(walks, recommender):
     recommender.fit(walks)
     figures = evaluate(recommender, walks.test).figures
     assert figures["recall@5"] > 0.95
-    assert figures["ndcg@5"] > 0.85
+    assert figures["ndcg@5"] > 0.8
     found = recommender.recommend([[7, 8, 9], [22, 23]], k=2).item_ids
     assert [wanted in items for wanted, items in zip([10, 0], found, strict=True)] == [True, True]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import typer
 
+from mmq.cli.frame import notes
 from mmq.errors import UserError
 
 app = typer.Typer(
@@ -30,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 0 when done, 2 for the user's mistake."""
     _open_streams()
     try:
-        code = app(args=arguments, prog_name="mmq", standalone_mode=False)
+        with notes():
+            code = app(args=arguments, prog_name="mmq", standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:
         print(f"mmq: {error}", file=sys.stderr)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import difflib
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 
 from mmq.artifacts import require_file
 from mmq.data.parquet import CatalogueFile
+from mmq.data.texts import as_text, as_texts
 from mmq.errors import DataError, FormatError, SettingsError, nearest
 from mmq.semantic_ids.lookup import ItemIndex
 
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from mmq.data.interactions import Interactions
     from mmq.recommenders import Recommender
 
-_SEPARATOR = re.compile(r"\||, ")
-"""What stands between several values of one item, as in ``Action|Comedy``."""
+_SEPARATOR = "|"
+"""What stands between several values of an item whose values are text, as in ``Action|Comedy``.
+
+In a list of texts nothing separates, so that a value may hold anything.
+"""
 
 
 class History(NamedTuple):
@@ -52,7 +55,7 @@ class Shown:
         """Title of each item, None where there is none."""
         if "title" not in self.attributes.column_names:
             return [None] * len(item_ids)
-        titles = self.attributes.column("title").combine_chunks().cast(pa.string())
+        titles = as_text(self.attributes.column("title"), "title").combine_chunks()
         found: list[str | None] = titles.take(self._rows(item_ids)).to_pylist()
         return found
 
@@ -61,7 +64,8 @@ class Shown:
 
         Args:
             item_ids: of the items.
-            category: ``COLUMN=VALUE``; of text with several values one has to be VALUE.
+            category: ``COLUMN=VALUE``; one value of the item has to be VALUE to the letter. The
+                values of an item are those of its list, or those that "|" parts in its text.
 
         Raises:
             SettingsError: it does not read so.
@@ -74,7 +78,7 @@ class Shown:
         if column not in known:
             hint = nearest(column, known) if known else "it was made without attributes"
             raise DataError(f"{self.path} has no column '{column}' of attributes; {hint}")
-        entries = [_values(entry) for entry in self.attributes.column(column).to_pylist()]
+        entries = list(map(_values, as_texts(self.attributes.column(column), column).to_pylist()))
         mask = pa.array([value in each for each in entries])
         if not pc.any(mask).as_py():
             values = set().union(*entries)
@@ -94,7 +98,7 @@ class Shown:
 
 def split_ids(text: str) -> list[str]:
     """The ids of ``1,5,9``; one that holds a comma stands in quotes."""
-    lines = csv.reader(text.splitlines(), skipinitialspace=True)
+    lines = csv.reader(text.split("\n"), skipinitialspace=True)
     return [item.strip() for line in lines for item in line if item.strip()]
 
 
@@ -154,7 +158,7 @@ def allowed_items(
 def _lines(path: Path) -> list[str]:
     """Item ids of a file, one a line."""
     try:
-        lines = require_file(path, "list of allowed items").read_text("utf-8-sig").splitlines()
+        lines = require_file(path, "list of allowed items").read_text("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise FormatError(
             f"{path} is not UTF-8 text ({error.reason}); give a text file of one item id a line"
@@ -169,5 +173,6 @@ def _values(entry: Any) -> set[str]:
     """The values of one item."""
     if entry is None:
         return set()
-    several = entry if isinstance(entry, list) else _SEPARATOR.split(str(entry))
-    return {str(entry), *map(str, several)}
+    if isinstance(entry, list):
+        return set(map(str, entry))
+    return {str(entry), *str(entry).split(_SEPARATOR)}

@@ -12,16 +12,19 @@ from mmq.cli import rank
 from mmq.cli.frame import DeviceOption, JsonOption, SeedOption, emit
 from mmq.cli.log_columns import Columns, with_columns
 from mmq.cli.retrieval import (
+    DropUnknownOption,
     ModelArgument,
     NewIdsOption,
     NewItemBonusOption,
+    concerns,
+    described,
     load_model,
     read_log,
     refuse,
 )
 
 if TYPE_CHECKING:
-    from mmq.recommenders import Evaluation, RetrievalData
+    from mmq.recommenders import Evaluation, Protocol, RetrievalData
     from mmq.recommenders.results import Items
 
 
@@ -33,10 +36,8 @@ def command(
     part: Annotated[
         Literal["test", "validation"], typer.Option("--part", help="What to measure on.")
     ] = "test",
-    exclude_history: Annotated[
-        bool, typer.Option("--exclude-history", help="Do not rank items of the user's own history.")
-    ] = False,
     ids: NewIdsOption = None,
+    drop_unknown: DropUnknownOption = False,
     new_item_bonus: NewItemBonusOption = 0.0,
     new_users: Annotated[
         bool,
@@ -51,42 +52,53 @@ def command(
 ) -> None:
     """Measure a model on held-out interactions.
 
-    Of a recommender: rank all items for every user, and see where the held-out ones stand. Of a
-    ranker: predict every impression, and see how far predictions tell the liked ones. The log is
-    divided as it was for the training. Intervals are 95%, by bootstrap over users.
+    Of a recommender: rank all items for every user, and see where the held-out ones stand: where
+    the items of the user's own history compete, where they are left out, and beside popularity and
+    item-kNN. Of a ranker: predict every impression, and see how far predictions tell the liked
+    ones. The log is divided as it was for the training. Intervals are 95%, by bootstrap over users.
 
     Example: mmq evaluate model --interactions interactions.parquet
     """
     from mmq.ranking.folder import is_ranker
     from mmq.recommenders import RetrievalData, evaluate
     from mmq.recommenders.folder import split_settings
+    from mmq.recommenders.verdict import baselines, measured, verdict
 
     if is_ranker(model):
         refuse(
-            {
-                "--exclude-history": exclude_history,
-                "--new-item-bonus": bool(new_item_bonus),
-                "--new-users": new_users,
-            },
+            {"--new-item-bonus": bool(new_item_bonus), "--new-users": new_users},
             "is for recommenders; a ranker is asked for what was shown",
         )
-        result, lines = rank.evaluate(model, interactions, columns, part, ids, seed, device)
+        result, lines = rank.evaluate(
+            model, interactions, columns, part, ids, drop_unknown, seed, device
+        )
         emit(result, as_json, lines)
         return
     recommender = load_model(model, ids, device, new_item_bonus)
     log = read_log(interactions, columns)
     items = recommender.items
-    data = RetrievalData.of(log, items.ids or items.item_ids, split_settings(model), new_users)
-    found = evaluate(recommender, data.test if part == "test" else data.validation, exclude_history)
+    division = split_settings(model)
+    if drop_unknown:
+        division = division.model_copy(update={"drop_unknown": True})
+    data = RetrievalData.of(log, items.ids or items.item_ids, division, new_users)
+    about = described(log, division, items.item_ids)
+    cases = data.test if part == "test" else data.validation
+    found = evaluate(recommender, cases)
+    others = measured(baselines(data, recommender.kind), cases)
     result = {
         "model": recommender.kind,
         "part": part,
         "items": len(items.item_ids),
-        "exclude_history": exclude_history,
         **summary(found),
         "measured": data.measured[part].to_dict(),
-        "intervals": _intervals(found, seed),
-        "warnings": _other_log(items, data),
+        "intervals": {
+            "history_competes": _intervals(found, seed),
+            "history_left_out": _intervals(found.left_out, seed),
+        },
+        "baselines": {name: summary(other) for name, other in others.items()},
+        "verdict": verdict(recommender, found, others, part),
+        "log": about,
+        "warnings": [*_other_log(items, data), *concerns(about)],
     }
     emit(result, as_json, [*_lines(result), *measured_lines(data, (part,))])
 
@@ -116,16 +128,17 @@ def measured_lines(data: RetrievalData, parts: Sequence[str]) -> Iterator[str]:
 
 def summary(found: Evaluation) -> dict[str, Any]:
     """What an evaluation says of all users together, for JSON."""
+    both = {"history_competes": found, "history_left_out": found.left_out}
+    ids = {name: each.id_level for name, each in both.items()}
     return {
         "users": len(next(iter(found.users.values()))),
         "cases": found.cases,
-        "item_level": found.figures,
-        "id_level": found.id_level,
-        "coverage": found.coverage,
+        **{name: {**each.figures, "coverage": each.coverage} for name, each in both.items()},
+        "id_level": ids if found.id_level else None,
     }
 
 
-def _intervals(found: Evaluation, seed: int) -> dict[str, list[float]]:
+def _intervals(found: Protocol, seed: int) -> dict[str, list[float]]:
     """Ends of the 95% interval of each figure; all figures resample the same users."""
     import numpy as np
 
@@ -141,15 +154,42 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"{result['model']} on the {result['part']} part: {result['cases']:,} cases of "
         f"{result['users']:,} users, {result['items']:,} items ranked"
-        + (" but for the user's own history" if result["exclude_history"] else "")
     )
-    by_id = result["id_level"]
-    yield f"  {'':<10}{'items':>8}{'95% interval':>20}" + (f"{'IDs':>10}" if by_id else "")
-    for name, value in result["item_level"].items():
-        low, high = result["intervals"][name]
-        interval = f"{low:.4f} to {high:.4f}"
-        yield f"  {name:<10}{value:>8.4f}{interval:>20}" + (
-            f"{by_id[name]:>10.4f}" if by_id else ""
-        )
-    yield f"  {'coverage':<10}{result['coverage']:>8.4f}  of the items are in anybody's ten best"
+    yield from table_lines({"": result}, result["baselines"])
+    yield "  95% interval over users"
+    for protocol, intervals in result["intervals"].items():
+        ends = "".join(f"{f'{low:.4f}-{high:.4f}':>15}" for low, high in intervals.values())
+        yield f"  {words(protocol):<36}{ends}"
+    yield from verdict_lines(result)
     yield from (f"  warning: {each}" for each in result["warnings"])
+
+
+def words(protocol: str) -> str:
+    """The key of a protocol as text: ``history left out``."""
+    return protocol.replace("_", " ")
+
+
+def table_lines(
+    parts: Mapping[str, Mapping[str, Any]], others: Mapping[str, Mapping[str, Any]]
+) -> Iterator[str]:
+    """A line for each part and protocol, then one for each other model.
+
+    Args:
+        parts: name of a part -> :func:`summary` of the model.
+        others: kind of another model -> :func:`summary` on the last of the parts.
+    """
+    first = next(iter(parts.values()))
+    yield f"  {'':<36}" + "".join(f"{name:>15}" for name in first["history_competes"])
+    for title, found in [*parts.items(), *others.items()]:
+        for protocol in ("history_competes", "history_left_out"):
+            label = f"{title}, {words(protocol)}" if title else words(protocol)
+            yield f"  {label:<36}" + "".join(f"{v:>15.4f}" for v in found[protocol].values())
+    last = list(parts.values())[-1]
+    for protocol, figures in (last["id_level"] or {}).items():
+        label = f"IDs, {words(protocol)}"
+        yield f"  {label:<36}" + "".join(f"{value:>15.4f}" for value in figures.values())
+
+
+def verdict_lines(result: Mapping[str, Any]) -> Iterator[str]:
+    """Where the model stands, a sentence a line."""
+    yield from (f"  {each}" for each in result["verdict"])

@@ -100,6 +100,7 @@ def command(
     """
     from mmq.artifacts import beside, check_own_folder
     from mmq.data import CatalogueFile
+    from mmq.data.files import fingerprint as files_fingerprint
     from mmq.finetuning import FinetuneSettings, finetune
     from mmq.finetuning.control import frozen
     from mmq.nn.device import pick_device
@@ -124,7 +125,7 @@ def command(
         "tokenizer": file_input(tokenizer, fingerprint(tokenizer)),
         "model": file_input(model, fingerprint(model)),
         "catalogue": file_input(catalogue, file.fingerprint()),
-        "interactions": file_input(interactions),
+        "interactions": file_input(interactions, files_fingerprint(interactions)),
     }
     inputs = {"kind": what, **read, "columns": dict(columns), "settings": chosen.to_dict()}
     check_replaced(out, "a fine-tuned model", inputs, force)
@@ -259,15 +260,22 @@ def _retrieval(model: Path, interactions: Path, columns: Columns, device: str) -
 
 
 def _ranking(model: Path, interactions: Path, columns: Columns, device: str) -> Subject:
-    from mmq.cli.rank import open_log
+    from mmq.cli.rank import known_rows, open_log
+    from mmq.errors import SettingsError
     from mmq.finetuning.control import Tested
     from mmq.metrics.resampling import PerUser
-    from mmq.ranking import RankingData, evaluate_ranking, load_ranker
+    from mmq.ranking import PPNet, RankingData, evaluate_ranking, load_ranker
     from mmq.ranking.folder import further_columns, save_ranker, split_settings
 
     student, division = load_ranker(model, device), split_settings(model)
+    if not isinstance(student, PPNet):
+        raise SettingsError(
+            f"{model} holds {student.kind}, which has no semantic IDs to fine-tune; give a ppnet "
+            "model"
+        )
     further, numeric = further_columns(model)
     pieces = open_log(interactions, columns, further).with_numeric(numeric, settled=True)
+    pieces = known_rows(pieces, division, student.semantic_ids)
     data = RankingData.of(pieces, division)
 
     def measure(model: Any) -> Tested:

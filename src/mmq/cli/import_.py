@@ -17,6 +17,7 @@ from mmq.cli.frame import (
     TitleOption,
     emit,
 )
+from mmq.cli.log_columns import Columns, with_columns
 from mmq.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -105,10 +106,17 @@ def amazon(
 
 
 @import_app.command()
+@with_columns
 def recbole(
-    path: FolderArgument, out: FolderOption, k_core: CoreOption = None, as_json: JsonOption = False
+    columns: Columns,
+    path: FolderArgument,
+    out: FolderOption,
+    k_core: CoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Take in RecBole atomic files, NAME.inter and NAME.item.
+
+    A log whose rows hold a history (item_id_list) and its next item comes out as one event a row.
 
     Writes items.parquet and interactions.parquet, and catalogue.parquet where the items have
     embeddings (float_seq columns of one width).
@@ -117,7 +125,7 @@ def recbole(
     """
     from mmq.data.datasets.recbole import read_recbole
 
-    _import(lambda: read_recbole(path), out, k_core, as_json, "COLUMN,COLUMN")
+    _import(lambda: read_recbole(path, columns), out, k_core, as_json, "COLUMN,COLUMN")
 
 
 def _import(

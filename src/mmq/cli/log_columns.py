@@ -13,13 +13,14 @@ _PANEL = "Columns of the log"
 _NAMES = ("user_id", "item_id", "timestamp", "rating", "label")
 
 Columns = dict[str, str]
-"""Name of a column -> its name in the file, for those that differ."""
+"""Name of a column -> its name in the file, for those that differ; and ``timestamp_format``."""
 
 
 def with_columns(command: Callable[..., None]) -> Callable[..., None]:
     """Give a verb the options; it gets what they say as ``columns``, a :data:`Columns`."""
     signature = inspect.signature(command, eval_str=True)
     options = {f"{name.removesuffix('_id')}_column": name for name in _NAMES}
+    options["timestamp_format"] = "timestamp_format"
 
     own = [each for name, each in signature.parameters.items() if name != "columns"]
     named = [
@@ -44,4 +45,9 @@ def with_columns(command: Callable[..., None]) -> Callable[..., None]:
 def _annotation(name: str) -> Any:
     option = f"--{name.removesuffix('_id')}-column"
     text = f"Its name where it is not {name}."
+    if name in ("timestamp", "rating", "label"):
+        text += " none: leave it alone."
+    if name == "timestamp_format":
+        option = "--timestamp-format"
+        text = 'How times are written, such as "%d.%m.%Y %H:%M"; ISO 8601 and numbers are known.'
     return Annotated[str | None, typer.Option(option, help=text, rich_help_panel=_PANEL)]

@@ -21,9 +21,13 @@ from mmq.cli.frame import (
     emit,
 )
 from mmq.cli.log_columns import Columns, with_columns
+from mmq.cli.retrieval import DedupeOption, DropUnknownOption, refuse
 
 if TYPE_CHECKING:
-    from mmq.ranking import Pieces, RankingEvaluation
+    from mmq.ranking import Pieces, RankingData, RankingEvaluation, RankingSplit
+    from mmq.ranking.base import Ranker
+    from mmq.ranking.impressions import Impressions
+    from mmq.semantic_ids import SemanticIDs
 
 ROWS_IN_MEMORY = 50_000_000
 """Longer logs are kept on disk while they are learned from."""
@@ -36,15 +40,16 @@ def command(
         Path, typer.Option("--interactions", help="The log: what was shown, and how it went.")
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the model to write.")],
+    kind: Annotated[str, typer.Option("--model", help="Kind of model: ppnet or means.")] = "ppnet",
     ids: Annotated[
         Path | None, typer.Option("--ids", help="ID table of the items; item IDs alone without.")
     ] = None,
     split: Annotated[
-        Literal["chronological", "stored"] | None,
+        Literal["chronological", "stored", "random"] | None,
         typer.Option(
             "--split",
             help="How validation and test part are told from the rest; stored where the log has a "
-            "split column, else by time.",
+            "split column, else by time, else at random.",
         ),
     ] = None,
     positive_above: Annotated[
@@ -65,6 +70,8 @@ def command(
             help="A further column of numbers whatever its type, such as text. Repeats.",
         ),
     ] = None,
+    dedupe: DedupeOption = False,
+    drop_unknown: DropUnknownOption = False,
     seed: UnsetSeedOption = None,
     settings: SetOption = None,
     config: ConfigOption = None,
@@ -73,32 +80,51 @@ def command(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Train PPNet, which predicts whether a user will like an item, and measure it.
+    """Train a model that predicts whether a user will like an item, and measure it.
+
+    Means (shares of likes by user, item and column) are measured on the same rows; a sentence says
+    whether the model is ahead of them.
 
     Example: mmq train ranking --interactions interactions.parquet --ids ids.parquet --out ranker
 
     On two GPUs: torchrun --nproc-per-node 2 -m mmq train ranking ...
     """
     from mmq.artifacts import beside
+    from mmq.data.files import fingerprint
+    from mmq.errors import warn
     from mmq.nn.processes import joined
-    from mmq.ranking import PPNet, PPNetSettings, RankingData, RankingSplit, evaluate_ranking
+    from mmq.ranking import RankingData, RankingSplit, evaluate_ranking, ranker_class
     from mmq.ranking.folder import check_target, save_ranker
+    from mmq.ranking.means import Means
+    from mmq.ranking.verdict import beside_means, fitted_means
     from mmq.replacing import check_replaced, file_input, write_note
     from mmq.semantic_ids import SemanticIDs
     from mmq.settings import gather
 
+    maker = ranker_class(kind)
     values = gather(config, settings or [])
-    if seed is not None:
+    if seed is not None and "seed" in maker.settings_class.model_fields:
         values["seed"] = seed
-    model = PPNet(PPNetSettings.parse(values), device=device)
-    division = RankingSplit.parse({"split": split, "positive_above": positive_above})
+    model = maker(maker.settings_class.parse(values), device=device)
+    refuse({"--ids": ids is not None and not model.reads_ids}, f"is not for {kind}; leave it out")
+    division = RankingSplit.parse(
+        {
+            "split": split,
+            "positive_above": positive_above,
+            "dedupe": dedupe,
+            "drop_unknown": drop_unknown,
+        }
+    )
     check_target(out)
     table = SemanticIDs.read(ids) if ids else None
     named = numeric_column or []
     pieces = open_log(interactions, columns, [*(column or []), *named]).with_numeric(named)
-    resolved = division.resolved_split("split" in pieces.names)  # for other logs, later
+    pieces = known_rows(pieces, division, table)
+    resolved = division.resolved_split(pieces.names)  # for other logs, later
+    if resolved == "random" != split:
+        warn("the log has no timestamps, so a hash of user and item divides its rows at random")
     division = RankingSplit.parse({**division.to_dict(), "split": resolved})
-    read = file_input(interactions)
+    read = file_input(interactions, fingerprint(interactions))
     inputs = {
         "interactions": read,
         "ids": table and file_input(ids or "", table.fingerprint()),
@@ -121,7 +147,9 @@ def command(
         save_ranker(model, out, division, fit)
         write_note(out, inputs)
         checkpoint.unlink(missing_ok=True)
-        tested = evaluate_ranking(model, data)
+        tested, held = evaluate_ranking(model, data), evaluate_ranking(model, data, data.validation)
+        means = None if kind == Means.kind else fitted_means(data)
+        compared = means and beside_means(held, means, data, data.validation, "validation")
         result = {
             "model": model.kind,
             "users": len(model.vocabulary.users),
@@ -129,6 +157,13 @@ def command(
             "impressions": {"train": len(data.train), "validation": len(data.validation)},
             "validation": fit.validation,
             "test": summary(tested),
+            "means": {
+                "validation": compared.means.figures,
+                "test": evaluate_ranking(means, data).figures,
+            }
+            if means and compared
+            else None,
+            "verdict": [compared.sentence] if compared else [],
             "epochs": fit.epochs,
             "best_epoch": fit.best_epoch,
             "rows_per_second": fit.rows_per_second,
@@ -143,6 +178,7 @@ def evaluate(
     columns: Columns,
     part: str,
     ids: Path | None,
+    drop_unknown: bool,
     seed: int,
     device: str,
 ) -> tuple[dict[str, Any], Iterator[str]]:
@@ -154,26 +190,38 @@ def evaluate(
         columns: names that differ.
         part: ``test`` or ``validation``.
         ids: a newer ID table.
+        drop_unknown: whether rows with items without ID are left out.
         seed: of the intervals.
         device: where to compute.
     """
     from mmq.ranking import RankingData, evaluate_ranking, load_ranker
     from mmq.ranking.folder import further_columns, split_settings
+    from mmq.ranking.means import Means
+    from mmq.ranking.verdict import beside_means, fitted_means
     from mmq.semantic_ids import SemanticIDs
 
     model = load_ranker(folder, device)
     if ids is not None:
         model.with_ids(SemanticIDs.read(ids))
     further, numeric = further_columns(folder)
+    division = split_settings(folder)
+    if drop_unknown:
+        division = division.model_copy(update={"drop_unknown": True})
     pieces = open_log(interactions, columns, further).with_numeric(numeric, settled=True)
-    data = RankingData.of(pieces, split_settings(folder))
+    data = RankingData.of(known_rows(pieces, division, model.ids), division)
     held = data.test if part == "test" else data.validation
     found = evaluate_ranking(model, data, held)
+    beside = None
+    if model.kind != Means.kind:
+        beside = beside_means(found, fitted_means(data), data, held, part)
     result = {
         "model": model.kind,
         "part": part,
         **summary(found),
         "intervals": _intervals(found, held.users, held.labels, seed),
+        "means": beside.means.figures if beside else None,
+        "verdict": [beside.sentence] if beside else [],
+        "warnings": _unmet(model, data, held),
     }
     return result, _lines(result)
 
@@ -183,6 +231,39 @@ def open_log(path: Path, columns: Columns, further: list[str]) -> Pieces:
     from mmq.ranking import Pieces
 
     return Pieces.open(path, columns, further)
+
+
+def known_rows(pieces: Pieces, division: RankingSplit, table: SemanticIDs | None) -> Pieces:
+    """The rows whose items have an ID, where others are to be left out; a note says how many."""
+    from mmq.errors import warn
+
+    if table is None or not division.drop_unknown:
+        return pieces
+    left = pieces.with_items(table.item_ids)
+    if left.rows < pieces.rows:
+        warn(
+            f"{pieces.rows - left.rows:,} of {pieces.rows:,} rows have an item without a semantic "
+            "ID and were left out"
+        )
+    return left
+
+
+def _unmet(model: Ranker[Any], data: RankingData, held: Impressions) -> list[str]:
+    """Sentences on columns most of whose values training never met."""
+    import numpy as np
+
+    numbers, found = model.numbering(data.met).column_numbers(held), []
+    for place, name in enumerate(model.vocabulary.columns):
+        values = data.met.column_values[name]
+        given = values.to_numpy(zero_copy_only=False)[np.asarray(held.columns)[:, place]] != ""
+        unmet = given & (numbers[:, place] == 0)
+        if 2 * int(unmet.sum()) > int(given.sum()):
+            first = values[int(np.asarray(held.columns)[unmet, place][0])].as_py()
+            found.append(
+                f"{unmet.sum():,} of {given.sum():,} rows have a value of the column {name} that "
+                f"training never met, such as {first!r}; is it written as it was for the training?"
+            )
+    return found
 
 
 @contextlib.contextmanager
@@ -251,7 +332,15 @@ def _trained_lines(result: Mapping[str, Any]) -> Iterator[str]:
     )
     figures = result["validation"]
     yield f"  validation: AUC {figures['auc']:.4f}, log-loss {figures['log_loss']:.4f}"
-    yield from _lines({"model": result["model"], "part": "test", **result["test"]})
+    yield from _lines(
+        {
+            "model": result["model"],
+            "part": "test",
+            **result["test"],
+            "means": result["means"] and result["means"]["test"],
+            "verdict": result["verdict"],
+        }
+    )
 
 
 def _of_users(result: Mapping[str, Any]) -> str:
@@ -291,3 +380,10 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
             f"  {'AUC, ' + name:<18}{figure:>8}   {stratum['rows']:,} impressions of "
             f"{stratum['items']:,} items"
         )
+    if result["means"]:
+        found = {"AUC": result["means"]["auc"]}
+        if result["eligible_users"]:
+            found["GAUC"] = result["means"]["gauc"]
+        yield f"  {'means':<18}" + ", ".join(f"{name} {v:.4f}" for name, v in found.items())
+    yield from (f"  {each}" for each in result["verdict"])
+    yield from (f"  warning: {each}" for each in result.get("warnings", []))

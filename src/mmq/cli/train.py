@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from mmq.cli import rank
-from mmq.cli.evaluate import measured_lines, summary
+from mmq.cli.evaluate import measured_lines, summary, table_lines, verdict_lines
 from mmq.cli.frame import (
     ConfigOption,
     DeviceOption,
@@ -21,7 +21,17 @@ from mmq.cli.frame import (
     emit,
 )
 from mmq.cli.log_columns import Columns, with_columns
-from mmq.cli.retrieval import liked_by, read_log, told_by
+from mmq.cli.retrieval import (
+    DedupeOption,
+    DropUnknownOption,
+    TiesOption,
+    concerns,
+    described,
+    liked_by,
+    read_log,
+    require_order,
+    told_by,
+)
 
 train_app = typer.Typer(help="Train a model on an interaction log.", no_args_is_help=True)
 train_app.command("ranking")(rank.command)
@@ -34,7 +44,10 @@ def retrieval(
     interactions: Annotated[Path, typer.Option("--interactions", help="The interaction log.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the model to write.")],
     kind: Annotated[
-        str, typer.Option("--model", help="Kind of model: heterrec, sasrec or popularity.")
+        str,
+        typer.Option(
+            "--model", help="Kind of model: heterrec, sasrec, item-knn, ease or popularity."
+        ),
     ] = "heterrec",
     ids: Annotated[
         Path | None,
@@ -53,6 +66,9 @@ def retrieval(
             "--min-interactions", min=0, help="Leave out users and items with fewer (k-core)."
         ),
     ] = 5,
+    ties: TiesOption = None,
+    dedupe: DedupeOption = False,
+    drop_unknown: DropUnknownOption = False,
     seed: UnsetSeedOption = None,
     settings: SetOption = None,
     config: ConfigOption = None,
@@ -63,14 +79,18 @@ def retrieval(
 ) -> None:
     """Train a model that recommends the next item, and measure it on the test part.
 
+    Popularity and item-kNN are measured on the same cases; a sentence says who is ahead.
+
     Example: mmq train retrieval --interactions interactions.parquet --ids ids.parquet --out model
 
     On two GPUs: torchrun --nproc-per-node 2 -m mmq train retrieval ...
     """
     from mmq.artifacts import beside
+    from mmq.data.files import fingerprint
     from mmq.nn.processes import joined
     from mmq.recommenders import RetrievalData, SplitSettings, evaluate, recommender_class
     from mmq.recommenders.folder import check_target, save_recommender
+    from mmq.recommenders.verdict import baselines, measured, verdict
     from mmq.replacing import check_replaced, file_input, write_note
     from mmq.semantic_ids import SemanticIDs
     from mmq.settings import gather
@@ -81,12 +101,20 @@ def retrieval(
         values["seed"] = seed
     model = maker(maker.settings_class.parse(values), device=device)
     division = SplitSettings.parse(
-        {"split": split, "positive_above": positive_above, "min_interactions": min_interactions}
+        {
+            "split": split,
+            "positive_above": positive_above,
+            "min_interactions": min_interactions,
+            "ties": ties or "file",
+            "dedupe": dedupe,
+            "drop_unknown": drop_unknown,
+        }
     )
     check_target(out)
     table = SemanticIDs.read(ids) if ids else None
     log = read_log(interactions, columns)
-    read = file_input(interactions)
+    require_order(log, kind != "popularity", ties)
+    read = file_input(interactions, fingerprint(interactions))
     inputs = {
         "interactions": read,
         "ids": table and file_input(ids or "", table.fingerprint()),
@@ -107,21 +135,31 @@ def retrieval(
     save_recommender(model, out, division, fit, data.measured)
     write_note(out, inputs)
     checkpoint.unlink(missing_ok=True)
+    about = described(log, division, table.item_ids if table else None)
+    parts = {"validation": data.validation, "test": data.test}
+    found = {name: evaluate(model, cases) for name, cases in parts.items()}
+    floor = baselines(data, kind)
+    others = {name: measured(floor, cases) for name, cases in parts.items()}
     result = {
         "model": kind,
         "items": len(data.item_ids),
         "users": int((data.train.lengths > 0).sum()),
         "training_interactions": int(data.train.lengths.sum()),
+        "log": about,
         "rows": len(log),
         "liked_by": liked_by(log),
         "new_items": int((data.popularity() == 0).sum()),
-        "validation": summary(evaluate(model, data.validation)),
-        "test": summary(evaluate(model, data.test)),
+        **{name: summary(each) for name, each in found.items()},
         "measured": {name: each.to_dict() for name, each in data.measured.items()},
+        "baselines": {
+            name: {part: summary(others[part][name]) for part in parts} for name in floor
+        },
+        "verdict": verdict(model, found["validation"], others["validation"], "validation"),
         "epochs": fit.epochs,
         "best_epoch": fit.best_epoch,
         "seconds_per_epoch": fit.seconds_per_epoch,
         "out": str(out),
+        "warnings": concerns(about),
     }
     emit(result, as_json, [*_lines(result), *measured_lines(data, ("validation", "test"))])
 
@@ -131,7 +169,7 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
     met = result["training_interactions"]
     yield (
         f"  trained on {met:,} interactions of {result['users']:,} users; the log has "
-        f"{result['rows']:,} rows, {told_by(result['liked_by'])}"
+        f"{result['rows']:,} rows{_repeats(result['log'])}, {told_by(result['liked_by'])}"
     )
     if result["new_items"]:
         yield (
@@ -143,12 +181,15 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
             f"  best epoch {result['best_epoch']} of {result['epochs']}, "
             f"{result['seconds_per_epoch']:.1f} s each"
         )
-    names = list(result["test"]["item_level"])
-    yield f"  {'':<20}" + "".join(f"{name:>11}" for name in [*names, "coverage"])
-    for part in ("validation", "test"):
-        figures = result[part]
-        values = [*figures["item_level"].values(), figures["coverage"]]
-        yield f"  {part:<20}" + "".join(f"{value:>11.4f}" for value in values)
-        if figures["id_level"]:
-            label = f"{part}, IDs"
-            yield f"  {label:<20}" + "".join(f"{v:>11.4f}" for v in figures["id_level"].values())
+    parts = {name: result[name] for name in ("validation", "test")}
+    others = {f"{name}, test": found["test"] for name, found in result["baselines"].items()}
+    yield from table_lines(parts, others)
+    yield from verdict_lines(result)
+    yield from (f"  warning: {each}" for each in result["warnings"])
+
+
+def _repeats(log: Mapping[str, Any]) -> str:
+    """A clause on rows that come more than once."""
+    count = log["repeated_rows"]
+    left = "left out" if log["dedupe"] else "counted again"
+    return f" ({count:,} of them repeat an earlier one and were {left})" if count else ""

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmq.data.ids import as_item_ids
 from mmq.data.reduction import Reduction
 from mmq.errors import DataError, nearest
 
@@ -166,40 +167,6 @@ class Catalogue:
             return np.array([self._rows[item] for item in item_ids], dtype=np.int64)
         except KeyError as error:
             raise DataError(f"item {error.args[0]!r} is not in the catalogue") from None
-
-
-def as_item_ids(values: Any, what: str = "item ids") -> pa.Array:
-    """Item ids as an Arrow array of int64 or string; null stays null (and is refused later).
-
-    Args:
-        values: an Arrow array or anything that makes one.
-        what: what to call them in errors.
-    """
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
-    if not isinstance(values, pa.Array):
-        try:
-            values = pa.array(values)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
-            raise DataError(f"{what} should be all integers or all strings, not a mix") from None
-        except OverflowError:
-            raise _too_large(what) from None
-        except UnicodeEncodeError as error:  # half of a surrogate pair
-            raise DataError(f"{what} should be text that UTF-8 can hold ({error})") from None
-    if pa.types.is_integer(values.type):
-        try:
-            return values.cast(pa.int64())
-        except pa.ArrowInvalid:
-            raise _too_large(what) from None
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        return values.cast(pa.string())
-    if pa.types.is_null(values.type) or len(values) == 0:
-        return values.cast(pa.int64())
-    raise DataError(f"{what} should be integers or strings, not {values.type}")
-
-
-def _too_large(what: str) -> DataError:
-    return DataError(f"{what} should fit in int64; make them text if they are larger")
 
 
 def check_ids(item_ids: pa.Array) -> None:

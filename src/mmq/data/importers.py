@@ -14,9 +14,11 @@ import pyarrow.parquet as pq
 
 from mmq.artifacts import check_replaceable, disk_errors, sha256, write_file
 from mmq.data.catalogue import Catalogue
+from mmq.data.embeddings import as_matrix, is_embedding, width_of
 from mmq.data.interactions import Interactions, write_interactions
 from mmq.data.parquet import write_catalogue
-from mmq.errors import DataError, SettingsError
+from mmq.data.texts import as_texts
+from mmq.errors import DataError, SettingsError, warn
 from mmq.formats import read_json, write_json
 
 MARKER = "mmq-import.json"
@@ -129,31 +131,46 @@ def _is_own(folder: Path) -> bool:
 
 
 def embedded(items: pa.Table) -> Catalogue | None:
-    """The catalogue whose modalities are the fixed-size lists of the items; None without any.
+    """The catalogue whose modalities are the lists of numbers of the items; None without any.
 
-    Other columns of text or numbers become attributes.
+    Lists of many lengths are no embedding, which a warning says. Other columns become attributes.
+
+    Raises:
+        DataError: a list has another length than most of its column; its item is named.
     """
     ids = items.column("item_id").combine_chunks()
     embeddings = {
-        field.name: _matrix(items.column(field.name).combine_chunks())
+        field.name: _matrix(items.column(field.name), field.name, ids)
         for field in items.schema
-        if pa.types.is_fixed_size_list(field.type)
+        if is_embedding(field.type) and _has_width(items.column(field.name), field.name)
     }
     if not embeddings:
         return None
-    attributes = [
-        field.name
+    shown = {
+        field.name: as_texts(items.column(field.name), field.name)
         for field in items.schema
-        if field.name != "item_id" and not pa.types.is_nested(field.type)
-    ]
-    shown = items.select(attributes) if attributes else pa.table({})
-    return Catalogue.build(ids, embeddings, shown)
+        if field.name != "item_id" and not is_embedding(field.type)
+    }
+    return Catalogue.build(ids, embeddings, pa.table(shown))
 
 
-def _matrix(column: pa.FixedSizeListArray) -> np.ndarray:
-    """``(items, dimension)`` float32; a null list is a row of NaN."""
-    width = column.type.list_size
-    values = column.values.slice(column.offset * width, len(column) * width)
-    matrix: np.ndarray = values.to_numpy(zero_copy_only=False).reshape(-1, width).copy()
-    matrix[~column.is_valid().to_numpy(zero_copy_only=False)] = np.nan
-    return matrix
+def _has_width(column: pa.ChunkedArray, name: str) -> bool:
+    width = width_of(column)
+    lengths = pc.list_value_length(column)
+    there = pc.sum(pc.greater(lengths, 0)).as_py() or 0
+    alike = 0 if width is None else pc.sum(pc.equal(lengths, width)).as_py() or 0
+    if there and 2 * alike <= there:
+        warn(
+            f"the column {name} holds lists of many lengths and is no embedding; it is kept with "
+            "the items alone"
+        )
+        return False
+    return there > 0
+
+
+def _matrix(column: pa.ChunkedArray, name: str, ids: pa.Array) -> np.ndarray:
+    """``(items, dimension)`` float32; a missing embedding is a row of NaN."""
+    width = width_of(column)
+    assert width is not None, "there is one"
+    matrix, present = as_matrix(column, name, width, ids)
+    return np.where(present[:, None], matrix, np.float32(np.nan))

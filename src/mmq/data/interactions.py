@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,27 +14,30 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmq.artifacts import write_file
-from mmq.data.catalogue import as_item_ids
-from mmq.data.tables import ColumnOption, missing_column, read_table, without_nan
-from mmq.errors import DataError, nearest
+from mmq.data.continued import continued
+from mmq.data.histories import one_row_each
+from mmq.data.ids import as_ids, joined, same_type, without_empty
+from mmq.data.kinds import is_list
+from mmq.data.outcomes import as_labels, as_ratings, as_splits, means_another
+from mmq.data.tables import ColumnOption, missing_column, read_table
+from mmq.data.times import as_times, ticks
+from mmq.errors import DataError, nearest, warn
 
-REQUIRED = ("user_id", "item_id", "timestamp")
+REQUIRED = ("user_id", "item_id")
 """Columns that a file of interactions needs."""
 
-COLUMNS = (*REQUIRED, "rating", "label", "split")
+COLUMNS = (*REQUIRED, "timestamp", "rating", "label", "split")
 """All columns that an interaction log may have."""
 
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
-"""Words that a ``split`` column may hold -> the part they mean."""
+FORMAT = "timestamp_format"
+"""Among names of columns: how times are written, as ``strptime`` reads it."""
 
-_UNKNOWN_TIME = np.iinfo(np.int64).min
+LEFT_ALONE = "none"
+"""In place of a column's name in the file: the column is not read, whatever the file has."""
+
+
+_PLACES = b"mmq.places"
+"""Mark of a log whose times are places in a history."""
 
 
 class Coded(NamedTuple):
@@ -56,9 +59,10 @@ class Interactions:
     A selection of rows may be empty; what is built or read may not.
 
     Attributes:
-        table: columns ``user_id`` and ``item_id`` (int64 or string), ``timestamp`` (int64 seconds
-            since 1970, null where unknown), and perhaps ``rating`` (float32, null where unknown),
-            ``label`` (int8, 0 or 1), ``split`` (``train``, ``validation`` or ``test``).
+        table: columns ``user_id`` and ``item_id`` (int64 or string), ``timestamp`` (of
+            microseconds in UTC, or nanoseconds where the source has them; null where unknown), and
+            perhaps ``rating`` (float64, null where unknown), ``label`` (int8, 0 or 1), ``split``
+            (``train``, ``validation`` or ``test``).
 
     >>> log = Interactions.build({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"]})
     >>> len(log), log.users.codes.tolist()
@@ -68,30 +72,61 @@ class Interactions:
     table: pa.Table
 
     @classmethod
-    def build(cls, columns: Mapping[str, Any] | pa.Table) -> Interactions:
+    def build(
+        cls, columns: Mapping[str, Any] | pa.Table, timestamp_format: str | None = None
+    ) -> Interactions:
         """A log from columns (Arrow, numpy or lists) under the names of :data:`COLUMNS`.
 
         Args:
-            columns: ``user_id`` and ``item_id`` at least. Timestamps are integers or floats
-                (seconds), Arrow dates, or ISO 8601 text; labels 0, 1 or bool.
+            columns: ``user_id`` and ``item_id`` at least. Ids are what :func:`as_ids` takes, times
+                what :func:`as_times` takes; labels 0, 1 or bool. A row may hold a whole history:
+                lists of items, oldest first, with lists or one value in the other columns.
+            timestamp_format: how times are written, where they are text of another form.
 
         Raises:
-            DataError: a column is missing, unknown or of another length, a user or item is null,
-                a label is not 0 or 1, a timestamp cannot be read, or there are no rows.
+            DataError: a column is missing, unknown or of another length, a user or item is null or
+                empty text, a label is not 0 or 1, a timestamp cannot be read, or there are no rows.
         """
-        given = {name: columns[name] for name in _names(columns)}
-        arrays = {name: _array(name, values) for name, values in given.items()}
-        lengths = {name: len(array) for name, array in arrays.items()}
+        given = {name: _arrow(name, columns[name]) for name in _names(columns)}
+        lengths = {name: len(array) for name, array in given.items()}
         if len(set(lengths.values())) > 1:
             raise DataError(f"the columns have different lengths: {lengths}")
-        if not lengths["user_id"]:
+        placed = is_list(given["item_id"].type) and "timestamp" not in given
+        given = one_row_each(given, timestamp_format)
+        arrays = {name: _typed(name, each, timestamp_format) for name, each in given.items()}
+        rows = len(arrays["user_id"])
+        if not rows:
             raise DataError("there are no interactions; give at least one row")
-        arrays.setdefault("timestamp", pa.nulls(lengths["user_id"], pa.int64()))
+        arrays.setdefault("timestamp", pa.nulls(rows, pa.timestamp("us")))
         for name, what in (("user_id", "user id"), ("item_id", "item id")):
             if arrays[name].null_count:
-                row = int(np.flatnonzero(_mask(arrays[name].is_null()))[0])
-                raise DataError(f"row {row} has no {what}; drop the rows without one")
-        return cls(pa.table({name: arrays[name] for name in COLUMNS if name in arrays}))
+                missing = _mask(arrays[name].is_null())
+                raise DataError(
+                    f"row {int(np.flatnonzero(missing)[0])} has no {what} ({int(missing.sum()):,} "
+                    "such rows); drop the rows without one"
+                )
+        table = pa.table({name: arrays[name] for name in COLUMNS if name in arrays})
+        return cls(table.replace_schema_metadata({_PLACES: b"1"}) if placed else table)
+
+    @classmethod
+    def together(cls, tables: Sequence[pa.Table]) -> Interactions:
+        """One log of the tables of several."""
+        names = ("user_id", "item_id")
+        for name in names:
+            columns = same_type([table.column(name) for table in tables])
+            place = [table.column_names.index(name) for table in tables]
+            tables = [
+                table.set_column(at, name, column)
+                for table, at, column in zip(tables, place, columns, strict=True)
+            ]
+        fine = any(table.schema.field("timestamp").type.unit == "ns" for table in tables)
+        unit = pa.timestamp("ns" if fine else "us")
+        place = [table.column_names.index("timestamp") for table in tables]
+        tables = [
+            table.set_column(at, "timestamp", table.column("timestamp").cast(unit))
+            for table, at in zip(tables, place, strict=True)
+        ]
+        return cls(pa.concat_tables(tables, promote_options="default"))
 
     def __repr__(self) -> str:
         """One line: rows, users, items, and the further columns."""
@@ -117,12 +152,12 @@ class Interactions:
     @cached_property
     def users(self) -> Coded:
         """User ids as numbers."""
-        return _coded(self.user_ids)
+        return _coded(self.table.column("user_id"))
 
     @cached_property
     def items(self) -> Coded:
         """Item ids as numbers."""
-        return _coded(self.item_ids)
+        return _coded(self.table.column("item_id"))
 
     @cached_property
     def has_time(self) -> np.ndarray:
@@ -131,9 +166,18 @@ class Interactions:
 
     @cached_property
     def times(self) -> np.ndarray:
-        """``(interactions,)`` int64 seconds; unknown is the smallest int64, thus first."""
-        times: np.ndarray = self._column("timestamp").fill_null(_UNKNOWN_TIME).to_numpy()
-        return times
+        """``(interactions,)`` int64 of :attr:`time_unit`; unknown is the smallest, thus first."""
+        return ticks(self._column("timestamp"))
+
+    @property
+    def time_unit(self) -> str:
+        """``us``, or ``ns`` where the source tells more apart."""
+        return str(self.table.schema.field("timestamp").type.unit)
+
+    @property
+    def has_moments(self) -> bool:
+        """Whether times are moments, and not the places in a history that has none."""
+        return _PLACES not in (self.table.schema.metadata or {}) and bool(self.has_time.any())
 
     def filter(self, mask: np.ndarray) -> Interactions:
         """The rows where ``mask`` ``(interactions,)`` is True, in their order."""
@@ -175,36 +219,86 @@ class Interactions:
             users, items, rows = users[keep], items[keep], rows[keep]
 
     def _column(self, name: str) -> pa.Array:
-        return self.table.column(name).combine_chunks()
+        return joined(self.table.column(name))
 
 
 def read_interactions(
-    path: str | Path, column_names: Mapping[str, str] | None = None
+    path: str | Path,
+    column_names: Mapping[str, str] | None = None,
 ) -> Interactions:
     """The interaction log in a Parquet, CSV, TSV, JSON Lines or RecBole ``.inter`` file.
 
     Args:
-        path: the file.
-        column_names: name in :data:`COLUMNS` -> its name in the file, where they differ.
-            Columns that are neither known nor mapped are not read.
+        path: the file, a folder of its parts, or a pattern such as ``"day=*/*.parquet"``.
+        column_names: name in :data:`COLUMNS` -> its name in the file, where they differ, or
+            :data:`LEFT_ALONE`. Columns that are neither known nor mapped are not read, and those
+            that are known by name alone and hold something else are left alone with a warning.
+            :data:`FORMAT` -> how times are written, where they are text of another form.
 
     Raises:
         DataError: a column is missing (the message names the nearest and the option that maps
             it), or the rows do not pass :meth:`Interactions.build`.
         FormatError: the file is truncated or damaged.
     """
-    mapping = {name: name for name in COLUMNS} | dict(column_names or {})
-    table = read_table(path, mapping.values(), (mapping["user_id"], mapping["item_id"]))
-    columns = {}
-    for name, source in mapping.items():
-        if source in table.column_names:
-            columns[name] = table.column(source)
-        elif name in REQUIRED or name in (column_names or {}):
-            raise missing_column(path, ColumnOption(source, f"--{name.removesuffix('_id')}-column"))
+    mapping = column_mapping(column_names)
+    item = mapping["item_id"]
+    before = f"{item}_list"
+    wanted = [*mapping.values(), before, f"{mapping.get('timestamp')}_list"]
+    table = read_table(path, wanted, (mapping["user_id"], item), number_hints(mapping))
+    if before in table.column_names and item in table.column_names:
+        require_columns(path, table.column_names, mapping, column_names or {})
+        table = continued(table, mapping)
+    require_columns(path, table.column_names, mapping, column_names or {})
+    columns = {
+        name: table.column(source)
+        for name, source in mapping.items()
+        if source in table.column_names
+    }
+    for name in unasked(columns, column_names or {}):
+        del columns[name]
     try:
-        return Interactions.build(columns)
+        return Interactions.build(columns, (column_names or {}).get(FORMAT))
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def column_mapping(given: Mapping[str, str] | None) -> dict[str, str]:
+    """Name in :data:`COLUMNS` -> its name in the file, without those that are left alone."""
+    whole = {name: name for name in COLUMNS} | dict(given or {})
+    whole.pop(FORMAT, None)
+    return {
+        name: source for name, source in whole.items() if source != LEFT_ALONE or name in REQUIRED
+    }
+
+
+def number_hints(mapping: Mapping[str, str]) -> dict[str, pa.DataType]:
+    """Columns of a text file that are most often numbers -> their type."""
+    kinds = {"timestamp": pa.int64(), "rating": pa.float64()}
+    return {mapping[name]: kind for name, kind in kinds.items() if name in mapping}
+
+
+def require_columns(
+    path: str | Path, known: list[str], mapping: Mapping[str, str], given: Mapping[str, str]
+) -> None:
+    """Raise :class:`~mmq.errors.DataError` for a column that has to be there and is not."""
+    for name, source in mapping.items():
+        if source not in known and (name in REQUIRED or name in given):
+            option = ColumnOption(source, f"--{name.removesuffix('_id')}-column")
+            raise missing_column(path, option, set(known).intersection(mapping.values()))
+
+
+def unasked(columns: Mapping[str, pa.ChunkedArray], given: Mapping[str, str]) -> list[str]:
+    """Columns that nobody named and that hold something else than their name says."""
+    found = []
+    for name in ("rating", "label", "split"):
+        if name in columns and name not in given and means_another(name, joined(columns[name])):
+            found.append(name)
+            kinds = "numbers" if name == "rating" else "0 and 1" if name == "label" else "parts"
+            warn(
+                f"the column {name} holds something else than {kinds} and is left alone; rename "
+                "it if it should count"
+            )
+    return found
 
 
 def write_interactions(path: str | Path, interactions: Interactions) -> None:
@@ -218,73 +312,57 @@ def _names(columns: Mapping[str, Any] | pa.Table) -> list[str]:
     for name in names:
         if name not in COLUMNS:
             raise DataError(f"unknown column '{name}' of interactions; {nearest(name, COLUMNS)}")
-    for name in REQUIRED[:2]:
+    for name in REQUIRED:
         if name not in names:
             raise DataError(f"interactions need a column '{name}'")
     return names
 
 
-def _coded(ids: pa.Array) -> Coded:
-    encoded = ids.dictionary_encode()
-    return Coded(encoded.indices.to_numpy().astype(np.int64), encoded.dictionary)
+def _coded(ids: pa.ChunkedArray) -> Coded:
+    encoded = ids.dictionary_encode().unify_dictionaries()
+    if not encoded.num_chunks:
+        return Coded(np.empty(0, np.int64), pa.array([], ids.type))
+    codes = [each.indices.to_numpy() for each in encoded.chunks]
+    return Coded(np.concatenate(codes).astype(np.int64), encoded.chunk(0).dictionary)
 
 
-def _mask(values: pa.Array) -> np.ndarray:
-    mask: np.ndarray = values.to_numpy(zero_copy_only=False)
+def _mask(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    mask: np.ndarray = (
+        values.to_numpy(zero_copy_only=False)
+        if isinstance(values, pa.Array)
+        else (values.to_numpy())
+    )
     return mask
 
 
-def _array(name: str, values: Any) -> pa.Array:
-    """One column as an Arrow array of its proper type."""
-    if name in ("user_id", "item_id"):
-        return as_item_ids(values, f"{name.removesuffix('_id')} ids")
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
-    if not isinstance(values, pa.Array):
-        try:
-            values = pa.array(values, from_pandas=True)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-            raise DataError(f"the {name} column cannot be read: {error}") from error
-    convert = {"timestamp": _seconds, "rating": _ratings, "label": _labels, "split": _splits}[name]
+def _arrow(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
+    """One column as Arrow, of whatever type."""
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return values
+    if name in REQUIRED and not _has_lists(values):
+        return as_ids(values, f"{name.removesuffix('_id')} ids")
     try:
-        return convert(values)
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        raise DataError(f"the {name} column cannot be read: {error}") from error
+
+
+def _has_lists(values: Any) -> bool:
+    first = next(iter(values), None)
+    return isinstance(first, list | tuple | np.ndarray)
+
+
+def _typed(
+    name: str, values: pa.Array | pa.ChunkedArray, timestamp_format: str | None
+) -> pa.Array | pa.ChunkedArray:
+    """One column of its proper type."""
+    if name in REQUIRED:
+        return without_empty(as_ids(values, f"{name.removesuffix('_id')} ids"))
+    values = joined(values)
+    try:
+        if name == "timestamp":
+            return as_times(values, timestamp_format)
+        return {"rating": as_ratings, "label": as_labels, "split": as_splits}[name](values)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"the {name} column ({values.type}) cannot be read: {reason}") from error
-
-
-def _seconds(values: pa.Array) -> pa.Array:
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        zoned = pc.any(pc.match_substring_regex(values, r"T.*(Z|[+-]\d\d:?\d\d)$")).as_py()
-        values = values.cast(pa.timestamp("us", "UTC" if zoned else None))
-    if pa.types.is_temporal(values.type):
-        zone = getattr(values.type, "tz", None)
-        return values.cast(pa.timestamp("s", zone), safe=False).cast(pa.int64())
-    if pa.types.is_floating(values.type):
-        values = pc.floor(without_nan(values))
-    return values.cast(pa.int64())
-
-
-def _ratings(values: pa.Array) -> pa.Array:
-    return without_nan(values.cast(pa.float64())).cast(pa.float32())
-
-
-def _labels(values: pa.Array) -> pa.Array:
-    numbers = values.cast(pa.float64())
-    wrong = ~_mask(pc.is_in(numbers, pa.array([0.0, 1.0])))
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise DataError(
-            f"row {row} has the label {values[row].as_py()!r} ({int(wrong.sum())} such rows); "
-            "labels are 0 or 1, use a rating column for anything else"
-        )
-    return numbers.cast(pa.int8())
-
-
-def _splits(values: pa.Array) -> pa.Array:
-    words = values.cast(pa.string())
-    for word in words.unique().to_pylist():
-        if word not in SPLITS:
-            raise DataError(f"the split {word!r} is not known; use train, validation or test")
-    found = pc.index_in(words, pa.array(list(SPLITS)))
-    return pa.array(list(SPLITS.values())).take(found)

@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmq.data.catalogue import as_item_ids, check_ids
-from mmq.data.tables import ColumnOption, missing_column, read_table, without_nan
+from mmq.data.catalogue import check_ids
+from mmq.data.ids import as_ids, joined, without_empty
+from mmq.data.kinds import is_bytes, is_list, is_text
+from mmq.data.tables import ColumnOption, missing_column, read_table
+from mmq.data.texts import as_text, as_texts
 from mmq.errors import DataError
-
-SEPARATOR = "|"
-"""Stands between the values of an attribute that is a list of text, such as genres."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class ItemColumns:
         item_id: the id.
         title: the name to show; None takes ``title`` where the file has it.
         image: path or address of a picture; None takes ``image`` where the file has it.
-        attributes: further columns of text, lists of text (joined by :data:`SEPARATOR`) or numbers,
-            kept under their names.
+        attributes: further columns of text, lists of text or numbers, kept under their names as
+            text or lists of it.
     """
 
     item_id: str = "item_id"
@@ -54,7 +54,7 @@ def read_items(
     if id_column not in table.column_names:
         raise missing_column(path, ColumnOption(id_column, "--id"))
     try:
-        ids = as_item_ids(table.column(id_column))
+        ids = joined(without_empty(as_ids(table.column(id_column))))
         check_ids(ids)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
@@ -85,30 +85,29 @@ def read_display(path: str | Path, columns: ItemColumns) -> tuple[pa.Array, pa.T
             raise missing_column(path, ColumnOption(name, option))
     shown: dict[str, pa.Array | pa.ChunkedArray] = {}
     if title in table.column_names:
-        titles = without_nan(_scalars(table, title, path))
-        shown["title"] = _empty_as_null(titles.cast(pa.string()))
+        titles = _texts(table, title, path)
+        if is_list(titles.type):
+            titles = pa.chunked_array([pc.binary_join(part, ", ") for part in titles.chunks])
+        shown["title"] = _empty_as_null(titles)
     if image in table.column_names:
         shown["image_path"] = _absolute(table.column(image), Path(path).parent, image)
     for name in columns.attributes:
-        shown[name] = _scalars(table, name, path)
+        shown[name] = _texts(table, name, path)
     return table.column(columns.item_id).combine_chunks(), pa.table(shown)
 
 
-def _scalars(table: pa.Table, name: str, path: str | Path) -> pa.ChunkedArray:
+def _texts(table: pa.Table, name: str, path: str | Path) -> pa.ChunkedArray:
     values = table.column(name)
-    if pa.types.is_null(values.type):
-        return values.cast(pa.string())
-    if pa.types.is_list(values.type) and pa.types.is_string(values.type.value_type):
-        if all(part.flatten().null_count == 0 for part in values.chunks):
-            return pa.chunked_array([pc.binary_join(part, SEPARATOR) for part in values.chunks])
-        known = [[each for each in of or [] if each is not None] for of in values.to_pylist()]
-        return pa.chunked_array([[SEPARATOR.join(each) or None for each in known]], pa.string())
-    if pa.types.is_nested(values.type) or pa.types.is_binary(values.type):
+    kind = values.type
+    words = kind.value_type if is_list(kind) else kind
+    if (is_list(kind) and not (is_text(words) or pa.types.is_null(words))) or (
+        pa.types.is_nested(words) or is_bytes(words)
+    ):
         raise DataError(
-            f"column '{name}' of {path} holds {values.type}; only text, lists of text and numbers "
-            "can be kept, leave it out"
+            f"column '{name}' of {path} holds {kind}; only text, lists of text and numbers can be "
+            "kept, leave it out"
         )
-    return values
+    return as_texts(values, name)
 
 
 def _empty_as_null(texts: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -118,8 +117,8 @@ def _empty_as_null(texts: pa.ChunkedArray) -> pa.ChunkedArray:
 def _absolute(paths: pa.ChunkedArray, folder: Path, column: str) -> pa.ChunkedArray:
     if not (pa.types.is_null(paths.type) or pa.types.is_string(paths.type)):
         try:
-            paths = paths.cast(pa.string())
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            paths = as_text(paths, column)
+        except DataError:
             raise DataError(
                 f"the image column '{column}' holds {paths.type}; it should hold file paths"
             ) from None

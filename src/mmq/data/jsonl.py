@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from mmq.artifacts import require_file
+from mmq.data.texts import as_text
 from mmq.errors import DataError, FormatError
 
 BLOCK_BYTES = 1 << 24
@@ -134,7 +136,8 @@ def objects(
 def read_jsonl(path: str | Path, columns: Collection[str] | None = None) -> pa.Table:
     """A JSON Lines file (``.jsonl``, ``.json``, also ``.gz``) as an Arrow table.
 
-    Only the columns asked for are kept, so that memory is theirs and one block's.
+    Only the columns asked for are kept, so that memory is theirs and one block's, and only they
+    have to be of one type: numbers beside text are text, numbers too large for Arrow as well.
 
     Args:
         path: the file.
@@ -147,14 +150,84 @@ def read_jsonl(path: str | Path, columns: Collection[str] | None = None) -> pa.T
     tables = []
     for block in blocks(path):
         if block.data.strip():
-            table = parse_block(block, path)
-            tables.append(
-                table.select([n for n in table.column_names if columns is None or n in columns])
-            )
+            table = _wanted(block, path, columns)
+            tables.append(table)
     try:
-        return pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
+        return concatenated(tables) if tables else pa.table({})
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise _types(path, str(error)) from error
+
+
+def first_names(path: str | Path) -> list[str]:
+    """Names of the columns that the first block has."""
+    first = next((block for block in blocks(path) if block.data.strip()), None)
+    rows = [] if first is None else objects(first, path)
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def concatenated(tables: list[pa.Table]) -> pa.Table:
+    """Tables end to end; a column that is text in one of them is text throughout."""
+    names = dict.fromkeys(name for table in tables for name in table.column_names)
+    for name in names:
+        kinds = {table.schema.field(name).type for table in tables if name in table.column_names}
+        kinds = {kind for kind in kinds if not pa.types.is_null(kind)}
+        if pa.string() in kinds and len(kinds) > 1:
+            tables = [_with_text(table, name) for table in tables]
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _with_text(table: pa.Table, name: str) -> pa.Table:
+    if name not in table.column_names:
+        return table
+    column = table.column(name)
+    if pa.types.is_nested(column.type):
+        return table
+    return table.set_column(table.column_names.index(name), name, as_text(column))
+
+
+def _wanted(block: Block, path: str | Path, columns: Collection[str] | None) -> pa.Table:
+    try:
+        table = parse_block(block, path)
+    except DataError:
+        if columns is None:
+            raise
+        return _one_by_one(block, path, columns)
+    if columns is not None:
+        table = table.select([name for name in table.column_names if name in columns])
+    if any(_inexact(column) for column in table.columns):
+        return _one_by_one(block, path, table.column_names)
+    return table
+
+
+def _one_by_one(block: Block, path: str | Path, columns: Collection[str]) -> pa.Table:
+    """Columns of a block that Arrow cannot type as a whole."""
+    rows = list(objects(block, path))
+    found = [name for name in columns if any(name in row for row in rows)]
+    return pa.table({name: _column([row.get(name) for row in rows], name, path) for name in found})
+
+
+def _column(values: list[Any], name: str, path: str | Path) -> pa.Array:
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        if any(isinstance(value, list | dict) for value in values):
+            raise DataError(
+                f"{path}: column '{name}' holds lists or objects beside other values "
+                f"({str(error).splitlines()[0]}); give it one type throughout"
+            ) from error
+        return pa.array([None if value is None else _spelt(value) for value in values])
+
+
+def _spelt(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _inexact(column: pa.ChunkedArray) -> bool:
+    """Whether Arrow took whole numbers beyond its integers for doubles."""
+    if not pa.types.is_floating(column.type):
+        return False
+    largest = pc.max(pc.abs(column)).as_py()
+    return largest is not None and largest >= 2.0**53
 
 
 def _read(stream: BinaryIO, size: int, path: Path) -> bytes:

@@ -17,7 +17,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from mmq.artifacts import require_file, sha256, write_file
-from mmq.data.catalogue import Catalogue, as_item_ids, check_ids
+from mmq.data.catalogue import Catalogue, check_ids
+from mmq.data.embeddings import as_matrix, is_embedding, storage_of, width_of
+from mmq.data.ids import as_ids, joined, without_empty
 from mmq.data.reduction import Reduction
 from mmq.data.tables import damaged_parquet, open_parquet, plain
 from mmq.errors import DataError, FormatError
@@ -49,23 +51,10 @@ class CatalogueFile:
         if "item_id" not in schema.names:
             raise DataError(f"{self.path} has no column item_id; is it a catalogue?")
         self.dimensions = {
-            column.name: int(column.type.list_size)
-            for column in schema
-            if pa.types.is_fixed_size_list(column.type)
-            and pa.types.is_floating(column.type.value_type)
+            column.name: self._width(column) for column in schema if is_embedding(column.type)
         }
-        for column in schema:
-            if (
-                pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
-            ) and pa.types.is_floating(column.type.value_type):
-                raise DataError(
-                    f"the column {column.name} of {self.path} holds lists of any length; an "
-                    "embedding has one width: cast it to pyarrow.list_(pyarrow.float32(), WIDTH)"
-                )
         if not self.dimensions:
-            raise DataError(
-                f"{self.path} has no embedding column; embeddings are fixed-size lists of float32"
-            )
+            raise DataError(f"{self.path} has no embedding column; embeddings are lists of float32")
         self.attributes = [
             name for name in schema.names if name != "item_id" and name not in self.dimensions
         ]
@@ -84,7 +73,7 @@ class CatalogueFile:
 
     def item_ids(self) -> pa.Array:
         """All item ids, checked: none null, none twice."""
-        ids = as_item_ids(self._read(["item_id"]).column("item_id"))
+        ids = _ids(self._read(["item_id"]).column("item_id"))
         check_ids(ids)
         return ids
 
@@ -165,6 +154,23 @@ class CatalogueFile:
                 f"the PCA kept in {self.path} is damaged ({error}); import the catalogue again"
             ) from error
 
+    def _width(self, column: pa.Field) -> int:
+        """Numbers of an embedding: what the type says, or most lists of the first that has any."""
+        kind = storage_of(column.type)
+        if pa.types.is_fixed_size_list(kind):
+            return int(kind.list_size)
+        try:
+            with pq.ParquetFile(self.path, pre_buffer=False) as file:
+                for batch in file.iter_batches(BATCH, columns=[column.name]):
+                    width = width_of(batch.column(0))
+                    if width is not None:
+                        return width
+        except (pa.ArrowInvalid, OSError) as error:
+            raise damaged_parquet(self.path, error) from error
+        raise DataError(
+            f"the embedding {column.name} of {self.path} is empty in every row; leave it out"
+        )
+
     def _row_groups(self) -> list[int]:
         metadata = self._file.metadata
         return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
@@ -176,12 +182,14 @@ class CatalogueFile:
             raise damaged_parquet(self.path, error) from error
 
     def _catalogue(self, batch: pa.RecordBatch) -> Catalogue:
+        ids = _ids(batch.column("item_id"))
         embeddings, present = {}, {}
-        for modality, dimension in self.dimensions.items():
-            embeddings[modality], present[modality] = _matrix(batch.column(modality), dimension)
+        for modality, width in self.dimensions.items():
+            found = as_matrix(batch.column(modality), modality, width, ids)
+            embeddings[modality], present[modality] = found
         attributes = [name for name in self.attributes if name in batch.schema.names]
         return Catalogue(
-            as_item_ids(batch.column("item_id")),
+            ids,
             embeddings,
             present,
             plain(pa.Table.from_batches([batch.select(attributes)]))
@@ -189,6 +197,10 @@ class CatalogueFile:
             else pa.table({}),
             self.reductions,
         )
+
+
+def _ids(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return joined(without_empty(as_ids(column)))
 
 
 def read_catalogue(path: str | Path) -> Catalogue:
@@ -259,15 +271,3 @@ def concatenate(pieces: list[Catalogue]) -> Catalogue:
         pa.concat_tables([piece.attributes for piece in pieces]),
         first.reductions,
     )
-
-
-def _matrix(column: pa.Array, dimension: int) -> tuple[np.ndarray, np.ndarray]:
-    """``(items, dimension)`` float32 and ``(items,)`` bool of a fixed-size-list column."""
-    values = column.values.slice(column.offset * dimension, len(column) * dimension)
-    if not column.null_count and not values.null_count and pa.types.is_float32(values.type):
-        matrix = values.to_numpy(zero_copy_only=True).reshape(-1, dimension)
-        return matrix, np.ones(len(column), dtype=bool)
-    present = column.is_valid().to_numpy(zero_copy_only=False)
-    matrix = values.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
-    matrix = np.where(present[:, None], matrix.reshape(-1, dimension), np.float32(0))
-    return matrix, present

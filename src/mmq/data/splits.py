@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmq.data.hashing import mixed, text_hashes
 from mmq.data.interactions import Interactions
 from mmq.errors import DataError, SettingsError
 
@@ -76,6 +77,11 @@ def chronological_parts(
     interactions: Interactions, fractions: Sequence[float] = (0.8, 0.1, 0.1)
 ) -> np.ndarray:
     """The part of each interaction, ``(interactions,)``; see :func:`chronological_split`."""
+    if interactions.has_time.any() and not interactions.has_moments:
+        raise DataError(
+            "the log holds histories without times, so it cannot be split by time; give "
+            "timestamps or use leave-one-out"
+        )
     return parts_by_time(interactions.times, interactions.has_time, fractions)
 
 
@@ -123,6 +129,23 @@ def stored_parts(interactions: Interactions) -> np.ndarray:
         raise DataError("the interactions have no split column; split them by time instead")
     part = interactions.table.column("split").to_numpy()
     return np.select([part == "validation", part == "test"], [VALIDATION, TEST], TRAIN)
+
+
+def random_parts(interactions: Interactions, fractions: Sequence[float]) -> np.ndarray:
+    """The part of each interaction, ``(interactions,)``, that a hash of user and item draws.
+
+    All that a user had with an item is in one part, and the order of the rows has no say.
+
+    Args:
+        interactions: the log.
+        fractions: shares of train, validation and test.
+    """
+    users, items = (
+        text_hashes(coded.ids)[coded.codes] for coded in (interactions.users, interactions.items)
+    )
+    drawn = mixed([users, items]) / 2.0**64
+    train, early = drawn < fractions[0], drawn < fractions[0] + fractions[1]
+    return np.select([train, early], [TRAIN, VALIDATION], TEST)
 
 
 def _cut(ordered: np.ndarray, share: float) -> int:

@@ -10,10 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmq.artifacts import require_file
-from mmq.data.delimited import read_csv
-from mmq.data.jsonl import read_jsonl
-from mmq.data.recbole import read_atomic
+from mmq.data.delimited import Hints, delimited_names, read_csv, read_tsv
+from mmq.data.embeddings import storage_of
+from mmq.data.files import Part, format_of, table_parts
+from mmq.data.ids import as_ids, as_numbers, as_string, same_type
+from mmq.data.jsonl import concatenated, first_names, read_jsonl
+from mmq.data.kinds import is_list, is_text
+from mmq.data.recbole import atomic_names, read_atomic
 from mmq.errors import DataError, FormatError, nearest
 
 
@@ -30,51 +33,111 @@ class ColumnOption(NamedTuple):
 
 
 def read_table(
-    path: str | Path, columns: Collection[str] | None = None, ids: Collection[str] = ()
+    path: str | Path,
+    columns: Collection[str] | None = None,
+    ids: Collection[str] = (),
+    hints: Hints | None = None,
 ) -> pa.Table:
-    """The columns of a table file, told apart by its suffix, as an Arrow table.
+    """The columns of a table, its format told by the suffix, as an Arrow table.
 
-    In text files an empty field is null and dates stay text.
+    Columns of CSV, TSV and RecBole tokens are text as it stands, an empty field is null.
 
     Args:
-        path: ``.parquet``, ``.csv``, ``.tsv``, ``.jsonl``, ``.json``, ``.jsonl.gz``,
-            ``.inter`` or ``.item``.
+        path: ``.parquet``, ``.csv``, ``.tsv``, ``.jsonl``, ``.json``, ``.inter`` or ``.item``, text
+            also as ``.gz``; a folder of such files, or a pattern of them (see
+            :func:`~mmq.data.files.table_parts`).
         columns: names to read where the file has them; all where None.
-        ids: columns of a CSV or TSV that hold ids: text, unless all are whole numbers without
-            leading zeros (``007`` is a code, not a number).
+        ids: columns that hold ids. In text files they are int64, unless one is no whole number or
+            has leading zeros (``007`` is a code, not a number).
+        hints: columns of text files that may be numbers of a type; else they stay as written.
 
     Raises:
         DataError: no such file, or a suffix that is not known.
         FormatError: the file is truncated or damaged.
     """
-    path = require_file(path, "table")
-    suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-    if suffix in (".jsonl", ".json"):
-        table = read_jsonl(path, columns)
-    elif path.suffix in (".parquet", ".pq"):
-        table = _read_parquet(path, columns)
-    elif path.suffix in (".csv", ".tsv"):
-        table = read_csv(path, "," if path.suffix == ".csv" else "\t", columns, ids)
-    elif path.suffix in (".inter", ".item", ".user"):
-        table = read_atomic(path)
-        table = table.select([n for n in table.column_names if columns is None or n in columns])
-    else:
-        raise DataError(
-            f"{path} has a suffix that is not known; give .parquet, .csv, .tsv, .jsonl or .inter"
-        )
-    return table
+    parts = table_parts(path)
+    untyped = format_of(parts[0].path) not in ("parquet", "jsonl")
+    tables = [_with_ids(_read(part, columns, hints), ids, untyped) for part in parts]
+    if len(tables) == 1:
+        return tables[0]
+    tables = [table for table in tables if table.num_columns]
+    return _together(tables, ids, path) if tables else pa.table({})
 
 
 def column_names(path: str | Path) -> list[str]:
-    """Names of all columns of a table file."""
-    if Path(path).suffix in (".parquet", ".pq"):
-        return list(open_parquet(Path(path)).schema_arrow.names)
-    return list(read_table(path).column_names)
+    """Names of all columns of a table; of JSON Lines, those of its first block."""
+    part = table_parts(path)[0]
+    kind = format_of(part.path)
+    if kind == "parquet":
+        names = list(open_parquet(part.path).schema_arrow.names)
+    elif kind == "recbole":
+        names = atomic_names(part.path)
+    elif kind == "jsonl":
+        names = first_names(part.path)
+    else:
+        names = delimited_names(part.path, "," if kind == "csv" else "\t")
+    return [*names, *(name for name in part.values if name not in names)]
 
 
-def missing_column(path: str | Path, column: ColumnOption) -> DataError:
-    """The error for a column that is not in the file: names the nearest one and how to map it."""
+def _read(part: Part, columns: Collection[str] | None, hints: Hints | None) -> pa.Table:
+    kind = format_of(part.path)
+    if kind == "jsonl":
+        table = read_jsonl(part.path, columns)
+    elif kind == "parquet":
+        table = _read_parquet(part.path, columns)
+    elif kind == "csv":
+        table = read_csv(part.path, columns, hints)
+    elif kind == "tsv":
+        table = read_tsv(part.path, columns, hints)
+    else:
+        table = read_atomic(part.path, columns, hints)
+    for name, value in part.values.items():
+        if name not in table.column_names and (columns is None or name in columns):
+            table = table.append_column(name, pa.array([value] * len(table), pa.string()))
+    return table
+
+
+def _with_ids(table: pa.Table, ids: Collection[str], untyped: bool) -> pa.Table:
+    """The table with ids of int64 or text; in a file without types, digits are a number."""
+    for name in set(table.column_names).intersection(ids):
+        column = table.column(name)
+        if not is_list(storage_of(column.type)):
+            place = table.column_names.index(name)
+            found = as_ids(column, f"the {name}s")
+            table = table.set_column(place, name, as_numbers(found) if untyped else found)
+    return table
+
+
+def _together(tables: list[pa.Table], ids: Collection[str], path: str | Path) -> pa.Table:
+    for name in ids:
+        there = [table.column(name) for table in tables if name in table.column_names]
+        if len(there) == len(tables) and not any(is_list(each.type) for each in there):
+            place = [table.column_names.index(name) for table in tables]
+            tables = [
+                table.set_column(at, name, column)
+                for table, at, column in zip(tables, place, same_type(there), strict=True)
+            ]
+    try:
+        return concatenated(tables)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(
+            f"the files of {path} do not go together ({str(error).splitlines()[0]}); give a column "
+            "one type in all of them"
+        ) from error
+
+
+def missing_column(
+    path: str | Path, column: ColumnOption, taken: Collection[str] = ()
+) -> DataError:
+    """The error for a column that is not in the file: names the nearest one and how to map it.
+
+    Args:
+        path: the file.
+        column: that it lacks.
+        taken: columns that are something else.
+    """
     known = column_names(path)
+    known = [name for name in known if name not in taken] or known
     if not known:
         return DataError(f"{path} is empty; give at least one row")
     return DataError(
@@ -91,19 +154,19 @@ def plain(table: pa.Table) -> pa.Table:
     for index, field in enumerate(table.schema):
         usual = _usual(field.type)
         if usual != field.type:
-            table = table.set_column(index, field.name, table.column(index).cast(usual))
+            column = table.column(index)
+            same = as_string(column) if is_text(field.type) else column.cast(usual)
+            table = table.set_column(index, field.name, same)
     return table
 
 
 def _usual(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_dictionary(kind):
         return _usual(kind.value_type)
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+    if is_text(kind):
         return pa.string()
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        inner = _usual(kind.value_type)
-        if inner != kind.value_type or (pa.types.is_large_list(kind) and inner == pa.string()):
-            return pa.list_(inner)
+    if is_list(kind) and not pa.types.is_fixed_size_list(kind):
+        return pa.list_(_usual(kind.value_type))
     return kind
 
 

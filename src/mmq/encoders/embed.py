@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from mmq.artifacts import check_writable, disk_errors, sha256
+from mmq.artifacts import check_writable, disk_errors
+from mmq.data.files import fingerprint
 from mmq.data.items import ItemColumns
 from mmq.data.npy import NpyImport, import_npy, reduced_catalogue
 from mmq.encoders import Encoder, ImageEncoder, TextEncoder
@@ -208,7 +209,7 @@ def _fingerprint(task: Embedding) -> dict[str, Any]:
     """All that decides what the batches hold, by names to tell the user."""
     encoders = {name: _name(task, name) for name in task.modalities}
     return {
-        "items": sha256(task.items),
+        "items": fingerprint(task.items),
         "id column": task.columns.item_id,
         "text columns": task.text and [list(sentence) for sentence in task.text.sentences],
         "image column": task.columns.image,

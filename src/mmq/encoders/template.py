@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from mmq.data.tables import without_nan
+from mmq.data.kinds import is_bytes, is_list
+from mmq.data.texts import as_texts
 from mmq.errors import DataError, SettingsError
 
 _FIELD = re.compile(r"\{([^{}]+)\}")
@@ -92,17 +93,12 @@ def column_texts(column: pa.ChunkedArray, name: str) -> list[str]:
         DataError: the column holds neither text, numbers nor lists of them.
     """
     kind = column.type
-    inner = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind
-    if pa.types.is_nested(inner) or pa.types.is_binary(inner):
+    inner = kind.value_type if is_list(kind) else kind
+    if pa.types.is_nested(inner) or is_bytes(inner):
         raise DataError(
             f"column '{name}' holds {kind}; only text, numbers and lists of them can be embedded"
         )
+    texts = as_texts(column, name).to_pylist()
     if inner is kind:
-        texts = without_nan(column).cast(pa.string()) if not pa.types.is_null(kind) else column
-        return [(text or "").strip() for text in texts.to_pylist()]
-    return [", ".join(_entries(values)) for values in column.to_pylist()]
-
-
-def _entries(values: list[object] | None) -> list[str]:
-    known = (value for value in values or [] if value is not None and value == value)  # no NaN
-    return [text for value in known if (text := str(value).strip())]
+        return [(text or "").strip() for text in texts]
+    return [", ".join(word.strip() for word in words or [] if word.strip()) for words in texts]

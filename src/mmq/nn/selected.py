@@ -26,9 +26,9 @@ from mmq.nn.processes import place
 class SelectedSettings(LearningSettings):
     """Settings of a training that is stopped by its validation part."""
 
-    epochs: NonNegativeInt = 40
-    """Most passes over the training part. 0 leaves the weights as they were drawn: a model for
-    stage 2 to begin with from scratch."""
+    epochs: NonNegativeInt | None = None
+    """Most passes over the training part; None for what suits the size of the log. 0 leaves the
+    weights as they were drawn: a model for stage 2 to begin with from scratch."""
     patience: PositiveInt = 8
     """Epochs without a better validation figure after which training stops; the best is kept."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -73,6 +73,11 @@ class Task(ABC):
     selected_by: str
     slower: Mapping[str, float] = MappingProxyType({})
 
+    @property
+    def usual_epochs(self) -> int:
+        """Most epochs where no number is set."""
+        return 40
+
     @abstractmethod
     def batches(self, generator: np.random.Generator) -> Batches:
         """The batches of an epoch, in the order in which they are learned."""
@@ -108,6 +113,7 @@ class SelectedTraining:
         self.adam = Adam(task.network, settings, task.slower)
         self.epoch, self.log, self.floor = 0, Log(), floor
         self.best = _copy(task.network)
+        self.most = task.usual_epochs if settings.epochs is None else settings.epochs
 
     @property
     def best_epoch(self) -> int:
@@ -126,7 +132,7 @@ class SelectedTraining:
         waited = self.epoch - self.best_epoch >= self.settings.patience
         if waited or (self.log and self.task.refused(self.log[-1])):
             return self.epoch
-        return self.settings.epochs
+        return self.most
 
     def begin(self) -> None:
         """Nothing to prepare."""
@@ -140,10 +146,10 @@ class SelectedTraining:
         with seeded(generator, self.device, place()[0]):
             network.train()
             for number, batch in enumerate(batches):
-                progress = (self.epoch + number / steps) / self.settings.epochs
+                progress = (self.epoch + number / steps) / self.most
                 advance(self.step(batch, progress, total))
             network.eval()
-        self.task.end_epoch(generator, (self.epoch + 1) / self.settings.epochs)
+        self.task.end_epoch(generator, (self.epoch + 1) / self.most)
         figures = self.task.validate()
         advance(0, f"{name} {figures[name]:.4f}")
         if self._score(figures) > max([self.floor, *map(self._score, self.log)]):

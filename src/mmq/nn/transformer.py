@@ -65,11 +65,15 @@ class Attention(nn.Module):
     Args:
         dim: d, width of an entry.
         heads: they share the width.
+        distances: entries that one sees at most, itself included, where how far back each lies is
+            to count: a learned bias of the logits, for each head and distance (as in T5, arXiv
+            1910.10683). 0 leaves it out.
     """
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, dim: int, heads: int, distances: int = 0) -> None:
         super().__init__()
         self.heads = heads
+        self.bias = nn.Parameter(torch.zeros(heads, distances)) if distances else None
         self.inputs = nn.Linear(dim, 3 * dim)
         self.output = nn.Linear(dim, dim)
 
@@ -80,7 +84,8 @@ class Attention(nn.Module):
             entries: ``(n, d)``; without a layout ``(b, t, d)``, where all entries of a sequence
                 see each other.
             layout: where the entries lie.
-            mask: ``(t, t)`` bool; None lets an entry see itself and those before.
+            mask: ``(t, t)`` bool; None lets an entry see itself and those before, each with the
+                bias of its distance.
         """
         qkv = self.inputs(entries)
         if layout is None:
@@ -89,6 +94,8 @@ class Attention(nn.Module):
         padded = qkv.new_zeros(layout.sequences * layout.longest, qkv.shape[1])
         padded = padded.index_copy(0, layout.slots, qkv)
         padded = padded.view(layout.sequences, layout.longest, -1)
+        if mask is None and self.bias is not None:
+            mask = self._biased(self.bias, layout.longest).to(padded.dtype)
         # no key mask: an entry looks back only, and padding comes after all of its sequence
         seen = self._attend(padded, mask)
         output = self.output(seen.flatten(0, 1).index_select(0, layout.slots))
@@ -98,6 +105,12 @@ class Attention(nn.Module):
         """``(b, t, 3 d)`` -> ``(3, b, heads, t, d / heads)``."""
         b, t, width = qkv.shape
         return qkv.view(b, t, 3, self.heads, width // (3 * self.heads)).permute(2, 0, 3, 1, 4)
+
+    def _biased(self, bias: Tensor, longest: int) -> Tensor:
+        """``(heads, t, t)``: the bias of how far back an entry lies, -inf for those to come."""
+        places = torch.arange(longest, device=bias.device)
+        back = places[:, None] - places
+        return bias[:, back.clamp(min=0)].masked_fill(back < 0, -torch.inf)
 
     def _attend(self, qkv: Tensor, mask: Tensor | None) -> Tensor:
         q, k, v = self._split(qkv)
@@ -120,13 +133,14 @@ class Block(nn.Module):
         dim: d, width of an entry.
         heads: of the attention.
         dropout: share of what each half adds that is dropped in training.
+        distances: see :class:`Attention`.
     """
 
-    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+    def __init__(self, dim: int, heads: int, dropout: float, distances: int = 0) -> None:
         super().__init__()
         self.dropout = dropout
         self.attention_norm, self.inner_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.attention = Attention(dim, heads)
+        self.attention = Attention(dim, heads, distances)
         self.inner, self.outer = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
 
     def forward(self, entries: Tensor, layout: Layout | None, mask: Tensor | None = None) -> Tensor:

@@ -8,14 +8,27 @@ from torch import Tensor
 
 from mmq.ranking.impressions import Impressions
 from mmq.ranking.network import Shown
+from mmq.ranking.settings import PPNetSettings
 from mmq.ranking.vocabulary import Numbering
 
 
 def shown_batch(
-    impressions: Impressions, numbering: Numbering, history: int, device: torch.device
+    impressions: Impressions,
+    numbering: Numbering,
+    settings: PPNetSettings,
+    device: torch.device,
+    training: bool = False,
 ) -> Shown:
-    """A batch whose table holds every item once, however many histories it is in."""
-    packed = impressions.histories(history)
+    """A batch whose table holds every item once, however many histories it is in.
+
+    Args:
+        impressions: of a log.
+        numbering: of the log.
+        settings: how long histories are, and how rates are smoothed.
+        device: where tensors lie.
+        training: whether rates count the impressions themselves, which is undone.
+    """
+    packed = impressions.histories(settings.history)
     items, rows = impressions.items, packed.rows
     table = np.arange(len(numbering.items))
     if len(table) > len(items) + len(rows):  # a large catalogue: only what occurs
@@ -36,6 +49,7 @@ def shown_batch(
         _tensor(table, device),
         _tensor(numbering.items[table], device),
         None if codes is None else _tensor(codes, device),
+        torch.from_numpy(numbering.log_odds(impressions, settings.smoothing, training)).to(device),
     )
 
 
@@ -45,15 +59,17 @@ def hidden(shown: Shown, share: float) -> Shown:
     So are numbers, as if they were missing.
     """
 
-    def hide(rows: Tensor) -> Tensor:
-        return rows * (torch.rand(rows.shape, device=rows.device) >= share)
+    def kept(rows: Tensor) -> Tensor:
+        return torch.rand(rows.shape, device=rows.device) >= share
 
-    missing = torch.rand(shown.numbers.shape, device=shown.numbers.device) < share
+    users, items, columns = kept(shown.users), kept(shown.item_rows), kept(shown.columns)
+    rates = torch.cat([torch.stack([users, items[shown.items]], 1), columns], 1)
     return shown._replace(
-        users=hide(shown.users),
-        item_rows=hide(shown.item_rows),
-        columns=hide(shown.columns),
-        numbers=shown.numbers.masked_fill(missing, torch.nan),
+        users=shown.users * users,
+        item_rows=shown.item_rows * items,
+        columns=shown.columns * columns,
+        numbers=shown.numbers.masked_fill(~kept(shown.numbers), torch.nan),
+        rates=shown.rates * rates,
     )
 
 

@@ -77,12 +77,16 @@ class RankingData(NamedTuple):
         """
         settings = settings or RankingSplit()
         pieces = log if isinstance(log, Pieces) else Pieces.of(log, columns)
+        if settings.split not in (None, "stored"):
+            pieces = pieces.without("split")
+        if settings.dedupe:
+            pieces = pieces.deduped()
         space = Spool(spool)
         known = survey(pieces, settings, space)
-        read = read_parts(pieces, known, space)
+        read, dealt = read_parts(pieces, known, space)
         users = len(known.user_ids)
         parts = [
-            rows.impressions(like(read[: number + 1], users), space)
+            rows.impressions(like(read[: number + 1], users), space, None if number else dealt)
             for number, rows in enumerate(read)
         ]
         return cls(Met(known.user_ids, known.item_ids, known.values, known.numeric), *parts)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmq.metrics.calibration import Calibration, calibration, log_loss
 from mmq.metrics.ranking import UserAUCs, auc, popularity_strata, user_aucs
+from mmq.ranking.base import Ranker
 from mmq.ranking.data import RankingData
 from mmq.ranking.impressions import Impressions
-from mmq.ranking.ppnet import PPNet
 from mmq.ranking.survey import PARTS
 
 COLD = 5
@@ -60,7 +60,7 @@ class RankingEvaluation(NamedTuple):
 
 
 def evaluate_ranking(
-    ranker: PPNet, data: RankingData, part: Impressions | None = None
+    ranker: Ranker[Any], data: RankingData, part: Impressions | None = None
 ) -> RankingEvaluation:
     """Predict every impression, and see how far predictions tell the liked ones.
 

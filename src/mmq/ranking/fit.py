@@ -19,6 +19,8 @@ from mmq.ranking.network import PPNetNetwork
 from mmq.ranking.settings import PPNetSettings
 from mmq.ranking.vocabulary import Numbering
 
+_STEPS, _FEWEST, _MOST = 1000, 5, 50
+"""Steps that a training should make, and the epochs that it is given for them."""
 _RUN = 4096
 """Rows that are read one after another."""
 
@@ -104,6 +106,12 @@ class RankingTask(Task):
         self.numbering, self.items = numbering, len(train)
         self.device = next(network.parameters()).device
 
+    @property
+    def usual_epochs(self) -> int:
+        """As many as make :data:`_STEPS`: a small log has few steps an epoch."""
+        steps = math.ceil(self.items / self.settings.batch_size)
+        return min(max(math.ceil(_STEPS / max(steps, 1)), _FEWEST), _MOST)
+
     def batches(self, generator: np.random.Generator) -> Shuffled:
         """Row numbers of all impressions, shuffled."""
         settings = self.settings
@@ -117,7 +125,7 @@ class RankingTask(Task):
         loss = torch.zeros((), device=self.device)
         if len(own):
             impressions = self.train.take(own)
-            shown = shown_batch(impressions, self.numbering, self.settings.history, self.device)
+            shown = shown_batch(impressions, self.numbering, self.settings, self.device, True)
             labels = torch.from_numpy(impressions.labels.astype(np.float32)).to(self.device)
             with mixed_precision(self.device, self.settings.precision):
                 logits = self.network(hidden(shown, self.settings.unknown_share))

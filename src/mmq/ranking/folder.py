@@ -6,7 +6,7 @@ data it was fitted to), ``ids`` (manifest and fingerprint of the semantic IDs, o
 of numbers, where there are any), ``vocabulary_sha256`` (hash of the vocabulary's file),
 ``figures`` of the fit and the ``mmq`` version. vocabulary.parquet has a row a value: ``column``
 (``user``, ``item``, or ``column:`` and a further column's name), ``value`` as text, ``whole``
-(whether it is a whole number), ``shown`` (an item's training impressions).
+(whether it is a whole number), ``shown`` and ``liked`` (its training impressions).
 ids.parquet is the ID table, where there is one. This module is the only reader and writer.
 """
 
@@ -17,24 +17,27 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmq.artifacts import check_own_folder, require_file, sha256, write_folder
-from mmq.errors import FormatError
+from mmq.errors import FormatError, nearest
 from mmq.formats import read_json, read_tensors, write_json, write_tensors
+from mmq.ranking.base import Ranker
 from mmq.ranking.fit import RankingFit
+from mmq.ranking.means import Means
 from mmq.ranking.numbers import Scale
 from mmq.ranking.ppnet import PPNet
+from mmq.ranking.rates import Tally
 from mmq.ranking.settings import RankingSplit
 from mmq.ranking.vocabulary import Vocabulary
 from mmq.replacing import NOTE
 from mmq.semantic_ids import SemanticIDs
 
 FORMAT = 2
-"""1, which goes on being written where it does, had no columns of numbers."""
+"""2: rates are read; the vocabulary of format 1 has none."""
+KINDS: dict[str, type[Ranker[Any]]] = {each.kind: each for each in (PPNet, Means)}
 CONFIG, WEIGHTS, VOCABULARY, IDS, CARD, LOG = (
     "config.json",
     "model.safetensors",
@@ -68,7 +71,7 @@ def is_ranker(folder: str | Path) -> bool:
 
 
 def save_ranker(
-    ranker: PPNet,
+    ranker: Ranker[Any],
     folder: str | Path,
     split: RankingSplit | None = None,
     fit: RankingFit | None = None,
@@ -89,7 +92,7 @@ def save_ranker(
     check_target(folder)
     ids = ranker.fitted_ids
     config = {
-        "format": FORMAT if ranker.vocabulary.numbers else 1,
+        "format": FORMAT,
         "ranker": ranker.kind,
         "settings": ranker.settings.to_dict(),
         "split": (split or RankingSplit()).to_dict(),
@@ -107,11 +110,12 @@ def save_ranker(
         config["vocabulary_sha256"] = sha256(temporary / VOCABULARY)
         write_json(temporary / CONFIG, config)
         (temporary / CARD).write_text(_card(config), "utf-8")
-        lines = [json.dumps(epoch) + "\n" for epoch in ranker.log]
-        (temporary / LOG).write_text("".join(lines), "utf-8")
+        if ranker.log:
+            lines = [json.dumps(epoch) + "\n" for epoch in ranker.log]
+            (temporary / LOG).write_text("".join(lines), "utf-8")
 
 
-def load_ranker(folder: str | Path, device: str = "auto") -> PPNet:
+def load_ranker(folder: str | Path, device: str = "auto") -> Ranker[Any]:
     """The ranker in a folder, ready to predict.
 
     Raises:
@@ -119,7 +123,8 @@ def load_ranker(folder: str | Path, device: str = "auto") -> PPNet:
         FormatError: damaged, of a newer version, or its parts do not belong together.
     """
     config, folder = read_config(folder), Path(folder)
-    ranker = PPNet(PPNet.settings_class.parse(config["settings"]), device=device)
+    maker = KINDS[config["ranker"]]
+    ranker = maker(maker.settings_class.parse(config["settings"]), device=device)
     ids = None
     if config["ids"] is not None:
         ids = SemanticIDs.read(folder / IDS)
@@ -141,8 +146,13 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         raise FormatError(
             f"{folder} has format {config['format']}, this mmq reads up to {FORMAT}; upgrade mmq"
         )
+    if isinstance(config.get("format"), int) and config["format"] < FORMAT:
+        raise FormatError(
+            f"{folder} has format {config['format']}, whose network this mmq no longer has; train "
+            "it again with mmq train ranking"
+        )
     wrong = [name for name, kind in _KEYS.items() if not isinstance(config.get(name, ...), kind)]
-    if wrong or config["ranker"] != PPNet.kind:
+    if wrong or config["ranker"] not in KINDS:
         what = wrong[0] if wrong else "ranker"
         raise FormatError(
             f"{path} is not the config of an mmq ranker ('{what}' is not as mmq writes it); give "
@@ -171,6 +181,17 @@ def _scales(config: dict[str, Any], folder: Path) -> dict[str, Scale]:
         ) from error
 
 
+def ranker_class(kind: str) -> type[Ranker[Any]]:
+    """The class of a kind of ranker.
+
+    Raises:
+        FormatError: there is no such kind.
+    """
+    if kind not in KINDS:
+        raise FormatError(f"there is no ranker '{kind}'; {nearest(kind, KINDS)}")
+    return KINDS[kind]
+
+
 def split_settings(folder: str | Path) -> RankingSplit:
     """How the log of the ranker in a folder was divided."""
     return RankingSplit.parse(read_config(folder)["split"])
@@ -187,15 +208,15 @@ def _write_vocabulary(path: Path, known: Vocabulary) -> None:
     kinds = {"user": known.users, "item": known.items}
     kinds |= {f"column:{name}": values for name, values in known.columns.items()}
     tables = []
-    for kind, values in kinds.items():
-        shown = known.shown if kind == "item" else np.zeros(len(values), np.int64)
+    for (kind, values), tally in zip(kinds.items(), known.tallies, strict=True):
         tables.append(
             pa.table(
                 {
                     "column": pa.array([kind] * len(values), pa.string()),
                     "value": values.cast(pa.string()),
                     "whole": pa.array([pa.types.is_integer(values.type)] * len(values)),
-                    "shown": pa.array(shown, pa.int64()),
+                    "shown": pa.array(tally.shown, pa.int64()),
+                    "liked": pa.array(tally.liked, pa.int64()),
                 }
             )
         )
@@ -212,9 +233,11 @@ def _read_vocabulary(path: Path, columns: list[str]) -> Vocabulary:
         whole = rows.num_rows and rows["whole"][0].as_py()
         return rows["value"].combine_chunks().cast(pa.int64() if whole else pa.string())
 
-    items = of("item")
-    further = {name: values(of(f"column:{name}")) for name in columns}
-    return Vocabulary(values(of("user")), values(items), items["shown"].to_numpy(), further)
+    further = [f"column:{name}" for name in columns]
+    groups = [of(kind) for kind in ("user", "item", *further)]
+    tallies = (Tally(each["shown"].to_numpy(), each["liked"].to_numpy()) for each in groups)
+    users, items, *others = map(values, groups)
+    return Vocabulary(users, items, dict(zip(columns, others, strict=True)), tuple(tallies))
 
 
 def _figures(fit: RankingFit) -> dict[str, Any]:
@@ -225,7 +248,7 @@ def _figures(fit: RankingFit) -> dict[str, Any]:
 def _card(config: dict[str, Any]) -> str:
     """Markdown that says what the folder holds."""
     figures = config["figures"].get("validation", {})
-    known = "item IDs" if config["settings"]["item_id"] else "no item IDs"
+    known = "item IDs" if config["settings"].get("item_id", True) else "no item IDs"
     lines = [
         "---",
         "library_name: mmq",

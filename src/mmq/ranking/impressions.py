@@ -23,12 +23,15 @@ class Liked(NamedTuple):
         starts: ``(users + 1,)`` int64.
         keys: ``(liked,)`` int64, rising: user times ``span`` plus time.
         span: more than any time.
+        dealt: whether histories end at times that were dealt to the impressions, so that what was
+            liked may be in its own history, which is left out.
     """
 
     items: np.ndarray
     starts: np.ndarray
     keys: np.ndarray
     span: int
+    dealt: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +79,12 @@ class Impressions:
     def histories(self, length: int) -> Packed:
         """The last ``length`` items of each history; it may be empty."""
         first = self.liked.starts[self.users]
-        return Sequences(self.liked.items, first, self.ends).latest(length).pack()
+        found = Sequences(self.liked.items, first, self.ends).latest(length).pack()
+        if not self.liked.dealt:
+            return found
+        rows = np.repeat(np.arange(len(self)), found.lengths)
+        other = found.rows != self.items[rows]
+        return Packed(found.rows[other], np.bincount(rows[other], minlength=len(self)))
 
     def batches(self, size: int) -> Iterator[Impressions]:
         """Consecutive pieces."""

@@ -6,19 +6,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmq.artifacts import require_file
-from mmq.data.interactions import COLUMNS, Interactions
-from mmq.data.tables import (
-    ColumnOption,
-    column_names,
-    damaged_parquet,
-    missing_column,
-    plain,
-    read_table,
+from mmq.data.cleaning import row_hashes, with_items
+from mmq.data.files import format_of, table_parts
+from mmq.data.hashing import mixed, repeated, text_hashes
+from mmq.data.ids import joined
+from mmq.data.interactions import (
+    COLUMNS,
+    FORMAT,
+    Interactions,
+    column_mapping,
+    number_hints,
+    require_columns,
 )
+from mmq.data.tables import column_names, damaged_parquet, open_parquet, plain, read_table
+from mmq.data.texts import as_text
 from mmq.errors import DataError, nearest
 
 PIECE = 1 << 20
@@ -31,17 +36,21 @@ class Pieces:
 
     Attributes:
         rows: how many there are.
-        source: a Parquet file, or the table itself.
+        source: Parquet files, or the table itself.
         names: name of each column of :data:`~mmq.data.interactions.COLUMNS` -> its own.
         columns: further columns.
-        numeric: those of them that are of numbers.
+        timestamp_format: how times are written, where they are text of another form.
+        kept: ``(rows of the source,)`` bool, those that count; None for all.
+        numeric: the further columns that are of numbers.
         settled: whether no others are; else that is found out.
     """
 
     rows: int
-    source: Path | pa.Table
+    source: tuple[Path, ...] | pa.Table
     names: Mapping[str, str]
     columns: tuple[str, ...] = ()
+    timestamp_format: str | None = None
+    kept: np.ndarray | None = None
     numeric: frozenset[str] = frozenset()
     settled: bool = False
 
@@ -60,32 +69,42 @@ class Pieces:
         column_names_: Mapping[str, str] | None = None,
         columns: Sequence[str] = (),
     ) -> Pieces:
-        """Of a file; Parquet is read a piece at a time, other formats at once.
+        """Of a file, a folder of parts or a pattern; Parquet is read a piece at a time.
 
         Args:
             path: see :func:`~mmq.data.tables.read_table`.
             column_names_: name in :data:`~mmq.data.interactions.COLUMNS` -> its name in the file,
-                where they differ.
+                where they differ; see :func:`~mmq.data.interactions.read_interactions`.
             columns: further columns.
 
         Raises:
             DataError: no such file, or a column is missing.
             FormatError: it is truncated or damaged.
         """
-        path = require_file(path, "table")
-        wanted = {name: name for name in COLUMNS} | dict(column_names_ or {})
-        parquet = path.suffix in (".parquet", ".pq")
-        ids = (wanted["user_id"], wanted["item_id"])
-        table = None if parquet else read_table(path, [*wanted.values(), *columns], ids)
+        wanted, parts = column_mapping(column_names_), table_parts(path)
+        within = {name for part in parts for name in part.values}
+        asked = {*wanted.values(), *columns}
+        streamed = format_of(parts[0].path) == "parquet" and not within & asked
+        table = None
+        if not streamed:
+            ids = (wanted["user_id"], wanted["item_id"])
+            table = read_table(path, list(asked), ids, number_hints(wanted))
         known = column_names(path) if table is None else table.column_names
+        require_columns(path, known, wanted, column_names_ or {})
         names = {name: source for name, source in wanted.items() if source in known}
-        for name in ("user_id", "item_id", *(column_names_ or {})):
-            if name not in names:
-                option = f"--{name.removesuffix('_id')}-column"
-                raise missing_column(path, ColumnOption(wanted[name], option))
+        if "label" in names and "rating" not in (column_names_ or {}):
+            names.pop("rating", None)  # it has nothing to say
         _check_further(columns, names, known, path)
-        rows = pq.ParquetFile(path).metadata.num_rows if table is None else table.num_rows
-        return cls(rows, path if table is None else table, names, tuple(dict.fromkeys(columns)))
+        further, timestamp_format = tuple(dict.fromkeys(columns)), (column_names_ or {}).get(FORMAT)
+        if table is not None:
+            return cls(table.num_rows, table, names, further, timestamp_format)
+        files = tuple(part.path for part in parts)
+        for file in files:
+            lacking = {*names.values(), *further} - set(open_parquet(file).schema_arrow.names)
+            if lacking:
+                raise DataError(f"{file} has no column '{min(lacking)}', which other parts have")
+        rows = sum(open_parquet(file).metadata.num_rows for file in files)
+        return cls(rows, files, names, further, timestamp_format)
 
     def with_numeric(self, names: Iterable[str], settled: bool = False) -> Pieces:
         """The same log, of whose further columns these are of numbers.
@@ -103,28 +122,74 @@ class Pieces:
         for piece in map(plain, self._tables()):
             known = {name: piece.column(source) for name, source in self.names.items()}
             try:
-                log = Interactions.build(known)
+                log = Interactions.build(known, self.timestamp_format)
             except DataError as error:
                 raise DataError(f"{self._place(start)}: {error}") from error
-            yield log, piece.select(list(self.columns))
+            if len(log) != len(piece):
+                raise DataError(
+                    f"{self._place(start)} holds several items a row; a ranker learns from one "
+                    "impression a row"
+                )
+            further = piece.select(list(self.columns))
+            if self.kept is not None:
+                mask = self.kept[start : start + len(piece)]
+                log, further = log.filter(mask), further.filter(pa.array(mask))
             start += len(piece)
+            if len(log):
+                yield log, further
+
+    def without(self, name: str) -> Pieces:
+        """The log without one of its columns."""
+        return replace(self, names={key: value for key, value in self.names.items() if key != name})
+
+    def only(self, kept: np.ndarray) -> Pieces:
+        """The rows where ``kept`` ``(rows,)`` is True.
+
+        Raises:
+            DataError: it is True nowhere.
+        """
+        if self.kept is not None:
+            whole = self.kept.copy()
+            whole[whole] = kept
+            kept = whole
+        if not kept.any():
+            raise DataError("no row of the log is left; give a longer log, or drop less")
+        return replace(self, rows=int(kept.sum()), kept=kept)
+
+    def with_items(self, item_ids: pa.Array) -> Pieces:
+        """The rows whose item is among some ids."""
+        found = [with_items(log, item_ids, strict=False) for log, _ in self]
+        return self.only(np.concatenate(found))
+
+    def deduped(self) -> Pieces:
+        """The rows that no earlier one equals in all columns that are read."""
+        hashes = []
+        for log, further in self:
+            others = [
+                text_hashes(joined(as_text(further.column(name), name))) for name in self.columns
+            ]
+            hashes.append(mixed([row_hashes(log), *others]))
+        return self.only(~repeated(np.concatenate(hashes)))
 
     def _tables(self) -> Iterator[pa.Table]:
         if isinstance(self.source, pa.Table):
-            for start in range(0, self.rows, PIECE):
+            for start in range(0, len(self.source), PIECE):
                 yield self.source.slice(start, PIECE)
             return
         wanted = [*dict.fromkeys([*self.names.values(), *self.columns])]
-        try:
-            file = pq.ParquetFile(self.source, pre_buffer=False)
-            for batch in file.iter_batches(PIECE, columns=wanted):
-                yield pa.Table.from_batches([batch])
-        except (pa.ArrowInvalid, OSError) as error:
-            raise damaged_parquet(self.source, error) from error
+        for path in self.source:
+            try:
+                file = pq.ParquetFile(path, pre_buffer=False)
+                for batch in file.iter_batches(PIECE, columns=wanted):
+                    yield pa.Table.from_batches([batch])
+            except (pa.ArrowInvalid, OSError) as error:
+                raise damaged_parquet(path, error) from error
 
     def _place(self, start: int) -> str:
-        name = self.source if isinstance(self.source, Path) else "the log"
-        return f"{name}, rows from {start:,} on" if start else str(name)
+        name = "the log"
+        if isinstance(self.source, tuple):
+            name = str(self.source[0] if len(self.source) == 1 else self.source[0].parent)
+        return f"{name}, rows from {start:,} on" if start else name
 
 
 def _check_further(

@@ -32,6 +32,8 @@ class Shown(NamedTuple):
         item_rows: ``(u,)`` int64 number of the embedding of each item of the table, 0 for one that
             training did not meet.
         code_rows: ``(u, length)`` int64 numbers of the embeddings of its codes; None without IDs.
+        rates: ``(b, 2 + c)`` log-odds of user, item and values being liked, 0 for what training
+            did not meet.
     """
 
     users: Tensor
@@ -43,6 +45,7 @@ class Shown(NamedTuple):
     rows: Tensor
     item_rows: Tensor
     code_rows: Tensor | None
+    rates: Tensor
 
 
 class Sizes(NamedTuple):
@@ -70,7 +73,9 @@ class PPNetNetwork(nn.Module):
 
     ``h_l = GateNU_l(gate input) * act(W_l h_(l-1))``, ``GateNU(x) = 2 sigmoid(W2 relu(W1 x))``, the
     last layer ungated. Gates see the tower's input, whose gradient they stop, and embeddings of
-    user and item that are theirs alone.
+    user and item that are theirs alone. Beside the tower stands a wide part, which begins as the
+    sum of the log-odds of user, item and further values being liked, and also weighs how well the
+    item's embedding fits those of the user and of the history.
 
     Args:
         settings: how it is built.
@@ -92,13 +97,17 @@ class PPNetNetwork(nn.Module):
         self.codes = _table(sizes.codes, dim) if sizes.codes else None
         code_width = dim * (1 if settings.codes == "sum" else sizes.length) if sizes.codes else 0
         item_width = (dim if settings.item_id else 0) + code_width
-        width = dim * (1 + len(sizes.columns) + sizes.numbers) + 2 * item_width
+        rates = 2 + len(sizes.columns)
+        width = dim * (1 + len(sizes.columns) + sizes.numbers) + 2 * item_width + rates
         gate_input = width + dim * (2 if settings.item_id else 1)
         gate_input += code_width if settings.codes == "gated" else 0
         self.gates = Gates(gate_input, settings.gate_dim, settings.hidden)
         widths = (width, *settings.hidden)
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
         self.output = nn.Linear(widths[-1], 1)
+        self.wide = nn.Linear(rates + 2, 1)
+        nn.init.ones_(self.wide.weight)
+        nn.init.zeros_(self.wide.bias)
 
     def forward(self, shown: Shown, codes: Tensor | None = None) -> Tensor:
         """``(b,)`` logits of being liked.
@@ -120,15 +129,24 @@ class PPNetNetwork(nn.Module):
             embedding(shown.columns[:, place], table) for place, table in enumerate(self.columns)
         ]
         numbers = [_line(x, table) for x, table in zip(shown.numbers.T, self.numbers, strict=True)]
-        main = torch.cat([user, item, pooled, *columns, *numbers], 1)
+        rates = self._rates(shown)
+        main = torch.cat([user, item, pooled, *columns, *numbers, rates], 1)
         known = [main.detach(), user_prior]
         if priors is not None:
             known.append(priors.index_select(0, shown.items))
         hidden = dropout(main, self.settings.dropout, self.training)
         for layer, gate in zip(self.layers, self.gates(torch.cat(known, 1)), strict=True):
             hidden = gate * torch.relu(layer(hidden))
-        logits: Tensor = self.output(hidden)[:, 0]
+        parts = item.unflatten(1, (-1, dim)).sum(1)  # of the item itself and of its codes
+        fits = torch.stack([(user * parts).sum(1), (pooled * item).sum(1)], 1)
+        logits: Tensor = (self.output(hidden) + self.wide(torch.cat([rates, fits], 1)))[:, 0]
         return logits
+
+    def _rates(self, shown: Shown) -> Tensor:
+        """``(b, 2 + c)``; of an item that is known by its codes alone, none of its own."""
+        if self.items is not None:
+            return shown.rates
+        return torch.cat([shown.rates[:, :1], shown.rates[:, 1:2] * 0, shown.rates[:, 2:]], 1)
 
     def _items(self, shown: Shown) -> tuple[Tensor, Tensor | None]:
         """``(u, item width)`` for the tower, and what the gates know of an item beside it."""

@@ -36,20 +36,32 @@ class Rows(NamedTuple):
     times: np.ndarray
     numbers: np.ndarray
 
-    def impressions(self, liked: Liked, spool: Spool) -> Impressions:
-        """The rows with their histories, which lie in ``liked``."""
+    def impressions(
+        self, liked: Liked, spool: Spool, dealt: np.ndarray | None = None
+    ) -> Impressions:
+        """The rows with their histories, which lie in ``liked``.
+
+        Args:
+            liked: what users liked.
+            spool: makes arrays.
+            dealt: ``(rows,)`` times that histories end at, where these are not those of the rows.
+        """
         ends = spool.empty(len(self.users), np.int64)
+        moments = self.times if dealt is None else dealt
+        liked = liked._replace(dealt=dealt is not None)
         for start in range(0, len(ends), BLOCK):
             block = slice(start, start + BLOCK)
-            keys = self.users[block].astype(np.int64) * liked.span + self.times[block]
+            keys = self.users[block].astype(np.int64) * liked.span + moments[block]
             ends[block] = np.searchsorted(liked.keys, keys)
         return Impressions(
             self.users, self.items, self.labels, self.columns, liked, ends, self.numbers
         )
 
 
-def read_parts(pieces: Pieces, known: Survey, spool: Spool) -> list[Rows]:
-    """Read the log once more, into its parts.
+def read_parts(pieces: Pieces, known: Survey, spool: Spool) -> tuple[list[Rows], np.ndarray | None]:
+    """Read the log once more, into its parts; and times for the histories of the training part.
+
+    The latter are None where they are the rows' own.
 
     Args:
         pieces: the log.
@@ -57,8 +69,7 @@ def read_parts(pieces: Pieces, known: Survey, spool: Spool) -> list[Rows]:
         spool: makes arrays.
 
     Raises:
-        DataError: a part is empty, its rows have a time in part only, or the times span more than
-            can be told apart.
+        DataError: a part is empty, or its rows have a time in part only.
     """
     counts = _counts(known)
     parts = [
@@ -84,8 +95,8 @@ def read_parts(pieces: Pieces, known: Survey, spool: Spool) -> list[Rows]:
                 array[place] = values[mask]
             filled[number] = place.stop
         start = rows.stop
-    _draw_times(parts[TRAIN])
-    return parts
+    drawn = _draw_times(parts[TRAIN])
+    return parts, _dealt_times(parts[TRAIN]) if drawn else None
 
 
 class _Numbers(NamedTuple):
@@ -158,11 +169,8 @@ def _times(known: Survey) -> np.ndarray:
     if not known.has_time[training].any():  # it is given times from 1 on, before all others
         first -= int(np.count_nonzero(training))
     latest = last - first + 1
-    if (latest + 3) * len(known.user_ids) >= 2**63:
-        raise DataError(
-            f"the timestamps span {last - first:,} seconds, which is too much for "
-            f"{len(known.user_ids):,} users; give seconds since 1970"
-        )
+    if (latest + 3) * len(known.user_ids) >= 2**63:  # their order does as well
+        return _times(known._replace(times=_places(known)))
     times = np.where(known.has_time, known.times - first + 1, 0)
     for name, part in PARTS.items():
         mask = (known.parts == part) & ~known.has_time
@@ -178,8 +186,17 @@ def _times(known: Survey) -> np.ndarray:
     return times
 
 
-def _draw_times(rows: Rows) -> None:
+def _places(known: Survey) -> np.ndarray:
+    """``(rows,)`` int64: of each time its place among the distinct ones; unknown as it was."""
+    places = known.times.copy()
+    places[known.has_time] = np.unique(known.times[known.has_time], return_inverse=True)[1]
+    return places
+
+
+def _draw_times(rows: Rows) -> bool:
     """Give each row without a time that of a random row of its user, or any where there is none.
+
+    Whether there were such rows among others that have a time.
 
     A log may hold times for what was liked alone. Were the history of the other rows all that the
     user ever liked, it would tell their label; drawn so, it is as long as that of a liked row.
@@ -188,7 +205,7 @@ def _draw_times(rows: Rows) -> None:
     timed = np.flatnonzero(rows.times > 0)
     untimed = np.flatnonzero(rows.times == 0)
     if not len(untimed):
-        return
+        return False
     last = int(rows.times.max()) if len(timed) else len(untimed)
     drawn = rng.integers(1, last + 1, len(untimed))
     if len(timed):
@@ -200,3 +217,18 @@ def _draw_times(rows: Rows) -> None:
         have = end > first
         drawn[have] = rows.times[timed[place[have]]]
     rows.times[untimed] = drawn
+    return len(timed) > 0
+
+
+def _dealt_times(rows: Rows) -> np.ndarray:
+    """``(rows,)`` times of each user's rows, dealt to these rows at random.
+
+    What users do comes in sessions of things alike. A row with its own time follows what is like
+    it, one with a drawn time does not: where the times of one label were drawn, a history would
+    tell the label, in training alone. So all rows of the training part are asked at drawn times.
+    """
+    order = np.lexsort((np.random.default_rng(1).random(len(rows.users)), rows.users))
+    of_users = np.argsort(rows.users, kind="stable")
+    dealt = np.empty_like(rows.times)
+    dealt[of_users] = rows.times[order]
+    return dealt

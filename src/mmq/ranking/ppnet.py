@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mmq.errors import DataError, SettingsError
-from mmq.metrics.calibration import log_loss
-from mmq.metrics.ranking import auc
-from mmq.nn.device import pick_device
-from mmq.nn.loop import Journal, Log, train
+from mmq.nn.loop import Journal, train
 from mmq.nn.selected import SelectedTraining
 from mmq.nn.weights import load_arrays, to_arrays
+from mmq.ranking.base import NOT_FITTED, Ranker, validated
 from mmq.ranking.batches import shown_batch
 from mmq.ranking.code_features import CODE_FEATURES, CodeFeatures
 from mmq.ranking.data import Met, RankingData
 from mmq.ranking.fit import RankingFit, RankingTask
 from mmq.ranking.impressions import Impressions
 from mmq.ranking.network import PPNetNetwork, Shown, Sizes
-from mmq.ranking.request import request
 from mmq.ranking.settings import PPNetSettings
 from mmq.ranking.switches import switch_costs
 from mmq.ranking.vocabulary import Numbering, Vocabulary
@@ -31,15 +28,15 @@ from mmq.semantic_ids import Manifest, SemanticIDs, require_newer_table
 
 _BLOCK = 8192
 """Impressions that are scored at a time."""
-_NOT_FITTED = "the ranker is not fitted yet; call fit or load one"
 
 
-class PPNet:
-    """Predicts whether an item that is shown to a user will be liked.
+class PPNet(Ranker[PPNetSettings]):
+    """Judges an item by embeddings of item, codes, user and history, and by smoothed rates.
 
     Items are known by their own embedding, by the codes of their semantic ID, or by both; a user
-    by an embedding and by what they liked before. What training never met has an embedding that
-    stands for all of its kind, so that an item that is new is known by its codes.
+    by an embedding and by what they liked before; users, items and further values by the share that
+    was liked as well. What training never met has an embedding that stands for all of its kind, so
+    that an item that is new is known by its codes.
 
     Args:
         settings: or their values by name.
@@ -49,24 +46,10 @@ class PPNet:
         SettingsError: an unknown setting or device, or a value out of range.
     """
 
-    kind = "ppnet"
+    kind: ClassVar[str] = "ppnet"
     settings_class = PPNetSettings
-
-    def __init__(
-        self, settings: PPNetSettings | None = None, device: str = "auto", **values: Any
-    ) -> None:
-        if settings is not None and values:
-            raise SettingsError(
-                f"settings were given, and '{min(values)}' beside them; give one or the other"
-            )
-        self.settings = settings or PPNetSettings.parse(values)
-        self.device = pick_device(device)
-        self.log: Log = []
-        """Figures of every epoch of the fit."""
-        self.ids: SemanticIDs | None = None
-        self.fitted_ids: SemanticIDs | None = None
-        self._vocabulary: Vocabulary | None = None
-        self._network: PPNetNetwork | None = None
+    reads_ids: ClassVar[bool] = True
+    _network: PPNetNetwork | None = None
 
     def fit(
         self,
@@ -76,21 +59,7 @@ class PPNet:
         resume: bool = False,
         fingerprint: str = "",
     ) -> RankingFit:
-        """Learn from the training part; what is best on the validation part is kept.
-
-        Args:
-            data: impressions; the test part is not looked at.
-            ids: semantic IDs of all items of the log; None for item IDs alone.
-            checkpoint: file that a killed training can go on from; to be removed by the caller
-                once the ranker is saved.
-            resume: go on from that file if it exists. The result is the same to the bit.
-            fingerprint: of the data, so that a checkpoint of other data is refused.
-
-        Raises:
-            DataError: an item without semantic ID, a validation part of one label, or a training
-                that diverged.
-            FormatError: the checkpoint is damaged or of other data or settings.
-        """
+        """See :meth:`Ranker.fit`; the epoch that is best on the validation part is kept."""
         data.validation.require_both_labels("validation")
         self._network = None  # of what was learned before, nothing is left
         self.load_vocabulary(Vocabulary.of(data), ids)
@@ -113,28 +82,22 @@ class PPNet:
             training.best_epoch,
             trained.seconds,
             trained.items_per_second,
-            {name: best[name] for name in ("auc", "log_loss")},
+            {name: best[name] for name in ("auc", "gauc", "log_loss") if name in best},
         )
 
     def task(self, data: RankingData) -> RankingTask:
         """What the network learns from ``data``."""
-        numbering, held = self.numbering(data.met), data.validation
-
-        def figures() -> dict[str, float]:
-            scores = self.predict(held, numbering)
-            if not np.isfinite(scores).all():  # the loop will say that the training diverged
-                return {"auc": np.nan, "log_loss": np.nan}
-            return {"auc": auc(held.labels, scores), "log_loss": log_loss(held.labels, scores)}
-
-        return RankingTask(self.network, self.settings, data.train, numbering, figures)
+        numbering = self.numbering(data.met)
+        return RankingTask(
+            self.network,
+            self.settings,
+            data.train,
+            numbering,
+            lambda: validated(self, data.validation, numbering),
+        )
 
     def predict(self, impressions: Impressions, log: RankingData | Numbering) -> np.ndarray:
-        """``(rows,)`` float32 probability that each impression is liked.
-
-        Args:
-            impressions: of a log.
-            log: the log, or :meth:`numbering` of it where much is to be predicted from one.
-        """
+        """See :meth:`Ranker.predict`."""
         network = self.network
         numbering = log if isinstance(log, Numbering) else self.numbering(log.met)
         found = np.empty(len(impressions), np.float32)
@@ -142,33 +105,9 @@ class PPNet:
             for start in range(0, len(impressions), _BLOCK):
                 rows = slice(start, start + _BLOCK)
                 piece = impressions.take(rows)
-                shown = shown_batch(piece, numbering, self.settings.history, self.device)
+                shown = shown_batch(piece, numbering, self.settings, self.device)
                 found[rows] = torch.sigmoid(network(shown).float()).cpu().numpy()
         return found
-
-    def score(
-        self,
-        user_id: Any,
-        history: Sequence[Any],
-        item_ids: Sequence[Any],
-        columns: Mapping[str, Any] | None = None,
-    ) -> np.ndarray:
-        """``(items,)`` float32 probability that a user will like each item.
-
-        Args:
-            user_id: of the user; one that training never met is known by the history alone.
-            history: ids of what the user liked, oldest first; may be empty.
-            item_ids: of the items.
-            columns: name of each further column -> its value, or a list of one for each item.
-
-        Raises:
-            DataError: there are no items, one has no semantic ID, or a column is missing or has
-                not a value for each item.
-        """
-        met, impressions = request(
-            user_id, history, item_ids, columns or {}, self.vocabulary.numbers
-        )
-        return self.predict(impressions, self.numbering(met))
 
     def numbering(self, met: Met) -> Numbering:
         """Where the users, items and values of a log have their embeddings.
@@ -243,7 +182,7 @@ class PPNet:
         def batches() -> Iterator[tuple[Shown, Tensor]]:
             for piece in data.train.batches(_BLOCK):
                 labels = torch.from_numpy(np.asarray(piece.labels, np.float32)).to(self.device)
-                shown = shown_batch(piece, numbering, self.settings.history, self.device)
+                shown = shown_batch(piece, numbering, self.settings, self.device, True)
                 yield shown, labels
 
         return switch_costs(network, batches(), len(data.item_ids))
@@ -258,17 +197,10 @@ class PPNet:
         self.load_vocabulary(self.vocabulary, self.semantic_ids.recoded(codes, manifest))
 
     @property
-    def vocabulary(self) -> Vocabulary:
-        """What has an embedding."""
-        if self._vocabulary is None:
-            raise DataError(_NOT_FITTED)
-        return self._vocabulary
-
-    @property
     def network(self) -> PPNetNetwork:
         """The trained network."""
         if self._network is None:
-            raise DataError(_NOT_FITTED)
+            raise DataError(NOT_FITTED)
         return self._network
 
     def load_vocabulary(self, vocabulary: Vocabulary, ids: SemanticIDs | None) -> None:
@@ -278,8 +210,7 @@ class PPNet:
                 "item_id=false leaves nothing that tells items apart; give semantic IDs too "
                 "(--ids ids.parquet)"
             )
-        self._vocabulary = vocabulary
-        self.ids = self.fitted_ids = ids
+        super().load_vocabulary(vocabulary, ids)
         features = CODE_FEATURES[self.settings.code_features]
         self._features: CodeFeatures | None = None if ids is None else features(ids)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from mmq.nn.loop import Share
 from mmq.nn.selected import SelectedSettings
@@ -16,19 +17,28 @@ PartShare = Annotated[float, Field(gt=0, lt=0.5)]
 class RankingSplit(Settings):
     """What was liked, and how impressions are divided."""
 
-    split: Literal["chronological", "stored"] | None = None
-    """The last shares of the log by time, or its own ``split`` column; None takes the column where
-    there is one."""
+    split: Literal["chronological", "stored", "random"] | None = None
+    """The last shares of the log by time, or its own ``split`` column, or rows that a hash of user
+    and item draws, for logs without times; None takes the first of column, time and hash for which
+    there is what it needs."""
     validation_share: PartShare = 0.1
     """Share of the log, by time, that the best epoch is told by."""
     test_share: PartShare = 0.1
     """Share of the log, by time, that is measured on: the latest."""
     positive_above: float = 3.0
     """Ratings above it count as liked, where there are no labels."""
+    dedupe: bool = False
+    """Whether rows that an earlier one equals in all columns are left out."""
+    drop_unknown: bool = False
+    """Whether rows with items that have no semantic ID are left out, in place of an error."""
 
-    def resolved_split(self, has_column: bool) -> str:
-        """How a log with or without a ``split`` column is divided."""
-        return self.split or ("stored" if has_column else "chronological")
+    def resolved_split(self, names: Collection[str]) -> str:
+        """How a log with columns of these names is divided."""
+        if self.split is not None:
+            return self.split
+        if "split" in names:
+            return "stored"
+        return "chronological" if "timestamp" in names else "random"
 
     @property
     def fractions(self) -> tuple[float, float, float]:
@@ -42,16 +52,18 @@ class RankerSettings(SelectedSettings):
 
     batch_size: PositiveInt = 4096
     """Impressions a step; they are split evenly, so that no batch is a remnant."""
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 2e-3
     """Peak rate of AdamW."""
-    schedule: Literal["one-cycle", "constant"] = "constant"
-    """After the warm-up, a constant rate, or a half cosine that is zero after ``epochs``."""
-    warmup: Share = 0.02
-    """Share of ``epochs`` over which the rate rises."""
-    epochs: NonNegativeInt = 20
-    """Most passes over the training impressions."""
+    schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    """After the warm-up, a half cosine that is zero after ``epochs``, or a constant rate."""
+    warmup: Share = 0.05
+    """Share of ``epochs`` over which the rate rises. Of epochs there are, unless they are set, so
+    many as make some 1,000 steps: 5 of a large log, 50 at most of a small one."""
     patience: PositiveInt = 3
     """Epochs without a better validation AUC after which training stops; the best is kept."""
+    smoothing: PositiveFloat = 10.0
+    """Impressions at the rate of all that are added to those of a user, item or value, before the
+    share that was liked is taken."""
     shuffle_rows: PositiveInt = 1 << 20
     """Impressions that are shuffled together: as many are read from disk at random at a time."""
 
@@ -78,5 +90,5 @@ class PPNetSettings(RankerSettings):
     unknown_share: Share = 0.05
     """Share of users, items and further values that training hides, so that the embedding of those
     it never met is learned."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
     """Share of the tower's input that is dropped in training."""

@@ -8,15 +8,29 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmq.data.catalogue import as_item_ids
+from mmq.data.ids import joined, same_type
 from mmq.data.interactions import Interactions
-from mmq.data.splits import TEST, TRAIN, VALIDATION, parts_by_time, stored_parts
+from mmq.data.splits import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    parts_by_time,
+    random_parts,
+    stored_parts,
+)
 from mmq.data.spool import Spool
-from mmq.data.tables import without_nan
+from mmq.data.texts import as_text
+from mmq.data.times import Clock
 from mmq.errors import DataError
 from mmq.ranking.log import Pieces
 from mmq.ranking.numbers import kinds_of
 from mmq.ranking.settings import RankingSplit
+
+MOST_NUMBERS = 100
+"""Distinct numbers with fractions that may be categories."""
+
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_FRACTION = r"\.[0-9]*[1-9]|[eE]-"
 
 PARTS = {"training": TRAIN, "validation": VALIDATION, "test": TEST}
 
@@ -54,21 +68,23 @@ def survey(pieces: Pieces, settings: RankingSplit, spool: Spool) -> Survey:
     """
     if not pieces.rows:
         raise DataError("there are no interactions; give at least one row")
-    stored = settings.resolved_split("split" in pieces.names) == "stored"
-    if stored and "split" not in pieces.names:
+    how = settings.resolved_split(pieces.names)
+    if how == "stored" and "split" not in pieces.names:
         raise DataError("the interactions have no split column; split them by time instead")
     times, has_time = spool.empty(pieces.rows, np.int64), spool.empty(pieces.rows, bool)
     labels, parts = (spool.empty(pieces.rows, np.uint8) for _ in range(2))
     users, items = _Distinct(), _Distinct()
     values = {name: _Distinct() for name in pieces.columns}
     kinds = kinds_of(pieces.columns, pieces.numeric, pieces.settled)
-    start = 0
+    start, clock = 0, Clock(times, has_time)
     for log, further in pieces:
         rows = slice(start, start + len(log))
-        times[rows], has_time[rows] = log.times, log.has_time
+        clock.add(log.times, log.has_time, log.time_unit)
         labels[rows] = _labels(log, settings.positive_above, start)
-        if stored:
+        if how == "stored":
             parts[rows] = stored_parts(log)
+        elif how == "random":
+            parts[rows] = random_parts(log, settings.fractions)
         users.add(log.user_ids)
         items.add(log.item_ids)
         for kind in kinds:
@@ -76,15 +92,18 @@ def survey(pieces: Pieces, settings: RankingSplit, spool: Spool) -> Survey:
             if not kind.numeric:
                 values[kind.name].add(as_values(further.column(kind.name), kind.name))
         start = rows.stop
-    if not stored:
+    clock.settle()
+    numeric = tuple(kind.name for kind in kinds if kind.numeric)
+    found = {name: each.values for name, each in values.items() if name not in numeric}
+    for name, distinct in found.items():
+        check_categories(distinct, name)
+    if how == "chronological":
         if not has_time.any():
             raise DataError(
                 "no row of the log has a timestamp, so it cannot be divided by time; give "
-                "timestamps, or a split column of train, validation and test"
+                "timestamps, a split column of train, validation and test, or --split random"
             )
         parts[:] = parts_by_time(times, has_time, settings.fractions)
-    numeric = tuple(kind.name for kind in kinds if kind.numeric)
-    found = {name: each.values for name, each in values.items() if name not in numeric}
     return Survey(users.values, items.values, found, numeric, times, has_time, labels, parts)
 
 
@@ -95,10 +114,12 @@ class _Distinct:
         self._known: pa.Array | None = None
 
     def add(self, values: pa.Array) -> None:
-        """Take up those that are new."""
+        """Take up those that are new; text beside numbers makes all of them text."""
         new = pc.unique(values)
         if self._known is not None:
-            new = pc.unique(pa.concat_arrays([self._known, new]))
+            both = same_type([pa.chunked_array([each]) for each in (self._known, new)])
+            known, new = map(joined, both)
+            new = pc.unique(pa.concat_arrays([known, new]))
         self._known = new
 
     @property
@@ -109,23 +130,33 @@ class _Distinct:
 
 
 def as_values(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array:
-    """The values of a categorical column as text; a null, as NaN, is a value of its own.
+    """The values of a categorical column as text; a null, as NaN, is the value "".
 
     Raises:
         DataError: a row has several of them.
     """
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    if pa.types.is_nested(column.type):
+    return joined(pc.fill_null(as_text(column, name), ""))
+
+
+def check_categories(values: pa.Array, name: str) -> None:
+    """Raise :class:`DataError` for a column of measurements: many numbers, most with fractions.
+
+    Each of them would be a category of its own, of which nothing can be learned.
+
+    Args:
+        values: the distinct ones, as text.
+        name: of the column.
+    """
+    told = values.filter(pc.not_equal(values, ""))
+    if len(told) <= MOST_NUMBERS or not pc.all(pc.match_substring_regex(told, _NUMBER)).as_py():
+        return
+    fractions = pc.sum(pc.match_substring_regex(told, _FRACTION)).as_py()
+    if 2 * fractions > len(told):
         raise DataError(
-            f"the column '{name}' is of type {column.type}; give columns of one value a row"
+            f"the column '{name}' holds {len(told):,} different numbers, such as "
+            f"{told[0].as_py()}, which are measurements and no categories; name it with "
+            f"--numeric-column {name}, so that it is read as numbers, or leave it out"
         )
-    try:
-        return as_item_ids(without_nan(column).cast(pa.string()).fill_null(""), "values")
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise DataError(
-            f"the column '{name}' is of type {column.type} and cannot be read as text; leave it out"
-        ) from error
 
 
 def _labels(log: Interactions, above: float, start: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from mmq.ranking.code_features import CodeFeatures
 from mmq.ranking.data import Met, RankingData
 from mmq.ranking.impressions import BLOCK, Impressions
 from mmq.ranking.numbers import Scale, scales
+from mmq.ranking.rates import Tally, log_odds
 from mmq.semantic_ids import SemanticIDs
 from mmq.semantic_ids.lookup import ItemIndex
 
@@ -24,37 +25,37 @@ class Vocabulary(NamedTuple):
     Attributes:
         users: Arrow array of ids; number i has the embedding i + 1, all others have 0.
         items: likewise.
-        shown: ``(items,)`` int64 training impressions of each item.
         columns: name of each further column of categories -> Arrow array of values, likewise.
+        tallies: how often each user, item and value was shown and liked, in this order.
         numbers: name of each further column of numbers -> its scale.
     """
 
     users: pa.Array
     items: pa.Array
-    shown: np.ndarray
     columns: dict[str, pa.Array]
+    tallies: tuple[Tally, ...]
     numbers: Mapping[str, Scale] = MappingProxyType({})
+
+    @property
+    def shown(self) -> np.ndarray:
+        """``(items,)`` int64 training impressions of each item."""
+        return self.tallies[1].shown
 
     @classmethod
     def of(cls, data: RankingData) -> Vocabulary:
         """That of the training part."""
         met = data.met
-        sizes = [len(each) for each in met.column_values.values()]
-        users = np.zeros(len(met.user_ids), np.int64)
-        items = np.zeros(len(met.item_ids), np.int64)
-        columns = [np.zeros(size, np.int64) for size in sizes]
+        ids = [met.user_ids, met.item_ids, *met.column_values.values()]
+        tallies = [Tally.empty(len(each)) for each in ids]
         for piece in data.train.batches(BLOCK):
-            users += np.bincount(piece.users, minlength=len(users))
-            items += np.bincount(piece.items, minlength=len(items))
-            for place, counts in enumerate(columns):
-                counts += np.bincount(piece.columns[:, place], minlength=len(counts))
-        values = {
-            name: _with_rows(each, counts)
-            for (name, each), counts in zip(met.column_values.items(), columns, strict=True)
-        }
-        known = _with_rows(met.item_ids, items)
-        numbers = scales(data.train, met.numeric)
-        return cls(_with_rows(met.user_ids, users), known, items[items > 0], values, numbers)
+            for tally, numbers in zip(tallies, _numbers(piece), strict=True):
+                tally.add(numbers, piece.labels)
+        users, items, *columns = (
+            each.filter(pa.array(tally.shown > 0)) for each, tally in zip(ids, tallies, strict=True)
+        )
+        values = dict(zip(met.column_values, columns, strict=True))
+        known = tuple(tally.met() for tally in tallies)
+        return cls(users, items, values, known, scales(data.train, met.numeric))
 
     def alike(self, other: Vocabulary) -> bool:
         """Whether both are of the same users, items (shown as often) and values of columns.
@@ -81,6 +82,7 @@ class Numbering(NamedTuple):
             without.
         numbers: of each column of numbers of the training, its place among those of the log, and
             its scale.
+        tallies: how often users, items and values were shown and liked, by the same numbers.
     """
 
     users: np.ndarray
@@ -88,6 +90,7 @@ class Numbering(NamedTuple):
     columns: tuple[tuple[int, np.ndarray], ...]
     codes: np.ndarray | None
     numbers: tuple[tuple[int, Scale], ...]
+    tallies: tuple[Tally, ...]
 
     @classmethod
     def of(
@@ -123,9 +126,10 @@ class Numbering(NamedTuple):
             (places.index(name), _place(met.column_values[name], values))
             for name, values in known.columns.items()
         )
-        numbers = tuple((met.numeric.index(name), scale) for name, scale in known.numbers.items())
         users, items = _place(met.user_ids, known.users), _place(met.item_ids, known.items)
-        return cls(users, items, columns, codes, numbers)
+        numbers = tuple((met.numeric.index(name), scale) for name, scale in known.numbers.items())
+        tallies = tuple(tally.with_others() for tally in known.tallies)
+        return cls(users, items, columns, codes, numbers, tallies)
 
     def column_numbers(self, impressions: Impressions) -> np.ndarray:
         """``(rows, c)`` int64."""
@@ -138,14 +142,28 @@ class Numbering(NamedTuple):
         shape = (len(impressions), len(columns))
         return np.stack(columns, 1).astype(np.float32) if columns else np.empty(shape, np.float32)
 
+    def log_odds(self, impressions: Impressions, smoothing: float, left_out: bool) -> np.ndarray:
+        """``(rows, 2 + c)`` float32 smoothed rates of users, items and values.
+
+        Args:
+            impressions: of the log.
+            smoothing: see :func:`~mmq.ranking.rates.log_odds`.
+            left_out: whether the impressions were counted themselves, which is undone.
+        """
+        known = [self.users[impressions.users], self.items[impressions.items]]
+        numbers = np.column_stack([*known, self.column_numbers(impressions)])
+        labels = np.asarray(impressions.labels, np.int64) if left_out else None
+        return log_odds(self.tallies, numbers, smoothing, labels)
+
 
 def _kinds(categories: Iterable[str], numbers: Iterable[str]) -> dict[str, str]:
     """Name of each further column -> what it is of."""
     return dict.fromkeys(categories, "categories") | dict.fromkeys(numbers, "numbers")
 
 
-def _with_rows(values: pa.Array, counts: np.ndarray) -> pa.Array:
-    return values.filter(pa.array(counts > 0))
+def _numbers(piece: Impressions) -> list[np.ndarray]:
+    """Users, items and values of further columns of some impressions, ``(rows,)`` each."""
+    return [piece.users, piece.items, *piece.columns.T]
 
 
 def _place(values: pa.Array, known: pa.Array) -> np.ndarray:

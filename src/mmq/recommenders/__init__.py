@@ -2,21 +2,28 @@
 
 from mmq.recommenders.base import Recommender
 from mmq.recommenders.data import RetrievalData, SplitSettings
-from mmq.recommenders.evaluation import Evaluation, evaluate
+from mmq.recommenders.ease import EASE, EASESettings
+from mmq.recommenders.evaluation import Evaluation, Protocol, evaluate
 from mmq.recommenders.folder import KINDS, load_recommender, recommender_class, save_recommender
 from mmq.recommenders.heterrec import HeterRec, HeterRecSettings
+from mmq.recommenders.item_knn import ItemKNN, ItemKNNSettings
 from mmq.recommenders.popularity import Popularity, PopularitySettings
 from mmq.recommenders.results import Items, Recommendations, RetrievalFit
 from mmq.recommenders.sasrec import SASRec, SASRecSettings
 
 __all__ = [
+    "EASE",
     "KINDS",
+    "EASESettings",
     "Evaluation",
     "HeterRec",
     "HeterRecSettings",
+    "ItemKNN",
+    "ItemKNNSettings",
     "Items",
     "Popularity",
     "PopularitySettings",
+    "Protocol",
     "Recommendations",
     "Recommender",
     "RetrievalData",

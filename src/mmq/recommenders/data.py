@@ -11,8 +11,10 @@ import numpy as np
 import pyarrow as pa
 from pydantic import NonNegativeInt
 
-from mmq.data.catalogue import as_item_ids, check_ids
+from mmq.data.catalogue import check_ids
+from mmq.data.cleaning import repeated_rows, shuffled, with_items
 from mmq.data.cold import Withheld
+from mmq.data.ids import as_item_ids
 from mmq.data.interactions import Interactions
 from mmq.data.sequences import Cases, Sequences, held_out_cases, user_sequences
 from mmq.data.splits import (
@@ -46,17 +48,38 @@ class SplitSettings(Settings):
     """Ratings above it count; logs without ratings and labels count whole."""
     min_interactions: NonNegativeInt = 5
     """Users and items with fewer are left out (k-core); 0 keeps all."""
+    ties: Literal["file", "shuffled"] = "file"
+    """Order of what a user met at one moment: that of the log's rows, or a random one that a hash
+    of user, item and time gives, whatever the order of the rows."""
+    dedupe: bool = False
+    """Whether rows that an earlier one equals in all columns are left out."""
+    drop_unknown: bool = False
+    """Whether rows with other items than those that may be recommended are left out, in place of
+    an error."""
 
-    def kept(self, interactions: Interactions) -> Interactions:
+    def kept(self, interactions: Interactions, item_ids: pa.Array | None = None) -> Interactions:
         """The interactions that count.
+
+        Args:
+            interactions: the log.
+            item_ids: items that may be recommended, where that is known.
 
         Raises:
             DataError: there are none.
         """
-        return self.stages(interactions)[2]
+        return self.stages(interactions, item_ids)[2]
 
-    def stages(self, interactions: Interactions) -> tuple[Interactions, Interactions, Interactions]:
-        """The log, what of it was liked, and what of that counts; raises as :meth:`kept`."""
+    def stages(
+        self, interactions: Interactions, item_ids: pa.Array | None = None
+    ) -> tuple[Interactions, Interactions, Interactions]:
+        """The log, what of it was liked, and what of that counts; takes and raises as :meth:`kept`.
+
+        The log is without rows that are left out for their own sake, if any are.
+        """
+        if self.dedupe:
+            interactions = interactions.filter(~repeated_rows(interactions))
+        if self.drop_unknown and item_ids is not None:
+            interactions = interactions.filter(with_items(interactions, item_ids))
         log = liked = interactions.positives(self.positive_above)
         if self.min_interactions > 1:
             log = liked.k_core(self.min_interactions)
@@ -66,7 +89,13 @@ class SplitSettings(Settings):
                 f"{self.positive_above:g} with {self.min_interactions} a user and item; "
                 "give a longer log, or lower positive_above or min_interactions"
             )
+        if self.ties == "shuffled":
+            log = shuffled(log)
         return interactions, liked, log
+
+    def parts(self, log: Interactions) -> np.ndarray:
+        """``(interactions,)`` the part of each of :meth:`kept`; see :mod:`mmq.data.splits`."""
+        return _PARTS[self.split](log)
 
 
 class RetrievalData(NamedTuple):
@@ -112,20 +141,21 @@ class RetrievalData(NamedTuple):
                 twice, or nothing is left to learn from or to test on.
         """
         settings = settings or SplitSettings()
-        stages = settings.stages(interactions)
-        log = stages[2]
         ids = items if isinstance(items, SemanticIDs) else None
-        item_ids = log.items.ids if items is None else as_item_ids(ids.item_ids if ids else items)
+        known = None if items is None else as_item_ids(ids.item_ids if ids else items)
+        stages = settings.stages(interactions, known)
+        log = stages[2]
+        item_ids = log.items.ids if known is None else known
         check_ids(item_ids)
         rows = item_rows(log, item_ids, ids)
-        part = _PARTS[settings.split](log)
+        part = settings.parts(log)
         train = part == TRAIN
         parts, measured = {}, {}
-        for name, number, known in (
+        for name, number, before in (
             ("validation", VALIDATION, train), ("test", TEST, part != TEST)
         ):  # fmt: skip
             held = part == number
-            every = held_out_cases(log, rows, known, held)
+            every = held_out_cases(log, rows, before, held)
             measured[name] = Measured.of(stages, held, every, new_users)
             parts[name] = every if new_users else every.with_history()
             if not len(parts[name].targets):
@@ -178,7 +208,7 @@ def item_rows(log: Interactions, item_ids: pa.Array, ids: SemanticIDs | None = N
         raise DataError(
             f"{len(missing):,} of {len(found):,} items of the interactions have no semantic ID or "
             f"are not among the items, {log.items.ids[int(missing[0])].as_py()!r} among them; "
-            "encode them too or drop their interactions"
+            "encode them too, or leave their interactions out with --drop-unknown"
         )
     rows: np.ndarray = found[log.items.codes]
     return rows

@@ -15,6 +15,9 @@ from mmq.recommenders.batches import training_batch
 from mmq.recommenders.network import HistoryNetwork
 from mmq.recommenders.settings import RecommenderSettings
 
+_STEPS, _FEWEST, _MOST = 2000, 15, 100
+"""Steps that a training should make, and the epochs that it is given for them."""
+
 
 class RetrievalTask(Task):
     """Every entry of a history predicts what follows it.
@@ -41,6 +44,13 @@ class RetrievalTask(Task):
         self.settings, self.train, self.steps, self.figures = settings, train, steps, figures
         self.items = int(np.maximum(train.lengths - 1, 0).sum())
         self.device = next(network.parameters()).device
+
+    @property
+    def usual_epochs(self) -> int:
+        """As many as make :data:`_STEPS`: a small log has few steps an epoch."""
+        windows = int(-(-np.maximum(self.train.lengths - 1, 0) // self.settings.history).sum())
+        steps = math.ceil(windows / self.settings.batch_size)
+        return min(max(math.ceil(_STEPS / max(steps, 1)), _FEWEST), _MOST)
 
     def batches(self, generator: np.random.Generator) -> list[Sequences]:
         """Windows of the histories, in a random order."""

@@ -21,12 +21,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmq.artifacts import check_own_folder, require_file, sha256, write_folder
-from mmq.data.catalogue import as_item_ids, check_ids
+from mmq.data.catalogue import check_ids
+from mmq.data.ids import as_item_ids
 from mmq.errors import FormatError, nearest
 from mmq.formats import read_json, read_tensors, write_json, write_tensors
 from mmq.recommenders.base import Recommender
 from mmq.recommenders.data import SplitSettings
+from mmq.recommenders.ease import EASE
 from mmq.recommenders.heterrec import HeterRec
+from mmq.recommenders.item_knn import ItemKNN
 from mmq.recommenders.measured import Measured
 from mmq.recommenders.popularity import Popularity
 from mmq.recommenders.results import Items, RetrievalFit
@@ -34,7 +37,8 @@ from mmq.recommenders.sasrec import SASRec
 from mmq.replacing import NOTE
 from mmq.semantic_ids import SemanticIDs
 
-FORMAT = 1
+FORMAT = 2
+"""2: histories are normalised before the transformer; weights of format 1 do not fit."""
 CONFIG, WEIGHTS, ITEMS, CARD, LOG = (
     "config.json",
     "model.safetensors",
@@ -53,7 +57,7 @@ _KEYS = {
 }
 """What config.json has to hold."""
 KINDS: dict[str, type[Recommender[Any]]] = {
-    each.kind: each for each in (HeterRec, SASRec, Popularity)
+    each.kind: each for each in (HeterRec, SASRec, ItemKNN, EASE, Popularity)
 }
 POPULARITY = "popularity"
 """Name of the tensor of counts among those of the weights."""
@@ -157,6 +161,11 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     if config["format"] > FORMAT:
         raise FormatError(
             f"{folder} has format {config['format']}, this mmq reads up to {FORMAT}; upgrade mmq"
+        )
+    if config["format"] < FORMAT:
+        raise FormatError(
+            f"{folder} has format {config['format']}, whose network this mmq no longer has; train "
+            "it again with mmq train retrieval"
         )
     return config
 

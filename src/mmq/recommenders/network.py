@@ -31,9 +31,10 @@ class HistoryNetwork(nn.Module, ABC):
         super().__init__()
         dim = settings.hidden_dim
         self.dropout = settings.dropout
-        self.times = embedding(settings.history, dim)
+        self.entry_norm = nn.LayerNorm(dim)
         self.item_blocks = nn.ModuleList(
-            Block(dim, settings.heads, settings.dropout) for _ in range(settings.item_layers)
+            Block(dim, settings.heads, settings.dropout, settings.history)
+            for _ in range(settings.item_layers)
         )
         self.norm = nn.LayerNorm(dim)
 
@@ -53,7 +54,9 @@ class HistoryNetwork(nn.Module, ABC):
             vectors: ``(n, d)`` in place of :meth:`item_vectors`.
         """
         vectors = self.item_vectors(histories) if vectors is None else vectors
-        entries = vectors + self.times[histories.layout.times]
+        # embeddings start small: as they are, the shortcut around the blocks, which says what item
+        # it was, would be drowned by what the blocks add
+        entries = self.entry_norm(vectors)
         entries = dropout(entries, self.dropout, self.training)
         for block in self.item_blocks:
             entries = block(entries, histories.layout)

@@ -13,7 +13,7 @@ from mmq.nn.selected import SelectedSettings
 class RecommenderSettings(SelectedSettings):
     """How a recommender over histories is built and trained."""
 
-    history: PositiveInt = 20
+    history: PositiveInt = 50
     """Last items of a user that are read."""
     hidden_dim: PositiveInt = 128
     """d: width of an item's and of a user's vector."""
@@ -25,12 +25,13 @@ class RecommenderSettings(SelectedSettings):
     """Share of the embeddings and of what each layer adds that is dropped in training."""
     batch_size: PositiveInt = 64
     """Windows of histories a step; they are split evenly, so that no batch is a remnant."""
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 2e-3
     """Peak rate of AdamW."""
-    schedule: Literal["one-cycle", "constant"] = "constant"
-    """After the warm-up, a constant rate, or a half cosine that is zero after ``epochs``."""
-    warmup: Share = 0.02
-    """Share of ``epochs`` over which the rate rises."""
+    schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    """After the warm-up, a half cosine that is zero after ``epochs``, or a constant rate."""
+    warmup: Share = 0.05
+    """Share of ``epochs`` over which the rate rises. Of epochs there are, unless they are set, so
+    many as make some 2,000 steps: 15 of a large log, 100 at most of a small one."""
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> RecommenderSettings:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmq.data.catalogue import as_item_ids
+from mmq.data.ids import as_item_ids
 from mmq.errors import DataError
 from mmq.metrics.buckets import BucketIndex
 

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmq.artifacts import require_file, write_file
-from mmq.data.catalogue import as_item_ids, check_ids
+from mmq.data.catalogue import check_ids
+from mmq.data.ids import as_item_ids
 from mmq.errors import DataError, FormatError
 from mmq.metrics.buckets import bucket_ids, occurrence
 from mmq.metrics.quantisation import check_codes

@@ -31,8 +31,12 @@ _REVIEW = pa.schema(
 )
 _ITEM = pa.schema(
     {
-        name: pa.string()
-        for name in ("item_id", "title", "brand", "categories", "description", "image_url")
+        "item_id": pa.string(),
+        "title": pa.string(),
+        "brand": pa.string(),
+        "categories": pa.list_(pa.string()),
+        "description": pa.string(),
+        "image_url": pa.string(),
     }
 )
 
@@ -78,8 +82,8 @@ def read_amazon(path: str | Path) -> Imported:
     """The reviews of one category, and what is known about the items they are on.
 
     Items have ``item_id`` (the asin; in the 2023 layout the parent asin), ``title``, ``brand``,
-    ``categories``, ``description`` and ``image_url``, each null where it is not given. Reviews
-    are kept as they are, repeated ones too; they have a rating and a timestamp.
+    ``categories`` (a list), ``description`` and ``image_url``, each null where it is not given.
+    Reviews are kept as they are, repeated ones too; they have a rating and a timestamp.
 
     Source: https://amazon-reviews-2023.github.io/ and https://nijianmo.github.io/amazon/
 
@@ -96,12 +100,12 @@ def read_amazon(path: str | Path) -> Imported:
             f"{files.reviews} has {max(users.null_count, items.null_count)} lines without a user "
             "(reviewerID or user_id) or an item (asin); is it a file of Amazon reviews?"
         )
-    milliseconds = pc.divide(reviews.column("timestamp"), 1000)
+    seconds = pc.multiply(reviews.column("unixReviewTime"), 1000)
     log = Interactions.build(
         {
             "user_id": users,
             "item_id": items,
-            "timestamp": pc.coalesce(reviews.column("unixReviewTime"), milliseconds),
+            "timestamp": pc.coalesce(seconds, reviews.column("timestamp")).cast(pa.timestamp("ms")),
             "rating": pc.coalesce(reviews.column("overall"), reviews.column("rating")),
         }
     )
@@ -169,12 +173,12 @@ def _read_metadata(path: Path, log: Interactions) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=_ITEM)
 
 
-def _item(item: Any, record: dict[str, Any]) -> dict[str, str | None]:
+def _item(item: Any, record: dict[str, Any]) -> dict[str, str | list[str] | None]:
     return {
         "item_id": item,
         "title": _text([record.get("title")], " "),
         "brand": _text([record.get("brand") or record.get("store")], " "),
-        "categories": _text(record.get("categories") or record.get("category"), ", "),
+        "categories": _distinct(record.get("categories") or record.get("category")) or None,
         "description": _text(record.get("description"), " "),
         "image_url": _picture(record),
     }
@@ -182,8 +186,12 @@ def _item(item: Any, record: dict[str, Any]) -> dict[str, str | None]:
 
 def _text(value: Any, separator: str) -> str | None:
     """The texts of a text or of nested lists of them, each once; None where there are none."""
-    words = dict.fromkeys(word for word in _words(value) if word)
-    return separator.join(words) or None
+    return separator.join(_distinct(value)) or None
+
+
+def _distinct(value: Any) -> list[str]:
+    """The texts of a text or of nested lists of them, each once."""
+    return list(dict.fromkeys(word for word in _words(value) if word))
 
 
 def _words(value: Any) -> Iterator[str]:

@@ -12,6 +12,7 @@ import pyarrow.csv as pcsv
 
 from mmq.artifacts import require_file
 from mmq.data.delimited import read_csv
+from mmq.data.ids import as_numbers
 from mmq.data.importers import Imported
 from mmq.data.interactions import Interactions
 from mmq.errors import DataError, FormatError
@@ -49,8 +50,8 @@ class _Movies(NamedTuple):
 def read_movielens(folder: str | Path) -> Imported:
     """A MovieLens data set: its films and all its ratings.
 
-    Items have ``item_id``, ``title`` (with its year, as distributed), ``genres`` (joined by ", ",
-    null where none is listed) and ``year`` (int64, null where the title names none).
+    Items have ``item_id``, ``title`` (with its year, as distributed), ``genres`` (a list,
+    null where there is none) and ``year`` (int64, null where the title names none).
 
     Source: https://grouplens.org/datasets/movielens/
 
@@ -64,7 +65,7 @@ def read_movielens(folder: str | Path) -> Imported:
         ratings = _ratings(require_file(folder / "ratings.dat", "ratings file"), "::")
         layout = "ml-1m"
     elif (folder / "movies.csv").is_file():
-        table = read_csv(folder / "movies.csv", ",", ("movieId", "title", "genres"))
+        table = read_csv(folder / "movies.csv", ("movieId", "title", "genres"))
         movies = _movies_csv(folder / "movies.csv", table)
         ratings = _ratings(require_file(folder / "ratings.csv", "ratings file"), ",")
         layout = "ml-latest"
@@ -83,10 +84,9 @@ def read_movielens(folder: str | Path) -> Imported:
 def _items(movies: _Movies) -> pa.Table:
     titles = pa.array(movies.titles, pa.string())
     year = pc.struct_field(pc.extract_regex(titles, r"\((?P<year>\d{4})\)\s*$"), "year")
-    genres = pc.replace_substring(pa.array(movies.genres, pa.string()), "|", ", ")
-    genres = pc.if_else(
-        pc.is_in(genres, pa.array([_NO_GENRES, ""])), pa.scalar(None, pa.string()), genres
-    )
+    genres = pa.array(movies.genres, pa.string())
+    none = pc.is_in(genres, pa.array([_NO_GENRES, "", None]))
+    genres = pc.split_pattern(pc.if_else(none, pa.scalar(None, pa.string()), genres), "|")
     ids = pa.array(movies.ids, pa.int64())
     return pa.table(
         {"item_id": ids, "title": titles, "genres": genres, "year": year.cast(pa.int64())}
@@ -115,8 +115,8 @@ def _rows(path: Path, separator: str, width: int, genres: Callable[[list[str]], 
     except UnicodeDecodeError:
         text = data.decode("latin-1")
     movies = _Movies([], [], [])
-    for number, line in enumerate(text.splitlines(), 1):
-        fields = line.split(separator)
+    for number, line in enumerate(text.split("\n"), 1):
+        fields = line.rstrip("\r").split(separator)
         if not line.strip():
             continue
         if len(fields) != width or not fields[0].isdecimal():
@@ -134,11 +134,11 @@ def _movies_csv(path: Path, table: pa.Table) -> _Movies:
     for name in ("movieId", "title", "genres"):
         if name not in table.column_names:
             raise DataError(f"{path} has no column '{name}'; is it a MovieLens file?")
-    if not pa.types.is_integer(table.schema.field("movieId").type):
+    ids = as_numbers(table.column("movieId"))
+    if not pa.types.is_integer(ids.type):
         raise FormatError(f"{path} has a movieId that is no number; the file is damaged")
-    columns = [table.column(name).cast(pa.string()) for name in ("title", "genres")]
     return _Movies(
-        table.column("movieId").to_pylist(), columns[0].to_pylist(), columns[1].to_pylist()
+        ids.to_pylist(), table.column("title").to_pylist(), table.column("genres").to_pylist()
     )
 
 
@@ -148,7 +148,7 @@ def _ratings(path: Path, separator: str) -> pa.Table:
     columns = names
     if separator == "::":  # Arrow splits at one character: every other column is empty
         columns = ["user_id", "_1", "item_id", "_2", "rating", "_3", "timestamp"]
-    types = dict.fromkeys(names, pa.int64()) | {"rating": pa.float32()}
+    types = dict.fromkeys(names, pa.int64()) | {"rating": pa.float64()}
     try:
         return pcsv.read_csv(
             path,

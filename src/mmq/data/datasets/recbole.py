@@ -2,39 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
 
 from mmq.data.importers import Imported
-from mmq.data.interactions import COLUMNS, Interactions
+from mmq.data.interactions import Interactions, read_interactions
 from mmq.data.items import read_items
-from mmq.data.recbole import read_atomic
 from mmq.errors import DataError
 
+_PARTS = {".train": "train", ".valid": "validation", ".test": "test"}
+"""Ending of the name of a file that holds a part of a log."""
 
-def read_recbole(path: str | Path) -> Imported:
+
+def read_recbole(
+    path: str | Path,
+    column_names: Mapping[str, str] | None = None,
+) -> Imported:
     """The interactions ``NAME.inter`` of a folder, and its items ``NAME.item`` where it has them.
+
+    A log that is divided into ``NAME.train.inter``, ``NAME.valid.inter`` and ``NAME.test.inter``
+    comes out as one with a ``split`` column.
 
     Args:
         path: the folder, or the ``.inter`` file where the folder has several.
+        column_names: name of a column of interactions -> its name in the files; that of
+            ``item_id`` is the one of the items too. See
+            :func:`~mmq.data.interactions.read_interactions`.
 
     Raises:
-        DataError: there is not exactly one ``.inter`` file, or it lacks ``user_id`` or ``item_id``.
+        DataError: there is not exactly one log, or it lacks the column of users or items.
         FormatError: a file is truncated or damaged; the message names the line.
     """
     path = Path(path)
     logs = sorted(path.glob("*.inter")) if path.is_dir() else [path]
-    if len(logs) != 1 or logs[0].suffix != ".inter":
-        found = ", ".join(log.name for log in logs) or "none"
+    names = {log.with_suffix("").with_suffix("").name for log in logs}
+    divided = len(logs) > 1 and len(names) == 1 and all(_part(log) for log in logs)
+    if not divided and (len(logs) != 1 or logs[0].suffix != ".inter"):
+        found = ", ".join(log.name for log in logs[:5]) or "none"
         raise DataError(f"{path} should hold one NAME.inter file (found: {found}); give its path")
-    table = read_atomic(logs[0])
-    try:
-        log = Interactions.build(
-            table.select([name for name in table.column_names if name in COLUMNS])
-        )
-    except DataError as error:
-        raise DataError(f"{logs[0]}: {error}") from error
+    parts = [read_interactions(log, column_names) for log in logs]
+    log = _together(logs, parts) if divided else parts[0]
     file = logs[0].with_suffix(".item")
-    items = read_items(file) if file.is_file() else pa.table({"item_id": log.items.ids})
-    return Imported("recbole", items, log)
+    for each in logs[:1]:
+        if not file.is_file() and _part(each):
+            file = each.with_suffix("").with_suffix(".item")
+    if not file.is_file():
+        return Imported("recbole", pa.table({"item_id": log.items.ids}), log)
+    source = (column_names or {}).get("item_id", "item_id")
+    items = read_items(file, source)
+    named = ["item_id" if name == source else name for name in items.column_names]
+    return Imported("recbole", items.rename_columns(named), log)
+
+
+def _part(log: Path) -> str | None:
+    """The part that a file's name says it holds."""
+    return _PARTS.get(Path(log.stem).suffix)
+
+
+def _together(files: list[Path], logs: list[Interactions]) -> Interactions:
+    """One log of several, each being a part."""
+    tables = []
+    for file, log in zip(files, logs, strict=True):
+        table = log.table
+        if "split" in table.column_names:
+            table = table.drop_columns("split")
+        tables.append(table.append_column("split", pa.array([_part(file)] * len(log))))
+    order = list(_PARTS.values())
+    tables.sort(key=lambda table: order.index(table["split"][0].as_py()))
+    return Interactions.together(tables)

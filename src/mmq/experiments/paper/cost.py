@@ -33,6 +33,7 @@ _LEAST_SQUARES = 4e-3  # an item, of MMQ
 _HETERREC = 1.6e-4  # an interaction and epoch, width 64
 _SASREC = 6e-5  # the same
 _PPNET = 1.4e-5  # an impression and epoch
+_EPOCHS = 15  # of a retrieval model whose epochs are not set
 _STAGE2 = {LONGER: 1.0, JOINTLY: 1.5, BY_TURNS: 2.0}  # over an epoch of training
 
 
@@ -81,15 +82,19 @@ def _model(cell: Cell, scale: Scale, size: Size) -> float:
         return 0.0
     if cell.part == RANKING:
         ranker = PPNetSettings.parse(scale.ppnet)
-        each, epochs, own = _PPNET * size.impressions, ranker.epochs, scale.ranking_stage2
+        each, epochs, own = (
+            _PPNET * size.impressions,
+            ranker.epochs or _EPOCHS,
+            scale.ranking_stage2,
+        )
     elif cell.row.variant == SASREC:
         model = SASRecSettings.parse(scale.sasrec)
-        return _SASREC * size.interactions * model.epochs * _wider(model.hidden_dim)
+        return _SASREC * size.interactions * (model.epochs or _EPOCHS) * _wider(model.hidden_dim)
     else:
         own = scale.item_tokens if has_tokens(cell) else {}
         speaker = HeterRecSettings.parse({**scale.heterrec, **own})
         each = _HETERREC * size.interactions * _wider(speaker.hidden_dim)
-        epochs, own = speaker.epochs, scale.retrieval_stage2
+        epochs, own = speaker.epochs or _EPOCHS, scale.retrieval_stage2
     if not goes_on(cell):
         return each * epochs
     further = int({**scale.finetuning, **own}.get("epochs", 5))

@@ -80,7 +80,8 @@ def retrieval(cell: Cell, setup: Setup, places: Places) -> Made:
             model = own_rows(setup.own)[variant](cell.seed)
         else:
             own = scale.item_tokens if has_tokens(cell) else {}
-            model = HeterRec(device=setup.device, **{**scale.heterrec, **own}, seed=cell.seed)
+            settings = {"item_token": False, **scale.heterrec, **own}  # the paper has codes alone
+            model = HeterRec(device=setup.device, **settings, seed=cell.seed)
         if model.needs_ids:
             data = data._replace(ids=_ids_of(cell, setup, places, world.items))
         fit = model.fit(data, checkpoint, True, mark)

@@ -14,6 +14,7 @@ import numpy as np
 from mmq.artifacts import check_replaceable, made_folder, require_file, sha256
 from mmq.data import write_catalogue
 from mmq.data.datasets.toyshop import ToyshopSettings, toyshop
+from mmq.data.files import fingerprint
 from mmq.data.interactions import Interactions, write_interactions
 from mmq.encoders.toyshop import embed_toyshop
 from mmq.errors import DataError, SettingsError, UserError
@@ -204,7 +205,7 @@ def _prepare(request: Request, own: Own) -> Prepared:
     )
     of = {
         "catalogue": sha256(setup.catalogue),
-        "interactions": sha256(setup.interactions),
+        "interactions": fingerprint(setup.interactions),
         "columns": dict(setup.columns),
         "scale": request.scale.to_dict(),
     }

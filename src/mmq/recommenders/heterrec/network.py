@@ -53,6 +53,8 @@ class HeterRecNetwork(HistoryNetwork):
         self.cached: Tensor | None = None
         self.token_embeddings = embedding(sum(sizes), dim)
         self.positions = embedding(len(sizes), dim)
+        if self.scope == "history":
+            self.times = embedding(settings.history, dim)
         self.token_blocks = nn.ModuleList(
             Block(dim, settings.heads, settings.dropout) for _ in range(settings.token_layers)
         )
@@ -84,7 +86,7 @@ class HeterRecNetwork(HistoryNetwork):
             own: ``(items,)`` int64 row of each item in the table that was learned from, -1 for a
                 new one.
         """
-        device = self.times.device
+        device = self.positions.device
         offsets = torch.tensor([0, *ids.codebook_sizes[:-1]]).cumsum(0)
         self.codes = torch.from_numpy(ids.codes.astype(np.int64)).to(device)
         self.tokens = self.codes + offsets.to(device)

@@ -34,7 +34,7 @@ class HeterRecSettings(RecommenderSettings):
     one then scores all items, which an autoregressive one could only one by one."""
     steps: PositiveInt = 1
     """Next items predicted in training (listwise); the first of them is what is recommended."""
-    item_token: bool = False
+    item_token: bool = True
     """Whether an item has a token of its own, read and predicted beside its codes as one more
     position; zero for items that training does not meet, which their codes alone speak for. It is
     compared with all others in training, whatever the objective."""

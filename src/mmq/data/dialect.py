@@ -1,0 +1,220 @@
+"""What quotation marks, backslashes and line breaks mean in a file of delimited text.
+
+Arrow parses RFC 4180: a value in quotation marks may hold anything, a mark in it is doubled. What
+others write differently is told apart by reading the file strictly in either way, and brought to
+that form: characters that Arrow would take for something else wait under a name of their own.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmq.errors import FormatError
+
+_BLOCK = 1 << 24
+_MARK, _BACKSLASH, _RETURN, _FEED = b'"', b"\\", b"\r", b"\n"
+_HIDDEN = {
+    "\r": "\x02mmq-return\x03",
+    "\n": "\x02mmq-feed\x03",
+    '"': "\x02mmq-mark\x03",
+    ",": "\x02mmq-comma\x03",
+    "\t": "\x02mmq-tab\x03",
+}
+
+
+class Signs(NamedTuple):
+    """What a first look at a file finds.
+
+    Attributes:
+        marks: how many quotation marks there are.
+        odd: whether one stands where RFC 4180 has none, or behind a backslash.
+        returns: whether a carriage return stands alone though line feeds end the lines.
+    """
+
+    marks: int
+    odd: bool
+    returns: bool
+
+
+def look(data: np.ndarray, delimiter: str) -> Signs:
+    """The signs of ``data`` ``(bytes,)`` uint8, read once in bounded memory."""
+    ends = np.zeros(256, bool)
+    ends[[*_MARK, *_RETURN, *_FEED, *delimiter.encode()]] = True
+    marks, odd, returns = 0, False, False
+    for start in range(0, len(data), _BLOCK):
+        first = max(start - 1, 0)
+        around = data[first : start + _BLOCK + 1]
+        block = around.tobytes()
+        slashes = _BACKSLASH in block
+        if _MARK in block:
+            place = np.flatnonzero(around == _MARK[0])
+            marks += int(
+                np.count_nonzero((place >= start - first) & (place < start - first + _BLOCK))
+            )
+            odd = odd or (slashes and _BACKSLASH + _MARK in block) or _stray(around, place, ends)
+        elif slashes:
+            odd = odd or _BACKSLASH + delimiter.encode() in block or b"\\\n" in block
+        returns = returns or _RETURN in block
+    return Signs(marks, odd, returns and lone_returns(data))
+
+
+def lone_returns(data: np.ndarray) -> bool:
+    """Whether a carriage return stands alone though line feeds end the lines."""
+    alone = False
+    for start in range(0, len(data), _BLOCK):
+        block = data[start : start + _BLOCK].tobytes()
+        if _RETURN in block:
+            around = data[start : start + _BLOCK + 1].tobytes()
+            alone = alone or around.count(_RETURN) > around.count(b"\r\n")
+    return alone and any(
+        _FEED in data[start : start + _BLOCK].tobytes() for start in range(0, len(data), _BLOCK)
+    )
+
+
+def is_escaped(data: np.ndarray, delimiter: str, path: object) -> bool:
+    """Whether a backslash, not a second mark, stands before a quotation mark within a value.
+
+    Raises:
+        FormatError: the file is neither of the two; the line is named.
+    """
+    plain = first_fault(data, delimiter, None)
+    if plain is None:
+        return False
+    if first_fault(data, delimiter, "\\") is None:
+        return True
+    raise FormatError(f"{path} line {plain.line} {plain.what}")
+
+
+class Fault(NamedTuple):
+    """Where a file breaks its own rules.
+
+    Attributes:
+        line: number of it, from 1.
+        what: the rest of the sentence.
+    """
+
+    line: int
+    what: str
+
+
+def first_fault(data: np.ndarray, delimiter: str, escape: str | None) -> Fault | None:
+    """Where a file is not strictly delimited text; None if it is.
+
+    Args:
+        data: the file.
+        delimiter: between values.
+        escape: what stands before a mark within a value; None where marks are doubled.
+    """
+    csv.field_size_limit(2**31 - 1)
+    reader = csv.reader(lines(data), delimiter=delimiter, escapechar=escape, strict=True)
+    line, width = 1, None
+    try:
+        for row in reader:
+            width = width or len(row)
+            if row and len(row) != width:
+                return Fault(
+                    line,
+                    f"has {len(row)} values, the header has {width}; the file is truncated or "
+                    "damaged there",
+                )
+            line = reader.line_num + 1
+    except UnicodeDecodeError:
+        return Fault(line, "or soon after holds text that is not UTF-8; save it as UTF-8 CSV")
+    except csv.Error as error:
+        if "unexpected end" in str(error):
+            return Fault(line, "opens a quoted value that the file ends inside of; make it again")
+        return Fault(
+            line,
+            "holds a quotation mark that is neither at the end of its value nor doubled; write "
+            'it as "" and the whole value in quotation marks',
+        )
+    return None
+
+
+def lines(data: np.ndarray, errors: str = "strict") -> Iterator[str]:
+    """Lines that end in a line feed, whatever else others take for the end of one.
+
+    A file without any has lines that end in carriage returns.
+    """
+    start = data[: 1 << 20].tobytes()
+    feeds = _FEED in start or _RETURN not in start
+    raw = io.BufferedReader(_Bytes(data), _BLOCK)
+    text = io.TextIOWrapper(raw, "utf-8-sig", errors, newline="\n" if feeds else "")
+    for line in text:
+        yield re.sub(r"\r(?!\n)", " ", line) if feeds and "\r" in line else line
+
+
+class _Bytes(io.RawIOBase):
+    """An array of bytes as a file."""
+
+    def __init__(self, data: np.ndarray) -> None:
+        self._data, self._place = data, 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill ``buffer`` with what comes next."""
+        piece = self._data[self._place : self._place + len(buffer)].tobytes()
+        buffer[: len(piece)] = piece
+        self._place += len(piece)
+        return len(piece)
+
+
+def hidden(data: bytes, escaped: bool) -> bytes:
+    """The file in the form that Arrow reads; :func:`shown` brings its values back.
+
+    Args:
+        data: the whole file.
+        escaped: whether backslashes escape.
+    """
+    if escaped:
+        data = _without_escapes(data)
+    if _FEED in data:
+        data = re.sub(rb"\r(?!\n)", _HIDDEN["\r"].encode(), data)
+    return data
+
+
+def shown(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The values as they were, in a column of what :func:`hidden` gave."""
+    for sign, name in _HIDDEN.items():
+        texts = pc.replace_substring(texts, name, sign)
+    return texts
+
+
+def _without_escapes(data: bytes) -> bytes:
+    """Escapes undone. Some writers put a backslash before marks alone, others before backslashes
+    as well: where one stands before anything else, it is of the former and stays."""
+    names = {sign.encode(): name.encode() for sign, name in _HIDDEN.items()} | {b"\\": b"\\"}
+    if re.search(rb'(?:^|[^\\])(?:\\\\)*\\[^\\"\r\n,\tN]', data) is None:
+        return re.sub(
+            rb"\\([^N])", lambda found: names.get(found[1], found[1]), data, flags=re.DOTALL
+        )
+
+    def mark(found: re.Match[bytes]) -> bytes:
+        slashes = len(found[1])
+        return b"\\" * (slashes // 2) + (names[_MARK] if slashes % 2 else _MARK)
+
+    return re.sub(rb'(\\+)"', mark, data)
+
+
+def _stray(letters: np.ndarray, place: np.ndarray, ends: np.ndarray) -> bool:
+    """Whether a mark has something other than a mark, a delimiter or a line end on both sides.
+
+    Args:
+        letters: bytes.
+        place: of the marks in it; what is at either end of the bytes counts with its neighbours.
+        ends: ``(256,)`` bool: bytes that a mark may stand beside.
+    """
+    place = place[(place > 0) & (place < len(letters) - 1)]
+    inner = place[~ends[letters[place - 1]]]
+    return bool((~ends[letters[inner + 1]]).any())

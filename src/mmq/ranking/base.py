@@ -1,0 +1,171 @@
+"""The contract of every ranker, and what all of them do alike."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+
+from mmq.errors import DataError, SettingsError
+from mmq.metrics.calibration import log_loss
+from mmq.metrics.ranking import auc, user_aucs
+from mmq.nn.device import pick_device
+from mmq.nn.loop import Log
+from mmq.ranking.data import Met, RankingData
+from mmq.ranking.fit import RankingFit
+from mmq.ranking.impressions import Impressions
+from mmq.ranking.request import request
+from mmq.ranking.vocabulary import Numbering, Vocabulary
+from mmq.semantic_ids import SemanticIDs
+from mmq.settings import Settings
+
+S = TypeVar("S", bound=Settings)
+
+NOT_FITTED = "the ranker is not fitted yet; call fit or load one"
+
+
+class Ranker(ABC, Generic[S]):
+    """Predicts whether an item that is shown to a user will be liked.
+
+    Args:
+        settings: or their values by name.
+        device: "auto" (a GPU where there is one), "cpu" or "cuda".
+
+    Raises:
+        SettingsError: an unknown setting or device, or a value out of range.
+    """
+
+    kind: ClassVar[str]
+    settings_class: type[S]
+    reads_ids: ClassVar[bool] = False
+    """Whether semantic IDs tell it anything."""
+
+    def __init__(self, settings: S | None = None, device: str = "auto", **values: Any) -> None:
+        if settings is not None and values:
+            raise SettingsError(
+                f"settings were given, and '{min(values)}' beside them; give one or the other"
+            )
+        self.settings = settings or self.settings_class.parse(values)
+        self.device = pick_device(device)
+        self.log: Log = []
+        """Figures of every epoch of the fit."""
+        self.ids: SemanticIDs | None = None
+        self.fitted_ids: SemanticIDs | None = None
+        self._vocabulary: Vocabulary | None = None
+
+    @abstractmethod
+    def fit(
+        self,
+        data: RankingData,
+        ids: SemanticIDs | None = None,
+        checkpoint: Path | None = None,
+        resume: bool = False,
+        fingerprint: str = "",
+    ) -> RankingFit:
+        """Learn from the training part; the test part is not looked at.
+
+        Args:
+            data: impressions.
+            ids: semantic IDs of all items of the log; None for item IDs alone.
+            checkpoint: file that a killed training can go on from; to be removed by the caller
+                once the ranker is saved.
+            resume: go on from that file if it exists. The result is the same to the bit.
+            fingerprint: of the data, so that a checkpoint of other data is refused.
+
+        Raises:
+            DataError: an item without semantic ID, a validation part of one label, or a training
+                that diverged.
+            FormatError: the checkpoint is damaged or of other data or settings.
+        """
+
+    @abstractmethod
+    def predict(self, impressions: Impressions, log: RankingData | Numbering) -> np.ndarray:
+        """``(rows,)`` float32 probability that each impression is liked.
+
+        Args:
+            impressions: of a log.
+            log: the log, or :meth:`numbering` of it where much is to be predicted from one.
+        """
+
+    @abstractmethod
+    def tensors(self) -> dict[str, np.ndarray]:
+        """What was learned, by name; see :meth:`restore`."""
+
+    @abstractmethod
+    def restore(self, tensors: Mapping[str, np.ndarray], folder: Path) -> None:
+        """Go back to what :meth:`tensors` gave; the vocabulary is set already.
+
+        Raises:
+            FormatError: a tensor is missing, extra or misshapen.
+        """
+
+    def score(
+        self,
+        user_id: Any,
+        history: Sequence[Any],
+        item_ids: Sequence[Any],
+        columns: Mapping[str, Any] | None = None,
+    ) -> np.ndarray:
+        """``(items,)`` float32 probability that a user will like each item.
+
+        Args:
+            user_id: of the user; one that training never met is known by the history alone.
+            history: ids of what the user liked, oldest first; may be empty.
+            item_ids: of the items.
+            columns: name of each further column -> its value, or a list of one for each item.
+
+        Raises:
+            DataError: there are no items, one has no semantic ID, or a column is missing or has
+                not a value for each item.
+        """
+        met, impressions = request(
+            user_id, history, item_ids, columns or {}, self.vocabulary.numbers
+        )
+        return self.predict(impressions, self.numbering(met))
+
+    def numbering(self, met: Met) -> Numbering:
+        """Where the users, items and values of a log have their embeddings.
+
+        Raises:
+            DataError: an item of the log has no semantic ID, or a column is missing.
+        """
+        return Numbering.of(met, self.vocabulary, None, None)
+
+    def with_ids(self, ids: SemanticIDs) -> None:
+        """Speak of the items of a newer table of the same tokenizer, new items among them.
+
+        Raises:
+            SettingsError: the ranker does not read semantic IDs.
+            FormatError: the table comes from another tokenizer, or its items have other IDs.
+        """
+        raise SettingsError(
+            f"{self.kind} knows items by how often they were liked, and reads no semantic IDs; "
+            "leave --ids out, or train ppnet"
+        )
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Who and what it met in training."""
+        if self._vocabulary is None:
+            raise DataError(NOT_FITTED)
+        return self._vocabulary
+
+    def load_vocabulary(self, vocabulary: Vocabulary, ids: SemanticIDs | None) -> None:
+        """Take up what :meth:`fit` or a saved folder brings."""
+        self._vocabulary = vocabulary
+        self.ids = self.fitted_ids = ids
+
+
+def validated(ranker: Ranker[Any], held: Impressions, numbering: Numbering) -> dict[str, float]:
+    """AUC, GAUC and log-loss of the validation part; NaN of predictions that are no numbers."""
+    scores, labels = ranker.predict(held, numbering), np.asarray(held.labels)
+    if not np.isfinite(scores).all():  # the loop will say that the training diverged
+        return {"auc": np.nan, "log_loss": np.nan}
+    figures = {"auc": auc(labels, scores), "log_loss": log_loss(labels, scores)}
+    with contextlib.suppress(DataError):  # nobody has rows of both labels
+        figures["gauc"] = user_aucs(held.users, labels, scores).weighted
+    return figures
