@@ -10,6 +10,7 @@ Axes: ``b`` items, ``n`` code position, ``k`` codeword, ``d`` vector dimension.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -48,6 +49,12 @@ class NormalEquations(NamedTuple):
                 gram[a, :, b] = met.view(size, size)
                 gram[b, :, a] = met.view(size, size).T
         return cls(gram.view(positions * size, -1), _moments(_places(codes, size), targets, size))
+
+    @classmethod
+    def total(cls, parts: Sequence[NormalEquations]) -> NormalEquations:
+        """The sums over all sets of items."""
+        gram = torch.stack([part.gram for part in parts]).sum(0)
+        return cls(gram, torch.stack([part.moments for part in parts]).sum(0))
 
     def minus(self, other: NormalEquations) -> NormalEquations:
         """The sums without some of the items."""

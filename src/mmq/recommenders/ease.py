@@ -21,7 +21,7 @@ _NAMES = ("rows", "weights")
 
 
 class EASESettings(Settings):
-    """Settings of :class:`EASE`; chosen on the validation parts of Beauty and ML-1M."""
+    """Settings of :class:`EASE`; those published for Beauty, not tried on other data."""
 
     penalty: PositiveFloat = 200.0
     """Ridge penalty of every weight."""

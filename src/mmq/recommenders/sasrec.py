@@ -15,7 +15,7 @@ from mmq.recommenders.settings import RecommenderSettings
 
 
 class SASRecSettings(RecommenderSettings):
-    """Settings of :class:`SASRec`; chosen on the validation parts of Beauty and ML-1M."""
+    """Settings of :class:`SASRec`; chosen on the validation part of Beauty, one seed."""
 
     hidden_dim: PositiveInt = 64
     """d: width of an item's and of a user's vector."""

@@ -102,18 +102,17 @@ def _recode(
         torch.cat([rows + copy * items for copy in range(copies)]).to(codes.device)
         for rows in folds(items, count, generator)
     ]
+    sums = []
     if _dense(many):
-        sums = [[b.sums(many, codes, rows) for rows in parts] for b in blocks(many)]
+        for block in blocks(many):
+            per_fold = [block.sums(many, codes, rows) for rows in parts]
+            sums.append((block, per_fold, NormalEquations.total(per_fold)))
     fresh = []
     for fold, rows in enumerate(parts):
         if _dense(many):
             own = torch.zeros_like(table)
-            for b, per_fold in zip(blocks(many), sums, strict=True):
-                others = [each for f, each in enumerate(per_fold) if f != fold]
-                total = others[0]
-                for each in others[1:]:
-                    total = NormalEquations(total.gram + each.gram, total.moments + each.moments)
-                b.put(own, total.solve(penalty))
+            for block, per_fold, total in sums:
+                block.put(own, total.minus(per_fold[fold]).solve(penalty))
         else:
             rest = torch.cat([each for f, each in enumerate(parts) if f != fold])
             own = solve(many.take(rest), codes[rest], penalty, table)
