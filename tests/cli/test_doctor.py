@@ -61,7 +61,7 @@ def test_codes_that_change_on_loading_are_found(monkeypatch: pytest.MonkeyPatch)
 
     def other(folder: Path) -> MMQTokenizer:
         tokenizer = load(folder)
-        tokenizer.network.codebooks.data.neg_()
+        tokenizer.network.table.data.neg_()
         return tokenizer
 
     monkeypatch.setattr(MMQTokenizer, "load", other)

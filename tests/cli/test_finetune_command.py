@@ -357,7 +357,6 @@ def bad_shop(made, tmp_path_factory):
         other.fit(items)
         other.save(folder / other.kind)
     make_tokenizer(folder, seed=5).save(folder / "foreign")
-    make_tokenizer(folder, refinement=1).save(folder / "refined")
     write_catalogue(folder / "few.parquet", items.take(np.arange(40)))
     wide = Catalogue.build(range(50), {"text": np.ones((50, 7))})
     write_catalogue(folder / "wide.parquet", wide)
@@ -393,7 +392,6 @@ BAD = {
         (["--model", "tokenizer"], "mmq recommender"),
         (["--tokenizer", "opq"], "opq does not learn by gradients"),
         (["--tokenizer", "rqkmeans"], "rqkmeans does not learn by gradients"),
-        (["--tokenizer", "refined"], "refined codes have no gradient"),
         (["--tokenizer", "foreign"], "have another ID in the model than the tokenizer gives them"),
         (["--tokenizer", "none"], "check the path"),
         (["--tokenizer", "recommender"], "not the config of an mmq tokenizer"),

@@ -496,7 +496,7 @@ def test_bad_embedding_met_while_encoding(fault, tokenizer, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "old", "new", "expected"),
     [
-        ("config.json", '"format": 1', '"format": 2', "has format 2, this mmq reads up to 1"),
+        ("config.json", '"format": 2', '"format": 3', "has format 3, this mmq reads up to 2"),
         ("config.json", '"mmq",', '"mqm",', "did you mean 'mmq'?"),
         ("config.json", '"text": 12', '"text": "12"', "'modalities' of"),
         ("config.json", '"reductions": {}', '"reductions": []', "'reductions' of"),

@@ -136,7 +136,7 @@ def lacking(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_catalogue(folder / "catalogue.parquet", made.take(np.arange(400)))
     fitted = ["fit", f"{folder}/catalogue.parquet", "--out", f"{folder}/tokenizer"]
     fitted += ["--hold-out", "0.1", "--set", "codebook_size=8", "--set", "latent_dim=8"]
-    assert main([*fitted, "--set", "epochs=3"]) == 0
+    assert main([*fitted, "--set", "learning=gradient", "--set", "epochs=3"]) == 0
     for name, more in (("ids", []), ("both", ["--append", f"{folder}/ids.parquet"])):
         source = "next" if more else "catalogue"
         encoded = ["encode", f"{folder}/{source}.parquet", "--tokenizer", f"{folder}/tokenizer"]

@@ -21,7 +21,6 @@ from mmq.cli.frame import (
     emit,
 )
 from mmq.cli.log_columns import Columns, with_columns
-from mmq.replacing import NOTE
 
 if TYPE_CHECKING:
     from mmq.data import CatalogueFile
@@ -36,7 +35,7 @@ CONFIG, TOKENIZER, MODEL, IDS, REPORT = (
     "ids.parquet",
     "report.html",
 )
-FILES = (CONFIG, TOKENIZER, MODEL, IDS, REPORT, NOTE)
+FILES = (CONFIG, TOKENIZER, MODEL, IDS, REPORT)
 
 
 class Subject(NamedTuple):
@@ -105,7 +104,7 @@ def command(
     from mmq.finetuning.control import frozen
     from mmq.nn.device import pick_device
     from mmq.nn.processes import joined
-    from mmq.replacing import check_replaced, file_input
+    from mmq.replacing import NOTE, check_replaced, file_input
     from mmq.settings import gather
     from mmq.tokenizers import load_tokenizer
     from mmq.tokenizers.folder import fingerprint
@@ -114,7 +113,7 @@ def command(
     if seed is not None:
         values["seed"] = seed
     chosen = FinetuneSettings.parse(values)
-    check_own_folder(out, FILES, CONFIG, ("finetune", "mmq"))
+    check_own_folder(out, (*FILES, NOTE), CONFIG, ("finetune", "mmq"))
     _check_apart(out, (tokenizer, model, catalogue, interactions))
     checkpoint = beside(out, "checkpoint.safetensors")
     beside_it = beside(out, "control.safetensors")
