@@ -48,7 +48,7 @@ def write(name, **changes):
     pq.write_table(pa.table(log(**changes)), name)
 
 
-POPULAR = ("--model", "popularity", "--out", "m")
+POPULAR = ("--model", "popularity", "--out", "m", "--force")
 
 
 def test_ties_are_counted_warned_of_and_shuffled_alike(place, capsys):
@@ -171,7 +171,6 @@ def test_codes_and_truth_values_are_the_same_categories_in_csv(place, capsys):
         "store": [f"{each:03d}" for each in rng.integers(0, 9, rank_shop.ROWS)],
         "version": np.where(rank_shop.columns()["label"] == 1, "1.1", "1.10"),
         "bought": rng.random(rank_shop.ROWS) < 0.5,
-        "size": rng.integers(0, 4, rank_shop.ROWS) / 2,
     }
     rank_shop.write("log.parquet", **further)
     as_csv("log.parquet", "log.csv")
@@ -189,14 +188,19 @@ def test_codes_and_truth_values_are_the_same_categories_in_csv(place, capsys):
 
 
 def test_measurements_are_no_categories(place, capsys):
+    """Numbers by their type are features by their size; those of text are to be named as such."""
     rank_shop.write("log.parquet", weight=np.random.default_rng(0).random(rank_shop.ROWS))
     as_csv("log.parquet", "log.csv")
-    for name in ("log.parquet", "log.csv"):
-        command = ("train", "ranking", "--interactions", name, "--out", "r")
-        code, _, err = run(capsys, *command, *rank_shop.SMALL, "--column", "weight")
-        assert (code, err.count("\n")) == (2, 1)
-        assert "the column 'weight' holds 1,000 different numbers" in err
-        assert "a few ranges" in err
+    train = ("train", "ranking", *rank_shop.SMALL, "--interactions")
+    code, _, err = run(capsys, *train, "log.csv", "--out", "r", "--column", "weight")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "the column 'weight' holds 1,000 different numbers" in err
+    assert "--numeric-column weight" in err
+    typed, _ = result(capsys, *train, "log.parquet", "--out", "a", "--column", "weight")
+    text, _ = result(capsys, *train, "log.csv", "--out", "b", "--numeric-column", "weight")
+    assert (text["test"], text["validation"]) == (typed["test"], typed["validation"])
+    across, _ = result(capsys, "evaluate", "a", "--interactions", "log.csv")
+    assert (across["auc"], across["warnings"]) == (typed["test"]["auc"], [])
 
 
 def test_a_category_may_hold_anything(place, capsys):

@@ -133,6 +133,7 @@ def summary(found: Evaluation) -> dict[str, Any]:
     return {
         "users": len(next(iter(found.users.values()))),
         "cases": found.cases,
+        "item_level": found.figures,  # what those who read this JSON have always read
         **{name: {**each.figures, "coverage": each.coverage} for name, each in both.items()},
         "id_level": ids if found.id_level else None,
     }

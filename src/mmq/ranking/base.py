@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -161,11 +160,15 @@ class Ranker(ABC, Generic[S]):
 
 
 def validated(ranker: Ranker[Any], held: Impressions, numbering: Numbering) -> dict[str, float]:
-    """AUC, GAUC and log-loss of the validation part; NaN of predictions that are no numbers."""
+    """AUC, GAUC where somebody has rows of both labels, and log-loss of the validation part.
+
+    NaN of predictions that are no numbers.
+    """
     scores, labels = ranker.predict(held, numbering), np.asarray(held.labels)
     if not np.isfinite(scores).all():  # the loop will say that the training diverged
         return {"auc": np.nan, "log_loss": np.nan}
     figures = {"auc": auc(labels, scores), "log_loss": log_loss(labels, scores)}
-    with contextlib.suppress(DataError):  # nobody has rows of both labels
-        figures["gauc"] = user_aucs(held.users, labels, scores).weighted
+    within = user_aucs(held.users, labels, scores)
+    if within.eligible_users:
+        figures["gauc"] = within.weighted
     return figures
