@@ -138,9 +138,15 @@ Default settings but for the number of experts where it is named, 10% held out, 
 
 Held-out accuracy of a linear probe of each known factor on the one-hot codes of the shared experts (2 codes), of each modality's own (2 codes each), and of all specific experts together (4 codes). The shops are fresh (not those that the generator was designed on); how prominent team and badge are was chosen so that joint coding has something to win, see `data/datasets/toyshop`.
 
+Shared experts that start by clusters of all modalities together (`shared_start="joint"`):
+
 {probes(found["probes"])}
 {source(found["probes"], "python benchmarks/probes.py")}
-What holds: the factor that only both modalities together reveal (pairing) is read from the shared experts' codes and is at chance from all specific codes, together or alone; each modality's own factors are read from its own experts. What does not hold: factors that *both* modalities tell (toy, size) are not read better from the shared codes. Each specific expert sees them too and has room for them, while the shared experts spend their codes on the pair.
+The start that the data choose, which here is by clusters of one modality each, since it leaves less unexplained:
+
+{probes(found["probes_chosen"])}
+{source(found["probes_chosen"], "python benchmarks/probes.py --chosen --out benchmarks/results/probes_chosen.json")}
+What holds with a joint start: the factor that only both modalities together reveal (pairing) is read from the shared experts' codes and is at chance from all specific codes, together or alone; what both modalities tell (size, toy) and what is prominent (team, badge) is read from the shared codes, the rest from those of its modality. What does not hold with the start that the data choose: pairing is at chance everywhere. The codes of an ID together still tell it (each of team and badge has its code), but no single code names it.
 
 ## Speed of encoding
 

@@ -97,8 +97,9 @@ class _Shop:
 
     @property
     def settings(self) -> list[str]:
-        """Settings of a tokenizer for so small a shop."""
-        return [f"codebook_size={min(_MOST_CODES, self.items // _ITEMS_A_CODE)}"]
+        """Settings of a tokenizer for so small a shop, whose shared codes name combinations."""
+        size = min(_MOST_CODES, self.items // _ITEMS_A_CODE)
+        return [f"codebook_size={size}", "shared_experts=2", "shared_start=joint"]
 
     @property
     def shoppers(self) -> int:
