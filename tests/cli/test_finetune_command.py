@@ -25,7 +25,7 @@ from mmq.tokenizers.folder import fingerprint
 ROOMS = ["retrieval", "ranking"]
 LOG = {"retrieval": "log.parquet", "ranking": "shown.parquet"}
 MODEL = {"retrieval": "recommender", "ranking": "ranker"}
-SETTINGS = ("mode=joint", "input_noise=0", "epochs=2", "learning_rate=0.03", "tokenizer_rate=0.5",
+SETTINGS = ("mode=joint", "input_noise=0", "epochs=2", "learning_rate=0.01", "tokenizer_rate=0.5",
             "max_colliding=1")  # fmt: skip
 MOVING = [word for each in SETTINGS for word in ("--set", each)]
 STEPS = ["--set", "batch_size=8"]
@@ -317,7 +317,7 @@ def test_resumed_after_a_kill_it_is_the_same_to_the_byte(name, shop, capsys):
 def test_two_processes_write_what_one_does(shop, capsys):
     """One of them writes and prints; apart from rounding, the figures are those of one process."""
     assert main(["train", "retrieval", "--interactions", "log.parquet", "--ids", "ids.parquet",
-                 "--out", "recommender", *SMALL, "--set", "dropout=0"]) == 0  # fmt: skip
+                 "--out", "recommender", *SMALL, "--set", "dropout=0", "--force"]) == 0  # fmt: skip
     alone = tuned(capsys, "retrieval", "--set", "epochs=1")
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "mmq",
                *arguments("retrieval", "--set", "epochs=1", "--out", "two", "--json")]  # fmt: skip
