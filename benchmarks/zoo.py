@@ -174,13 +174,20 @@ def summary(cells: dict[str, Any]) -> dict[str, Any]:
             }
             for row, runs in rows.items()
         }
-        others = [means[row]["held_out"]["mean"] for row in list(ROWS)[1:] if row in means]
-        own = means.get("MMQ", {}).get("held_out", {}).get("mean")
-        found[name] = {
-            "rows": means,
-            "mmq_over_best": own / min(others) if own is not None and others else None,
-        }
+        found[name] = {"rows": means, "mmq_over_best": over_best(rows)}
     return found
+
+
+def over_best(rows: dict[str, Any]) -> float | None:
+    """MMQ's error over that of the best other row, each on the seeds that it and MMQ have."""
+    ours = rows.get("MMQ", {})
+    ratios = []
+    for row in list(ROWS)[1:]:
+        both = sorted(ours.keys() & rows.get(row, {}).keys())
+        if both:
+            sums = [sum(runs[seed]["held_out"] for seed in both) for runs in (ours, rows[row])]
+            ratios.append(sums[0] / sums[1])
+    return max(ratios, default=None)
 
 
 def main() -> None:

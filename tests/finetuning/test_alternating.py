@@ -194,7 +194,7 @@ def test_costs_of_a_ranker_are_those_of_a_plain_loop():
     table = network.codes.detach().view(n, -1, dim)
     expected = torch.zeros_like(costs)
     piece = data.train.take(slice(0, len(data.train)))
-    shown = shown_batch(piece, numbering, student.settings.history, student.device)
+    shown = shown_batch(piece, numbering, student.settings, student.device, True)
     codes = network.codes[shown.code_rows[shown.items]].detach().requires_grad_()
     logits = network(shown, codes)
     torch.testing.assert_close(logits, network(shown))
