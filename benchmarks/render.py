@@ -232,6 +232,18 @@ def filled(text: str, name: str, block: str) -> str:
     return f"{before}{start}\n{block}{end}{after}"
 
 
+def by_run(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Cells of members, rows and seeds as :func:`source` wants them, one a run."""
+    return {
+        "cells": {
+            f"{member} {row} {seed}": run
+            for member, rows in record["cells"].items()
+            for row, runs in rows.items()
+            for seed, run in runs.items()
+        }
+    }
+
+
 def tokenizers(text: str) -> str:
     """docs/tokenizers.md with its tables renewed."""
     found = {
@@ -246,25 +258,13 @@ def tokenizers(text: str) -> str:
     zoo = read(RESULTS / "zoo.json")
     names = zoo_tables.names_of(zoo)
     command = f"python benchmarks/zoo.py --data DATA --epochs {zoo['epochs of RQ-VAE']}"
-    runs = {
-        f"{m} {r} {k}": run
-        for m, c in zoo["cells"].items()
-        for r, own in c.items()
-        for k, run in own.items()
-    }
     block = f"{zoo_tables.held_out(zoo, names)}\n{zoo_tables.sentence(zoo)}\n"
-    text = filled(text, "zoo", block + source({"cells": runs}, command))
+    text = filled(text, "zoo", block + source(by_run(zoo), command))
     text = filled(text, "zoo-use", zoo_tables.use(zoo, names))
     parts = read(RESULTS / "zoo_ablation.json")
-    runs = {
-        f"{m} {r} {k}": run
-        for m, c in parts["cells"].items()
-        for r, own in c.items()
-        for k, run in own.items()
-    }
     command = f"python benchmarks/zoo_ablation.py --data DATA --epochs {parts['epochs']}"
     text = filled(
-        text, "zoo-parts", f"{zoo_tables.ablation(parts)}\n{source({'cells': runs}, command)}"
+        text, "zoo-parts", f"{zoo_tables.ablation(parts)}\n{source(by_run(parts), command)}"
     )
     main = found["ml1m"]
     text = filled(text, "unrefined", tables.unrefined(main))
