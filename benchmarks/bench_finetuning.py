@@ -26,8 +26,8 @@ from torch.profiler import ProfilerActivity, profile
 from mmq.finetuning import FinetuneSettings
 from mmq.finetuning.alternating import AlternatingTask
 from mmq.finetuning.joint import JointTask
-from mmq.nn.loop import epoch_generator
-from mmq.nn.selected import SelectedTraining
+from mmq.training.early_stopping import SelectedTraining
+from mmq.training.loop import epoch_generator
 
 STEPS = 12
 KINDS = {"frozen": {"tokenizer_rate": 0.0}} | {

@@ -20,10 +20,10 @@ from bench_encode import WIDTHS, matmul_rate, pieces
 from common import RESULTS, provenance, write
 
 from mmq import Catalogue, MMQSettings, read_catalogue, write_catalogue
-from mmq.nn.loop import epoch_generator
 from mmq.tokenizers.inputs import unit_inputs
 from mmq.tokenizers.mmq.fit import Stage1
 from mmq.tokenizers.mmq.network import MMQNetwork
+from mmq.training.loop import epoch_generator
 
 
 def multiply_adds(settings: MMQSettings) -> int:

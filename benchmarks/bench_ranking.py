@@ -23,12 +23,12 @@ import torch
 from common import RESULTS, provenance, write
 
 from mmq.metrics.ranking import auc, user_aucs
-from mmq.nn.loop import epoch_generator
-from mmq.nn.selected import SelectedTraining, seeded
 from mmq.ranking import Pieces, PPNet, RankingData
 from mmq.ranking.fit import RankingTask
 from mmq.ranking.impressions import Impressions
 from mmq.ranking.vocabulary import Numbering, Vocabulary
+from mmq.training.early_stopping import SelectedTraining, seeded
+from mmq.training.loop import epoch_generator
 
 HISTORY = 50
 

@@ -24,9 +24,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmq import SemanticIDs
 from mmq.data.interactions import Interactions, read_interactions
-from mmq.nn.selected import SelectedTraining
 from mmq.recommenders import Items, RetrievalData, recommender_class
 from mmq.recommenders.fit import RetrievalTask
+from mmq.training.early_stopping import SelectedTraining
 
 MODELS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
     "SASRec, d 64": ("sasrec", {"hidden_dim": 64}, (6, 100)),

@@ -41,9 +41,9 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from vector_quantize_pytorch import ResidualVQ
 
-from mmq.losses import squared_error
 from mmq.nn import residual
 from mmq.nn.averages import MovingAverages
+from mmq.nn.losses import squared_error
 from mmq.tokenizers.rqvae.network import RQVAE
 from mmq.tokenizers.rqvae.settings import RQVAESettings
 from mmq.tokenizers.rqvae.start import start

@@ -43,8 +43,8 @@ from torch import Tensor, nn
 from vector_quantize_pytorch import ResidualVQ
 
 from mmq import Catalogue
-from mmq.losses import squared_error
 from mmq.metrics import quantisation
+from mmq.nn.losses import squared_error
 from mmq.tokenizers import tokenizer_class
 from mmq.tokenizers.evaluation import evaluate
 from mmq.tokenizers.fitting import KMeansSettings, fit_quantisers

@@ -12,15 +12,15 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "mmq"
 
 LAYERS = (
-    {"errors", "artifacts", "formats", "replacing", "settings", "progress"},
+    {"errors", "artifacts", "formats", "replacing", "settings", "progress", "version", "nn"},
     {"data"},
-    {"encoders", "semantic_ids", "nn", "losses", "metrics"},
+    {"encoders", "semantic_ids", "training", "metrics"},
     {"recommenders", "ranking", "tokenizers", "decoding"},
     {"finetuning"},
     {"reports", "experiments"},
     {"cli", "serve", "testing", "__main__", "__init__"},
 )
-"""Rooms from the ground up. ``mmq/__init__.py`` is the roof: it hands out the public names."""
+"""Packages from the ground up. ``mmq/__init__.py`` is on top: it hands out the public names."""
 
 WITHOUT_TORCH = {"data", "semantic_ids", "metrics"}
 
@@ -58,8 +58,6 @@ def read_imports(source: Path) -> Imports:
 
     def modules(name: str) -> set[str]:
         """The module and the packages around it, whose ``__init__`` runs before it."""
-        if name == "mmq.__version__":  # a constant, which any room may ask for
-            return set()
         words = name.split(".")
         around = {".".join(words[:end]) for end in range(2, len(words) + 1)} & files.keys()
         return around or {"mmq"}
@@ -90,11 +88,7 @@ def circle(imports: Imports) -> list[str]:
     for own, others in imports.items():
         rooms = {room_of(other) for other in others & imports.keys()}
         graph.setdefault(room_of(own), set()).update(rooms - {room_of(own)})
-    try:
-        graphlib.TopologicalSorter(graph).prepare()
-    except graphlib.CycleError as error:
-        return list(error.args[1])
-    return []
+    return _circle(graph)
 
 
 def reaching_torch(imports: Imports) -> list[str]:
@@ -105,6 +99,31 @@ def reaching_torch(imports: Imports) -> list[str]:
     return sorted(own for own in heavy if room_of(own) in WITHOUT_TORCH)
 
 
+def beside_formulas(imports: Imports) -> list[str]:
+    """Modules of ``nn`` that import another part of mmq: formulas need torch alone."""
+    return [
+        f"{own} imports {other}"
+        for own, others in imports.items()
+        for other in others & imports.keys()
+        if room_of(own) == "nn" != room_of(other)
+    ]
+
+
+def module_circle(imports: Imports) -> list[str]:
+    """Modules that import one another in a circle, or none; a package's ``__init__`` aside."""
+    packages = {own.rpartition(".")[0] for own in imports}
+    graph = {own: others & imports.keys() - packages for own, others in imports.items()}
+    return _circle(graph)
+
+
+def _circle(graph: dict[str, set[str]]) -> list[str]:
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
 def drawers(imports: Imports) -> list[str]:
     """Modules whose name says nothing."""
     return [
@@ -112,7 +131,7 @@ def drawers(imports: Imports) -> list[str]:
     ]
 
 
-CHECKS = [upward, circle, reaching_torch, drawers]
+CHECKS = [upward, circle, module_circle, beside_formulas, reaching_torch, drawers]
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -130,7 +149,9 @@ def test_every_room_has_its_place() -> None:
 PLANTED = {
     "upward": ({"data/a.py": "def f():\n    from mmq.cli import main", "cli/__init__.py": ""}, 1),
     "circle": ({"nn/a.py": "from ..metrics import b", "metrics/b.py": "import mmq.nn.a"}, 3),
-    "reaching_torch": ({"data/a.py": "from mmq import losses", "losses.py": "import torch.nn"}, 1),
+    "module_circle": ({"nn/a.py": "from .b import f", "nn/b.py": "import mmq.nn.a"}, 3),
+    "beside_formulas": ({"nn/a.py": "from mmq.errors import DataError", "errors.py": ""}, 1),
+    "reaching_torch": ({"data/a.py": "from mmq.nn import a", "nn/a.py": "import torch.nn"}, 1),
     "drawers": ({"metrics/utils.py": ""}, 1),
 }
 

@@ -10,14 +10,14 @@ from finetuning.tiny import STUDENTS, TOKENIZERS, catalogue, ranking, retrieval,
 from mmq.errors import SettingsError
 from mmq.finetuning import FinetuneSettings, finetune
 from mmq.finetuning.alternating import AlternatingTask
-from mmq.nn import loop
-from mmq.nn.loop import epoch_generator
 from mmq.ranking.batches import shown_batch
 from mmq.recommenders.batches import training_batch
 from mmq.recommenders.heterrec.switches import history_costs, predicted_costs
 from mmq.testing.interruption import kill_after
 from mmq.testing.processes import in_two_processes
 from mmq.tokenizers.network import SoftInputs
+from mmq.training import loop
+from mmq.training.loop import epoch_generator
 
 BY_TURNS = {
     "epochs": 3, "learning_rate": 0.02, "tokenizer_rate": 0.5, "moving": 1.0, "max_colliding": 1,

@@ -17,7 +17,6 @@ from mmq.finetuning.joint import JointTask
 from mmq.finetuning.moving import colliding
 from mmq.metrics.calibration import log_loss
 from mmq.metrics.ranking import auc
-from mmq.nn import loop
 from mmq.ranking import load_ranker
 from mmq.ranking.folder import save_ranker
 from mmq.recommenders import HeterRec, RetrievalData, SplitSettings, evaluate, load_recommender
@@ -25,6 +24,7 @@ from mmq.recommenders.folder import save_recommender
 from mmq.semantic_ids import SemanticIDs, append
 from mmq.testing.interruption import kill_after
 from mmq.tokenizers import MMQTokenizer, RQVAETokenizer, load_tokenizer
+from mmq.training import loop
 
 MOVING = {
     "mode": "joint",

@@ -8,9 +8,9 @@ import torch
 from finetuning.tiny import STUDENTS, catalogue, tokenizer
 from mmq.finetuning import FinetuneSettings, finetune
 from mmq.finetuning.joint import JointTask
-from mmq.nn.loop import epoch_generator
-from mmq.nn.selected import SelectedTraining
 from mmq.testing.processes import in_two_processes
+from mmq.training.early_stopping import SelectedTraining
+from mmq.training.loop import epoch_generator
 
 SETTINGS = {"noise": 0.5, "items_per_step": 9, "tokenizer_rate": 0.5, "commitment_weight": 0.1}
 STILL = {

@@ -8,8 +8,8 @@ from finetuning.tiny import STUDENTS, TOKENIZERS, catalogue, retrieval, tokenize
 from mmq.finetuning import FinetuneSettings
 from mmq.finetuning.joint import JointTask
 from mmq.nn.codebook import hard_index
-from mmq.nn.loop import epoch_generator
 from mmq.nn.soft_items import SoftItems
+from mmq.training.loop import epoch_generator
 
 N, K, D = 2, 3, 4
 

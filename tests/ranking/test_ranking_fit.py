@@ -142,7 +142,7 @@ def test_on_disk_or_in_memory_it_learns_the_same(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("writes", [1, 2])
 def test_a_killed_training_goes_on_to_the_same_bits(writes, tmp_path, monkeypatch):
-    monkeypatch.setattr("mmq.nn.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr("mmq.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     path = tmp_path / "checkpoint"
     killed = PPNet(**SMALL, dropout=0.2)
     with monkeypatch.context() as patch:

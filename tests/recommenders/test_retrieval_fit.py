@@ -3,12 +3,12 @@ import pytest
 import torch
 
 from mmq.errors import DivergedError
-from mmq.nn.loop import Journal, train
-from mmq.nn.selected import SelectedTraining
 from mmq.recommenders import HeterRec, SASRec, evaluate
 from mmq.recommenders.fit import RetrievalTask
 from mmq.recommenders.sasrec import SASRecNetwork, SASRecSettings
 from mmq.testing import tiny_retrieval_data
+from mmq.training.early_stopping import SelectedTraining
+from mmq.training.loop import Journal, train
 
 SMALL = {"hidden_dim": 8, "heads": 2, "item_layers": 1, "history": 5, "batch_size": 16}
 
@@ -62,7 +62,7 @@ def test_a_stopped_training_stays_stopped_when_it_is_resumed(tmp_path):
 
 
 def test_killed_between_the_best_and_the_last(tmp_path, monkeypatch):
-    monkeypatch.setattr("mmq.nn.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr("mmq.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     figures = [0.1, 0.3, 0.2, 0.1, 0.1]
     whole, seen = training_of(figures)
     log = train(whole, 0, Journal()).log

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from mmq.nn.loop import epoch_generator
-from mmq.nn.selected import SelectedTraining
 from mmq.recommenders import SASRec
 from mmq.recommenders.fit import RetrievalTask
 from mmq.recommenders.heterrec.network import HeterRecNetwork
@@ -15,6 +13,8 @@ from mmq.recommenders.heterrec.settings import HeterRecSettings
 from mmq.recommenders.sasrec import SASRecNetwork, SASRecSettings
 from mmq.testing import tiny_ids, tiny_retrieval_data
 from mmq.testing.processes import in_two_processes
+from mmq.training.early_stopping import SelectedTraining
+from mmq.training.loop import epoch_generator
 
 SMALL = {"hidden_dim": 8, "heads": 2, "item_layers": 1, "history": 5, "batch_size": 16}
 

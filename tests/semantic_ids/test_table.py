@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmq.data.item_ids.index import _FEW
 from mmq.errors import DataError, FormatError, UserError
 from mmq.semantic_ids import SemanticIDs, TokenizerRef, build_manifest
-from mmq.semantic_ids.lookup import _FEW
 
 SIZES = (3, 2, 4)
 

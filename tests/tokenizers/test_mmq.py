@@ -7,11 +7,11 @@ import torch
 from mmq import Catalogue, MMQSettings, MMQTokenizer, Tokenizer, load_tokenizer
 from mmq.errors import DataError, FormatError, SettingsError
 from mmq.nn.codebook import quantise_through_index, similarity
-from mmq.nn.loop import epoch_generator, rate
 from mmq.tokenizers.inputs import unit_inputs
 from mmq.tokenizers.mmq.fit import Stage1, temperature
 from mmq.tokenizers.mmq.network import MMQNetwork
 from mmq.tokenizers.mmq.objective import loss_terms, weighted_losses
+from mmq.training.loop import epoch_generator, rate
 
 SMALL = {
     "learning": "gradient",

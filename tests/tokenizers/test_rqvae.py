@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from mmq.data import Catalogue
-from mmq.nn.loop import epoch_generator
 from mmq.testing import TokenizerConformance, tiny_catalogue
 from mmq.tokenizers.rqvae.fit import RQVAETraining
 from mmq.tokenizers.rqvae.network import RQVAENetwork
 from mmq.tokenizers.rqvae.settings import RQVAESettings
 from mmq.tokenizers.rqvae.tokenizer import RQVAETokenizer
+from mmq.training.loop import epoch_generator
 
 SMALL = {
     "codebook_size": 8,

@@ -138,10 +138,10 @@ def _of_ranking(
     Raises:
         DataError: the catalogue lacks items of the log.
     """
+    from mmq.data.item_ids import ItemIndex
     from mmq.data.sequences import Sequences
     from mmq.errors import DataError
     from mmq.ranking import Pieces, RankingData, RankingSplit
-    from mmq.semantic_ids.lookup import ItemIndex
 
     pieces = Pieces.open(interactions, columns)
     data = RankingData.of(pieces, RankingSplit.parse(filters))
@@ -174,11 +174,11 @@ def _of_model(
     """
     import numpy as np
 
+    from mmq.data.item_ids import ItemIndex
     from mmq.encoders.behaviour import BehaviourEmbeddings
     from mmq.errors import DataError, SettingsError
     from mmq.recommenders import SASRec, SplitSettings, load_recommender
     from mmq.recommenders.folder import split_settings
-    from mmq.semantic_ids.lookup import ItemIndex
 
     model = load_recommender(folder)
     if not isinstance(model, SASRec):

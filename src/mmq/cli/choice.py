@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmq.artifacts import require_file
+from mmq.data.item_ids import ItemIndex
 from mmq.data.parquet import CatalogueFile
 from mmq.data.texts import as_text, as_texts
 from mmq.errors import DataError, FormatError, SettingsError, nearest
-from mmq.semantic_ids.lookup import ItemIndex
 
 if TYPE_CHECKING:
     from mmq.data.interactions import Interactions

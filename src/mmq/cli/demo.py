@@ -54,9 +54,9 @@ def command(
 
     Example: mmq demo --out mmq-demo
     """
-    from mmq import __version__
     from mmq.artifacts import check_replaceable, disk_errors, made_folder
     from mmq.formats import write_json
+    from mmq.version import __version__
 
     check_replaceable(out, MARKER)
     steps = _Steps(quiet=as_json)

@@ -102,12 +102,12 @@ def command(
     from mmq.data.files import fingerprint as files_fingerprint
     from mmq.finetuning import FinetuneSettings, finetune
     from mmq.finetuning.control import frozen
-    from mmq.nn.device import pick_device
-    from mmq.nn.processes import joined
     from mmq.replacing import NOTE, check_replaced, file_input
     from mmq.settings import gather
     from mmq.tokenizers import load_tokenizer
     from mmq.tokenizers.folder import fingerprint
+    from mmq.training.device import pick_device
+    from mmq.training.distributed import joined
 
     values = gather(config, settings or [])
     if seed is not None:
@@ -194,7 +194,6 @@ def _write(
     result: Mapping[str, Any],
 ) -> None:
     """Tokenizer, IDs, model and report together, whole or not at all; each knows the others."""
-    from mmq import __version__
     from mmq.artifacts import write_folder
     from mmq.formats import write_json
     from mmq.replacing import write_note
@@ -202,6 +201,7 @@ def _write(
     from mmq.semantic_ids import CatalogueRef, Lacking, build_manifest
     from mmq.tokenizers.folder import fingerprint
     from mmq.tokenizers.reference import reference
+    from mmq.version import __version__
 
     student, (fit, held) = subject.student, fits
     items = file.read(attributes=False)

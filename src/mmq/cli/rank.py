@@ -92,7 +92,6 @@ def command(
     from mmq.artifacts import beside
     from mmq.data.files import fingerprint
     from mmq.errors import warn
-    from mmq.nn.processes import joined
     from mmq.ranking import RankingData, RankingSplit, evaluate_ranking, ranker_class
     from mmq.ranking.folder import check_target, save_ranker
     from mmq.ranking.means import Means
@@ -100,6 +99,7 @@ def command(
     from mmq.replacing import check_replaced, file_input, write_note
     from mmq.semantic_ids import SemanticIDs
     from mmq.settings import gather
+    from mmq.training.distributed import joined
 
     maker = ranker_class(kind)
     values = gather(config, settings or [])

@@ -123,7 +123,7 @@ def _parts(text: str | None) -> tuple[str, ...] | None:
 
 def _jobs(device: str) -> int:
     """A process a core; on a GPU one, which needs no other."""
-    from mmq.nn.device import pick_device
+    from mmq.training.device import pick_device
 
     on_gpu = pick_device(device).type == "cuda"
     return 1 if on_gpu else min(_MOST_JOBS, os.cpu_count() or 1)

@@ -87,13 +87,13 @@ def retrieval(
     """
     from mmq.artifacts import beside
     from mmq.data.files import fingerprint
-    from mmq.nn.processes import joined
     from mmq.recommenders import RetrievalData, SplitSettings, evaluate, recommender_class
     from mmq.recommenders.folder import check_target, save_recommender
     from mmq.recommenders.verdict import baselines, measured, verdict
     from mmq.replacing import check_replaced, file_input, write_note
     from mmq.semantic_ids import SemanticIDs
     from mmq.settings import gather
+    from mmq.training.distributed import joined
 
     maker = recommender_class(kind)
     values = gather(config, settings or [])

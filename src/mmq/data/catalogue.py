@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from mmq.data.ids import as_item_ids
+from mmq.data.item_ids import as_item_ids, check_ids
 from mmq.data.reduction import Reduction
 from mmq.errors import DataError, nearest
 
@@ -167,22 +166,6 @@ class Catalogue:
             return np.array([self._rows[item] for item in item_ids], dtype=np.int64)
         except KeyError as error:
             raise DataError(f"item {error.args[0]!r} is not in the catalogue") from None
-
-
-def check_ids(item_ids: pa.Array) -> None:
-    """Raise :class:`DataError` for no items, a null id or a duplicate id."""
-    if len(item_ids) == 0:
-        raise DataError("the catalogue is empty; give at least one item")
-    if item_ids.null_count:
-        row = int(np.flatnonzero(item_ids.is_null().to_numpy(zero_copy_only=False))[0])
-        raise DataError(f"row {row} has no item id; give every item an id")
-    if pc.count_distinct(item_ids).as_py() < len(item_ids):
-        counts = item_ids.value_counts()
-        repeated = counts.filter(pc.greater(counts.field("counts"), 1))[0]
-        raise DataError(
-            f"item id {repeated['values'].as_py()!r} occurs {repeated['counts'].as_py()} times; "
-            "every item needs an id of its own, drop the duplicates"
-        )
 
 
 def _table(attributes: Mapping[str, Any] | pa.Table) -> pa.Table:

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmq.data.hashing import mixed, repeated, text_hashes
-from mmq.data.ids import joined
 from mmq.data.interactions import Interactions
+from mmq.data.item_ids import joined
 from mmq.data.splits import TEST
 from mmq.data.times import nanoseconds
 from mmq.errors import DataError

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from mmq.data.ids import as_numbers
+from mmq.data.item_ids import as_numbers
 from mmq.data.texts import as_text
 from mmq.errors import DataError, warn
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmq.data.ids import joined
+from mmq.data.item_ids import joined
 from mmq.data.kinds import is_list
 from mmq.errors import DataError, shortened
 

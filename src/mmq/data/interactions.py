@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from mmq.artifacts import write_file
 from mmq.data.continued import continued
 from mmq.data.histories import one_row_each
-from mmq.data.ids import as_ids, joined, same_type, without_empty
+from mmq.data.item_ids import as_ids, joined, same_type, without_empty
 from mmq.data.kinds import is_list
 from mmq.data.outcomes import as_labels, as_ratings, as_splits, means_another
 from mmq.data.tables import ColumnOption, missing_column, read_table

@@ -9,8 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmq.data.catalogue import check_ids
-from mmq.data.ids import as_ids, joined, without_empty
+from mmq.data.item_ids import as_ids, check_ids, joined, without_empty
 from mmq.data.kinds import is_bytes, is_list, is_text
 from mmq.data.tables import ColumnOption, missing_column, read_table
 from mmq.data.texts import as_text, as_texts

@@ -17,9 +17,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from mmq.artifacts import require_file, sha256, write_file
-from mmq.data.catalogue import Catalogue, check_ids
+from mmq.data.catalogue import Catalogue
 from mmq.data.embeddings import as_matrix, is_embedding, storage_of, width_of
-from mmq.data.ids import as_ids, joined, without_empty
+from mmq.data.item_ids import as_ids, check_ids, joined, without_empty
 from mmq.data.reduction import Reduction
 from mmq.data.tables import damaged_parquet, open_parquet, plain
 from mmq.errors import DataError, FormatError

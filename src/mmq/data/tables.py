@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from mmq.data.delimited import Hints, delimited_names, read_csv, read_tsv
 from mmq.data.embeddings import storage_of
 from mmq.data.files import Part, format_of, table_parts
-from mmq.data.ids import as_ids, as_numbers, as_string, same_type
+from mmq.data.item_ids import as_ids, as_numbers, as_string, same_type
 from mmq.data.jsonl import concatenated, first_names, read_jsonl
 from mmq.data.kinds import is_list, is_text
 from mmq.data.recbole import atomic_names, read_atomic

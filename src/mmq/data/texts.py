@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmq.data.ids import as_ids
+from mmq.data.item_ids import as_ids
 from mmq.data.kinds import is_list
 from mmq.errors import DataError
 

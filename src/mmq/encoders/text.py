@@ -52,7 +52,7 @@ class SentenceEncoder:
     def __init__(self, model: str, device: str = "auto") -> None:
         from sentence_transformers import SentenceTransformer
 
-        from mmq.nn.device import pick_device
+        from mmq.training.device import pick_device
 
         self._device = pick_device(device)
         self._model = SentenceTransformer(model, device=str(self._device)).float().eval()

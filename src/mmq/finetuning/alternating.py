@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from mmq.finetuning.moving import MovingTask
-from mmq.nn.loop import Adam, LearningSettings
-from mmq.nn.selected import seeded
 from mmq.tokenizers.network import SoftInputs
+from mmq.training.early_stopping import seeded
+from mmq.training.loop import Adam, LearningSettings
 
 _BATCH = 256
 """Items a step of the tokenizer."""

@@ -14,12 +14,12 @@ from mmq.finetuning.alternating import AlternatingTask
 from mmq.finetuning.joint import JointTask
 from mmq.finetuning.moving import Data, MovingTask, Student
 from mmq.finetuning.settings import FinetuneSettings
-from mmq.nn.loop import Journal, Log, Trained, train
-from mmq.nn.processes import is_first
-from mmq.nn.selected import SelectedTraining
 from mmq.tokenizers.evaluation import evaluate
 from mmq.tokenizers.inputs import Inputs
 from mmq.tokenizers.soft import SoftTokenizer
+from mmq.training.distributed import is_first
+from mmq.training.early_stopping import SelectedTraining
+from mmq.training.loop import Journal, Log, Trained, train
 
 TASKS: dict[str, type[MovingTask]] = {"alternating": AlternatingTask, "joint": JointTask}
 

@@ -10,9 +10,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from mmq.finetuning.moving import MovingTask
-from mmq.nn.processes import place
-from mmq.nn.selected import Batches, Part, seeded
 from mmq.nn.soft_items import SoftItems
+from mmq.training.distributed import place
+from mmq.training.early_stopping import Batches, Part, seeded
 
 
 class JointTask(MovingTask):

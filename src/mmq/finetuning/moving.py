@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from mmq.finetuning.settings import FinetuneSettings
 from mmq.metrics.quantisation import code_counts, sharing, utilisation
-from mmq.nn.selected import Batches, Part, Task
 from mmq.nn.soft_items import SoftItems
 from mmq.semantic_ids import Manifest, SemanticIDs
 from mmq.tokenizers.evaluation import SAMPLE, reconstruction
 from mmq.tokenizers.inputs import Inputs, noisy
 from mmq.tokenizers.network import Softened, SoftInputs
 from mmq.tokenizers.soft import SoftTokenizer
+from mmq.training.early_stopping import Batches, Part, Task
 
 
 class SoftNetwork(Protocol):

@@ -14,9 +14,9 @@ from pydantic import (
     model_validator,
 )
 
-from mmq.nn.loop import Share
-from mmq.nn.selected import SelectedSettings
 from mmq.settings import Settings
+from mmq.training.early_stopping import SelectedSettings
+from mmq.training.loop import Share
 
 
 class FinetuneSettings(Settings):

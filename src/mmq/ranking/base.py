@@ -12,8 +12,6 @@ import numpy as np
 from mmq.errors import DataError, SettingsError
 from mmq.metrics.calibration import log_loss
 from mmq.metrics.ranking import auc, user_aucs
-from mmq.nn.device import pick_device
-from mmq.nn.loop import Log
 from mmq.ranking.data import Met, RankingData
 from mmq.ranking.fit import RankingFit
 from mmq.ranking.impressions import Impressions
@@ -21,6 +19,8 @@ from mmq.ranking.request import request
 from mmq.ranking.vocabulary import Numbering, Vocabulary
 from mmq.semantic_ids import SemanticIDs
 from mmq.settings import Settings
+from mmq.training.device import pick_device
+from mmq.training.loop import Log
 
 S = TypeVar("S", bound=Settings)
 

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from mmq.nn.processes import place
-from mmq.nn.selected import Part, Task, mixed_precision
 from mmq.ranking.batches import hidden, shown_batch
 from mmq.ranking.impressions import Impressions
 from mmq.ranking.network import PPNetNetwork
 from mmq.ranking.settings import PPNetSettings
 from mmq.ranking.vocabulary import Numbering
+from mmq.training.distributed import place
+from mmq.training.early_stopping import Part, Task, mixed_precision
 
 _STEPS, _FEWEST, _MOST = 1000, 5, 50
 """Steps that a training should make, and the epochs that it is given for them."""

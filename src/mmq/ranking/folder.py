@@ -13,7 +13,6 @@ ids.parquet is the ID table, where there is one. This module is the only reader 
 from __future__ import annotations
 
 import json
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from mmq.ranking.settings import RankingSplit
 from mmq.ranking.vocabulary import Vocabulary
 from mmq.replacing import NOTE
 from mmq.semantic_ids import SemanticIDs
+from mmq.version import __version__
 
 FORMAT = 2
 """2: rates are read; the vocabulary of format 1 has none."""
@@ -100,7 +100,7 @@ def save_ranker(
         "columns": list(ranker.vocabulary.columns),
         "numbers": {name: scale._asdict() for name, scale in ranker.vocabulary.numbers.items()},
         "figures": _figures(fit) if fit else {},
-        "mmq": version("mmq-tokenizer"),
+        "mmq": __version__,
     }
     with write_folder(folder, CONFIG) as temporary:
         write_tensors(temporary / WEIGHTS, ranker.tensors())

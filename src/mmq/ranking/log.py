@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 from mmq.data.cleaning import row_hashes, with_items
 from mmq.data.files import format_of, table_parts
 from mmq.data.hashing import mixed, repeated, text_hashes
-from mmq.data.ids import joined
 from mmq.data.interactions import (
     COLUMNS,
     FORMAT,
@@ -22,6 +21,7 @@ from mmq.data.interactions import (
     number_hints,
     require_columns,
 )
+from mmq.data.item_ids import joined
 from mmq.data.tables import column_names, damaged_parquet, open_parquet, plain, read_table
 from mmq.data.texts import as_text
 from mmq.errors import DataError, nearest

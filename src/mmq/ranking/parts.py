@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmq.data.item_ids import ItemIndex
 from mmq.data.splits import TRAIN
 from mmq.data.spool import Spool
 from mmq.errors import DataError
@@ -14,7 +15,6 @@ from mmq.ranking.impressions import BLOCK, Impressions, Liked
 from mmq.ranking.log import Pieces
 from mmq.ranking.numbers import number_columns
 from mmq.ranking.survey import PARTS, Survey, as_values
-from mmq.semantic_ids.lookup import ItemIndex
 
 
 class Rows(NamedTuple):

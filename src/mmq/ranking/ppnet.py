@@ -11,9 +11,6 @@ import torch
 from torch import Tensor
 
 from mmq.errors import DataError, SettingsError
-from mmq.nn.loop import Journal, train
-from mmq.nn.selected import SelectedTraining
-from mmq.nn.weights import load_arrays, to_arrays
 from mmq.ranking.base import NOT_FITTED, Ranker, validated
 from mmq.ranking.batches import shown_batch
 from mmq.ranking.code_features import CODE_FEATURES, CodeFeatures
@@ -25,6 +22,9 @@ from mmq.ranking.settings import PPNetSettings
 from mmq.ranking.switches import switch_costs
 from mmq.ranking.vocabulary import Numbering, Vocabulary
 from mmq.semantic_ids import Manifest, SemanticIDs, require_newer_table
+from mmq.training.early_stopping import SelectedTraining
+from mmq.training.loop import Journal, train
+from mmq.training.weights import load_arrays, to_arrays
 
 _BLOCK = 8192
 """Impressions that are scored at a time."""

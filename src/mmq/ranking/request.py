@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mmq.data.ids import as_item_ids
+from mmq.data.item_ids import as_item_ids
 from mmq.errors import DataError
 from mmq.ranking.data import Met
 from mmq.ranking.impressions import Impressions, Liked

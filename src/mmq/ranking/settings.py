@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from mmq.nn.loop import Share
-from mmq.nn.selected import SelectedSettings
 from mmq.settings import Settings
+from mmq.training.early_stopping import SelectedSettings
+from mmq.training.loop import Share
 
 PartShare = Annotated[float, Field(gt=0, lt=0.5)]
 

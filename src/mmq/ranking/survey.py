@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmq.data.ids import joined, same_type
 from mmq.data.interactions import Interactions
+from mmq.data.item_ids import joined, same_type
 from mmq.data.splits import (
     TEST,
     TRAIN,

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from mmq.data.item_ids import ItemIndex
 from mmq.errors import DataError
 from mmq.ranking.code_features import CodeFeatures
 from mmq.ranking.data import Met, RankingData
@@ -16,7 +17,6 @@ from mmq.ranking.impressions import BLOCK, Impressions
 from mmq.ranking.numbers import Scale, scales
 from mmq.ranking.rates import Tally, log_odds
 from mmq.semantic_ids import SemanticIDs
-from mmq.semantic_ids.lookup import ItemIndex
 
 
 class Vocabulary(NamedTuple):

@@ -12,17 +12,17 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from mmq.data.item_ids import ItemIndex
 from mmq.data.sequences import Packed, Sequences
 from mmq.decoding import Decoded, Filters
 from mmq.errors import DataError, SettingsError
-from mmq.nn.device import pick_device
-from mmq.nn.loop import Log
 from mmq.recommenders.candidates import exclude, of_users
 from mmq.recommenders.data import RetrievalData
 from mmq.recommenders.dense import top_items
 from mmq.recommenders.results import Items, Recommendations, RetrievalFit
-from mmq.semantic_ids.lookup import ItemIndex
 from mmq.settings import Settings
+from mmq.training.device import pick_device
+from mmq.training.loop import Log
 
 S = TypeVar("S", bound=Settings)
 

@@ -11,11 +11,10 @@ import numpy as np
 import pyarrow as pa
 from pydantic import NonNegativeInt
 
-from mmq.data.catalogue import check_ids
 from mmq.data.cleaning import repeated_rows, shuffled, with_items
 from mmq.data.cold import Withheld
-from mmq.data.ids import as_item_ids
 from mmq.data.interactions import Interactions
+from mmq.data.item_ids import ItemIndex, as_item_ids, check_ids
 from mmq.data.sequences import Cases, Sequences, held_out_cases, user_sequences
 from mmq.data.splits import (
     TEST,
@@ -28,7 +27,6 @@ from mmq.data.splits import (
 from mmq.errors import DataError
 from mmq.recommenders.measured import Measured
 from mmq.semantic_ids import SemanticIDs
-from mmq.semantic_ids.lookup import ItemIndex
 from mmq.settings import Settings
 
 _PARTS = {

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from mmq.data.sequences import Sequences
-from mmq.nn.processes import place
-from mmq.nn.selected import Part, Task, mixed_precision
 from mmq.recommenders.batches import training_batch
 from mmq.recommenders.network import HistoryNetwork
 from mmq.recommenders.settings import RecommenderSettings
+from mmq.training.distributed import place
+from mmq.training.early_stopping import Part, Task, mixed_precision
 
 _STEPS, _FEWEST, _MOST = 2000, 15, 100
 """Steps that a training should make, and the epochs that it is given for them."""

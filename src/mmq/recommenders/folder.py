@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmq.artifacts import check_own_folder, require_file, sha256, write_folder
-from mmq.data.catalogue import check_ids
-from mmq.data.ids import as_item_ids
+from mmq.data.item_ids import as_item_ids, check_ids
 from mmq.errors import FormatError, nearest
 from mmq.formats import read_json, read_tensors, write_json, write_tensors
 from mmq.recommenders.base import Recommender
@@ -36,6 +34,7 @@ from mmq.recommenders.results import Items, RetrievalFit
 from mmq.recommenders.sasrec import SASRec
 from mmq.replacing import NOTE
 from mmq.semantic_ids import SemanticIDs
+from mmq.version import __version__
 
 FORMAT = 2
 """2: histories are normalised before the transformer; weights of format 1 do not fit."""
@@ -114,7 +113,7 @@ def save_recommender(
         "items": len(fitted.item_ids),
         "figures": _figures(fit) if fit else {},
         "measured": {part: each.to_dict() for part, each in (measured or {}).items()},
-        "mmq": version("mmq-tokenizer"),
+        "mmq": __version__,
     }
     with write_folder(folder, CONFIG) as temporary:
         write_tensors(temporary / WEIGHTS, {**recommender.tensors(), POPULARITY: fitted.popularity})

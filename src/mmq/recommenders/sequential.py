@@ -14,9 +14,6 @@ from torch import Tensor
 from mmq.data.sequences import Sequences
 from mmq.decoding import Decoded, Filters
 from mmq.errors import DataError
-from mmq.nn.loop import Journal, train
-from mmq.nn.selected import SelectedTraining
-from mmq.nn.weights import load_arrays, to_arrays
 from mmq.recommenders.base import Recommender
 from mmq.recommenders.batches import history_batch
 from mmq.recommenders.data import RetrievalData
@@ -26,6 +23,9 @@ from mmq.recommenders.fit import RetrievalTask
 from mmq.recommenders.network import HistoryNetwork
 from mmq.recommenders.results import RetrievalFit
 from mmq.recommenders.settings import RecommenderSettings
+from mmq.training.early_stopping import SelectedTraining
+from mmq.training.loop import Journal, train
+from mmq.training.weights import load_arrays, to_arrays
 
 R = TypeVar("R", bound=RecommenderSettings)
 N = TypeVar("N", bound=HistoryNetwork)

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from mmq.nn.loop import Share
-from mmq.nn.selected import SelectedSettings
+from mmq.training.early_stopping import SelectedSettings
+from mmq.training.loop import Share
 
 
 class RecommenderSettings(SelectedSettings):

@@ -8,13 +8,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmq import __version__
 from mmq.artifacts import write_file
 from mmq.formats import to_json
 from mmq.metrics.resampling import SIGNIFICANT
 from mmq.progress import duration
 from mmq.reports.paper_plots import Colours, draw, save, series_colours
 from mmq.reports.template import write_page
+from mmq.version import __version__
 
 REPORT = "report.html"
 

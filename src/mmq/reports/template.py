@@ -9,8 +9,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from mmq import __version__
 from mmq.artifacts import write_file
+from mmq.version import __version__
 
 
 def write_page(path: Path, template: str, context: Mapping[str, Any]) -> None:

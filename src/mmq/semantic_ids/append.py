@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from mmq.data.catalogue import check_ids
-from mmq.data.ids import as_item_ids
+from mmq.data.item_ids import as_item_ids, check_ids
 from mmq.errors import DataError
 from mmq.metrics.buckets import bucket_ids, occurrence
 from mmq.metrics.quantisation import check_codes

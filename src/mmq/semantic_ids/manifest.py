@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Any, Literal, TypedDict, cast
 
 from mmq.errors import FormatError
 from mmq.semantic_ids.lacking import LackingRef
+from mmq.version import __version__
 
 FORMAT = 1
 """Version of the table's Parquet layout; raised when an older mmq could not read it."""
@@ -101,7 +101,7 @@ def build_manifest(
     """
     return Manifest(
         format=FORMAT,
-        mmq=version("mmq-tokenizer"),
+        mmq=__version__,
         tokenizer=tokenizer,
         catalogue=catalogue,
         length=len(codebook_sizes),

@@ -18,12 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmq.artifacts import require_file, write_file
-from mmq.data.catalogue import check_ids
-from mmq.data.ids import as_item_ids
+from mmq.data.item_ids import ItemIndex, as_item_ids, check_ids
 from mmq.errors import DataError, FormatError
 from mmq.metrics.buckets import bucket_ids, occurrence
 from mmq.metrics.quantisation import check_codes
-from mmq.semantic_ids.lookup import IdIndex, ItemIndex, Rows
+from mmq.semantic_ids.lookup import IdIndex, Rows
 from mmq.semantic_ids.manifest import Manifest, build_manifest, parse_manifest, to_json
 
 _MANIFEST = b"mmq.semantic_ids"

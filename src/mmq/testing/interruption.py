@@ -15,8 +15,8 @@ from mmq.formats import write_tensors
 
 _SLOWED = """
 import sys, time
-import mmq.nn.loop as loop
-from mmq.nn.selected import SelectedTraining
+import mmq.training.loop as loop
+from mmq.training.early_stopping import SelectedTraining
 loop.SECONDS_BETWEEN_CHECKPOINTS = 0.0
 plain = SelectedTraining.run_epoch
 def slow(self, generator, advance):
@@ -51,7 +51,7 @@ def kill_after(writes: int, monkeypatch: Any) -> None:
         if next(left, None) is None:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("mmq.nn.loop.write_tensors", write)
+    monkeypatch.setattr("mmq.training.loop.write_tensors", write)
 
 
 def raises(error: type[Exception], match: str) -> Any:

@@ -263,7 +263,7 @@ class RecommenderConformance:
     def test_a_killed_fit_goes_on_to_the_same_bits(self, tmp_path: Path, monkeypatch: Any) -> None:
         """Resumed from a checkpoint it ends as one that was never stopped, log and all."""
         checkpoint, killed = tmp_path / "checkpoint", self.make()
-        monkeypatch.setattr("mmq.nn.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+        monkeypatch.setattr("mmq.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
         kill_after(2, monkeypatch)
         data = tiny_retrieval_data()
         try:

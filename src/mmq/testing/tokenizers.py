@@ -204,7 +204,7 @@ class TokenizerConformance:
     def test_a_killed_fit_goes_on_to_the_same_bits(self, tmp_path: Path, monkeypatch: Any) -> None:
         """Resumed from a checkpoint it ends as one that was never stopped."""
         checkpoint, killed = tmp_path / "checkpoint", self.make()
-        monkeypatch.setattr("mmq.nn.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+        monkeypatch.setattr("mmq.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
         kill_after(2, monkeypatch)
         options: dict[str, Any] = {"hold_out": HOLD_OUT, "checkpoint": checkpoint}
         try:

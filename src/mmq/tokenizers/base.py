@@ -10,8 +10,8 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from mmq.data import Catalogue, CatalogueFile
-from mmq.nn.loop import LearningSettings
 from mmq.settings import Settings
+from mmq.training.loop import LearningSettings
 
 
 class TokenizerSettings(Settings):

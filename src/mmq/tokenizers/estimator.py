@@ -15,13 +15,9 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from mmq import __version__
 from mmq.data import Catalogue, CatalogueFile, Reduction
 from mmq.data.catalogue import require_modalities
 from mmq.errors import DataError
-from mmq.nn.device import pick_device
-from mmq.nn.loop import Journal, Log, Trained
-from mmq.nn.weights import load_arrays, to_arrays
 from mmq.semantic_ids import Lacking, SemanticIDs, build_manifest
 from mmq.tokenizers import folder as save_format
 from mmq.tokenizers.additive.choice import parts as inner_parts
@@ -33,6 +29,10 @@ from mmq.tokenizers.frame import Frame
 from mmq.tokenizers.inputs import Inputs, unit_inputs
 from mmq.tokenizers.network import CodingNetwork
 from mmq.tokenizers.reference import reference
+from mmq.training.device import pick_device
+from mmq.training.loop import Journal, Log, Trained
+from mmq.training.weights import load_arrays, to_arrays
+from mmq.version import __version__
 
 BLOCK = 2048  # items encoded at a time
 _FRAME = "frame."  # before the names of its tensors

@@ -10,9 +10,9 @@ import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from mmq.nn.loop import Log, Trained
 from mmq.progress import bar
 from mmq.tokenizers.fused import FusedNetwork, FusionSettings, Q, require_enough
+from mmq.training.loop import Log, Trained
 
 Advance = Callable[..., None]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mmq.nn.loop import Journal, Trained
 from mmq.tokenizers.estimator import NetworkTokenizer
 from mmq.tokenizers.fitting import fit_quantisers
 from mmq.tokenizers.fused import FusedNetwork
 from mmq.tokenizers.opq_quantiser import OPQ, OPQSettings
+from mmq.training.loop import Journal, Trained
 
 
 class OPQTokenizer(NetworkTokenizer[OPQSettings, FusedNetwork[OPQ]]):

@@ -12,10 +12,10 @@ import torch
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from mmq.nn.loop import Log
 from mmq.tokenizers.fitting import Advance, KMeansSettings
 from mmq.tokenizers.fused import Quantiser
 from mmq.tokenizers.kmeans import kmeans, member_sums, shrunk, starting_means
+from mmq.training.loop import Log
 
 FIRST = 10
 """Iterations of k-means, for most of them balanced, before the first turn."""

@@ -8,11 +8,11 @@ from pydantic import NonNegativeInt
 from torch import Tensor
 
 from mmq.nn.codebook import best
-from mmq.nn.loop import Journal, Log, Trained
 from mmq.tokenizers.estimator import NetworkTokenizer
 from mmq.tokenizers.fitting import Advance, KMeansSettings, fit_quantisers
 from mmq.tokenizers.fused import FusedNetwork, Quantiser
 from mmq.tokenizers.kmeans import Start, kmeans, nearest, shrunk, starting_means
+from mmq.training.loop import Journal, Log, Trained
 
 
 class RQKMeansSettings(KMeansSettings):

@@ -12,9 +12,9 @@ import pyarrow.csv as pcsv
 
 from mmq.artifacts import require_file
 from mmq.data.delimited import read_csv
-from mmq.data.ids import as_numbers
 from mmq.data.importers import Imported
 from mmq.data.interactions import Interactions
+from mmq.data.item_ids import as_numbers
 from mmq.errors import DataError, FormatError
 
 _GENRES_100K = (

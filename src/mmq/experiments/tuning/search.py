@@ -19,7 +19,6 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, PositiveInt, field_validator
 
-from mmq import __version__
 from mmq.data import Catalogue
 from mmq.errors import DataError, DivergedError, SettingsError
 from mmq.experiments.tuning.journal import Journal, Trial
@@ -28,6 +27,7 @@ from mmq.settings import Settings
 from mmq.tokenizers import tokenizer_class
 from mmq.tokenizers.base import TokenizerSettings
 from mmq.tokenizers.estimator import NetworkTokenizer
+from mmq.version import __version__
 
 SHARE = 3
 """A short trial has one in so many of the epochs, and one in so many trials goes on."""

@@ -21,7 +21,6 @@ from mmq.decoding import (
     score_items,
 )
 from mmq.errors import DataError, SettingsError
-from mmq.nn.loop import epoch_generator
 from mmq.recommenders.batches import training_batch
 from mmq.recommenders.data import RetrievalData
 from mmq.recommenders.dense import best_items, leave_out
@@ -31,6 +30,7 @@ from mmq.recommenders.heterrec.switches import switch_costs
 from mmq.recommenders.results import Items
 from mmq.recommenders.sequential import SequentialRecommender
 from mmq.semantic_ids import Manifest, SemanticIDs, require_newer_table
+from mmq.training.loop import epoch_generator
 
 SAMPLE = 50_000
 """User vectors that tell what others lose to an item that switches; about so many."""

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmq.nn.loop import Log, Trained
 from mmq.progress import bar
 from mmq.tokenizers.additive.alternate import rounds
 from mmq.tokenizers.additive.choice import SMOOTHINGS, Choice, Plan, Trials, copies_of
 from mmq.tokenizers.additive.network import AdditiveNetwork, scopes_of
 from mmq.tokenizers.additive.problem import Problem
 from mmq.tokenizers.additive.start import Effort, layouts, product_start, residual_start
+from mmq.training.loop import Log, Trained
 
 _ITERATIONS = 25  # of k-means in the start of a fit
 _MOST_ITEMS = 1024  # items a codeword that a fit learns from at most

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmq import losses
+from mmq.nn import losses
 from mmq.nn.additive import Refiner
 from mmq.nn.codebook import hard_index
 from mmq.tokenizers.network import CodingNetwork, Softened, SoftInputs

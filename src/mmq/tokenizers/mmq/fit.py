@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmq.nn.loop import Adam, Log, Totals, epoch_generator
 from mmq.tokenizers.inputs import noisy
 from mmq.tokenizers.mmq.network import MMQNetwork, MMQOutput
 from mmq.tokenizers.mmq.objective import loss_terms, weighted_losses
 from mmq.tokenizers.mmq.settings import MMQSettings
 from mmq.tokenizers.mmq.start import start_codebooks, start_decoders, start_experts
+from mmq.training.loop import Adam, Log, Totals, epoch_generator
 
 
 class Stage1:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmq.nn.additive import Refiner
+from mmq.nn.code_search import CodeSearch
 from mmq.nn.codebook import (
     balanced_codes,
     hard_index,
@@ -22,7 +23,6 @@ from mmq.nn.codebook import (
     straight_through,
 )
 from mmq.nn.experts import Gate, LinearExperts, MLPExperts, decoder
-from mmq.tokenizers.mmq.search import CodeSearch
 from mmq.tokenizers.mmq.settings import MMQSettings
 from mmq.tokenizers.network import CodingNetwork, SoftInputs
 
@@ -182,7 +182,13 @@ class MMQNetwork(CodingNetwork):
 
     def search(self) -> Callable[[Tensor, Tensor], Tensor]:
         """Codes of inputs, by as few multiply-adds as there are, refined if the settings say so."""
-        nearest = CodeSearch(self)
+        nearest = CodeSearch(
+            self.expert_groups(),
+            list(self.dimensions),
+            self.codebooks,
+            self.settings.distance,
+            self.filled,
+        )
         if not self.settings.sweeps:
             return nearest
         refine = self._refiner()

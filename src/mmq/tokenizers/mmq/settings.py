@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from mmq.nn.loop import Share
 from mmq.tokenizers.base import TrainingSettings
+from mmq.training.loop import Share
 
 DEFAULT_EXPERTS = 2
 

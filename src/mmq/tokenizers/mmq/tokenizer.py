@@ -10,7 +10,6 @@ from torch import Tensor
 
 from mmq.data import Catalogue
 from mmq.errors import DataError, SettingsError
-from mmq.nn.loop import Journal, Trained, train
 from mmq.tokenizers.additive.fit import fit_additive
 from mmq.tokenizers.additive.network import AdditiveNetwork
 from mmq.tokenizers.mmq.fit import Stage1
@@ -19,6 +18,7 @@ from mmq.tokenizers.mmq.objective import loss_terms
 from mmq.tokenizers.mmq.settings import MMQSettings
 from mmq.tokenizers.network import Softened, SoftInputs
 from mmq.tokenizers.soft import SoftTokenizer
+from mmq.training.loop import Journal, Trained, train
 
 
 class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):

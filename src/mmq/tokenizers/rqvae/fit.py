@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmq import losses
+from mmq.nn import losses
 from mmq.nn.averages import MovingAverages
-from mmq.nn.loop import Adam, Log, Totals, epoch_generator
 from mmq.nn.residual import Levels, member_counts
 from mmq.tokenizers.inputs import noisy
 from mmq.tokenizers.rqvae.network import RQVAE, RQVAENetwork
 from mmq.tokenizers.rqvae.start import start
+from mmq.training.loop import Adam, Log, Totals, epoch_generator
 
 _BLOCK = 8192  # items of a pass over all of them
 

@@ -12,8 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mmq import losses
-from mmq.nn import residual
+from mmq.nn import losses, residual
 from mmq.nn.residual import Levels
 from mmq.tokenizers.fused import FusedNetwork, Quantiser
 from mmq.tokenizers.network import Softened, SoftInputs

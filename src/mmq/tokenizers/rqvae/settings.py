@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from mmq.nn.loop import Share
 from mmq.tokenizers.base import TrainingSettings
 from mmq.tokenizers.fused import FusionSettings
+from mmq.training.loop import Share
 
 
 class RQVAESettings(TrainingSettings, FusionSettings):

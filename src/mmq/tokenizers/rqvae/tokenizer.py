@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mmq.nn.loop import Journal, Trained, train
 from mmq.tokenizers.fused import require_enough
 from mmq.tokenizers.network import Softened, SoftInputs
 from mmq.tokenizers.rqvae.fit import RQVAETraining
 from mmq.tokenizers.rqvae.network import RQVAENetwork
 from mmq.tokenizers.rqvae.settings import RQVAESettings
 from mmq.tokenizers.soft import SoftTokenizer
+from mmq.training.loop import Journal, Trained, train
 
 
 class RQVAETokenizer(SoftTokenizer[RQVAESettings, RQVAENetwork]):

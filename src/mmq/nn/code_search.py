@@ -8,16 +8,16 @@ less; all experts of a group are then one product.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from mmq.nn.codebook import best, search_keys
+from mmq.nn.codebook import Distance, best, search_keys
 from mmq.nn.experts import LinearExperts, MLPExperts
 
-if TYPE_CHECKING:
-    from mmq.tokenizers.mmq.network import MMQNetwork
+Filled = Callable[[Tensor, Tensor], tuple[Tensor, list[Tensor]]]
 
 
 class _Group(NamedTuple):
@@ -31,29 +31,39 @@ class _Group(NamedTuple):
 
 
 class CodeSearch:
-    """Codes of inputs under a network as it is now.
+    """Codes of inputs under experts and codebooks as they are now; later changes are not seen.
 
     Args:
-        network: trained; later changes of its weights are not seen.
+        experts: group ("shared" or a modality) -> its positions in the ID and its experts.
+        modalities: in the order of the inputs.
+        codebooks: ``(n, k, d)``.
+        distance: that a codeword is the nearest by.
+        filled: makes of inputs and presence the joint input and that of each modality.
     """
 
     @torch.no_grad()
-    def __init__(self, network: MMQNetwork) -> None:
-        self.network = network
-        self.codebook_size = network.settings.codebook_size
-        keys, offset = search_keys(network.codebooks, network.settings.distance)
-        names = list(network.dimensions)
+    def __init__(
+        self,
+        experts: Mapping[str, tuple[slice, LinearExperts | MLPExperts]],
+        modalities: list[str],
+        codebooks: Tensor,
+        distance: Distance,
+        filled: Filled,
+    ) -> None:
+        self.length, self.codebook_size = codebooks.shape[:2]
+        self.filled = filled
+        keys, offset = search_keys(codebooks, distance)
         self.groups = []
-        for name, (place, experts) in network.expert_groups().items():
-            own = None if offset is None else offset[place]
-            source = names.index(name) if name in names else None
-            group = _Group(place, source, experts, keys[place], own)
+        for name, (place, own) in experts.items():
+            shift = None if offset is None else offset[place]
+            source = modalities.index(name) if name in modalities else None
+            group = _Group(place, source, own, keys[place], shift)
             self.groups.append(_folded(group) if _folding_pays(group) else group)
 
     def __call__(self, x: Tensor, present: Tensor) -> Tensor:
         """Codes ``(b, n)`` int32 of inputs ``(b, sum of dimensions)`` and presence ``(b, m)``."""
-        x, parts = self.network.filled(x, present)
-        codes = torch.empty(len(x), self.network.length, dtype=torch.int32, device=x.device)
+        x, parts = self.filled(x, present)
+        codes = torch.empty(len(x), self.length, dtype=torch.int32, device=x.device)
         for group in self.groups:
             inputs = x if group.source is None else parts[group.source]
             codes[:, group.place] = self._nearest(group, inputs)

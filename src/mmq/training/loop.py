@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from mmq.errors import DivergedError, FormatError
 from mmq.formats import read_tensors_with_metadata, write_tensors
-from mmq.nn.processes import is_first
 from mmq.progress import bar
 from mmq.settings import Settings
+from mmq.training.distributed import is_first
 
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
 

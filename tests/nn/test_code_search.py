@@ -5,7 +5,6 @@ from torch.nn.functional import normalize
 from mmq import MMQSettings
 from mmq.nn.codebook import similarity
 from mmq.tokenizers.mmq.network import MMQNetwork
-from mmq.tokenizers.mmq.search import CodeSearch
 
 CASES = [
     {"codebook_size": 10, "latent_dim": 32},  # folding pays
@@ -32,7 +31,7 @@ def test_codes_are_the_most_similar_codewords(case, missing):
     if missing:
         present[:10, 1] = 0
         x[:10, 20:] = 0
-    codes = CodeSearch(network)(x, present)
+    codes = network.search()(x, present)
     logits = similarity(
         network.latents(x, present)[0], network.codebooks, network.settings.distance
     )
@@ -43,9 +42,7 @@ def test_codes_are_the_most_similar_codewords(case, missing):
 
 def test_folding_is_chosen_by_cost():
     def folded(**case):
-        search = CodeSearch(
-            MMQNetwork({"a": 20, "b": 12}, MMQSettings(learning="gradient", **case))
-        )
+        search = MMQNetwork({"a": 20, "b": 12}, MMQSettings(learning="gradient", **case)).search()
         return [group.experts is None for group in search.groups]
 
     assert folded(codebook_size=10, latent_dim=32) == [True, True, True]

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mmq import losses
+from mmq.nn import losses
 
 
 def test_squared_error_sums_features_and_averages_items():

@@ -19,8 +19,8 @@ import torch.distributed as dist
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from mmq.nn.loop import Adam, LearningSettings, Log, Totals
-from mmq.nn.processes import place
+from mmq.training.distributed import place
+from mmq.training.loop import Adam, LearningSettings, Log, Totals
 
 
 class SelectedSettings(LearningSettings):
@@ -99,7 +99,7 @@ class Task(ABC):
 
 
 class SelectedTraining:
-    """A training that :func:`mmq.nn.loop.train` runs, whose best epoch is kept.
+    """A training that :func:`mmq.training.loop.train` runs, whose best epoch is kept.
 
     Args:
         task: what is learned.

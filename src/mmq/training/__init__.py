@@ -1,0 +1,1 @@
+"""How networks learn: the loop, early stopping, several processes, checkpoints."""
