@@ -12,7 +12,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "mmq"
 
 LAYERS = (
-    {"errors", "artifacts", "formats", "replacing", "settings", "progress", "version", "nn"},
+    {"errors", "artifacts", "formats", "made_from", "settings", "progress", "version", "nn"},
     {"data"},
     {"encoders", "semantic_ids", "training", "metrics"},
     {"recommenders", "ranking", "tokenizers", "decoding"},

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save, save_file
 
 from mmq.artifacts import require_file, write_file
 from mmq.errors import FormatError
@@ -43,7 +43,12 @@ def _defined(value: Any) -> Any:
 def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
     """Write ``value`` as indented JSON, whole or not at all."""
     with write_file(path) as temporary:
-        temporary.write_text(to_json(value, indent=2) + "\n", "utf-8")
+        temporary.write_bytes(json_bytes(value))
+
+
+def json_bytes(value: Mapping[str, Any]) -> bytes:
+    """What :func:`write_json` writes."""
+    return (to_json(value, indent=2) + "\n").encode()
 
 
 def read_json(path: str | Path, what: str) -> dict[str, Any]:
@@ -77,6 +82,11 @@ def write_tensors(
             if "No space left" in str(error):
                 raise OSError(errno.ENOSPC, "No space left on device") from error
             raise
+
+
+def tensor_bytes(tensors: Mapping[str, np.ndarray]) -> bytes:
+    """What :func:`write_tensors` writes of arrays without metadata."""
+    return save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, {})
 
 
 def read_tensors(path: str | Path, what: str) -> dict[str, np.ndarray]:

@@ -335,14 +335,17 @@ def test_resume_refuses_other_data_and_other_settings(catalogue, tokenizer, tmp_
     assert code == 2
     assert "other settings" in err
     (tmp_path / ".ids.parquet.partial").mkdir()
-    note = tmp_path / ".ids.parquet.partial" / "source.json"
+    note = tmp_path / ".ids.parquet.partial" / "made_from.json"
     note.write_text('{"tokenizer": "x", "catalogue": "y"}')
     code, _, err = run(
         capsys, "encode", catalogue, "--tokenizer", tokenizer,
         "--out", tmp_path / "ids.parquet", "--resume",
     )  # fmt: skip
     assert code == 2
-    assert "another catalogue or tokenizer" in err
+    assert (
+        "unfinished work on other data or other settings (another tokenizer, another catalogue"
+        in err
+    )
 
 
 # --- bad input: one sentence, exit 2, nothing written ---

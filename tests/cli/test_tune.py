@@ -135,12 +135,12 @@ def test_a_tuning_of_something_else_is_refused(catalogue, tmp_path, capsys):
     before = {path.name: path.read_bytes() for path in (tmp_path / "tuned").iterdir()}
     for changed, expected in (
         ([catalogue, *arguments], "holds a tuning already; go on with it by --resume"),
-        ([other, *arguments, "--resume"], "holds a tuning with another catalogue"),
+        ([other, *arguments, "--resume"], "another plan (another catalogue)"),
         ([catalogue, *arguments, "--resume", "--trials", 4], "holds a tuning with another plan"),
         ([catalogue, *arguments, "--resume", "--seed", 4], "holds a tuning with another plan"),
         (
             [catalogue, *arguments, "--resume", "--set", "warmup=0.1"],
-            "another choice of fixed settings",
+            "another plan (",
         ),
     ):
         code, out, err = run(capsys, "tune", *changed)

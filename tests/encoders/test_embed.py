@@ -17,7 +17,7 @@ from mmq.data.parquet import CatalogueFile, read_catalogue
 from mmq.encoders.embed import Embedding, embed
 from mmq.encoders.light import LightImageEncoder, LightTextEncoder
 from mmq.encoders.template import TextTemplate
-from mmq.errors import DataError, SettingsError
+from mmq.errors import DataError, FormatError, SettingsError
 
 ITEMS = 23
 TITLES = TextTemplate.of_columns(("title", "plot"))
@@ -178,14 +178,14 @@ def test_without_resume_unfinished_batches_are_dropped(items, tmp_path):
 
 def test_another_run_is_not_resumed(items, tmp_path):
     _stop(items, tmp_path / "c.parquet")
-    with pytest.raises(SettingsError, match="had other batch size; repeat its command"):
+    with pytest.raises(FormatError, match="batch size 4, not 5"):
         embed(
             _task(items, text_encoder=BatchCounting(), batch_size=5),
             tmp_path / "c.parquet",
             resume=True,
         )
     items.write_text(items.read_text().replace("kite 0", "moth 0"))
-    with pytest.raises(SettingsError, match="had other items, encoders;"):
+    with pytest.raises(FormatError, match="another items, text "):
         embed(_task(items), tmp_path / "c.parquet", resume=True)
 
 

@@ -293,17 +293,17 @@ def test_a_tuning_is_not_overwritten(searched):
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"kind": "rqkmeans", "fixed": {"codebook_size": 8}}, "kind of tokenizer"),
-        ({"catalogue": tiny_catalogue(seed=1)}, "catalogue"),
-        ({"plan": PLAN.model_copy(update={"trials": 5})}, r"plan \(trials, hold-out or seed\)"),
-        ({"fixed": {**FIXED, "epochs": 10}}, "choice of fixed settings"),
+        ({"kind": "rqkmeans", "fixed": {"codebook_size": 8}}, "tokenizer mmq, not rqkmeans"),
+        ({"catalogue": tiny_catalogue(seed=1)}, "another catalogue"),
+        ({"plan": PLAN.model_copy(update={"trials": 5})}, "trials 4, not 5"),
+        ({"fixed": {**FIXED, "epochs": 10}}, "epochs 9, not 10"),
     ],
     ids=["kind", "catalogue", "plan", "fixed"],
 )
 def test_another_tuning_is_refused(change, what, searched):
     same = {"catalogue": tiny_catalogue(), "kind": "mmq", "plan": PLAN, "fixed": FIXED}
     before = {path.name: path.read_bytes() for path in searched[1].iterdir()}
-    with pytest.raises(FormatError, match=f"holds a tuning with another {what}; repeat"):
+    with pytest.raises(FormatError, match=f"holds a tuning with another plan .*{what}.*; repeat"):
         tune(**{**same, **change}, folder=searched[1], resume=True)
     assert {path.name: path.read_bytes() for path in searched[1].iterdir()} == before
 

@@ -11,6 +11,7 @@ from finetuning.tiny import ITEMS, PPNET, STUDENTS, TOKENIZERS, catalogue, impre
 from mmq import Catalogue
 from mmq.errors import DataError, FormatError, SettingsError, UserError
 from mmq.finetuning import FinetuneSettings, finetune
+from mmq.made_from import Checkpoint
 from mmq.ranking import PPNet, RankingData
 from mmq.recommenders import RetrievalData, SplitSettings
 from mmq.semantic_ids import SemanticIDs, append
@@ -257,18 +258,19 @@ def test_the_checkpoint_of_something_else_is_refused(tmp_path):
     path = tmp_path / "checkpoint"
     still = {"epochs": 1, "learning_rate": 1e-12, "tokenizer_rate": 0.0}
     settings = FinetuneSettings(**still)
-    finetune(made, student, data, catalogue(), settings, path)
-    sentence = "checkpoint of other data or other settings; run without --resume"
+    finetune(made, student, data, catalogue(), settings, Checkpoint(path))
+    sentence = "unfinished work on other data or other settings"
 
     def again(model=student, settings=settings, **more):
+        checkpoint = Checkpoint(path, more.pop("made_from", {}), resume=True)
         refused(
             FormatError, sentence, more.pop("made", made), model, more.pop("data", data),
-            settings=settings, checkpoint=path, resume=True, **more,
+            settings=settings, checkpoint=checkpoint, **more,
         )  # fmt: skip
 
     again(settings=FinetuneSettings(**{**still, "epochs": 2}))
     again(settings=FinetuneSettings(**still, noise=0.5))
-    again(fingerprint="of another file")
+    again(made_from={"log": "another file"})
     other, _ = retrieval(made, epochs=1, dropout=0.3)
     again(other)
     tokenizer = TOKENIZERS["mmq"]()
@@ -280,7 +282,7 @@ def test_the_checkpoint_of_something_else_is_refused(tmp_path):
     path.write_bytes(whole[:-100])
     refused(
         FormatError, "not a whole safetensors file", made, student, data, settings=settings,
-        checkpoint=path, resume=True,
+        checkpoint=Checkpoint(path, resume=True),
     )  # fmt: skip
     path.write_bytes(whole)
-    finetune(made, student, data, catalogue(), settings, path, resume=True)
+    finetune(made, student, data, catalogue(), settings, Checkpoint(path, resume=True))

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ from ranking_shop import LEARNED, OLD, SMALL, columns, data, fitted, table
 
 from mmq.data.interactions import Interactions
 from mmq.errors import DataError, DivergedError, FormatError, SettingsError
+from mmq.made_from import Checkpoint
 from mmq.metrics.calibration import log_loss
 from mmq.metrics.ranking import auc
 from mmq.ranking import PPNet, RankingData, RankingSplit
@@ -148,11 +150,11 @@ def test_a_killed_training_goes_on_to_the_same_bits(writes, tmp_path, monkeypatc
     with monkeypatch.context() as patch:
         kill_after(writes, patch)
         with pytest.raises(KeyboardInterrupt):
-            killed.fit(data(), table(), path)
+            killed.fit(data(), table(), Checkpoint(path))
     with pytest.raises(DataError, match="not fitted yet"):  # half-trained weights are no ranker
         killed.predict(data().test, data())
     resumed, whole = PPNet(**SMALL, dropout=0.2), PPNet(**SMALL, dropout=0.2)
-    fit = resumed.fit(data(), table(), path, resume=True)
+    fit = resumed.fit(data(), table(), Checkpoint(path, resume=True))
     expected = whole.fit(data(), table())
     assert same(resumed, whole)
     assert resumed.log == whole.log
@@ -166,7 +168,8 @@ def test_a_killed_training_goes_on_to_the_same_bits(writes, tmp_path, monkeypatc
 def test_the_checkpoint_of_something_else_is_refused(tmp_path):
     path = tmp_path / "checkpoint"
     few = {**SMALL, "epochs": 1}
-    PPNet(**few).fit(data(), table(), path, fingerprint="a log")
+    own = Checkpoint(path, {"log": "a log"})
+    PPNet(**few).fit(data(), table(), own)
     others = RankingData.of(Interactions.build(columns()), RankingSplit(test_share=0.2))
     for made, log, ids, mark in (
         (PPNet(**few), data(), table(), "another log"),
@@ -176,10 +179,10 @@ def test_the_checkpoint_of_something_else_is_refused(tmp_path):
         (PPNet(**{**few, "dropout": 0.1}), data(), table(), "a log"),
     ):
         with pytest.raises(FormatError, match="other data or other settings"):
-            made.fit(log, ids, path, resume=True, fingerprint=mark)
+            made.fit(log, ids, Checkpoint(path, {"log": mark}, resume=True))
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(FormatError, match="truncated or damaged"):
-        PPNet(**few).fit(data(), table(), path, resume=True, fingerprint="a log")
+        PPNet(**few).fit(data(), table(), replace(own, resume=True))
 
 
 def test_the_epoch_with_the_best_auc_of_the_validation_is_kept():

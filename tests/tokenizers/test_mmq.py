@@ -6,6 +6,7 @@ import torch
 
 from mmq import Catalogue, MMQSettings, MMQTokenizer, Tokenizer, load_tokenizer
 from mmq.errors import DataError, FormatError, SettingsError
+from mmq.made_from import Checkpoint
 from mmq.nn.codebook import quantise_through_index, similarity
 from mmq.tokenizers.inputs import unit_inputs
 from mmq.tokenizers.mmq.fit import Stage1, temperature
@@ -240,10 +241,10 @@ def test_the_start_of_a_rare_modality_is_fitted_to_items_that_have_it():
 
 def test_a_checkpoint_of_other_items_is_refused(tmp_path):
     checkpoint = tmp_path / "checkpoint.safetensors"
-    MMQTokenizer(**SMALL).fit(shop(), checkpoint=checkpoint)
+    MMQTokenizer(**SMALL).fit(shop(), checkpoint=Checkpoint(checkpoint))
     for other in (shop(seed=1), shop(items=200)):
-        with pytest.raises(FormatError, match="of other data or other settings"):
-            MMQTokenizer(**SMALL).fit(other, checkpoint=checkpoint, resume=True)
+        with pytest.raises(FormatError, match="on other data or other settings"):
+            MMQTokenizer(**SMALL).fit(other, checkpoint=Checkpoint(checkpoint, resume=True))
 
 
 def test_experts_of_names_are_counted_in_the_catalogue():

@@ -46,8 +46,9 @@ def command(
 
     Example: mmq encode catalogue.parquet --tokenizer tokenizer --out ids.parquet
     """
-    from mmq.artifacts import check_writable
+    from mmq.artifacts import beside, check_writable, disk_errors
     from mmq.data.parquet import CatalogueFile
+    from mmq.made_from import Checkpoint
     from mmq.semantic_ids import SemanticIDs
     from mmq.semantic_ids.append import check_appendable
     from mmq.tokenizers import load_tokenizer
@@ -65,9 +66,10 @@ def command(
     old = SemanticIDs.read(append) if append else None
     if old is not None:
         check_appendable(old, item_ids, manifest)
-    partial = PartialCodes(out, source, loaded, resume)
-    started, done = time.monotonic(), partial.done(file)
-    encoded = partial.append_from(file)
+    with disk_errors(out):
+        partial = PartialCodes(Checkpoint(beside(out, "partial"), source, resume), loaded)
+        started, done = time.monotonic(), partial.done(file)
+        encoded = partial.append_from(file)
     seconds = time.monotonic() - started
     moving = (file, loaded) if collisions is Collisions.MOVE else None
     ids, figures = _table(item_ids, encoded, manifest, old, moving)
@@ -88,7 +90,7 @@ def _check_replaced(out: Path, manifest: Manifest) -> None:
 
     A table that was appended to names the last catalogue, as the one that it is appended to anew.
     """
-    from mmq.replacing import check_same
+    from mmq.made_from import check_same
     from mmq.semantic_ids.table import read_manifest
 
     def inputs(of: Manifest) -> dict[str, Any]:

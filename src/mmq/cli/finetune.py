@@ -102,7 +102,7 @@ def command(
     from mmq.data.files import fingerprint as files_fingerprint
     from mmq.finetuning import FinetuneSettings, finetune
     from mmq.finetuning.control import frozen
-    from mmq.replacing import NOTE, check_replaced, file_input
+    from mmq.made_from import NOTE, Checkpoint, check_replaced, file_input
     from mmq.settings import gather
     from mmq.tokenizers import load_tokenizer
     from mmq.tokenizers.folder import fingerprint
@@ -115,8 +115,6 @@ def command(
     chosen = FinetuneSettings.parse(values)
     check_own_folder(out, (*FILES, NOTE), CONFIG, ("finetune", "mmq"))
     _check_apart(out, (tokenizer, model, catalogue, interactions))
-    checkpoint = beside(out, "checkpoint.safetensors")
-    beside_it = beside(out, "control.safetensors")
     loaded: Any = load_tokenizer(tokenizer, device)
     file = CatalogueFile(catalogue)
     loaded.require_inputs(file)
@@ -128,17 +126,20 @@ def command(
     }
     inputs = {"kind": what, **read, "columns": dict(columns), "settings": chosen.to_dict()}
     check_replaced(out, "a fine-tuned model", inputs, force)
+    checkpoint, beside_it = (
+        Checkpoint(beside(out, f"{name}.safetensors"), inputs, resume)
+        for name in ("checkpoint", "control")
+    )
     with joined(pick_device(device)) as first:
         subject = _OPEN[what](model, interactions, columns, device)
         before = subject.measure(subject.student)
-        mark = f"{what} {' '.join(each['sha256'] for each in read.values())} {columns}"
         twin = copy.deepcopy(subject.student)
         rest = (subject.data, file.read())
-        fit = finetune(loaded, subject.student, *rest, chosen, checkpoint, resume, mark)
+        fit = finetune(loaded, subject.student, *rest, chosen, checkpoint)
         held = None
         if control and (alone := frozen(chosen)) is not None:
             again: Any = load_tokenizer(tokenizer, device)
-            held = finetune(again, twin, *rest, alone, beside_it, resume, mark)
+            held = finetune(again, twin, *rest, alone, beside_it)
     if not first:
         return
     after = subject.measure(subject.student)
@@ -154,9 +155,9 @@ def command(
         "out": str(out),
     }
     _write(out, loaded, subject, file, (fit, held), {**result, "made_from": inputs})
-    for path in (checkpoint, beside_it):
-        path.unlink(missing_ok=True)
-        path.with_name(f"{path.name}.refit").unlink(missing_ok=True)
+    for each in (checkpoint, beside_it):
+        each.path.unlink(missing_ok=True)
+        each.beside("refit").path.unlink(missing_ok=True)
     emit(result, as_json, _lines(result))
 
 
@@ -196,7 +197,7 @@ def _write(
     """Tokenizer, IDs, model and report together, whole or not at all; each knows the others."""
     from mmq.artifacts import write_folder
     from mmq.formats import write_json
-    from mmq.replacing import write_note
+    from mmq.made_from import write_note
     from mmq.reports.moves import write_moves
     from mmq.semantic_ids import CatalogueRef, Lacking, build_manifest
     from mmq.tokenizers.folder import fingerprint

@@ -47,7 +47,7 @@ def command(
     """
     from mmq.artifacts import beside
     from mmq.data.parquet import CatalogueFile
-    from mmq.replacing import check_replaced, file_input, write_note
+    from mmq.made_from import Checkpoint, check_replaced, file_input, write_note
     from mmq.settings import gather
     from mmq.tokenizers import tokenizer_class
     from mmq.tokenizers.folder import check_target
@@ -68,17 +68,16 @@ def command(
         "settings": tokenizer.settings.to_dict(),
     }
     check_replaced(out, "a tokenizer", inputs, force)
-    checkpoint = beside(out, "checkpoint.safetensors")
+    made_from = {"file": read["sha256"], "sample": sample}
+    checkpoint = Checkpoint(beside(out, "checkpoint.safetensors"), made_from, resume)
     result = tokenizer.fit(
         file.read(sample, tokenizer.settings.seed, attributes=False),
         hold_out=hold_out,
         checkpoint=checkpoint,
-        resume=resume,
-        fingerprint=f"{read['sha256']} {sample}",
     )
     tokenizer.save(out)
     write_note(out, inputs)
-    checkpoint.unlink(missing_ok=True)
+    checkpoint.path.unlink(missing_ok=True)
     figures = {**result._asdict(), "tokenizer": kind, "length": tokenizer.length, "out": str(out)}
     trained = tokenizer.settings.has_epochs
     emit(figures, as_json, _lines(figures, trained))

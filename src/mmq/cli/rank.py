@@ -92,11 +92,11 @@ def command(
     from mmq.artifacts import beside
     from mmq.data.files import fingerprint
     from mmq.errors import warn
+    from mmq.made_from import Checkpoint, check_replaced, file_input, write_note
     from mmq.ranking import RankingData, RankingSplit, evaluate_ranking, ranker_class
     from mmq.ranking.folder import check_target, save_ranker
     from mmq.ranking.means import Means
     from mmq.ranking.verdict import beside_means, fitted_means
-    from mmq.replacing import check_replaced, file_input, write_note
     from mmq.semantic_ids import SemanticIDs
     from mmq.settings import gather
     from mmq.training.distributed import joined
@@ -136,17 +136,16 @@ def command(
         "settings": model.settings.to_dict(),
     }
     check_replaced(out, "a model", inputs, force)
-    mark = f"{read['sha256']} {columns} {column} {named} {division.model_dump_json()}"
-    checkpoint = beside(out, "checkpoint.safetensors")
+    checkpoint = Checkpoint(beside(out, "checkpoint.safetensors"), inputs, resume)
     with rows_on_disk(out, pieces) as spool, joined(model.device) as first:
         data = RankingData.of(pieces, division, spool=spool)
         data.test.require_both_labels("test")  # rather now than after the training
-        fit = model.fit(data, table, checkpoint, resume, mark)
+        fit = model.fit(data, table, checkpoint)
         if not first:
             return
         save_ranker(model, out, division, fit)
         write_note(out, inputs)
-        checkpoint.unlink(missing_ok=True)
+        checkpoint.path.unlink(missing_ok=True)
         tested, held = evaluate_ranking(model, data), evaluate_ranking(model, data, data.validation)
         means = None if kind == Means.kind else fitted_means(data)
         compared = means and beside_means(held, means, data, data.validation, "validation")

@@ -87,10 +87,10 @@ def retrieval(
     """
     from mmq.artifacts import beside
     from mmq.data.files import fingerprint
+    from mmq.made_from import Checkpoint, check_replaced, file_input, write_note
     from mmq.recommenders import RetrievalData, SplitSettings, evaluate, recommender_class
     from mmq.recommenders.folder import check_target, save_recommender
     from mmq.recommenders.verdict import baselines, measured, verdict
-    from mmq.replacing import check_replaced, file_input, write_note
     from mmq.semantic_ids import SemanticIDs
     from mmq.settings import gather
     from mmq.training.distributed import joined
@@ -125,16 +125,14 @@ def retrieval(
     }
     check_replaced(out, "a model", inputs, force)
     data = RetrievalData.of(log, table, division)
-    table_mark = table.fingerprint() if table else "no IDs"
-    mark = f"{kind} {read['sha256']} {columns} {division.model_dump_json()} {table_mark}"
-    checkpoint = beside(out, "checkpoint.safetensors")
+    checkpoint = Checkpoint(beside(out, "checkpoint.safetensors"), inputs, resume)
     with joined(model.device) as first:
-        fit = model.fit(data, checkpoint, resume, mark)
+        fit = model.fit(data, checkpoint)
     if not first:
         return
     save_recommender(model, out, division, fit, data.measured)
     write_note(out, inputs)
-    checkpoint.unlink(missing_ok=True)
+    checkpoint.path.unlink(missing_ok=True)
     about = described(log, division, table.item_ids if table else None)
     parts = {"validation": data.validation, "test": data.test}
     found = {name: evaluate(model, cases) for name, cases in parts.items()}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mmq.data.item_ids import as_item_ids, check_ids
+from mmq.data.item_ids import as_item_ids, check_ids, content
 from mmq.data.reduction import Reduction
 from mmq.errors import DataError, nearest
 
@@ -144,13 +145,11 @@ class Catalogue:
             yield self.take(np.arange(start, min(start + size, len(self))))
 
     def fingerprint(self) -> str:
-        """SHA-256 of what a fit reads: embeddings and presence, in the order of the items."""
-        digest = hashlib.sha256()
-        for modality, matrix in self.embeddings.items():
-            digest.update(f"{modality} {matrix.shape}".encode())
-            digest.update(np.ascontiguousarray(matrix).data)
-            digest.update(np.ascontiguousarray(self.present[modality]).data)
-        return digest.hexdigest()
+        """Content hash (SHA-256) of ids, embeddings and presence, in the order of the items.
+
+        It is that of the file as well which the catalogue is written to or read from.
+        """
+        return content_hash([self])
 
     @cached_property
     def _rows(self) -> dict[Any, int]:
@@ -166,6 +165,22 @@ class Catalogue:
             return np.array([self._rows[item] for item in item_ids], dtype=np.int64)
         except KeyError as error:
             raise DataError(f"item {error.args[0]!r} is not in the catalogue") from None
+
+
+def content_hash(pieces: Iterable[Catalogue]) -> str:
+    """:meth:`Catalogue.fingerprint` of a catalogue that comes in consecutive pieces."""
+    digests: defaultdict[str, Any] = defaultdict(hashlib.sha256)
+    kind = ""
+    for piece in pieces:
+        kind = f"{piece.item_ids.type}".removeprefix("large_")
+        for part in content(piece.item_ids):
+            digests[f"ids {part.dtype}"].update(part.data)
+        for modality, matrix in piece.embeddings.items():
+            digests[f"{modality} {matrix.shape[1]}"].update(np.ascontiguousarray(matrix).data)
+            present = np.ascontiguousarray(piece.present[modality])
+            digests[f"{modality} present"].update(present.data)
+    parts = [f"{name} {digests[name].hexdigest()}" for name in sorted(digests)]
+    return hashlib.sha256("\n".join([kind, *parts]).encode()).hexdigest()
 
 
 def _table(attributes: Mapping[str, Any] | pa.Table) -> pa.Table:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from mmq.artifacts import require_file, sha256, write_file
-from mmq.data.catalogue import Catalogue
+from mmq.data.catalogue import Catalogue, content_hash
 from mmq.data.embeddings import as_matrix, is_embedding, storage_of, width_of
 from mmq.data.item_ids import as_ids, check_ids, joined, without_empty
 from mmq.data.reduction import Reduction
@@ -68,8 +68,15 @@ class CatalogueFile:
         return int(self._file.metadata.num_rows)
 
     def fingerprint(self) -> str:
-        """Content hash (SHA-256 of the file)."""
-        return sha256(self.path)
+        """Content hash: that of the catalogue in it, see :meth:`Catalogue.fingerprint`."""
+        return content_hash(self.batches())
+
+    def has_fingerprint(self, recorded: str) -> bool:
+        """Whether a table was made from this content.
+
+        Tables that were made by mmq before 0.2 name the SHA-256 of the file.
+        """
+        return recorded in (sha256(self.path), self.fingerprint())
 
     def item_ids(self) -> pa.Array:
         """All item ids, checked: none null, none twice."""

@@ -19,12 +19,13 @@ from mmq.data.items import ItemColumns
 from mmq.data.npy import NpyImport, import_npy, reduced_catalogue
 from mmq.encoders import Encoder, ImageEncoder, TextEncoder
 from mmq.encoders.image import load_image_encoder
-from mmq.encoders.partial import library_versions, model_files, open_partial
 from mmq.encoders.rows import GrowingRows
 from mmq.encoders.sources import Sources, image_batches, read_sources, text_batches
 from mmq.encoders.template import TextTemplate
 from mmq.encoders.text import load_text_encoder
+from mmq.encoders.versions import library_versions, model_files
 from mmq.errors import DataError, SettingsError
+from mmq.made_from import Checkpoint, begin
 from mmq.progress import bar
 
 T = TypeVar("T")
@@ -118,7 +119,7 @@ def embed(task: Embedding, out: str | Path, resume: bool = False) -> dict[str, A
     encoders = _load(task)
     speeds = {}
     with disk_errors(folder):
-        open_partial(folder, _fingerprint(task), resume)
+        begin(Checkpoint(folder, _made_from(task), resume))
         for name, encoder in encoders.items():
             with GrowingRows(
                 files[name], (len(sources.ids), encoder.dimension), task.batch_size
@@ -205,7 +206,7 @@ def _name(task: Embedding, modality: str) -> str:
     return encoder if isinstance(encoder, str) else type(encoder).__qualname__
 
 
-def _fingerprint(task: Embedding) -> dict[str, Any]:
+def _made_from(task: Embedding) -> dict[str, Any]:
     """All that decides what the batches hold, by names to tell the user."""
     encoders = {name: _name(task, name) for name in task.modalities}
     return {

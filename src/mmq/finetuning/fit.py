@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,12 +13,13 @@ from mmq.finetuning.alternating import AlternatingTask
 from mmq.finetuning.joint import JointTask
 from mmq.finetuning.moving import Data, MovingTask, Student
 from mmq.finetuning.settings import FinetuneSettings
+from mmq.made_from import Checkpoint
 from mmq.tokenizers.evaluation import evaluate
 from mmq.tokenizers.inputs import Inputs
 from mmq.tokenizers.soft import SoftTokenizer
 from mmq.training.distributed import is_first
 from mmq.training.early_stopping import SelectedTraining
-from mmq.training.loop import Journal, Log, Trained, train
+from mmq.training.loop import Log, Trained, train
 
 TASKS: dict[str, type[MovingTask]] = {"alternating": AlternatingTask, "joint": JointTask}
 
@@ -52,9 +52,7 @@ def finetune(
     data: Data,
     catalogue: Catalogue,
     settings: FinetuneSettings | None = None,
-    checkpoint: Path | None = None,
-    resume: bool = False,
-    fingerprint: str = "",
+    checkpoint: Checkpoint | None = None,
 ) -> FinetuneFit:
     """Let a tokenizer and a recommender of its IDs learn together; both change in place.
 
@@ -67,10 +65,9 @@ def finetune(
         data: what the recommender was fitted to.
         catalogue: embeddings of all items of the recommender.
         settings: how; the defaults if not given.
-        checkpoint: file that a killed fine-tuning can go on from; a second one lies beside it
-            while the recommender learns on the final IDs. To be removed by the caller.
-        resume: go on from there if it exists. The result is the same to the bit.
-        fingerprint: of the inputs, so that a checkpoint of others is refused.
+        checkpoint: what a killed fine-tuning can go on from, to a result that is the same to the
+            bit; a second file lies beside it while the recommender learns on the final IDs. Data,
+            IDs and settings are added to what it is made from.
 
     Raises:
         SettingsError: one of both cannot take part, or refined codes.
@@ -81,24 +78,29 @@ def finetune(
     settings = settings or FinetuneSettings()
     inputs = _checked(tokenizer, student, data, catalogue, settings.mode == "alternating")
     ids = student.semantic_ids
-    mark = f"{fingerprint} {data.fingerprint()} {ids.fingerprint()} " + " ".join(
-        each.model_dump_json() for each in (settings, tokenizer.settings, student.settings)
-    )
-    again = checkpoint and checkpoint.with_name(f"{checkpoint.name}.refit")
-    if again and not resume and is_first():
-        again.unlink(missing_ok=True)  # of another run: this one's is made much later
+    again = None
+    if checkpoint is not None:
+        checkpoint = checkpoint.of(
+            data=data.fingerprint(),
+            ids=ids.fingerprint(),
+            settings=settings.to_dict(),
+            tokenizer=tokenizer.settings.to_dict(),
+            model=student.settings.to_dict(),
+        )
+        again = checkpoint.beside("refit")
+        if not checkpoint.resume and is_first():
+            again.path.unlink(missing_ok=True)  # of another run: this one's is made much later
     task = TASKS[settings.mode](student, tokenizer, data, inputs, settings)
     start = {name: value.clone() for name, value in task.network.state_dict().items()}
     try:
         before = task.figures()
         learning = settings.learning(student.settings, settings.epochs)
         training = SelectedTraining(task, learning, before[task.selected_by])
-        trained = train(training, settings.seed, Journal(checkpoint, resume, mark))
+        trained = train(training, settings.seed, checkpoint)
         task.network.load_state_dict(training.best)
         after, seconds, log = task.figures(), trained.seconds, trained.log
         if settings.refit_epochs:
-            journal = Journal(again, resume, mark)
-            refitted = _refit(student, data, settings, journal, after[task.selected_by])
+            refitted = _refit(student, data, settings, again, after[task.selected_by])
             after, seconds = task.figures(), seconds + refitted.seconds
             log = [*log, *({**each, "refit": 1.0} for each in refitted.log)]
     except BaseException:
@@ -121,12 +123,16 @@ def finetune(
 
 
 def _refit(
-    student: Student, data: Data, settings: FinetuneSettings, journal: Journal, floor: float
+    student: Student,
+    data: Data,
+    settings: FinetuneSettings,
+    checkpoint: Checkpoint | None,
+    floor: float,
 ) -> Trained:
     """Let the recommender learn alone, on the IDs that it has; kept if it is above the floor."""
     learning = settings.learning(student.settings, settings.refit_epochs)
     training = SelectedTraining(student.task(data), learning, floor)
-    found = train(training, settings.seed, journal)
+    found = train(training, settings.seed, checkpoint)
     student.network.load_state_dict(training.best)
     return found
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 
 from mmq.errors import DataError, SettingsError
+from mmq.made_from import Checkpoint
 from mmq.metrics.calibration import log_loss
 from mmq.metrics.ranking import auc, user_aucs
 from mmq.ranking.data import Met, RankingData
@@ -61,19 +62,15 @@ class Ranker(ABC, Generic[S]):
         self,
         data: RankingData,
         ids: SemanticIDs | None = None,
-        checkpoint: Path | None = None,
-        resume: bool = False,
-        fingerprint: str = "",
+        checkpoint: Checkpoint | None = None,
     ) -> RankingFit:
         """Learn from the training part; the test part is not looked at.
 
         Args:
             data: impressions.
             ids: semantic IDs of all items of the log; None for item IDs alone.
-            checkpoint: file that a killed training can go on from; to be removed by the caller
-                once the ranker is saved.
-            resume: go on from that file if it exists. The result is the same to the bit.
-            fingerprint: of the data, so that a checkpoint of other data is refused.
+            checkpoint: what a killed training can go on from, to a result that is the same to the
+                bit. Data and settings are added to what it is made from.
 
         Raises:
             DataError: an item without semantic ID, a validation part of one label, or a training

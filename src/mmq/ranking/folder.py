@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from mmq.artifacts import check_own_folder, require_file, sha256, write_folder
 from mmq.errors import FormatError, nearest
 from mmq.formats import read_json, read_tensors, write_json, write_tensors
+from mmq.made_from import NOTE
 from mmq.ranking.base import Ranker
 from mmq.ranking.fit import RankingFit
 from mmq.ranking.means import Means
@@ -31,7 +32,6 @@ from mmq.ranking.ppnet import PPNet
 from mmq.ranking.rates import Tally
 from mmq.ranking.settings import RankingSplit
 from mmq.ranking.vocabulary import Vocabulary
-from mmq.replacing import NOTE
 from mmq.semantic_ids import SemanticIDs
 from mmq.version import __version__
 

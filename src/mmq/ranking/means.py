@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import PositiveFloat
 
 from mmq.errors import DataError, FormatError
+from mmq.made_from import Checkpoint
 from mmq.ranking.base import NOT_FITTED, Ranker, validated
 from mmq.ranking.data import RankingData
 from mmq.ranking.fit import RankingFit
@@ -52,9 +53,7 @@ class Means(Ranker[MeansSettings]):
         self,
         data: RankingData,
         ids: SemanticIDs | None = None,
-        checkpoint: Path | None = None,
-        resume: bool = False,
-        fingerprint: str = "",
+        checkpoint: Checkpoint | None = None,
     ) -> RankingFit:
         """See :meth:`Ranker.fit`; it takes seconds, stores no checkpoint and reads no IDs."""
         data.validation.require_both_labels("validation")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmq.errors import DataError, SettingsError
+from mmq.made_from import Checkpoint
 from mmq.ranking.base import NOT_FITTED, Ranker, validated
 from mmq.ranking.batches import shown_batch
 from mmq.ranking.code_features import CODE_FEATURES, CodeFeatures
@@ -23,7 +24,7 @@ from mmq.ranking.switches import switch_costs
 from mmq.ranking.vocabulary import Numbering, Vocabulary
 from mmq.semantic_ids import Manifest, SemanticIDs, require_newer_table
 from mmq.training.early_stopping import SelectedTraining
-from mmq.training.loop import Journal, train
+from mmq.training.loop import train
 from mmq.training.weights import load_arrays, to_arrays
 
 _BLOCK = 8192
@@ -55,9 +56,7 @@ class PPNet(Ranker[PPNetSettings]):
         self,
         data: RankingData,
         ids: SemanticIDs | None = None,
-        checkpoint: Path | None = None,
-        resume: bool = False,
-        fingerprint: str = "",
+        checkpoint: Checkpoint | None = None,
     ) -> RankingFit:
         """See :meth:`Ranker.fit`; the epoch that is best on the validation part is kept."""
         data.validation.require_both_labels("validation")
@@ -65,11 +64,15 @@ class PPNet(Ranker[PPNetSettings]):
         self.load_vocabulary(Vocabulary.of(data), ids)
         network = self._seeded().to(self.device)
         self._network = network.eval()
-        table = ids.fingerprint() if ids else "no IDs"
-        mark = f"{fingerprint} {data.fingerprint()} {table} {self.settings.model_dump_json()}"
+        if checkpoint is not None:
+            checkpoint = checkpoint.of(
+                data=data.fingerprint(),
+                ids=ids and ids.fingerprint(),
+                settings=self.settings.to_dict(),
+            )
         try:
             training = SelectedTraining(self.task(data), self.settings)
-            trained = train(training, self.settings.seed, Journal(checkpoint, resume, mark))
+            trained = train(training, self.settings.seed, checkpoint)
         except BaseException:
             self._network = None  # half-trained weights are no ranker
             raise

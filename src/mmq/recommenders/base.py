@@ -16,6 +16,7 @@ from mmq.data.item_ids import ItemIndex
 from mmq.data.sequences import Packed, Sequences
 from mmq.decoding import Decoded, Filters
 from mmq.errors import DataError, SettingsError
+from mmq.made_from import Checkpoint
 from mmq.recommenders.candidates import exclude, of_users
 from mmq.recommenders.data import RetrievalData
 from mmq.recommenders.dense import top_items
@@ -60,18 +61,14 @@ class Recommender(ABC, Generic[S]):
     def fit(
         self,
         data: RetrievalData,
-        checkpoint: Path | None = None,
-        resume: bool = False,
-        fingerprint: str = "",
+        checkpoint: Checkpoint | None = None,
     ) -> RetrievalFit:
         """Learn from the training part; what is best on the validation part is kept.
 
         Args:
             data: histories and held-out items; the test part is not looked at.
-            checkpoint: file that a killed training can go on from; to be removed by the caller
-                once the recommender is saved.
-            resume: go on from that file if it exists. The result is the same to the bit.
-            fingerprint: of the data, so that a checkpoint of other data is refused.
+            checkpoint: what a killed training can go on from, to a result that is the same to the
+                bit. Data and settings are added to what it is made from.
 
         Raises:
             DataError: nothing to learn from, items without the semantic IDs that this kind needs,
@@ -90,15 +87,13 @@ class Recommender(ABC, Generic[S]):
             )
         self.load_items(Items(data.item_ids, data.ids, data.popularity()))
         try:
-            return self._fit(data, checkpoint, resume, fingerprint)
+            return self._fit(data, checkpoint)
         except BaseException:
             self._items = None  # half-trained weights are no recommender
             raise
 
     @abstractmethod
-    def _fit(
-        self, data: RetrievalData, checkpoint: Path | None, resume: bool, fingerprint: str
-    ) -> RetrievalFit: ...
+    def _fit(self, data: RetrievalData, checkpoint: Checkpoint | None) -> RetrievalFit: ...
 
     @abstractmethod
     def score_block(self, histories: Sequences) -> Tensor:

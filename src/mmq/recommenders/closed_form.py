@@ -14,6 +14,7 @@ from scipy import sparse
 from mmq.data.sequences import Sequences
 from mmq.decoding import Decoded, Filters
 from mmq.errors import FormatError
+from mmq.made_from import Checkpoint
 from mmq.recommenders.base import Recommender
 from mmq.recommenders.data import RetrievalData
 from mmq.recommenders.dense import top_items
@@ -36,9 +37,7 @@ class ClosedForm(Recommender[S], Generic[S]):
     def _learn(self, data: RetrievalData) -> None:
         """Make of the training part what scores need."""
 
-    def _fit(
-        self, data: RetrievalData, checkpoint: Path | None, resume: bool, fingerprint: str
-    ) -> RetrievalFit:
+    def _fit(self, data: RetrievalData, checkpoint: Checkpoint | None) -> RetrievalFit:
         started = time.monotonic()
         self._learn(data)
         seconds = time.monotonic() - started

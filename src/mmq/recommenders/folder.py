@@ -23,6 +23,7 @@ from mmq.artifacts import check_own_folder, require_file, sha256, write_folder
 from mmq.data.item_ids import as_item_ids, check_ids
 from mmq.errors import FormatError, nearest
 from mmq.formats import read_json, read_tensors, write_json, write_tensors
+from mmq.made_from import NOTE
 from mmq.recommenders.base import Recommender
 from mmq.recommenders.data import SplitSettings
 from mmq.recommenders.ease import EASE
@@ -32,7 +33,6 @@ from mmq.recommenders.measured import Measured
 from mmq.recommenders.popularity import Popularity
 from mmq.recommenders.results import Items, RetrievalFit
 from mmq.recommenders.sasrec import SASRec
-from mmq.replacing import NOTE
 from mmq.semantic_ids import SemanticIDs
 from mmq.version import __version__
 

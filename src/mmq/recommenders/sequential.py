@@ -14,6 +14,7 @@ from torch import Tensor
 from mmq.data.sequences import Sequences
 from mmq.decoding import Decoded, Filters
 from mmq.errors import DataError
+from mmq.made_from import Checkpoint
 from mmq.recommenders.base import Recommender
 from mmq.recommenders.batches import history_batch
 from mmq.recommenders.data import RetrievalData
@@ -24,7 +25,7 @@ from mmq.recommenders.network import HistoryNetwork
 from mmq.recommenders.results import RetrievalFit
 from mmq.recommenders.settings import RecommenderSettings
 from mmq.training.early_stopping import SelectedTraining
-from mmq.training.loop import Journal, train
+from mmq.training.loop import train
 from mmq.training.weights import load_arrays, to_arrays
 
 R = TypeVar("R", bound=RecommenderSettings)
@@ -70,14 +71,13 @@ class SequentialRecommender(Recommender[R], Generic[R, N]):
         """The best items by their scores."""
         return top_items(self.score_block(histories), k, filters)
 
-    def _fit(
-        self, data: RetrievalData, checkpoint: Path | None, resume: bool, fingerprint: str
-    ) -> RetrievalFit:
+    def _fit(self, data: RetrievalData, checkpoint: Checkpoint | None) -> RetrievalFit:
         network = self._seeded().to(self.device)
         self._network = network.eval()
         training = SelectedTraining(self.task(data), self.settings)
-        mark = f"{fingerprint} {data.fingerprint()} {self.settings.model_dump_json()}"
-        trained = train(training, self.settings.seed, Journal(checkpoint, resume, mark))
+        if checkpoint is not None:
+            checkpoint = checkpoint.of(data=data.fingerprint(), settings=self.settings.to_dict())
+        trained = train(training, self.settings.seed, checkpoint)
         network.load_state_dict(training.best)
         network.eval().requires_grad_(False)
         self.log = trained.log

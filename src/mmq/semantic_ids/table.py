@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmq.artifacts import require_file, write_file
-from mmq.data.item_ids import ItemIndex, as_item_ids, check_ids
+from mmq.data.item_ids import ItemIndex, as_item_ids, check_ids, content
 from mmq.errors import DataError, FormatError
 from mmq.metrics.buckets import bucket_ids, occurrence
 from mmq.metrics.quantisation import check_codes
@@ -172,7 +172,7 @@ class SemanticIDs:
     def fingerprint(self) -> str:
         """Content hash (SHA-256) of ids, codes and ranks, whatever made them."""
         digest = hashlib.sha256(repr((str(self.item_ids.type), self.codebook_sizes)).encode())
-        for array in (*_content(self.item_ids), self.codes, self.rank):
+        for array in (*content(self.item_ids), self.codes, self.rank):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
@@ -256,16 +256,6 @@ def _from_table(table: pa.Table, manifest: Manifest) -> SemanticIDs:
     )
     _ = ids._ids  # checks that (ID, rank) is unique; kept, since look-ups need it
     return ids
-
-
-def _content(item_ids: pa.Array) -> tuple[np.ndarray, ...]:
-    """Arrays that are equal for equal ids, slices of longer arrays included."""
-    if pa.types.is_integer(item_ids.type):
-        return (item_ids.to_numpy(),)
-    _, offsets, text = item_ids.buffers()
-    ends = np.frombuffer(offsets, np.int32)[item_ids.offset : item_ids.offset + len(item_ids) + 1]
-    letters = np.frombuffer(text or b"", np.uint8)
-    return np.diff(ends), letters[ends[0] : ends[-1]]
 
 
 def _codes(column: pa.Array, length: int) -> np.ndarray:

@@ -14,6 +14,7 @@ import torch
 from mmq.data.interactions import Interactions
 from mmq.decoding import Excluded, Filters
 from mmq.errors import DataError, FormatError
+from mmq.made_from import Checkpoint
 from mmq.recommenders.base import Recommender
 from mmq.recommenders.candidates import exclude
 from mmq.recommenders.data import RetrievalData, SplitSettings
@@ -262,12 +263,12 @@ class RecommenderConformance:
 
     def test_a_killed_fit_goes_on_to_the_same_bits(self, tmp_path: Path, monkeypatch: Any) -> None:
         """Resumed from a checkpoint it ends as one that was never stopped, log and all."""
-        checkpoint, killed = tmp_path / "checkpoint", self.make()
+        file, killed = tmp_path / "checkpoint", self.make()
         monkeypatch.setattr("mmq.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
         kill_after(2, monkeypatch)
         data = tiny_retrieval_data()
         try:
-            killed.fit(data, checkpoint)
+            killed.fit(data, Checkpoint(file))
         except KeyboardInterrupt:
             monkeypatch.undo()
         else:
@@ -275,9 +276,9 @@ class RecommenderConformance:
             assert not trained, "it is trained over epochs and writes no checkpoint"
             raise SkipTest("it writes no checkpoint")
         with raises(FormatError, "other data"):
-            self.make().fit(data, checkpoint, resume=True, fingerprint="other")
+            self.make().fit(data, Checkpoint(file, {"log": "other"}, resume=True))
         resumed = self.make()
-        fit = resumed.fit(data, checkpoint, resume=True)
+        fit = resumed.fit(data, Checkpoint(file, resume=True))
         assert _same(resumed, self.fitted())
         assert resumed.log == self.fitted().log
         assert fit.validation == evaluate(self.fitted(), data.validation).figures

@@ -15,6 +15,7 @@ import torch
 
 from mmq.data import Catalogue
 from mmq.errors import DataError, FormatError
+from mmq.made_from import Checkpoint
 from mmq.testing.catalogue import ITEMS, WIDTHS, tiny_catalogue
 from mmq.testing.interruption import kill_after, raises
 from mmq.tokenizers.base import Tokenizer
@@ -203,12 +204,12 @@ class TokenizerConformance:
 
     def test_a_killed_fit_goes_on_to_the_same_bits(self, tmp_path: Path, monkeypatch: Any) -> None:
         """Resumed from a checkpoint it ends as one that was never stopped."""
-        checkpoint, killed = tmp_path / "checkpoint", self.make()
+        file, killed = tmp_path / "checkpoint", self.make()
         monkeypatch.setattr("mmq.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
         kill_after(2, monkeypatch)
-        options: dict[str, Any] = {"hold_out": HOLD_OUT, "checkpoint": checkpoint}
+        again = Checkpoint(file, resume=True)
         try:
-            killed.fit(tiny_catalogue(), **options)
+            killed.fit(tiny_catalogue(), HOLD_OUT, Checkpoint(file))
         except KeyboardInterrupt:
             monkeypatch.undo()
         else:
@@ -216,8 +217,8 @@ class TokenizerConformance:
             assert not trained, "it is trained over epochs and writes no checkpoint"
             raise SkipTest("it writes no checkpoint")
         with raises(FormatError, "other data"):
-            killed.fit(tiny_catalogue(), **options, resume=True, fingerprint="other")
-        killed.fit(tiny_catalogue(), **options, resume=True)
+            killed.fit(tiny_catalogue(), HOLD_OUT, again.of(log="other"))
+        killed.fit(tiny_catalogue(), HOLD_OUT, again)
         assert _same(killed, self.fitted())
 
     def test_what_it_refuses_to_fit(self) -> None:

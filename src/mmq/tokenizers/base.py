@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from mmq.data import Catalogue, CatalogueFile
+from mmq.made_from import Checkpoint
 from mmq.settings import Settings
 from mmq.training.loop import LearningSettings
 
@@ -152,9 +153,7 @@ class Tokenizer(Protocol):
         self,
         catalogue: Catalogue,
         hold_out: float = 0.0,
-        checkpoint: Path | None = None,
-        resume: bool = False,
-        fingerprint: str = "",
+        checkpoint: Checkpoint | None = None,
     ) -> FitResult:
         """Learn from the items; figures of the fit."""
 

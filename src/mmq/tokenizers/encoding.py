@@ -1,8 +1,7 @@
 """Encoding a catalogue file in a stream that a kill does not undo.
 
 Codes, and which modalities each item lacks, are appended, batch by batch, to ``codes.bin`` in a
-folder beside the output. A resumed run checks that catalogue and tokenizer are the same, cuts off a
-torn last batch and goes on.
+folder beside the output. A resumed run cuts off a torn last batch and goes on.
 """
 
 from __future__ import annotations
@@ -10,19 +9,15 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from mmq.artifacts import beside, disk_errors, write_folder
 from mmq.data.parquet import BATCH, CatalogueFile
-from mmq.errors import FormatError, UserError
-from mmq.formats import read_json, write_json
+from mmq.errors import UserError
+from mmq.made_from import Checkpoint, begin
 from mmq.progress import bar
 from mmq.tokenizers.base import Tokenizer
-
-_MARKER = "source.json"
 
 
 class Encoded(NamedTuple):
@@ -41,33 +36,21 @@ class PartialCodes:
     """Codes on disk while they are made.
 
     Args:
-        out: the final output; the folder is named after it.
-        source: what the codes are made from; a partial result of anything else is refused.
+        checkpoint: the folder, and what the codes are made from.
         tokenizer: that makes them.
-        resume: keep what an earlier run wrote; else it is thrown away.
 
     Raises:
         FormatError: the partial result is of another catalogue or tokenizer.
     """
 
-    def __init__(
-        self, out: Path, source: dict[str, str], tokenizer: Tokenizer, resume: bool
-    ) -> None:
-        self.out, self.folder, self.tokenizer = out, beside(out, "partial"), tokenizer
+    def __init__(self, checkpoint: Checkpoint, tokenizer: Tokenizer) -> None:
+        self.folder, self.tokenizer = checkpoint.path, tokenizer
         self.modalities = list(tokenizer.dimensions)
         self._width = tokenizer.length + len(self.modalities)
-        source = {**source, "row": f"{tokenizer.length} codes, {len(self.modalities)} modalities"}
+        checkpoint = checkpoint.of(length=tokenizer.length, modalities=self.modalities)
         self._codes = self.folder / "codes.bin"
-        note = self.folder / _MARKER
-        if not (resume and note.exists()):
-            with disk_errors(out), write_folder(self.folder, _MARKER) as temporary:
-                write_json(temporary / _MARKER, source)
-                (temporary / self._codes.name).touch()
-        elif read_json(note, "note of a partial result") != source:
-            raise FormatError(
-                f"the partial result beside {out} is of another catalogue or tokenizer; "
-                "run without --resume to start anew"
-            )
+        begin(checkpoint)
+        self._codes.touch()
 
     def done(self, file: CatalogueFile) -> int:
         """Items of the whole batches that are there."""
@@ -82,7 +65,6 @@ class PartialCodes:
         """
         done = self.done(file)
         with (
-            disk_errors(self.out),
             self._removed_for_bad_input(),
             self._codes.open("r+b") as target,
             bar("encode", len(file), done=done) as advance,

@@ -18,6 +18,7 @@ from torch import Tensor
 from mmq.data import Catalogue, CatalogueFile, Reduction
 from mmq.data.catalogue import require_modalities
 from mmq.errors import DataError
+from mmq.made_from import Checkpoint
 from mmq.semantic_ids import Lacking, SemanticIDs, build_manifest
 from mmq.tokenizers import folder as save_format
 from mmq.tokenizers.additive.choice import parts as inner_parts
@@ -30,7 +31,7 @@ from mmq.tokenizers.inputs import Inputs, unit_inputs
 from mmq.tokenizers.network import CodingNetwork
 from mmq.tokenizers.reference import reference
 from mmq.training.device import pick_device
-from mmq.training.loop import Journal, Log, Trained
+from mmq.training.loop import Log, Trained
 from mmq.training.weights import load_arrays, to_arrays
 from mmq.version import __version__
 
@@ -78,7 +79,9 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         """A network that has not learned yet."""
 
     @abstractmethod
-    def _train(self, network: N, x: Tensor, present: Tensor, journal: Journal) -> Trained:
+    def _train(
+        self, network: N, x: Tensor, present: Tensor, checkpoint: Checkpoint | None
+    ) -> Trained:
         """Let the network learn from ``x`` ``(items, sum of dimensions)``, in place."""
 
     @property
@@ -126,20 +129,15 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         self,
         catalogue: Catalogue,
         hold_out: float = 0.0,
-        checkpoint: Path | None = None,
-        resume: bool = False,
-        fingerprint: str = "",
+        checkpoint: Checkpoint | None = None,
     ) -> FitResult:
         """Learn from the catalogue and give back the figures of the fit.
 
         Args:
             catalogue: the items.
             hold_out: share of the items kept out of the training and reported as "held_out".
-            checkpoint: file that a killed training can go on from; to be removed by the caller
-                once the tokenizer is saved.
-            resume: go on from that file if it exists. The result is the same to the bit.
-            fingerprint: of the data, so that a checkpoint of other data is refused; "" takes that
-                of the embeddings.
+            checkpoint: what a killed training can go on from, to a result that is the same to the
+                bit. Embeddings and settings are added to what it is made from.
 
         Raises:
             DataError: fewer items than codes, a modality that no item has, a bad hold-out, or a
@@ -154,15 +152,14 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         frame = Frame.fit(catalogue.dimensions, x[rows], present[rows])
         y, left = frame.apply_to(x, present)
         del x
-        if checkpoint is not None and not fingerprint:
-            fingerprint = catalogue.fingerprint()
-        settings = self.settings.model_dump_json()
-        mark = f"{fingerprint} {hold_out} {catalogue.dimensions} {settings}"
+        if checkpoint is not None:
+            settings = self.settings.to_dict()
+            checkpoint = checkpoint.of(
+                catalogue=catalogue.fingerprint(), hold_out=hold_out, settings=settings
+            )
         with torch.random.fork_rng(devices=[]):  # the caller's own randomness stays as it is
             torch.manual_seed(self.settings.seed)
-            network, trained = self._learn(
-                frame.kept, y[rows], present[rows], Journal(checkpoint, resume, mark)
-            )
+            network, trained = self._learn(frame.kept, y[rows], present[rows], checkpoint)
         self._network, self.log = network.eval().requires_grad_(False), trained.log
         self._frame = frame.to(self.device)
         self.reductions, self.tuned_from = _digests(catalogue.reductions), []
@@ -179,7 +176,7 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         return result
 
     def _learn(
-        self, dimensions: dict[str, int], x: Tensor, present: Tensor, journal: Journal
+        self, dimensions: dict[str, int], x: Tensor, present: Tensor, checkpoint: Checkpoint | None
     ) -> tuple[N | AdditiveNetwork, Trained]:
         """A network that has learned from ``x`` ``(items, sum of dimensions)``.
 
@@ -188,9 +185,9 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         """
         network = self._make(dimensions).to(self.device)
         if not self.settings.sweeps:
-            return network, self._train(network, x, present, journal)
+            return network, self._train(network, x, present, checkpoint)
         learn = inner_parts(len(x), self.settings.seed)[0]
-        trained = self._train(network, x[learn], present[learn], journal)
+        trained = self._train(network, x[learn], present[learn], checkpoint)
         shape = self._shape(dimensions, [network.positions])
         with torch.no_grad():
             offset, table = self._addends(network)

@@ -19,7 +19,7 @@ import numpy as np
 from mmq.artifacts import check_own_folder, sha256, write_folder
 from mmq.errors import FormatError
 from mmq.formats import read_json, read_tensors, write_json, write_tensors
-from mmq.replacing import NOTE
+from mmq.made_from import NOTE
 from mmq.tokenizers.card import card
 
 FORMAT = 2

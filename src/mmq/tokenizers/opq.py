@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from mmq.made_from import Checkpoint
 from mmq.tokenizers.estimator import NetworkTokenizer
 from mmq.tokenizers.fitting import fit_quantisers
 from mmq.tokenizers.fused import FusedNetwork
 from mmq.tokenizers.opq_quantiser import OPQ, OPQSettings
-from mmq.training.loop import Journal, Trained
+from mmq.training.loop import Trained
 
 
 class OPQTokenizer(NetworkTokenizer[OPQSettings, FusedNetwork[OPQ]]):
@@ -54,7 +55,7 @@ class OPQTokenizer(NetworkTokenizer[OPQSettings, FusedNetwork[OPQ]]):
         return network.addends()
 
     def _train(
-        self, network: FusedNetwork[OPQ], x: Tensor, present: Tensor, journal: Journal
+        self, network: FusedNetwork[OPQ], x: Tensor, present: Tensor, checkpoint: Checkpoint | None
     ) -> Trained:
         steps = self.settings.iterations * network.length
         steps += self.settings.rotations * len(network.columns)

@@ -7,12 +7,13 @@ import torch
 from pydantic import NonNegativeInt
 from torch import Tensor
 
+from mmq.made_from import Checkpoint
 from mmq.nn.codebook import best
 from mmq.tokenizers.estimator import NetworkTokenizer
 from mmq.tokenizers.fitting import Advance, KMeansSettings, fit_quantisers
 from mmq.tokenizers.fused import FusedNetwork, Quantiser
 from mmq.tokenizers.kmeans import Start, kmeans, nearest, shrunk, starting_means
-from mmq.training.loop import Journal, Log, Trained
+from mmq.training.loop import Log, Trained
 
 
 class RQKMeansSettings(KMeansSettings):
@@ -149,7 +150,11 @@ class RQKMeansTokenizer(NetworkTokenizer[RQKMeansSettings, FusedNetwork[RQKMeans
         return network.addends()
 
     def _train(
-        self, network: FusedNetwork[RQKMeans], x: Tensor, present: Tensor, journal: Journal
+        self,
+        network: FusedNetwork[RQKMeans],
+        x: Tensor,
+        present: Tensor,
+        checkpoint: Checkpoint | None,
     ) -> Trained:
         steps = self.settings.iterations * network.length
         return fit_quantisers(network, x, present, self.settings, RQKMeans.fit, steps)

@@ -10,7 +10,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -18,8 +17,9 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from mmq.errors import DivergedError, FormatError
-from mmq.formats import read_tensors_with_metadata, write_tensors
+from mmq.errors import DivergedError
+from mmq.formats import read_tensors_with_metadata, to_json, write_tensors
+from mmq.made_from import Checkpoint
 from mmq.progress import bar
 from mmq.settings import Settings
 from mmq.training.distributed import is_first
@@ -163,20 +163,6 @@ class EpochTraining(Protocol):
 Totals = dict[str, float]
 
 
-class Journal(NamedTuple):
-    """Where and how a training is stored for going on after a kill.
-
-    Attributes:
-        checkpoint: the file; None stores nothing.
-        resume: go on from the file if it exists.
-        mark: of data and settings; the checkpoint of another is refused.
-    """
-
-    checkpoint: Path | None = None
-    resume: bool = False
-    mark: str = ""
-
-
 class Trained(NamedTuple):
     """What came out of a training, besides the weights."""
 
@@ -186,16 +172,21 @@ class Trained(NamedTuple):
     log: Log
 
 
-def train(training: EpochTraining, seed: int, journal: Journal) -> Trained:
+def train(training: EpochTraining, seed: int, checkpoint: Checkpoint | None = None) -> Trained:
     """Run a training to its last epoch, storing it now and then and at the end.
+
+    Args:
+        training: what learns.
+        seed: of all randomness.
+        checkpoint: where it is stored; None stores nothing.
 
     Raises:
         DivergedError: a loss is not finite.
         FormatError: the checkpoint is damaged or of other data or settings.
     """
-    path, first = journal.checkpoint, is_first()
-    if journal.resume and path is not None and path.exists():
-        _restore(training, path, journal.mark)
+    first = is_first()
+    if checkpoint is not None and checkpoint.goes_on:
+        _restore(training, checkpoint)
     else:
         training.begin()
     done, started = training.epoch, time.monotonic()
@@ -208,8 +199,8 @@ def train(training: EpochTraining, seed: int, journal: Journal) -> Trained:
             training.epoch += 1
             training.log.append({"epoch": training.epoch, **totals})
             due = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
-            if path is not None and first and (due or training.epoch == training.epochs):
-                _save(training, path, journal.mark)
+            if checkpoint and first and (due or training.epoch == training.epochs):
+                _save(training, checkpoint)
                 saved = time.monotonic()
     seconds = time.monotonic() - started
     passed = training.items * (training.epochs - done)
@@ -230,23 +221,20 @@ def _require_finite(totals: Totals, epoch: int) -> None:
             )
 
 
-def _save(training: EpochTraining, path: Path, mark: str) -> None:
+def _save(training: EpochTraining, checkpoint: Checkpoint) -> None:
     metadata = {
-        "fingerprint": mark,
+        "made_from": to_json(checkpoint.made_from),
         "epoch": str(training.epoch),
         "log": json.dumps(training.log),
     }
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in training.state().items()}
-    write_tensors(path, arrays, metadata)
+    write_tensors(checkpoint.path, arrays, metadata)
 
 
-def _restore(training: EpochTraining, path: Path, mark: str) -> None:
-    arrays, metadata = read_tensors_with_metadata(path, "checkpoint")
-    if metadata.get("fingerprint") != mark:
-        raise FormatError(
-            f"{path} is the checkpoint of other data or other settings; "
-            "run without --resume to start anew"
-        )
+def _restore(training: EpochTraining, checkpoint: Checkpoint) -> None:
+    arrays, metadata = read_tensors_with_metadata(checkpoint.path, "checkpoint")
+    noted = metadata.get("made_from")
+    checkpoint.require_own(None if noted is None else json.loads(noted))
     training.load_state(
         {
             name: torch.from_numpy(np.array(array)).to(training.device)

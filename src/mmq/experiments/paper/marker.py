@@ -9,6 +9,7 @@ from typing import Any
 from mmq.artifacts import made_folder
 from mmq.errors import DataError
 from mmq.formats import read_json, write_json
+from mmq.made_from import differences
 
 MARKER = "reproduction.json"
 FORMAT = 1
@@ -21,16 +22,12 @@ def mark_folder(out: Path, of: Mapping[str, Any]) -> None:
         DataError: it is of something else.
     """
     known = marked(out)
-    for name, what in (
-        ("catalogue", "another catalogue"),
-        ("interactions", "another log"),
-        ("columns", "other columns of the log"),
-        ("scale", "another scale or other settings"),
-    ):
-        if name in known and name in of and known[name] != of[name]:
-            raise DataError(
-                f"{out} holds a reproduction of {what}; choose another --out, or remove it"
-            )
+    both = of.keys() & known.keys()
+    if told := differences({name: of[name] for name in both}, {name: known[name] for name in both}):
+        raise DataError(
+            f"{out} holds a reproduction made from other inputs ({told}); choose another --out, or "
+            "remove it"
+        )
     if of.keys() - known.keys():
         with made_folder(out):
             write_json(out / MARKER, {**known, **of})

@@ -33,6 +33,7 @@ from mmq.experiments.paper.worlds import (
     retrieval_world,
 )
 from mmq.finetuning import FinetuneSettings, finetune
+from mmq.made_from import Checkpoint
 from mmq.metrics.ranking import popularity_strata
 from mmq.ranking import PPNet, evaluate_ranking, load_ranker, save_ranker
 from mmq.recommenders import HeterRec, Popularity, SASRec, evaluate, load_recommender
@@ -63,7 +64,7 @@ def retrieval(cell: Cell, setup: Setup, places: Places) -> Made:
     """Train a retrieval model, or take it through stage 2, and measure it."""
     world = retrieval_world(setup, cell.seed)
     variant, scale = cell.row.variant, setup.scale
-    checkpoint, mark = places.unfinished / "recommender", cell.name
+    checkpoint = Checkpoint(places.unfinished / "recommender", {"cell": cell.name}, resume=True)
     moved: dict[str, Any] = {}
     data = world.data
     if goes_on(cell):
@@ -84,7 +85,7 @@ def retrieval(cell: Cell, setup: Setup, places: Places) -> Made:
             model = HeterRec(device=setup.device, **settings, seed=cell.seed)
         if model.needs_ids:
             data = data._replace(ids=_ids_of(cell, setup, places, world.items))
-        fit = model.fit(data, checkpoint, True, mark)
+        fit = model.fit(data, checkpoint)
         log, settings = model.log, settings_of(model)
         moved = {"validation": fit.validation, "best_epoch": fit.best_epoch}
     if model.kind == HeterRec.kind and not goes_on(cell):
@@ -122,8 +123,8 @@ def _stage(
     )
     tokenizer: Any = load_tokenizer(places.of(tokenizer_cell(cell)) / "tokenizer", setup.device)
     items = items_of(setup, tokenizer_cell(cell).world, cell.seed)
-    checkpoint = places.unfinished / "finetuning"
-    fit = finetune(tokenizer, model, data, items, chosen, checkpoint, True, cell.name)
+    checkpoint = Checkpoint(places.unfinished / "finetuning", {"cell": cell.name}, resume=True)
+    fit = finetune(tokenizer, model, data, items, chosen, checkpoint)
     figures = {
         "validation": fit.after,
         "best_epoch": fit.best_epoch,

@@ -15,6 +15,7 @@ from mmq.experiments.paper.variants import Variant, variants
 from mmq.experiments.paper.worlds import Setup, catalogue_of, items_of, own_rows, withheld_of
 from mmq.experiments.tuning import TunePlan, tune
 from mmq.formats import read_json
+from mmq.made_from import Checkpoint
 from mmq.metrics import quantisation as metrics
 from mmq.tokenizers import MMQSettings, MMQTokenizer, tokenizer_class
 from mmq.tokenizers.inputs import unit_inputs
@@ -65,7 +66,7 @@ def quantisation(cell: Cell, setup: Setup, places: Places) -> Made:
         tokenizer.fit(fitted)
     else:
         tokenizer = _unfitted(cell, setup, places)
-        tokenizer.fit(fitted, checkpoint=places.unfinished / "tokenizer", resume=True)
+        tokenizer.fit(fitted, checkpoint=Checkpoint(places.unfinished / "tokenizer", resume=True))
         tokenizer.save(places.new / "tokenizer")
     codes, sizes = np.asarray(tokenizer.encode(items)), list(tokenizer.codebook_sizes)
     counts = metrics.code_counts(codes, sizes)

@@ -16,17 +16,12 @@ from typing import Any, NamedTuple
 from mmq.artifacts import check_replaceable, disk_errors, write_file, write_folder
 from mmq.errors import DataError, FormatError
 from mmq.formats import read_json, to_json, write_json
+from mmq.made_from import differences
 from mmq.settings import to_toml
 from mmq.tokenizers.base import Figures
 
 FORMAT = 1
 PLAN, TRIALS, RESULT, BEST = "plan.json", "trials.jsonl", "tuning.json", "best.toml"
-_WORDS = {
-    "tokenizer": "kind of tokenizer",
-    "plan": "plan (trials, hold-out or seed)",
-    "fixed": "choice of fixed settings",
-    "space": "search space",
-}
 
 
 class Trial(NamedTuple):
@@ -113,12 +108,11 @@ class Journal:
 
     def _check_plan(self, folder: Path) -> None:
         found = read_json(folder / PLAN, "plan of a tuning")
-        for key, value in self.plan.items():
-            if found.get(key) != value:
-                raise FormatError(
-                    f"{folder} holds a tuning with another {_WORDS.get(key, key)}; repeat the "
-                    "command that it was started with, or choose another --out"
-                )
+        if told := differences(self.plan, found):
+            raise FormatError(
+                f"{folder} holds a tuning with another plan ({told}); repeat the command that it "
+                "was started with, or choose another --out"
+            )
 
 
 def _read_trials(path: Path) -> list[Trial]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmq.data import Catalogue
 from mmq.errors import DataError, SettingsError
+from mmq.made_from import Checkpoint
 from mmq.tokenizers.additive.fit import fit_additive
 from mmq.tokenizers.additive.network import AdditiveNetwork
 from mmq.tokenizers.mmq.fit import Stage1
@@ -18,7 +19,7 @@ from mmq.tokenizers.mmq.objective import loss_terms
 from mmq.tokenizers.mmq.settings import MMQSettings
 from mmq.tokenizers.network import Softened, SoftInputs
 from mmq.tokenizers.soft import SoftTokenizer
-from mmq.training.loop import Journal, Trained, train
+from mmq.training.loop import Trained, train
 
 
 class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
@@ -74,12 +75,12 @@ class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
             self.network.set_mean_weights(x, present)
 
     def _learn(
-        self, dimensions: dict[str, int], x: Tensor, present: Tensor, journal: Journal
+        self, dimensions: dict[str, int], x: Tensor, present: Tensor, checkpoint: Checkpoint | None
     ) -> tuple[MMQNetwork | AdditiveNetwork, Trained]:
         """A network that has learned, as the settings want it."""
         settings = self.settings
         if settings.learning == "gradient":
-            return super()._learn(dimensions, x, present, journal)
+            return super()._learn(dimensions, x, present, checkpoint)
         names, counts = list(dimensions), [settings.experts_of(name) for name in dimensions]
         ways = [expert_positions(settings.shared, names, counts)]
         if settings.shared_experts is None and len(names) > 1:
@@ -101,9 +102,11 @@ class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
     def _make(self, dimensions: dict[str, int]) -> MMQNetwork:
         return MMQNetwork(dimensions, self.settings)
 
-    def _train(self, network: MMQNetwork, x: Tensor, present: Tensor, journal: Journal) -> Trained:
+    def _train(
+        self, network: MMQNetwork, x: Tensor, present: Tensor, checkpoint: Checkpoint | None
+    ) -> Trained:
         training = Stage1(network, x, present)
-        trained = train(training, self.settings.seed, journal)
+        trained = train(training, self.settings.seed, checkpoint)
         with torch.no_grad():
             network.set_mean_weights(training.x, training.present)
         return trained

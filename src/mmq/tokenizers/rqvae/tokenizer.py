@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from mmq.made_from import Checkpoint
 from mmq.tokenizers.fused import require_enough
 from mmq.tokenizers.network import Softened, SoftInputs
 from mmq.tokenizers.rqvae.fit import RQVAETraining
 from mmq.tokenizers.rqvae.network import RQVAENetwork
 from mmq.tokenizers.rqvae.settings import RQVAESettings
 from mmq.tokenizers.soft import SoftTokenizer
-from mmq.training.loop import Journal, Trained, train
+from mmq.training.loop import Trained, train
 
 
 class RQVAETokenizer(SoftTokenizer[RQVAESettings, RQVAENetwork]):
@@ -53,10 +54,10 @@ class RQVAETokenizer(SoftTokenizer[RQVAESettings, RQVAENetwork]):
         return network.addends()
 
     def _train(
-        self, network: RQVAENetwork, x: Tensor, present: Tensor, journal: Journal
+        self, network: RQVAENetwork, x: Tensor, present: Tensor, checkpoint: Checkpoint | None
     ) -> Trained:
         require_enough(network, present, self.settings.codebook_size)
         training = RQVAETraining(network, x, present)
-        trained = train(training, self.settings.seed, journal)
+        trained = train(training, self.settings.seed, checkpoint)
         training.set_mean_squares()
         return trained

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mmq.errors import DataError
-from mmq.replacing import NOTE, check_replaced, file_input, write_note
+from mmq.made_from import NOTE, check_replaced, file_input, write_note
 
 
 def inputs(tmp_path: Path, text: str = "a,b", name: str = "log.csv", **more: Any) -> dict[str, Any]:
