@@ -24,7 +24,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmq import SemanticIDs
 from mmq.data.interactions import Interactions, read_interactions
-from mmq.recommenders import Items, RetrievalData, recommender_class
+from mmq.model import model_class
+from mmq.recommenders import Items, RetrievalData
 from mmq.recommenders.fit import RetrievalTask
 from mmq.training.early_stopping import SelectedTraining
 
@@ -74,7 +75,7 @@ def measure(log: Interactions, kind: str, settings: dict[str, Any], shape: tuple
     ids = log.items.ids
     codes = np.random.default_rng(0).integers(0, size, (len(ids), length))
     data = RetrievalData.of(log, SemanticIDs.build(ids, codes, [size] * length))
-    recommender = recommender_class(kind)(**settings, device="cpu")
+    recommender = model_class("recommender", kind)(**settings, device="cpu")
     recommender.load_items(Items(data.item_ids, data.ids, data.popularity()))
     network = recommender._make()
     task = RetrievalTask(network, recommender.settings, data.train, 1, dict)

@@ -18,10 +18,10 @@ from mmq.data.sequences import Cases
 from mmq.encoders.behaviour import embed_behaviour
 from mmq.encoders.predicted import learn_prediction
 from mmq.encoders.toyshop import embed_toyshop
-from mmq.ranking import Pieces, PPNet, RankingData, load_ranker, save_ranker
-from mmq.recommenders import HeterRec, RetrievalData, SplitSettings, load_recommender
-from mmq.recommenders.folder import save_recommender
-from mmq.tokenizers import load_tokenizer, tokenizer_class
+from mmq.model import model_class
+from mmq.ranking import Pieces, PPNet, Ranker, RankingData
+from mmq.recommenders import HeterRec, Recommender, RetrievalData, SplitSettings
+from mmq.tokenizers import NetworkTokenizer
 from recommenders import (
     COLD_SHARE,
     CYCLE,
@@ -184,10 +184,10 @@ def of_log(place: Place, log: Interactions, items: Catalogue) -> Start:
     data = plain._replace(ids=ids_of(tokenizer, items))
     if not place.model.exists():
         made = HeterRec(**{**HETERREC[place.room], **place.kind.model}, seed=place.seed)
-        fit = made.fit(data)
-        save_recommender(made, place.model, fit=fit)
+        made.fit(data)
+        made.save(place.model)
     users = tested_users(rest, data)
-    return Start(items, tokenizer, load_recommender(place.model), data, cold, users)
+    return Start(items, tokenizer, Recommender.load(place.model), data, cold, users)
 
 
 def ranking(folder: Path, place: Place) -> Start:
@@ -203,9 +203,9 @@ def ranking(folder: Path, place: Place) -> Start:
     tokenizer = fitted(place, items)
     if not place.model.exists():
         made = PPNet(**{**RANKER, **place.kind.model}, seed=place.seed)
-        fit = made.fit(data, ids_of(tokenizer, items))
-        save_ranker(made, place.model, fit=fit)
-    return Start(items, tokenizer, load_ranker(place.model), data, None, None)
+        made.fit(data, ids_of(tokenizer, items))
+        made.save(place.model)
+    return Start(items, tokenizer, Ranker.load(place.model), data, None, None)
 
 
 def ids_of(tokenizer: Any, items: Catalogue) -> SemanticIDs:
@@ -234,10 +234,10 @@ def fitted(place: Place, items: Catalogue) -> Any:
             own["specific_experts"] = EXPERTS[place.room]
         kind = TOKENIZERS[name]
         way = {"learning": "gradient"} if kind == "mmq" else {}
-        tokenizer = tokenizer_class(kind)(**{**way, **tuned["settings"], **own})
+        tokenizer = model_class("tokenizer", kind)(**{**way, **tuned["settings"], **own})
         tokenizer.fit(items)
         tokenizer.save(folder)
-    return load_tokenizer(folder)
+    return NetworkTokenizer.load(folder)
 
 
 ROOMS: dict[str, Callable[[Path, Place], Start]] = {

@@ -34,14 +34,13 @@ from mmq import SemanticIDs
 from mmq.data.cold import withhold_items
 from mmq.data.interactions import read_interactions
 from mmq.experiments.origin import peak_memory, restart_peak
+from mmq.made_from import Checkpoint
+from mmq.model import model_class
 from mmq.recommenders import (
     Evaluation,
     Recommender,
     RetrievalData,
     evaluate,
-    load_recommender,
-    recommender_class,
-    save_recommender,
 )
 from recommenders import COLD_SHARE, DATASETS, Job, Row, codes, items_of
 
@@ -96,7 +95,7 @@ def run(place: Place) -> dict[str, Any]:
     rest = (withheld.rest if withheld else log).positives().k_core(5)
     data = RetrievalData.of(rest, known_items(job, row))
     settings = {} if row.recommender in SEEDLESS else {**row.settings, "seed": place.seed}
-    recommender = recommender_class(row.recommender)(device="cpu", **settings)
+    recommender = model_class("recommender", row.recommender)(device="cpu", **settings)
     recommender, figures = fitted(recommender, data, place)
     cell = {
         **figures,
@@ -121,15 +120,16 @@ def fitted(
     if not folder.exists():
         restart_peak()
         started, work = time.monotonic(), time.process_time()
-        fit = recommender.fit(data, place.file.with_suffix(".checkpoint"), resume=True)
+        file = place.file.with_suffix(".checkpoint")
+        recommender.fit(data, Checkpoint(file, resume=True))
         cost = {
             "seconds": time.monotonic() - started,
             "processor_seconds": time.process_time() - work,
             "peak_mb": peak_memory(),
         }
-        save_recommender(recommender, folder, fit=fit)
+        recommender.save(folder)
         place.file.with_suffix(".checkpoint").unlink(missing_ok=True)
-    recommender = load_recommender(folder, "cpu")
+    recommender = Recommender.load(folder, "cpu")
     figures = read(folder / "config.json")["figures"]
     log = folder / "training.jsonl"
     epochs = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []

@@ -23,7 +23,7 @@ from mmq.experiments.paper.folders import Places
 from mmq.experiments.paper.plan import ITEM_TOKENS, RETRIEVAL, Cell, Row
 from mmq.experiments.paper.variants import MMQ, WITH_BEHAVIOUR
 from mmq.experiments.paper.worlds import retrieval_world
-from mmq.recommenders import HeterRec, evaluate, load_recommender
+from mmq.recommenders import HeterRec, Recommender, evaluate
 
 BONUSES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 ROWS = [Row(name, stage) for name in (MMQ, WITH_BEHAVIOUR) for stage in ("", ITEM_TOKENS)]
@@ -64,7 +64,7 @@ def main() -> None:
             folder = places.of(Cell(RETRIEVAL, row, seed)) / "model"
             if not folder.exists():
                 continue
-            model = load_recommender(folder)
+            model = Recommender.load(folder)
             assert isinstance(model, HeterRec), "rows of Table 1 with IDs are HeterRec"
             world = retrieval_world(setup, seed)
             measured = curve(model, world.data.test, world.cold, BONUSES)

@@ -44,8 +44,8 @@ from vector_quantize_pytorch import ResidualVQ
 
 from mmq import Catalogue
 from mmq.metrics import quantisation
+from mmq.model import model_class
 from mmq.nn.losses import squared_error
-from mmq.tokenizers import tokenizer_class
 from mmq.tokenizers.evaluation import evaluate
 from mmq.tokenizers.fitting import KMeansSettings, fit_quantisers
 from mmq.tokenizers.fused import FusedNetwork
@@ -291,7 +291,7 @@ def rows() -> dict[str, Row]:
 
 def run_ours(items: Catalogue, row: Row, seed: int, test: np.ndarray) -> dict[str, float]:
     """One fit of a tokenizer of ours: figures."""
-    tokenizer = tokenizer_class(row.kind)(**(row.settings or {}), seed=seed)
+    tokenizer = model_class("tokenizer", row.kind)(**(row.settings or {}), seed=seed)
     began = time.process_time()
     result = tokenizer.fit(items.take(np.setdiff1d(np.arange(len(items)), test)))
     held, codes = tokenizer.measure(items.take(test)), tokenizer.encode(items)

@@ -30,7 +30,7 @@ from mmq.data.datasets.toyshop import ToyshopSettings, toyshop
 from mmq.encoders.toyshop import embed_toyshop
 from mmq.experiments.tuning import TunePlan, tune
 from mmq.metrics import quantisation
-from mmq.tokenizers import tokenizer_class
+from mmq.model import model_class
 from mmq.tokenizers.inputs import unit_inputs
 
 REFINEMENT = 3
@@ -135,7 +135,7 @@ class Folds(NamedTuple):
 def run(items: Catalogue, case: Case, settings: dict[str, Any], test: np.ndarray) -> Any:
     """One fit on all but the tested rows: figures, and the squared errors of those rows."""
     train = np.setdiff1d(np.arange(len(items)), test)
-    tokenizer = tokenizer_class(case.kind)(**settings)
+    tokenizer = model_class("tokenizer", case.kind)(**settings)
     fitted, tested = items.take(train), items.take(test)
     result = tokenizer.fit(fitted)
     codes = tokenizer.encode(items)
@@ -279,7 +279,7 @@ def chosen(name: str, case: Case, record: Record) -> dict[str, Any] | None:
 def encoding_speed(items: Catalogue, case: Case, settings: dict[str, Any]) -> float:
     """Items a second of the fastest of five encodings; how well it is trained does not matter."""
     brief = {"epochs": 1} if case.kind in TRAINED else {"iterations": 1}
-    tokenizer = tokenizer_class(case.kind)(**{**settings, **brief})
+    tokenizer = model_class("tokenizer", case.kind)(**{**settings, **brief})
     tokenizer.fit(items)
     seconds = []
     for _ in range(5):

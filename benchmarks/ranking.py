@@ -23,7 +23,8 @@ from cells import done, store
 from common import RESULTS, mean_sd, provenance
 
 from mmq import SemanticIDs
-from mmq.ranking import Pieces, RankingData, evaluate_ranking, ranker_class
+from mmq.model import model_class
+from mmq.ranking import Pieces, RankingData, evaluate_ranking
 from mmq.ranking.verdict import beside_means, fitted_means
 from recommenders import DATASETS, Job, Row, codes
 
@@ -57,7 +58,7 @@ def run(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Train and measure one cell."""
     seeded = {} if row.kind == "means" else {"seed": seed}
-    ranker = ranker_class(row.kind)(**{**row.settings, **seeded})
+    ranker = model_class("ranker", row.kind)(**{**row.settings, **seeded})
     fit = ranker.fit(data, ids)
     found = evaluate_ranking(ranker, data)
     by_user = found.by_user

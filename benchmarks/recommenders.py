@@ -34,8 +34,8 @@ from mmq import Catalogue, SemanticIDs
 from mmq.data.cold import withhold_items
 from mmq.data.interactions import Interactions, read_interactions
 from mmq.data.sequences import Cases
-from mmq.recommenders import Recommender, RetrievalData, evaluate, recommender_class
-from mmq.tokenizers import tokenizer_class
+from mmq.model import model_class
+from mmq.recommenders import Recommender, RetrievalData, evaluate
 
 COLD_SHARE = 0.05
 BEAMS = (10, 20, 50, 200, 1000)
@@ -146,7 +146,7 @@ def codes(job: Job, row: Row, seed: int) -> tuple[np.ndarray, list[int]]:
         if kind != "opq":
             settings["refinement"] = 0
         items = job.dataset.catalogue(job.folder)
-        tokenizer = tokenizer_class(kind)(**settings)
+        tokenizer = model_class("tokenizer", kind)(**settings)
         tokenizer.fit(items)
         job.cache.mkdir(parents=True, exist_ok=True)
         np.savez(file, codes=tokenizer.encode(items), sizes=tokenizer.codebook_sizes)
@@ -191,7 +191,7 @@ def run(job: Job, row: Row, seed: int) -> tuple[dict[str, Any], dict[str, np.nda
     log = (withheld.rest if withheld else job.log).positives().k_core(5)
     data = RetrievalData.of(log, known)
     settings = {} if row.recommender == "popularity" else {**row.settings, "seed": seed}
-    recommender = recommender_class(row.recommender)(**settings)
+    recommender = model_class("recommender", row.recommender)(**settings)
     fit = recommender.fit(data)
     tested = evaluate(recommender, data.test)
     cell = {

@@ -29,8 +29,8 @@ from tokenizers_ml1m import catalogue as ml1m_reduced
 from mmq import Catalogue
 from mmq.data.datasets.toyshop import ToyshopSettings, toyshop
 from mmq.encoders.toyshop import embed_toyshop
+from mmq.model import model_class
 from mmq.testing.zoo import ZOO
-from mmq.tokenizers import tokenizer_class
 
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "MMQ": ("mmq", {}),
@@ -133,7 +133,7 @@ def fit(row: str, case: Case, seed: int, epochs: int) -> dict[str, Any]:
     """One fit and its figures."""
     items = case.load(seed)
     values = settings(row, case, len(items.modalities), seed, epochs)
-    tokenizer = tokenizer_class(ROWS[row][0])(**values)
+    tokenizer = model_class("tokenizer", ROWS[row][0])(**values)
     started = time.process_time()
     result = tokenizer.fit(items, hold_out=0.1)
     return {

@@ -14,7 +14,7 @@ from mmq.settings import Settings
 class Neighbours(Recommender[Settings]):  # Settings: it has none of its own
     kind, settings_class = "neighbours", Settings
 
-    def _fit(self, data, checkpoint, resume, fingerprint):
+    def _fit(self, data, checkpoint):
         pairs = np.unique(np.stack(data.liked()), axis=1)  # a user likes an item once
         values = torch.from_numpy(np.bincount(pairs[1])[pairs[1]] ** -0.5).float()
         likes = torch.sparse_coo_tensor(pairs, values, (len(data.train), len(data.item_ids)))

@@ -14,7 +14,8 @@ SOURCE = Path(__file__).parent.parent / "src" / "mmq"
 LAYERS = (
     {"errors", "artifacts", "formats", "made_from", "settings", "progress", "version", "nn"},
     {"data"},
-    {"encoders", "semantic_ids", "training", "metrics"},
+    {"encoders", "semantic_ids", "training", "metrics", "model_folder"},
+    {"model"},
     {"recommenders", "ranking", "tokenizers", "decoding"},
     {"finetuning"},
     {"reports", "experiments"},

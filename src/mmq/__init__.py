@@ -16,16 +16,15 @@ if TYPE_CHECKING:
     from mmq.data import write_catalogue as write_catalogue
     from mmq.data.interactions import Interactions as Interactions
     from mmq.data.interactions import read_interactions as read_interactions
+    from mmq.model import load as load
     from mmq.ranking import PPNet as PPNet
+    from mmq.ranking import Ranker as Ranker
     from mmq.ranking import RankingData as RankingData
-    from mmq.ranking import load_ranker as load_ranker
-    from mmq.ranking import save_ranker as save_ranker
     from mmq.recommenders import HeterRec as HeterRec
     from mmq.recommenders import Popularity as Popularity
+    from mmq.recommenders import Recommender as Recommender
     from mmq.recommenders import RetrievalData as RetrievalData
     from mmq.recommenders import SASRec as SASRec
-    from mmq.recommenders import load_recommender as load_recommender
-    from mmq.recommenders import save_recommender as save_recommender
     from mmq.semantic_ids import SemanticIDs as SemanticIDs
     from mmq.tokenizers import MMQSettings as MMQSettings
     from mmq.tokenizers import MMQTokenizer as MMQTokenizer
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from mmq.tokenizers import RQVAESettings as RQVAESettings
     from mmq.tokenizers import RQVAETokenizer as RQVAETokenizer
     from mmq.tokenizers import Tokenizer as Tokenizer
-    from mmq.tokenizers import load_tokenizer as load_tokenizer
 
 _HOMES = {
     "Catalogue": "mmq.data",
@@ -46,14 +44,10 @@ _HOMES = {
     "read_interactions": "mmq.data.interactions",
     "PPNet": "mmq.ranking",
     "RankingData": "mmq.ranking",
-    "load_ranker": "mmq.ranking",
-    "save_ranker": "mmq.ranking",
     "HeterRec": "mmq.recommenders",
     "Popularity": "mmq.recommenders",
     "RetrievalData": "mmq.recommenders",
     "SASRec": "mmq.recommenders",
-    "load_recommender": "mmq.recommenders",
-    "save_recommender": "mmq.recommenders",
     "SemanticIDs": "mmq.semantic_ids",
     "MMQSettings": "mmq.tokenizers",
     "MMQTokenizer": "mmq.tokenizers",
@@ -64,7 +58,9 @@ _HOMES = {
     "RQVAESettings": "mmq.tokenizers",
     "RQVAETokenizer": "mmq.tokenizers",
     "Tokenizer": "mmq.tokenizers",
-    "load_tokenizer": "mmq.tokenizers",
+    "Recommender": "mmq.recommenders",
+    "Ranker": "mmq.ranking",
+    "load": "mmq.model",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

@@ -10,7 +10,7 @@ from mmq.data.interactions import Interactions, write_interactions
 from mmq.data.sequences import Packed, Sequences
 from mmq.encoders.behaviour import BehaviourSettings, embed_behaviour
 from mmq.encoders.predicted import learn_prediction
-from mmq.recommenders import RetrievalData, load_recommender
+from mmq.recommenders import Recommender, RetrievalData
 
 SMALLER = ["--set", "dimension=8"]
 LEFT = ["--set", "missing=left"]
@@ -81,7 +81,7 @@ def test_item_vectors_of_sasrec(shop, capsys):
     assert train(shop, "model", "--model", "sasrec", *SMALL) == 0
     code, _, err = embed(capsys, "--model", "model", "--name", "clicks", *LEFT)
     assert (code, err) == (0, "")
-    new, model = read_catalogue("new.parquet"), load_recommender("model")
+    new, model = read_catalogue("new.parquet"), Recommender.load("model")
     rows = [model.items.item_ids.index(pa.scalar(item)).as_py() for item in range(SOLD)]
     np.testing.assert_array_equal(
         new.embeddings["clicks"][:SOLD], model.network.items.detach().numpy()[rows]

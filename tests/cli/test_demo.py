@@ -10,7 +10,7 @@ import pytest
 from mmq.cli import demo, main
 from mmq.data.interactions import read_interactions
 from mmq.semantic_ids import SemanticIDs
-from mmq.tokenizers import load_tokenizer
+from mmq.tokenizers import NetworkTokenizer
 
 
 def interrupt(*_: object) -> None:
@@ -38,7 +38,7 @@ def result(folder: Path) -> dict[str, Any]:
 def test_every_file_is_there_and_can_be_read(result: dict[str, Any], folder: Path) -> None:
     ids = SemanticIDs.read(folder / "ids.parquet")
     assert len(ids) == result["items"] == 200
-    tokenizer = load_tokenizer(folder / "tokenizer")
+    tokenizer = NetworkTokenizer.load(folder / "tokenizer")
     assert list(tokenizer.positions) == ["shared", "text", "image"]
     assert len(read_interactions(folder / "interactions.parquet")) > 2000
     assert pq.read_table(folder / "factors.parquet").num_rows == 200

@@ -10,17 +10,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import rank_shop
+from mmq.tokenizers.folder import fingerprint
 from retrieval_shop import SMALL, columns, run, write_shop
 
-from mmq import Catalogue, SemanticIDs, read_catalogue, write_catalogue
+from mmq import Catalogue, SemanticIDs, load, read_catalogue, write_catalogue
 from mmq.cli import main
 from mmq.data.interactions import Interactions, write_interactions
-from mmq.ranking import load_ranker
-from mmq.recommenders import load_recommender
 from mmq.semantic_ids import drift
 from mmq.testing.interruption import kill_at
 from mmq.tokenizers import MMQTokenizer, OPQTokenizer, RQKMeansTokenizer
-from mmq.tokenizers.folder import fingerprint
 
 ROOMS = ["retrieval", "ranking"]
 LOG = {"retrieval": "log.parquet", "ranking": "shown.parquet"}
@@ -118,7 +116,7 @@ def test_tokenizer_ids_and_model_belong_together(room, shop, capsys):
     assert made["tuned_from"] == [was["fingerprint"]]
     assert drift(old, ids).comparable
     assert ids.manifest["catalogue"] == old.manifest["catalogue"]
-    model = (load_recommender if room == "retrieval" else load_ranker)(shop / "tuned" / "model")
+    model = load(shop / "tuned" / "model")
     assert model.semantic_ids.fingerprint() == ids.fingerprint()
     assert model.semantic_ids.manifest == ids.manifest
     stored = json.loads((shop / "tuned" / "finetune.json").read_text())
@@ -455,7 +453,7 @@ def test_mistakes_are_one_sentence_and_nothing_is_written(
 @pytest.mark.parametrize("out", ["tokenizer", "earlier"])
 def test_a_bad_place_is_refused_before_any_work(out, bad_shop, capsys, monkeypatch):
     monkeypatch.chdir(bad_shop)
-    monkeypatch.setattr("mmq.tokenizers.load_tokenizer", lambda *_: pytest.fail("it was loaded"))
+    monkeypatch.setattr("mmq.model.Model.load", lambda *_: pytest.fail("it was loaded"))
     more = ["--out", out, "--tokenizer", f"{'earlier/' * (out == 'earlier')}tokenizer"]
     assert run(capsys, *arguments("retrieval", *more))[0] == 2
 

@@ -11,7 +11,7 @@ from rank_shop import ITEMS, ROWS, SMALL, USERS, columns, table, train, write
 from retrieval_shop import run
 from safetensors.numpy import load_file
 
-from mmq.ranking import load_ranker
+from mmq.ranking import Ranker
 from mmq.testing.interruption import kill_at
 
 
@@ -72,7 +72,7 @@ def test_train_and_evaluate_print_the_same(ids, shop, capsys):
     assert found["strata"]["new"] == {"items": 0, "rows": 0, "positives": 0, "auc": None}
     held = evaluated(capsys, shop, "--part", "validation")
     assert {name: held[name] for name in ("auc", "gauc", "log_loss")} == result["validation"]
-    assert (load_ranker(shop / "model").ids is not None) == ids
+    assert (Ranker.load(shop / "model").ids is not None) == ids
     assert not list(shop.glob(".*"))
 
 
@@ -333,7 +333,7 @@ def test_means_are_a_model_that_reads_no_ids(shop, capsys):
     assert (code, err) == (0, "")
     result = json.loads(out)
     assert (result["model"], result["verdict"], result["means"]) == ("means", [], None)
-    assert load_ranker(shop / "means").kind == "means"
+    assert Ranker.load(shop / "means").kind == "means"
     code, out, err = run(
         capsys, "train", "ranking", "--interactions", shop / "log.parquet", "--out",
         shop / "means", "--model", "means", "--ids", shop / "ids.parquet",
@@ -353,7 +353,7 @@ def test_a_model_is_replaced_by_the_next_where_that_is_asked_for(shop, capsys):
     assert run(capsys, *again, *SMALL, "--ids", shop / "ids.parquet")[0] == 0  # the same inputs
     assert files(shop / "model") == kept
     trained(capsys, shop)
-    assert load_ranker(shop / "model").ids is None
+    assert Ranker.load(shop / "model").ids is None
     assert not (shop / "model" / "ids.parquet").exists()
 
 

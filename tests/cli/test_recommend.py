@@ -19,7 +19,7 @@ from retrieval_shop import (
 
 from mmq import Catalogue, SemanticIDs, read_catalogue, write_catalogue
 from mmq.data.interactions import Interactions, write_interactions
-from mmq.recommenders import load_recommender
+from mmq.recommenders import Recommender
 from mmq.semantic_ids import build_manifest
 
 KINDS = ["heterrec", "sasrec", "popularity"]
@@ -56,7 +56,7 @@ def items(result):
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_printed_is_what_the_model_says(kind, shop, capsys):
     result = recommended(capsys, kind, "--history", "1, 5,9", "-k", 7)
-    model = load_recommender(kind)
+    model = Recommender.load(kind)
     expected = model.recommend([[1, 5, 9]], 7)
     assert items(result) == expected.item_ids[0]
     assert [each["score"] for each in result["recommendations"]] == expected.scores[0]

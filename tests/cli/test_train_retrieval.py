@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from mmq.cli import main
 from mmq.data.interactions import Interactions, read_interactions, write_interactions
 from mmq.data.splits import chronological_parts
-from mmq.recommenders import load_recommender
+from mmq.recommenders import Recommender
 from mmq.testing.interruption import kill_at
 
 KINDS = ["heterrec", "sasrec", "item-knn", "ease", "popularity"]
@@ -68,7 +68,7 @@ def test_train_prints_one_json_object(kind, shop, capsys):
     assert result["baselines"].keys() == others
     assert [sentence for sentence in result["verdict"] if "N@10 on validation" in sentence]
     assert len(result["verdict"]) == len(others)
-    assert load_recommender(shop / "model").kind == kind
+    assert Recommender.load(shop / "model").kind == kind
     assert not list(shop.glob(".*"))
 
 
@@ -369,9 +369,9 @@ def test_a_model_is_replaced_by_the_next_where_that_is_asked_for(shop, capsys):
     code, _, err = run(capsys, "train", "retrieval", *words, *options("popularity"))
     assert code == 2
     assert "model holds a model made from other inputs (kind sasrec, not popularity, " in err
-    assert load_recommender(shop / "model").kind == "sasrec"
+    assert Recommender.load(shop / "model").kind == "sasrec"
     trained(capsys, shop, *options("popularity"))
-    assert load_recommender(shop / "model").kind == "popularity"
+    assert Recommender.load(shop / "model").kind == "popularity"
 
 
 @pytest.mark.parametrize(

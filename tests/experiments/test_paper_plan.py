@@ -19,9 +19,9 @@ from mmq.experiments.paper.plan import (
 )
 from mmq.experiments.paper.scales import SCALES, scale_of
 from mmq.experiments.paper.variants import experts, length_of, variants
+from mmq.model import model_class
 from mmq.ranking.settings import PPNetSettings
 from mmq.recommenders import HeterRecSettings
-from mmq.tokenizers import tokenizer_class
 
 TWO = ("text", "image")
 MODALITIES = [("text",), TWO, ("text", "image", "audio"), ("text", "image", "audio", "price")]
@@ -141,7 +141,7 @@ def test_all_tokenizers_of_table1_have_ids_of_one_length(modalities):
     made, lengths = plan("table1", "table2", modalities=modalities), {}
     known = variants(modalities)
     for name in {row.variant for rows in made.rows.values() for row in rows} & known.keys():
-        each = tokenizer_class(known[name].kind).settings_class.parse(known[name].settings)
+        each = model_class("tokenizer", known[name].kind).settings_class.parse(known[name].settings)
         values = each.to_dict()
         if "length" in values:
             lengths[name] = values["length"]

@@ -21,7 +21,7 @@ from mmq.errors import DataError
 from mmq.experiments.paper import prepare
 from mmq.experiments.paper.plan import ITEM_TOKENS, QUANTISATION, RETRIEVAL, SHUFFLED
 from mmq.formats import write_tensors
-from mmq.recommenders import load_recommender
+from mmq.recommenders import Recommender
 from mmq.reports.paper import write_paper
 from mmq.settings import to_toml
 
@@ -130,7 +130,7 @@ def test_a_cell_tells_what_it_was_made_of(whole):
 
 def test_shuffled_codes_are_those_of_other_items(whole):
     of = [
-        load_recommender(whole[0].out / "cells" / f"retrieval, MMQ, {stage}, seed 0" / "model")
+        Recommender.load(whole[0].out / "cells" / f"retrieval, MMQ, {stage}, seed 0" / "model")
         for stage in (ITEM_TOKENS, SHUFFLED)
     ]
     assert all(each.settings.item_token for each in of)

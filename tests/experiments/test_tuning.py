@@ -18,8 +18,9 @@ from mmq.experiments.tuning.spaces import (
     settled,
     space_of,
 )
+from mmq.model import kinds
 from mmq.testing import tiny_catalogue
-from mmq.tokenizers import KINDS, MMQSettings
+from mmq.tokenizers import MMQSettings
 
 FIXED = {
     "learning": "gradient",
@@ -50,9 +51,9 @@ ALL_SPACES = [
 
 
 def test_every_kind_has_a_space_of_its_own_settings():
-    assert SPACES.keys() == KINDS.keys()
+    assert SPACES.keys() == kinds("tokenizer").keys()
     for kind, space, fixed in ALL_SPACES:
-        settings = KINDS[kind].settings_class
+        settings = kinds("tokenizer")[kind].settings_class
 
         def fits(values, settings=settings, fixed=fixed):
             try:
@@ -87,7 +88,7 @@ def test_every_value_of_a_space_is_allowed_with_the_defaults():
             else:
                 ends = source.specific if isinstance(source, Split) else (source.low, source.high)
             for value in ends:
-                KINDS[kind].settings_class.parse({**fixed, name: value})
+                kinds("tokenizer")[kind].settings_class.parse({**fixed, name: value})
 
 
 @pytest.mark.parametrize("modalities", [1, 2, 3])
@@ -156,7 +157,7 @@ def test_a_third_of_the_trials_goes_on_and_the_defaults_do_in_any_case(searched)
 def test_the_choice_is_what_a_plain_fit_gives(searched):
     found, folder = searched
     settings = tomllib.loads((folder / "best.toml").read_text())
-    tokenizer = KINDS["mmq"](**settings)
+    tokenizer = kinds("tokenizer")["mmq"](**settings)
     result = tokenizer.fit(tiny_catalogue(), hold_out=PLAN.hold_out)
     assert tokenizer.settings.to_dict() == found.settings
     assert result.fvu_codes["held_out"] == held_out(found.best)

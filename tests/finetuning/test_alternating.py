@@ -1,5 +1,6 @@
 """Stage 2 by turns: what switches cost, and a tokenizer that learns to make the good ones."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from finetuning.tiny import STUDENTS, TOKENIZERS, catalogue, ranking, retrieval,
 from mmq.errors import SettingsError
 from mmq.finetuning import FinetuneSettings, finetune
 from mmq.finetuning.alternating import AlternatingTask
+from mmq.made_from import Checkpoint
 from mmq.ranking.batches import shown_batch
 from mmq.recommenders.batches import training_batch
 from mmq.recommenders.heterrec.switches import history_costs, predicted_costs
@@ -316,13 +318,13 @@ def test_resumed_after_a_kill_is_the_same_to_the_bit(tmp_path, monkeypatch):
     whole = tuned()
     made = tokenizer()
     student, data = retrieval(made)
-    checkpoint = tmp_path / "checkpoint"
+    checkpoint = Checkpoint(tmp_path / "checkpoint")
     settings = FinetuneSettings(**BY_TURNS)
     with monkeypatch.context() as patch:
         kill_after(2, patch)
         with pytest.raises(KeyboardInterrupt):
             finetune(made, student, data, catalogue(), settings, checkpoint)
-    fit = finetune(made, student, data, catalogue(), settings, checkpoint, resume=True)
+    fit = finetune(made, student, data, catalogue(), settings, replace(checkpoint, resume=True))
     assert fit.log == whole[3].log
     assert np.array_equal(fit.codes_after, whole[3].codes_after)
     for name, value in whole[1].tensors().items():

@@ -4,26 +4,25 @@ import copy
 import functools
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from finetuning.tiny import SMALL, STUDENTS, TOKENIZERS, catalogue, tokenizer
-from mmq import Catalogue
+from mmq import Catalogue, load
 from mmq.data.interactions import Interactions
 from mmq.finetuning import FinetuneSettings, finetune
 from mmq.finetuning.joint import JointTask
 from mmq.finetuning.moving import colliding
+from mmq.made_from import Checkpoint
 from mmq.metrics.calibration import log_loss
 from mmq.metrics.ranking import auc
-from mmq.ranking import load_ranker
-from mmq.ranking.folder import save_ranker
-from mmq.recommenders import HeterRec, RetrievalData, SplitSettings, evaluate, load_recommender
-from mmq.recommenders.folder import save_recommender
+from mmq.recommenders import HeterRec, RetrievalData, SplitSettings, evaluate
 from mmq.semantic_ids import SemanticIDs, append
 from mmq.testing.interruption import kill_after
-from mmq.tokenizers import MMQTokenizer, RQVAETokenizer, load_tokenizer
+from mmq.tokenizers import MMQTokenizer, NetworkTokenizer, RQVAETokenizer
 from mmq.training import loop
 
 MOVING = {
@@ -204,7 +203,7 @@ def test_what_the_tokenizer_tells_of_itself_is_of_its_new_weights(tmp_path):
     assert fit.best_epoch
     measured = fitted.measure(catalogue())
     fitted.save(tmp_path / "tokenizer")
-    figures = load_tokenizer(tmp_path / "tokenizer").figures
+    figures = NetworkTokenizer.load(tmp_path / "tokenizer").figures
     assert figures["fvu"] == {"fit": pytest.approx(measured.fvu)}
     assert figures["fvu_codes"] == {"fit": pytest.approx(measured.fvu_codes)}
     assert figures["utilisation"] == fit.after["utilisation"]
@@ -381,7 +380,7 @@ def test_resumed_after_a_kill_it_is_the_same_to_the_bit(room, kind, writes, tmp_
     settings = FinetuneSettings(**MOVING, noise=0.3, items_per_step=12, refit_epochs=3)
     whole = uninterrupted(room, kind, settings)
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    checkpoint = tmp_path / "checkpoint"
+    checkpoint = Checkpoint(tmp_path / "checkpoint")
     fitted, student, data = start(room, kind)
     with monkeypatch.context() as patch:
         kill_after(writes, patch)
@@ -389,7 +388,7 @@ def test_resumed_after_a_kill_it_is_the_same_to_the_bit(room, kind, writes, tmp_
             finetune(fitted, student, data, catalogue(), settings, checkpoint)
     assert (tmp_path / "checkpoint.refit").exists() == (writes > 3)
     fitted, student, data = start(room, kind)
-    fit = finetune(fitted, student, data, catalogue(), settings, checkpoint, resume=True)
+    fit = finetune(fitted, student, data, catalogue(), settings, replace(checkpoint, resume=True))
     assert outcome((fitted, student, fit)) == whole
 
 
@@ -416,7 +415,9 @@ def test_a_stale_refit_does_not_stand_in_the_way(tmp_path, monkeypatch):
     def run(resume=False, **changes):
         settings = FinetuneSettings(**{**MOVING, "epochs": 2, "refit_epochs": 2, **changes})
         fitted, student, data = start()
-        fit = finetune(fitted, student, data, catalogue(), settings, tmp_path / "c", resume)
+        fit = finetune(
+            fitted, student, data, catalogue(), settings, Checkpoint(tmp_path / "c", resume=resume)
+        )
         return outcome((fitted, student, fit))
 
     for writes, changes in ((3, {"seed": 1}), (1, {})):
@@ -430,19 +431,13 @@ def test_a_stale_refit_does_not_stand_in_the_way(tmp_path, monkeypatch):
 # --- what comes after ---
 
 
-@pytest.mark.parametrize(
-    ("room", "save", "load"),
-    [
-        ("retrieval", save_recommender, load_recommender),
-        ("ranking", save_ranker, load_ranker),
-    ],
-)
-def test_both_can_be_stored_and_new_items_appended(room, save, load, tmp_path):
+@pytest.mark.parametrize("room", ["retrieval", "ranking"])
+def test_both_can_be_stored_and_new_items_appended(room, tmp_path):
     fitted, student, fit = tuned(room, epochs=1)
     data = start(room)[2]
     fitted.save(tmp_path / "tokenizer")
-    save(student, tmp_path / "model")
-    again, other = load_tokenizer(tmp_path / "tokenizer"), load(tmp_path / "model")
+    student.save(tmp_path / "model")
+    again, other = load(tmp_path / "tokenizer"), load(tmp_path / "model")
     assert np.array_equal(again.encode(catalogue()), fit.codes_after)
     assert np.array_equal(other.semantic_ids.codes, fit.codes_after)
     assert held_out(other, data) == held_out(student, data)

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from mmq.data.interactions import Interactions
 from mmq.errors import DataError, FormatError, SettingsError
-from mmq.ranking import Means, RankingData, evaluate_ranking, load_ranker, save_ranker
+from mmq.ranking import Means, Ranker, RankingData, evaluate_ranking
 from mmq.ranking.verdict import beside_means, fitted_means
 
 
@@ -30,8 +30,8 @@ def test_it_is_a_logistic_regression_on_rates():
 
 def test_saved_and_loaded_it_predicts_the_same(tmp_path):
     made = fitted_means(data())
-    save_ranker(made, tmp_path / "model")
-    loaded = load_ranker(tmp_path / "model")
+    made.save(tmp_path / "model")
+    loaded = Ranker.load(tmp_path / "model")
     assert loaded.kind == "means"
     np.testing.assert_array_equal(
         loaded.predict(data().test, data()), made.predict(data().test, data())

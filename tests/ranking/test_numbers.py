@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ranking_shop import SMALL, columns, table
 
 from mmq.errors import DataError
-from mmq.ranking import Pieces, PPNet, RankingData, evaluate_ranking, load_ranker, save_ranker
+from mmq.ranking import Pieces, PPNet, Ranker, RankingData, evaluate_ranking
 from mmq.ranking.numbers import FURTHEST, as_numbers, scales
 
 ROWS = 2000
@@ -40,7 +40,7 @@ def test_a_column_of_fractions_is_one_of_numbers():
     assert data.met.numeric == ("weight",)
     assert list(data.met.column_values) == ["hour"]
     given = weights.astype(np.float32)[:, None]
-    found = np.concatenate([np.asarray(part.numbers) for part in data[1:]])
+    found = np.concatenate([np.asarray(part.numbers) for part in data.parts])
     np.testing.assert_array_equal(found, given)  # the log is in the order of time
 
 
@@ -124,8 +124,8 @@ def test_a_ranker_learns_from_them_is_saved_with_them_and_needs_them(tmp_path):
     assert told > 0.8 > 0.6 > evaluate_ranking(blind, plain).figures["auc"]
     assert made.network.numbers[0].shape == (3, SMALL["embedding_dim"])
 
-    save_ranker(made, tmp_path / "r")
-    loaded = load_ranker(tmp_path / "r")
+    made.save(tmp_path / "r")
+    loaded = Ranker.load(tmp_path / "r")
     np.testing.assert_array_equal(loaded.predict(data.test, data), made.predict(data.test, data))
     heavier, lighter, unknown = loaded.score(
         101, [], ["item-1"] * 3, {"weight": [95.0, 45.0, None]}

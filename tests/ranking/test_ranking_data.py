@@ -212,14 +212,14 @@ def test_by_time_or_by_its_own_column():
     log = columns(100)
     parts = np.array(PARTS)[np.random.default_rng(1).integers(0, 3, 100)]
     by_time = RankingData.of(Interactions.build(log))
-    assert [len(part) for part in by_time[1:]] == [80, 10, 10]
+    assert [len(part) for part in by_time.parts] == [80, 10, 10]
     stored = RankingData.of(Interactions.build({**log, "split": parts}))
-    assert [len(part) for part in stored[1:]] == [int((parts == name).sum()) for name in PARTS]
+    assert [len(part) for part in stored.parts] == [int((parts == name).sum()) for name in PARTS]
     again = RankingData.of(
         Interactions.build({**log, "split": parts}),
         RankingSplit(split="chronological", validation_share=0.3, test_share=0.2),
     )
-    assert [len(part) for part in again[1:]] == [50, 30, 20]
+    assert [len(part) for part in again.parts] == [50, 30, 20]
     items = again.met.item_ids.take(again.test.items).to_pylist()
     assert items == log["item_id"][80:].tolist()
 
@@ -229,11 +229,13 @@ def test_labels_or_ratings():
     stars = np.where(log["label"], 4.0, np.where(np.arange(100) % 2, 3.0, 1.0))
     rated = {name: values for name, values in log.items() if name != "label"} | {"rating": stars}
     by_rating = RankingData.of(Interactions.build(rated))
-    assert np.concatenate([part.labels for part in by_rating[1:]]).tolist() == log["label"].tolist()
+    assert (
+        np.concatenate([part.labels for part in by_rating.parts]).tolist() == log["label"].tolist()
+    )
     easier = RankingData.of(Interactions.build(rated), RankingSplit(positive_above=2.9))
-    assert np.concatenate([part.labels for part in easier[1:]]).tolist() == (stars > 2.9).tolist()
+    assert np.concatenate([part.labels for part in easier.parts]).tolist() == (stars > 2.9).tolist()
     other = RankingData.of(Interactions.build({**log, "rating": 5 - stars}))  # labels come first
-    assert np.concatenate([part.labels for part in other[1:]]).tolist() == log["label"].tolist()
+    assert np.concatenate([part.labels for part in other.parts]).tolist() == log["label"].tolist()
 
 
 BAD = {
@@ -268,7 +270,7 @@ def test_times_that_span_too_much_keep_their_order():
     near = RankingData.of(Interactions.build(log))
     log["timestamp"] = np.where(np.arange(50) > 48, 2**60, log["timestamp"])
     far = RankingData.of(Interactions.build(log))
-    for one, two in zip(near[1:], far[1:], strict=True):
+    for one, two in zip(near.parts, far.parts, strict=True):
         assert one.histories(9).rows.tolist() == two.histories(9).rows.tolist()
 
 
@@ -285,7 +287,7 @@ def test_a_split_column_that_was_asked_for_has_to_be_there():
 def arrays(data):
     """Everything that a log's data holds."""
     found = {"users": data.met.user_ids, "items": data.met.item_ids, **data.met.column_values}
-    for name, part in zip(PARTS, data[1:], strict=True):
+    for name, part in zip(PARTS, data.parts, strict=True):
         for field in ("users", "items", "labels", "columns", "ends"):
             found[f"{name} {field}"] = getattr(part, field)
         for field, value in part.liked._asdict().items():
@@ -354,7 +356,7 @@ def test_on_disk_the_numbers_are_those_of_memory(tmp_path, small_pieces):
     spooled = RankingData.of(wide_log(), columns=FURTHER, spool=tmp_path)
     require_same(spooled, whole)
     assert {type(spooled.train.users), type(spooled.test.ends)} == {np.memmap}
-    held = sum(part.users.nbytes + part.ends.nbytes for part in spooled[1:])
+    held = sum(part.users.nbytes + part.ends.nbytes for part in spooled.parts)
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) > held
     taken = spooled.test.take(np.array([3, 1]))
     assert type(taken.users) is np.ndarray
@@ -465,7 +467,7 @@ def test_a_log_of_one_row_a_part():
 
 def test_the_shop_is_what_it_says():
     data = RankingData.of(Interactions.build(columns()))
-    assert sum(len(part) for part in data[1:]) == ROWS
-    known, *held = (set(data.met.item_ids.take(part.items).to_pylist()) for part in data[1:])
+    assert sum(len(part) for part in data.parts) == ROWS
+    known, *held = (set(data.met.item_ids.take(part.items).to_pylist()) for part in data.parts)
     assert known == set(names(OLD))
     assert held[0] | held[1] == set(names())

@@ -9,29 +9,21 @@ from ranking_shop import SMALL, columns, data, fitted, names, table
 
 from mmq.errors import DataError, FormatError, SettingsError
 from mmq.formats import read_tensors, write_tensors
-from mmq.ranking import PPNet, RankingData, RankingSplit, load_ranker, save_ranker
+from mmq.model_folder import CARD, CONFIG, LOG, WEIGHTS, family_of
+from mmq.ranking import PPNet, Ranker, RankingData
 from mmq.ranking.folder import (
-    CARD,
-    CONFIG,
-    FILES,
+    FORMAT,
     IDS,
-    LOG,
     VOCABULARY,
-    WEIGHTS,
-    check_target,
-    is_ranker,
-    split_settings,
 )
-from mmq.recommenders import Popularity, save_recommender
+from mmq.recommenders import Popularity
 from mmq.semantic_ids import SemanticIDs
 from mmq.testing import tiny_retrieval_data
-
-SPLIT = RankingSplit(positive_above=4, test_share=0.2)
 
 
 @pytest.fixture
 def saved(tmp_path):
-    save_ranker(fitted(), tmp_path / "model", SPLIT)
+    fitted().save(tmp_path / "model")
     return tmp_path / "model"
 
 
@@ -53,8 +45,8 @@ def change(path, change_config):
 )
 def test_what_is_loaded_predicts_the_same(with_ids, changes, tmp_path):
     made = fitted(with_ids, **changes)
-    save_ranker(made, tmp_path / "model")
-    loaded = load_ranker(tmp_path / "model")
+    made.save(tmp_path / "model")
+    loaded = Ranker.load(tmp_path / "model")
     assert loaded.settings == made.settings
     assert np.array_equal(loaded.predict(data().test, data()), made.predict(data().test, data()))
     asked = ["item-1", "item-50"]
@@ -62,7 +54,7 @@ def test_what_is_loaded_predicts_the_same(with_ids, changes, tmp_path):
         made.score(100, ["item-2"], asked).tolist()
     )
     assert (tmp_path / "model" / IDS).exists() == with_ids
-    save_ranker(loaded, tmp_path / "again")
+    loaded.save(tmp_path / "again")
     for name in (WEIGHTS, VOCABULARY):
         assert (tmp_path / "again" / name).read_bytes() == (
             (tmp_path / "model" / name).read_bytes()
@@ -81,8 +73,8 @@ def test_columns_and_text_and_numbers_come_back(tmp_path):
     wide = RankingData.of(log, columns=["page", "user"])
     made = PPNet(**{**SMALL, "epochs": 1})
     made.fit(wide, table())
-    save_ranker(made, tmp_path / "model")
-    loaded = load_ranker(tmp_path / "model")
+    made.save(tmp_path / "model")
+    loaded = Ranker.load(tmp_path / "model")
     for one, other in (
         (loaded.vocabulary.users, made.vocabulary.users),
         (loaded.vocabulary.items, made.vocabulary.items),
@@ -100,7 +92,7 @@ def test_columns_and_text_and_numbers_come_back(tmp_path):
 def test_what_a_folder_holds(tmp_path):
     made = PPNet(**SMALL)
     fit = made.fit(data(), table())
-    save_ranker(made, tmp_path / "model", SPLIT, fit)
+    made.save(tmp_path / "model")
     folder = tmp_path / "model"
     assert {each.name for each in folder.iterdir()} == set(FILES)
     config = json.loads((folder / CONFIG).read_text())
@@ -108,7 +100,7 @@ def test_what_a_folder_holds(tmp_path):
     assert config["settings"] == made.settings.to_dict()
     assert config["ids"]["fingerprint"] == table().fingerprint()
     assert config["figures"]["best_epoch"] == fit.best_epoch
-    assert split_settings(folder) == SPLIT
+    assert Ranker.load(folder).split == made.split == data().split
     card = (folder / CARD).read_text()
     for name, value in fit.validation.items():
         assert f"| {name} | {value:.4f} |" in card
@@ -122,8 +114,8 @@ def test_what_a_folder_holds(tmp_path):
 def test_the_same_training_makes_the_same_files(tmp_path):
     for name in ("a", "b"):
         made = PPNet(**SMALL)
-        fit = made.fit(data(), table())
-        save_ranker(made, tmp_path / name, SPLIT, fit)
+        made.fit(data(), table())
+        made.save(tmp_path / name)
     for name in FILES:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
@@ -132,8 +124,8 @@ def test_what_was_fitted_is_saved_not_a_table_given_later(tmp_path):
     made = PPNet(**{**SMALL, "epochs": 1})
     made.fit(data(), table())
     made.with_ids(table(80))
-    save_ranker(made, tmp_path / "model")
-    loaded = load_ranker(tmp_path / "model")
+    made.save(tmp_path / "model")
+    loaded = Ranker.load(tmp_path / "model")
     assert len(loaded.ids) == 60
     loaded.with_ids(table(80))
     asked = [*names(), "item-70"]
@@ -141,24 +133,31 @@ def test_what_was_fitted_is_saved_not_a_table_given_later(tmp_path):
 
 
 def test_a_folder_of_ours_is_replaced_and_somebodys_is_not(saved, tmp_path):
-    save_ranker(fitted(with_ids=False), saved)
-    assert load_ranker(saved).ids is None
+    fitted(with_ids=False).save(saved)
+    assert Ranker.load(saved).ids is None
     assert not (saved / IDS).exists()
     (saved / "notes.txt").write_text("mine")
     for folder in (saved, recommender(tmp_path)):
         before = {path.name: path.read_bytes() for path in folder.iterdir()}
         with pytest.raises(DataError, match="holds other files"):
-            check_target(folder)
+            FORMAT.check_target(folder)
         with pytest.raises(DataError, match="holds other files"):
-            save_ranker(fitted(), folder)
+            fitted().save(folder)
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def recommender(folder):
     made = Popularity()
     made.fit(tiny_retrieval_data())
-    save_recommender(made, folder / "recommender")
+    made.save(folder / "recommender")
     return folder / "recommender"
+
+
+FILES = (CONFIG, WEIGHTS, CARD, LOG, VOCABULARY, IDS)
+
+
+def is_ranker(folder):
+    return family_of(folder, ["recommender", "ranker"]) == "ranker"
 
 
 CONFIGS = {
@@ -173,7 +172,7 @@ CONFIGS = {
     "settings": (lambda c: c.pop("settings"), FormatError, "'settings' is not as mmq writes it"),
     "ids": (lambda c: c.update(ids=[]), FormatError, "'ids' is not as mmq writes it"),
     "no mark": (lambda c: c.update(ids={}), FormatError, "not the file that the model was trained"),
-    "kind": (lambda c: c.update(ranker="din"), FormatError, "'ranker' is not as mmq writes it"),
+    "kind": (lambda c: c.update(ranker="din"), FormatError, "holds a ranker 'din'"),
     "unknown": (lambda c: c["settings"].update(hiden=3), SettingsError, "did you mean 'hidden'"),
     "width": (lambda c: c["settings"].update(embedding_dim=5), FormatError, "asks for"),
     "no table": (lambda c: c.update(ids=None), FormatError, "asks for"),
@@ -191,7 +190,7 @@ CONFIGS = {
 def test_configs_that_are_refused(changed, error, expected, saved):
     change(saved / CONFIG, changed)
     with pytest.raises(error, match=expected):
-        load_ranker(saved)
+        Ranker.load(saved)
 
 
 DAMAGES = {
@@ -208,7 +207,7 @@ DAMAGES = {
 def test_damaged_files_are_named_in_one_sentence(name, damage, saved):
     DAMAGES[damage](saved / name)
     with pytest.raises((DataError, FormatError)) as caught:
-        load_ranker(saved)
+        Ranker.load(saved)
     assert str(saved / name) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -217,16 +216,16 @@ def test_files_of_another_model_are_refused(saved, tmp_path):
     other = PPNet(**{**SMALL, "epochs": 1, "seed": 1})
     log = columns(1000)
     other.fit(RankingData.of(pa.table(log)), table(61))
-    save_ranker(other, tmp_path / "other")
+    other.save(tmp_path / "other")
     for name, expected in ((VOCABULARY, "not the file that"), (IDS, "not the file that")):
         with_another = shutil.copytree(saved, tmp_path / name)
         shutil.copy(tmp_path / "other" / name, with_another)
         with pytest.raises(FormatError, match=expected):
-            load_ranker(with_another)
+            Ranker.load(with_another)
     cut = pq.read_table(saved / VOCABULARY).slice(1)
     pq.write_table(cut, saved / VOCABULARY)
     with pytest.raises(FormatError, match="not the file that"):
-        load_ranker(saved)
+        Ranker.load(saved)
 
 
 def test_weights_that_do_not_fit(saved):
@@ -242,18 +241,18 @@ def test_weights_that_do_not_fit(saved):
     ):
         write_tensors(saved / WEIGHTS, tensors)
         with pytest.raises(FormatError, match=expected):
-            load_ranker(saved)
+            Ranker.load(saved)
 
 
 def test_folders_that_hold_something_else(tmp_path):
     with pytest.raises(DataError, match="there is no ranker"):
-        load_ranker(tmp_path / "nowhere")
+        Ranker.load(tmp_path / "nowhere")
     assert not is_ranker(tmp_path / "nowhere")
     assert not is_ranker(tmp_path)
     folder = recommender(tmp_path)
     assert not is_ranker(folder)
     with pytest.raises(FormatError, match="is not the config of an mmq ranker"):
-        load_ranker(folder)
+        Ranker.load(folder)
     (tmp_path / CONFIG).write_text("[]")
     with pytest.raises(FormatError, match="should hold a JSON object"):
         is_ranker(tmp_path)
@@ -261,7 +260,7 @@ def test_folders_that_hold_something_else(tmp_path):
 
 def test_one_that_is_not_fitted_is_not_saved(tmp_path):
     with pytest.raises(DataError, match="not fitted yet"):
-        save_ranker(PPNet(), tmp_path / "model")
+        PPNet().save(tmp_path / "model")
     assert not list(tmp_path.iterdir())
 
 
@@ -270,8 +269,8 @@ def test_a_full_disk_leaves_what_was_there(saved, monkeypatch):
         raise OSError(28, "No space left on device")
 
     before = {path.name: path.read_bytes() for path in saved.iterdir()}
-    monkeypatch.setattr("mmq.ranking.folder.write_tensors", full)
+    monkeypatch.setattr("mmq.model_folder.write_tensors", full)
     with pytest.raises(DataError, match="the disk is full"):
-        save_ranker(fitted(with_ids=False), saved)
+        fitted(with_ids=False).save(saved)
     assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
     assert [each.name for each in saved.parent.iterdir()] == ["model"]

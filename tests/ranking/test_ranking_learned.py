@@ -40,7 +40,9 @@ def test_item_ids_alone_know_nothing_of_new_items():
         parts = np.split(histories.rows, np.cumsum(histories.lengths)[:-1])
         for one, other in itertools.pairwise(range(len(rows))):
             if parts[one].tolist() == parts[other].tolist():
-                assert found.predictions[rows[one]] == found.predictions[rows[other]]
+                # not to the bit: on some machines products differ with the place in a batch
+                expected = pytest.approx(found.predictions[rows[other]], rel=1e-5)
+                assert found.predictions[rows[one]] == expected
 
 
 def test_without_item_ids_items_of_one_semantic_id_are_one():
@@ -51,7 +53,7 @@ def test_without_item_ids_items_of_one_semantic_id_are_one():
     for one in range(len(names)):
         for other in range(one):
             alike = codes()[rows[one]].tolist() == codes()[rows[other]].tolist()
-            assert scores[one] == scores[other] or not alike
+            assert not alike or scores[one] == pytest.approx(scores[other], rel=1e-5)
     assert len(set(scores.tolist())) > len({tuple(each) for each in codes()[rows].tolist()}) / 2
 
 

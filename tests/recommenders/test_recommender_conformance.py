@@ -1,11 +1,14 @@
 """Every kind of recommender keeps the promises of all, and these can be broken."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from mmq.decoding import Filters
-from mmq.recommenders import EASE, KINDS, HeterRec, ItemKNN, Popularity, SASRec
+from mmq.model import kinds
+from mmq.recommenders import EASE, HeterRec, ItemKNN, Popularity, SASRec
 from mmq.testing import RecommenderConformance
 
 SMALL = {"hidden_dim": 8, "heads": 2, "item_layers": 1, "history": 5, "epochs": 4, "patience": 4}
@@ -52,7 +55,7 @@ SUITES = (TestPopularity, TestItemKNN, TestEASE, TestSASRec, TestHeterRec)
 
 
 def test_every_kind_is_here():
-    assert {suite.recommender().kind for suite in SUITES} == KINDS.keys()
+    assert {suite.recommender().kind for suite in SUITES} == kinds("recommender").keys()
 
 
 class Sociable(SASRec):
@@ -98,8 +101,8 @@ class Forgetful(SASRec):
 
 
 class Oblivious(SASRec):
-    def _fit(self, data, checkpoint, resume, fingerprint):
-        return super()._fit(data, checkpoint, False, fingerprint)
+    def _fit(self, data, checkpoint):
+        return super()._fit(data, checkpoint and replace(checkpoint, resume=False))
 
 
 class Last(SASRec):
@@ -131,7 +134,7 @@ BREAKS = {
 
 @pytest.mark.parametrize("broken", BREAKS, ids=lambda broken: broken.__name__)
 def test_a_recommender_that_breaks_a_promise_fails_its_test(broken, tmp_path, monkeypatch):
-    monkeypatch.setitem(KINDS, "sasrec", broken)
+    monkeypatch.setitem(kinds("recommender"), "sasrec", broken)
 
     class Suite(RecommenderConformance):
         recommender = staticmethod(lambda: broken(**SMALL))

@@ -7,17 +7,17 @@ import pytest
 
 from mmq.errors import DataError, FormatError, SettingsError
 from mmq.formats import read_tensors, write_tensors
+from mmq.model import model_class
+from mmq.model_folder import CARD, CONFIG, LOG, WEIGHTS
 from mmq.recommenders import (
     HeterRec,
     Popularity,
+    Recommender,
     RetrievalData,
     SASRec,
     SplitSettings,
-    load_recommender,
-    recommender_class,
-    save_recommender,
 )
-from mmq.recommenders.folder import CARD, CONFIG, ITEMS, LOG, WEIGHTS, check_target, split_settings
+from mmq.recommenders.folder import FORMAT, ITEMS
 from mmq.semantic_ids import SemanticIDs
 from mmq.testing import tiny_ids, tiny_log, tiny_retrieval_data
 
@@ -32,8 +32,8 @@ KINDS = {
 @pytest.fixture(params=KINDS)
 def saved(request, tmp_path):
     made = KINDS[request.param]()
-    fit = made.fit(tiny_retrieval_data())
-    save_recommender(made, tmp_path / "model", SplitSettings(min_interactions=0), fit)
+    made.fit(tiny_retrieval_data())
+    made.save(tmp_path / "model")
     return tmp_path / "model"
 
 
@@ -45,12 +45,12 @@ def change(path, change_config):
 
 def test_what_a_folder_holds(saved):
     config = json.loads((saved / CONFIG).read_text())
-    made = load_recommender(saved)
+    made = Recommender.load(saved)
     assert config["recommender"] == made.kind
     assert config["settings"] == made.settings.to_dict()
     assert config["items"] == 30
     assert config["ids"]["fingerprint"] == tiny_ids().fingerprint()
-    assert split_settings(saved) == SplitSettings(min_interactions=0)
+    assert Recommender.load(saved).split == SplitSettings(min_interactions=0)
     figures = config["figures"]["validation"]
     card = (saved / CARD).read_text()
     for name, value in figures.items():
@@ -67,8 +67,8 @@ def test_what_a_folder_holds(saved):
 def test_a_folder_of_ours_is_replaced_whole(saved):
     popularity = Popularity()
     popularity.fit(tiny_retrieval_data())
-    save_recommender(popularity, saved)
-    assert load_recommender(saved).kind == "popularity"
+    popularity.save(saved)
+    assert Recommender.load(saved).kind == "popularity"
     assert not (saved / LOG).exists()
     assert [each.name for each in saved.parent.iterdir()] == ["model"]
 
@@ -77,18 +77,18 @@ def test_somebodys_folder_is_left_alone(tmp_path):
     """Files of such names are common: a catalogue may be called items.parquet."""
     (tmp_path / ITEMS).write_text("a catalogue")
     with pytest.raises(DataError, match="holds other files"):
-        check_target(tmp_path)
+        FORMAT.check_target(tmp_path)
     (tmp_path / CONFIG).write_text("{}")
     with pytest.raises(DataError, match="holds other files"):
-        check_target(tmp_path)
+        FORMAT.check_target(tmp_path)
 
 
 def test_items_without_ids(tmp_path):
     data = RetrievalData.of(tiny_log(), settings=SplitSettings(min_interactions=0))
     for made in (SASRec(**SMALL), Popularity()):
         made.fit(data)
-        save_recommender(made, tmp_path / made.kind)
-        loaded = load_recommender(tmp_path / made.kind)
+        made.save(tmp_path / made.kind)
+        loaded = Recommender.load(tmp_path / made.kind)
         assert loaded.items.ids is None
         assert loaded.items.item_ids.equals(data.item_ids)
         given = [["item-3", "item-4"]]
@@ -96,7 +96,7 @@ def test_items_without_ids(tmp_path):
         turned = pa.table({"item_id": data.item_ids.take(np.arange(len(data.item_ids))[::-1])})
         pq.write_table(turned, tmp_path / made.kind / ITEMS)
         with pytest.raises(FormatError, match="not those that the model was trained on"):
-            load_recommender(tmp_path / made.kind)
+            Recommender.load(tmp_path / made.kind)
 
 
 def test_what_was_fitted_is_saved_not_a_table_given_later(tmp_path):
@@ -106,8 +106,8 @@ def test_what_was_fitted_is_saved_not_a_table_given_later(tmp_path):
     old = tiny_ids()
     codes = np.concatenate([old.codes, [[0, 0, 0]]])
     made.with_ids(SemanticIDs.build([*old.item_ids.to_pylist(), "new"], codes, (4, 2, 3)))
-    save_recommender(made, tmp_path / "model")
-    loaded = load_recommender(tmp_path / "model")
+    made.save(tmp_path / "model")
+    loaded = Recommender.load(tmp_path / "model")
     assert len(loaded.items.item_ids) == 30
     assert loaded.recommend([["item-1"]], 5) == before
 
@@ -119,7 +119,7 @@ def test_what_was_fitted_is_saved_not_a_table_given_later(tmp_path):
         (lambda config: config.update(format=1), FormatError, "no longer has; train it again with"),
         (lambda config: config.update(format="1"), FormatError, "'format' is not as mmq writes it"),
         (lambda config: config.update(ids=[]), FormatError, "'ids' is not as mmq writes it"),
-        (lambda config: config.pop("settings"), FormatError, "no 'settings'"),
+        (lambda config: config.pop("settings"), FormatError, "'settings' is not as mmq writes it"),
         (lambda config: config.update(recommender="sasrek"), FormatError, "did you mean 'sasrec'"),
         (lambda config: config["settings"].update(hiden_dim=3), SettingsError, "unknown setting"),
     ],
@@ -127,7 +127,7 @@ def test_what_was_fitted_is_saved_not_a_table_given_later(tmp_path):
 def test_configs_that_are_refused(saved, changed, error, expected):
     change(saved / CONFIG, changed)
     with pytest.raises(error, match=expected):
-        load_recommender(saved)
+        Recommender.load(saved)
 
 
 def test_other_items_are_refused(saved):
@@ -138,7 +138,7 @@ def test_other_items_are_refused(saved):
     ):
         SemanticIDs.build(names, codes, (4, 2, 3)).write(saved / ITEMS)
         with pytest.raises(FormatError, match="not those that the model was trained on"):
-            load_recommender(saved)
+            Recommender.load(saved)
 
 
 def test_weights_that_do_not_fit(saved):
@@ -153,13 +153,13 @@ def test_weights_that_do_not_fit(saved):
     ):
         write_tensors(saved / WEIGHTS, tensors)
         with pytest.raises(FormatError, match=r"lacks|has shape|surplus|popularity"):
-            load_recommender(saved)
+            Recommender.load(saved)
     if "norm.bias" in whole:
         write_tensors(
             saved / WEIGHTS, {**whole, "norm.bias": whole["norm.bias"].astype(np.float64)}
         )
         with pytest.raises(FormatError, match="float64, not float32"):
-            load_recommender(saved)
+            Recommender.load(saved)
 
 
 def test_settings_of_another_shape_are_refused(saved):
@@ -167,11 +167,11 @@ def test_settings_of_another_shape_are_refused(saved):
     if "hidden_dim" in config["settings"]:
         change(saved / CONFIG, lambda config: config["settings"].update(hidden_dim=16))
         with pytest.raises(FormatError, match="asks for"):
-            load_recommender(saved)
+            Recommender.load(saved)
 
 
 def test_no_such_folder_and_no_such_kind(tmp_path):
     with pytest.raises(DataError, match="there is no recommender"):
-        load_recommender(tmp_path / "nowhere")
-    with pytest.raises(FormatError, match="did you mean 'heterrec'"):
-        recommender_class("heterec")
+        Recommender.load(tmp_path / "nowhere")
+    with pytest.raises(SettingsError, match="did you mean 'heterrec'"):
+        model_class("recommender", "heterec")

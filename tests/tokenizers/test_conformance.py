@@ -2,14 +2,14 @@
 
 import pytest
 
+from mmq.model import kinds
 from mmq.testing import TokenizerConformance, tiny_catalogue
 from mmq.tokenizers import (
-    KINDS,
     MMQTokenizer,
+    NetworkTokenizer,
     OPQTokenizer,
     RQKMeansTokenizer,
     RQVAETokenizer,
-    load_tokenizer,
 )
 from mmq.tokenizers.additive.network import AdditiveNetwork
 
@@ -110,9 +110,9 @@ SUITES = (TestMMQ, TestAlignedRQVAE, TestAlignedRQKMeans, TestAlignedOPQ)
 
 def test_every_kind_is_here_and_found_by_its_folder(tmp_path):
     tested = {test.tokenizer().kind: test for test in SUITES}
-    assert tested.keys() == KINDS.keys()
+    assert tested.keys() == kinds("tokenizer").keys()
     for kind, test in tested.items():
         test.fitted().save(tmp_path / kind)
-        loaded = load_tokenizer(tmp_path / kind)
-        assert type(loaded) is KINDS[kind]
+        loaded = NetworkTokenizer.load(tmp_path / kind)
+        assert type(loaded) is kinds("tokenizer")[kind]
         assert (loaded.encode(tiny_catalogue()) == test.fitted().encode(tiny_catalogue())).all()

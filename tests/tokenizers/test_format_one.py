@@ -8,7 +8,7 @@ import pytest
 
 from mmq.data import Catalogue
 from mmq.errors import SettingsError
-from mmq.tokenizers import load_tokenizer
+from mmq.tokenizers import NetworkTokenizer
 
 GOLDEN = Path(__file__).parent / "golden"
 FOLDERS = sorted(path.name for path in GOLDEN.iterdir() if (path / "config.json").exists())
@@ -36,9 +36,9 @@ def test_all_kinds_are_here():
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_the_same_codes_and_the_same_vectors(name, items, expected, tmp_path):
-    tokenizer = load_tokenizer(GOLDEN / name, device="cpu")
+    tokenizer = NetworkTokenizer.load(GOLDEN / name, device="cpu")
     tokenizer.save(tmp_path / "again")  # in the format of today
-    for each in (tokenizer, load_tokenizer(tmp_path / "again", device="cpu")):
+    for each in (tokenizer, NetworkTokenizer.load(tmp_path / "again", device="cpu")):
         codes = each.encode(items)
         np.testing.assert_array_equal(codes, expected[f"{name} codes"])
         for modality, vectors in each.decode(codes).items():
@@ -47,7 +47,7 @@ def test_the_same_codes_and_the_same_vectors(name, items, expected, tmp_path):
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_figures_are_those_of_the_unit_embeddings(name, items, expected):
-    figures = load_tokenizer(GOLDEN / name, device="cpu").measure(items)
+    figures = NetworkTokenizer.load(GOLDEN / name, device="cpu").measure(items)
     errors = 0.0
     for modality, rows in items.embeddings.items():
         seen = items.present[modality]
@@ -58,11 +58,11 @@ def test_figures_are_those_of_the_unit_embeddings(name, items, expected):
 
 @pytest.mark.parametrize("name", ["mmq", "rqvae"])
 def test_soft_codes_of_what_is_not_refined(name, items, expected):
-    index = load_tokenizer(GOLDEN / name, device="cpu").soft_codes(items)
+    index = NetworkTokenizer.load(GOLDEN / name, device="cpu").soft_codes(items)
     np.testing.assert_array_equal(index.argmax(2).numpy(), expected[f"{name} codes"])
 
 
 @pytest.mark.parametrize("name", ["mmq_refined", "rqvae_refined"])
 def test_no_soft_codes_of_the_old_refinement(name, items):
     with pytest.raises(SettingsError, match="of an older mmq, have no gradient; fit it anew"):
-        load_tokenizer(GOLDEN / name, device="cpu").soft_codes(items)
+        NetworkTokenizer.load(GOLDEN / name, device="cpu").soft_codes(items)

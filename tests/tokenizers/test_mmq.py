@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from mmq import Catalogue, MMQSettings, MMQTokenizer, Tokenizer, load_tokenizer
+from mmq import Catalogue, MMQSettings, MMQTokenizer, Tokenizer
 from mmq.errors import DataError, FormatError, SettingsError
 from mmq.made_from import Checkpoint
 from mmq.nn.codebook import quantise_through_index, similarity
+from mmq.tokenizers import NetworkTokenizer
 from mmq.tokenizers.inputs import unit_inputs
 from mmq.tokenizers.mmq.fit import Stage1, temperature
 from mmq.tokenizers.mmq.network import MMQNetwork
@@ -84,7 +85,7 @@ def test_soft_codes_are_the_codes_and_reach_experts_and_codebooks(fitted):
 def test_save_and_load_are_identical(fitted, tmp_path):
     tokenizer, _ = fitted
     tokenizer.save(tmp_path / "tok")
-    loaded = load_tokenizer(tmp_path / "tok")
+    loaded = NetworkTokenizer.load(tmp_path / "tok")
     assert loaded.settings == tokenizer.settings
     assert loaded.figures == json.loads(json.dumps(tokenizer.figures))
     assert np.array_equal(loaded.encode(shop()), tokenizer.encode(shop()))
@@ -128,7 +129,7 @@ def test_every_option_trains_and_saves(option, tmp_path):
     )  # the option did something
     tokenizer.save(tmp_path / "tok")
     codes = tokenizer.encode(shop(missing=0.2))
-    assert np.array_equal(load_tokenizer(tmp_path / "tok").encode(shop(missing=0.2)), codes)
+    assert np.array_equal(NetworkTokenizer.load(tmp_path / "tok").encode(shop(missing=0.2)), codes)
 
 
 def test_literal_codebooks_never_learn_and_lose():
@@ -288,7 +289,7 @@ def test_any_number_of_modalities_by_any_name(names, tmp_path):
     tokenizer = MMQTokenizer(**{**SMALL, "epochs": 2})
     tokenizer.fit(catalogue)
     tokenizer.save(tmp_path / "tok")
-    codes = load_tokenizer(tmp_path / "tok").encode(catalogue)
+    codes = NetworkTokenizer.load(tmp_path / "tok").encode(catalogue)
     assert codes.shape == (120, 2 + 2 * len(names))
 
 
@@ -333,32 +334,32 @@ def saved(fitted, tmp_path):
 def test_newer_format(saved):
     change_config(saved, format=99)
     with pytest.raises(FormatError, match="upgrade"):
-        load_tokenizer(saved)
+        NetworkTokenizer.load(saved)
 
 
 def test_unknown_kind(saved):
     change_config(saved, tokenizer="mqq")
     with pytest.raises(FormatError, match="did you mean 'mmq'"):
-        load_tokenizer(saved)
+        NetworkTokenizer.load(saved)
 
 
 def test_tensor_that_does_not_fit_its_config(saved):
     config = json.loads((saved / "config.json").read_text())
     change_config(saved, settings={**config["settings"], "codebook_size": 20})
     with pytest.raises(FormatError, match=r"'codebooks'.*\(6, 16, 16\).*\(6, 20, 16\)"):
-        load_tokenizer(saved)
+        NetworkTokenizer.load(saved)
 
 
 def test_config_with_an_unknown_setting(saved):
     config = json.loads((saved / "config.json").read_text())
     change_config(saved, settings={**config["settings"], "warp": 9})
     with pytest.raises(SettingsError, match="unknown setting 'warp'"):
-        load_tokenizer(saved)
+        NetworkTokenizer.load(saved)
 
 
 def test_no_such_tokenizer(tmp_path):
     with pytest.raises(DataError, match="there is no tokenizer"):
-        load_tokenizer(tmp_path / "nothing")
+        NetworkTokenizer.load(tmp_path / "nothing")
 
 
 def test_a_model_folder_of_another_library_is_left_alone(fitted, tmp_path):
@@ -375,4 +376,4 @@ def test_a_model_folder_of_another_library_is_left_alone(fitted, tmp_path):
 def test_saving_again_replaces_the_old_tokenizer(saved, fitted):
     (saved / "model.safetensors").write_bytes(b"old")
     fitted[0].save(saved)
-    assert np.array_equal(load_tokenizer(saved).encode(shop()), fitted[0].encode(shop()))
+    assert np.array_equal(NetworkTokenizer.load(saved).encode(shop()), fitted[0].encode(shop()))

@@ -177,16 +177,15 @@ def _of_model(
     from mmq.data.item_ids import ItemIndex
     from mmq.encoders.behaviour import BehaviourEmbeddings
     from mmq.errors import DataError, SettingsError
-    from mmq.recommenders import SASRec, SplitSettings, load_recommender
-    from mmq.recommenders.folder import split_settings
+    from mmq.recommenders import Recommender, SASRec, SplitSettings
 
-    model = load_recommender(folder)
+    model: Recommender[Any] = Recommender.load(folder)
     if not isinstance(model, SASRec):
         raise SettingsError(
             f"{folder} is a model of kind {model.kind}, whose vectors of items are not made of "
             "behaviour alone; give a SASRec model"
         )
-    own, asked = split_settings(folder).to_dict(), SplitSettings.parse(filters).to_dict()
+    own, asked = model.split.to_dict(), SplitSettings.parse(filters).to_dict()
     for name in own:
         if own[name] != asked[name]:
             raise SettingsError(

@@ -49,14 +49,15 @@ def command(
     from mmq.artifacts import beside, check_writable, disk_errors
     from mmq.data.parquet import CatalogueFile
     from mmq.made_from import Checkpoint
+    from mmq.model_folder import fingerprint
     from mmq.semantic_ids import SemanticIDs
     from mmq.semantic_ids.append import check_appendable
-    from mmq.tokenizers import load_tokenizer
+    from mmq.tokenizers import Tokenizer
     from mmq.tokenizers.encoding import PartialCodes
-    from mmq.tokenizers.folder import fingerprint
 
     check_writable(out, [catalogue])
-    loaded, file = load_tokenizer(tokenizer, device), CatalogueFile(catalogue)
+    loaded: Tokenizer[Any] = Tokenizer.load(tokenizer, device)
+    file = CatalogueFile(catalogue)
     loaded.require_inputs(file)
     item_ids = file.item_ids()
     source = {"tokenizer": fingerprint(tokenizer), "catalogue": file.fingerprint()}
@@ -110,7 +111,7 @@ def _check_replaced(out: Path, manifest: Manifest) -> None:
 
 
 def _manifest(
-    tokenizer: Tokenizer, source: dict[str, str], items: int, collisions: Collisions
+    tokenizer: Tokenizer[Any], source: dict[str, str], items: int, collisions: Collisions
 ) -> Manifest:
     from mmq.semantic_ids import CatalogueRef, build_manifest
     from mmq.tokenizers.reference import reference
@@ -129,7 +130,7 @@ def _table(
     encoded: Encoded,
     manifest: Manifest,
     old: Any,
-    moving: tuple[CatalogueFile, Tokenizer] | None,
+    moving: tuple[CatalogueFile, Tokenizer[Any]] | None,
 ) -> tuple[Any, dict[str, Any]]:
     """The ID table and the figures of how it came about."""
     from mmq.semantic_ids import Lacking, SemanticIDs, append, move_collisions

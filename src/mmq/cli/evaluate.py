@@ -59,12 +59,11 @@ def command(
 
     Example: mmq evaluate model --interactions interactions.parquet
     """
-    from mmq.ranking.folder import is_ranker
+    from mmq.model_folder import family_of
     from mmq.recommenders import RetrievalData, evaluate
-    from mmq.recommenders.folder import split_settings
     from mmq.recommenders.verdict import baselines, measured, verdict
 
-    if is_ranker(model):
+    if family_of(model, ("ranker",)):
         refuse(
             {"--new-item-bonus": bool(new_item_bonus), "--new-users": new_users},
             "is for recommenders; a ranker is asked for what was shown",
@@ -77,7 +76,7 @@ def command(
     recommender = load_model(model, ids, device, new_item_bonus)
     log = read_log(interactions, columns)
     items = recommender.items
-    division = split_settings(model)
+    division = recommender.split
     if drop_unknown:
         division = division.model_copy(update={"drop_unknown": True})
     data = RetrievalData.of(log, items.ids or items.item_ids, division, new_users)

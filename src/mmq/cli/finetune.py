@@ -45,13 +45,11 @@ class Subject(NamedTuple):
         student: the model.
         data: the log in its parts.
         measure: gives the figures of a model of its kind on the test part.
-        save: writes it to a folder.
     """
 
     student: Any
     data: Any
     measure: Callable[[Any], Tested]
-    save: Callable[[Path], None]
 
 
 @with_columns
@@ -103,9 +101,9 @@ def command(
     from mmq.finetuning import FinetuneSettings, finetune
     from mmq.finetuning.control import frozen
     from mmq.made_from import NOTE, Checkpoint, check_replaced, file_input
+    from mmq.model_folder import fingerprint
     from mmq.settings import gather
-    from mmq.tokenizers import load_tokenizer
-    from mmq.tokenizers.folder import fingerprint
+    from mmq.tokenizers import Tokenizer
     from mmq.training.device import pick_device
     from mmq.training.distributed import joined
 
@@ -115,7 +113,7 @@ def command(
     chosen = FinetuneSettings.parse(values)
     check_own_folder(out, (*FILES, NOTE), CONFIG, ("finetune", "mmq"))
     _check_apart(out, (tokenizer, model, catalogue, interactions))
-    loaded: Any = load_tokenizer(tokenizer, device)
+    loaded: Any = Tokenizer.load(tokenizer, device)
     file = CatalogueFile(catalogue)
     loaded.require_inputs(file)
     read = {
@@ -138,7 +136,7 @@ def command(
         fit = finetune(loaded, subject.student, *rest, chosen, checkpoint)
         held = None
         if control and (alone := frozen(chosen)) is not None:
-            again: Any = load_tokenizer(tokenizer, device)
+            again: Any = Tokenizer.load(tokenizer, device)
             held = finetune(again, twin, *rest, alone, beside_it)
     if not first:
         return
@@ -198,9 +196,9 @@ def _write(
     from mmq.artifacts import write_folder
     from mmq.formats import write_json
     from mmq.made_from import write_note
+    from mmq.model_folder import fingerprint
     from mmq.reports.moves import write_moves
     from mmq.semantic_ids import CatalogueRef, Lacking, build_manifest
-    from mmq.tokenizers.folder import fingerprint
     from mmq.tokenizers.reference import reference
     from mmq.version import __version__
 
@@ -219,7 +217,7 @@ def _write(
         )
         student.rename(fit.codes_after, manifest)
         student.semantic_ids.write(temporary / IDS)
-        subject.save(temporary / MODEL)
+        subject.student.save(temporary / MODEL)
         write_moves(temporary / REPORT, student.semantic_ids, fit, subject.data, file, held)
         log = {"log": fit.log, **({"control_log": held.log} if held else {})}
         write_note(temporary, result["made_from"])
@@ -235,7 +233,6 @@ def _retrieval(model: Path, interactions: Path, columns: Columns, device: str) -
     from mmq.finetuning.control import Tested
     from mmq.metrics.resampling import PerUser
     from mmq.recommenders import HeterRec, RetrievalData, evaluate
-    from mmq.recommenders.folder import save_recommender, split_settings
 
     student = load_model(model, None, device)
     if not isinstance(student, HeterRec):
@@ -243,7 +240,7 @@ def _retrieval(model: Path, interactions: Path, columns: Columns, device: str) -
             f"{model} holds a {student.kind}, which has no semantic IDs to fine-tune; give a "
             "heterrec model"
         )
-    division = split_settings(model)
+    division = student.split
     data = RetrievalData.of(read_log(interactions, columns), student.semantic_ids, division)
 
     def measure(model: Any) -> Tested:
@@ -251,12 +248,7 @@ def _retrieval(model: Path, interactions: Path, columns: Columns, device: str) -
         users = found.users[by]
         return Tested(found.figures, by, PerUser(np.arange(len(users)), users))
 
-    return Subject(
-        student,
-        data,
-        measure,
-        lambda folder: save_recommender(student, folder, division),
-    )
+    return Subject(student, data, measure)
 
 
 def _ranking(model: Path, interactions: Path, columns: Columns, device: str) -> Subject:
@@ -264,16 +256,16 @@ def _ranking(model: Path, interactions: Path, columns: Columns, device: str) -> 
     from mmq.errors import SettingsError
     from mmq.finetuning.control import Tested
     from mmq.metrics.resampling import PerUser
-    from mmq.ranking import PPNet, RankingData, evaluate_ranking, load_ranker
-    from mmq.ranking.folder import further_columns, save_ranker, split_settings
+    from mmq.ranking import PPNet, Ranker, RankingData, evaluate_ranking
 
-    student, division = load_ranker(model, device), split_settings(model)
+    student: Ranker[Any] = Ranker.load(model, device)
+    division = student.split
     if not isinstance(student, PPNet):
         raise SettingsError(
             f"{model} holds {student.kind}, which has no semantic IDs to fine-tune; give a ppnet "
             "model"
         )
-    further, numeric = further_columns(model)
+    further, numeric = student.further_columns()
     pieces = open_log(interactions, columns, further).with_numeric(numeric, settled=True)
     pieces = known_rows(pieces, division, student.semantic_ids)
     data = RankingData.of(pieces, division)
@@ -284,12 +276,7 @@ def _ranking(model: Path, interactions: Path, columns: Columns, device: str) -> 
         by_user = found.by_user
         return Tested(figures, "auc within users", PerUser(by_user.users, by_user.auc))
 
-    return Subject(
-        student,
-        data,
-        measure,
-        lambda folder: save_ranker(student, folder, division),
-    )
+    return Subject(student, data, measure)
 
 
 _OPEN = {"retrieval": _retrieval, "ranking": _ranking}

@@ -48,16 +48,15 @@ def command(
     from mmq.artifacts import beside
     from mmq.data.parquet import CatalogueFile
     from mmq.made_from import Checkpoint, check_replaced, file_input, write_note
+    from mmq.model import model_class
     from mmq.settings import gather
-    from mmq.tokenizers import tokenizer_class
-    from mmq.tokenizers.folder import check_target
 
     values = with_fusion(kind, fusion, gather(config, settings or []))
     if seed is not None:
         values["seed"] = seed
-    maker = tokenizer_class(kind)
+    maker = model_class("tokenizer", kind)
     tokenizer = maker(maker.settings_class.parse(values), device=device)
-    check_target(out)
+    tokenizer.folder_format.check_target(out)
     file = CatalogueFile(catalogue)
     read = file_input(catalogue, file.fingerprint())
     inputs = {

@@ -27,9 +27,9 @@ def with_fusion(kind: str, fusion: str | None, values: Mapping[str, Any]) -> dic
         SettingsError: an unknown kind, or one that has no choice of fusion.
     """
     from mmq.errors import SettingsError
-    from mmq.tokenizers import tokenizer_class
+    from mmq.model import model_class
 
-    known = tokenizer_class(kind).settings_class.model_fields
+    known = model_class("tokenizer", kind).settings_class.model_fields
     if fusion is None:
         return dict(values)
     if "fusion" not in known:

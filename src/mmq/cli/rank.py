@@ -93,15 +93,15 @@ def command(
     from mmq.data.files import fingerprint
     from mmq.errors import warn
     from mmq.made_from import Checkpoint, check_replaced, file_input, write_note
-    from mmq.ranking import RankingData, RankingSplit, evaluate_ranking, ranker_class
-    from mmq.ranking.folder import check_target, save_ranker
+    from mmq.model import model_class
+    from mmq.ranking import RankingData, RankingSplit, evaluate_ranking
     from mmq.ranking.means import Means
     from mmq.ranking.verdict import beside_means, fitted_means
     from mmq.semantic_ids import SemanticIDs
     from mmq.settings import gather
     from mmq.training.distributed import joined
 
-    maker = ranker_class(kind)
+    maker = model_class("ranker", kind)
     values = gather(config, settings or [])
     if seed is not None and "seed" in maker.settings_class.model_fields:
         values["seed"] = seed
@@ -115,7 +115,7 @@ def command(
             "drop_unknown": drop_unknown,
         }
     )
-    check_target(out)
+    model.folder_format.check_target(out)
     table = SemanticIDs.read(ids) if ids else None
     named = numeric_column or []
     pieces = open_log(interactions, columns, [*(column or []), *named]).with_numeric(named)
@@ -143,7 +143,7 @@ def command(
         fit = model.fit(data, table, checkpoint)
         if not first:
             return
-        save_ranker(model, out, division, fit)
+        model.save(out)
         write_note(out, inputs)
         checkpoint.path.unlink(missing_ok=True)
         tested, held = evaluate_ranking(model, data), evaluate_ranking(model, data, data.validation)
@@ -193,17 +193,16 @@ def evaluate(
         seed: of the intervals.
         device: where to compute.
     """
-    from mmq.ranking import RankingData, evaluate_ranking, load_ranker
-    from mmq.ranking.folder import further_columns, split_settings
+    from mmq.ranking import RankingData, evaluate_ranking
     from mmq.ranking.means import Means
     from mmq.ranking.verdict import beside_means, fitted_means
     from mmq.semantic_ids import SemanticIDs
 
-    model = load_ranker(folder, device)
+    model: Ranker[Any] = Ranker.load(folder, device)
     if ids is not None:
         model.with_ids(SemanticIDs.read(ids))
-    further, numeric = further_columns(folder)
-    division = split_settings(folder)
+    further, numeric = model.further_columns()
+    division = model.split
     if drop_unknown:
         division = division.model_copy(update={"drop_unknown": True})
     pieces = open_log(interactions, columns, further).with_numeric(numeric, settled=True)

@@ -64,7 +64,6 @@ def command(
     --category genres=Comedy
     """
     from mmq.cli.choice import History, Shown, allowed_items, history_of, split_ids
-    from mmq.recommenders.folder import split_settings
 
     _check_options(history, user, interactions, category, catalogue)
     recommender = load_model(model, ids, device, new_item_bonus)
@@ -73,7 +72,7 @@ def command(
     allowed = allowed_items(recommender, allow, category, shown)
     if user is not None and interactions is not None:
         log = read_log(interactions, columns)
-        past = history_of(recommender, log.positives(split_settings(model).positive_above), user)
+        past = history_of(recommender, log.positives(recommender.split.positive_above), user)
     else:
         past = History(split_ids(history or ""))
     found = recommender.recommend([past.items], k, allowed, exclude_history, beams)

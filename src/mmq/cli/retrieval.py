@@ -167,16 +167,16 @@ def load_model(
         FormatError: a damaged folder, or the table of another tokenizer.
     """
     from mmq.errors import SettingsError
-    from mmq.ranking.folder import is_ranker
-    from mmq.recommenders import HeterRec, load_recommender
+    from mmq.model_folder import family_of
+    from mmq.recommenders import HeterRec, Recommender
     from mmq.semantic_ids import SemanticIDs
 
-    if is_ranker(folder):
+    if family_of(folder, ("ranker",)):
         raise SettingsError(
             f"{folder} holds a ranker, which judges items that are put before it and finds none; "
             "give the folder that mmq train retrieval wrote"
         )
-    model = load_recommender(folder, device)
+    model: Recommender[Any] = Recommender.load(folder, device)
     if not isinstance(model, HeterRec):
         refuse(
             {"--ids": ids is not None, "--new-item-bonus": bool(new_item_bonus)},

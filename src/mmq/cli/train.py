@@ -88,14 +88,14 @@ def retrieval(
     from mmq.artifacts import beside
     from mmq.data.files import fingerprint
     from mmq.made_from import Checkpoint, check_replaced, file_input, write_note
-    from mmq.recommenders import RetrievalData, SplitSettings, evaluate, recommender_class
-    from mmq.recommenders.folder import check_target, save_recommender
+    from mmq.model import model_class
+    from mmq.recommenders import RetrievalData, SplitSettings, evaluate
     from mmq.recommenders.verdict import baselines, measured, verdict
     from mmq.semantic_ids import SemanticIDs
     from mmq.settings import gather
     from mmq.training.distributed import joined
 
-    maker = recommender_class(kind)
+    maker = model_class("recommender", kind)
     values = gather(config, settings or [])
     if seed is not None and "seed" in maker.settings_class.model_fields:
         values["seed"] = seed
@@ -110,7 +110,7 @@ def retrieval(
             "drop_unknown": drop_unknown,
         }
     )
-    check_target(out)
+    model.folder_format.check_target(out)
     table = SemanticIDs.read(ids) if ids else None
     log = read_log(interactions, columns)
     require_order(log, kind != "popularity", ties)
@@ -130,7 +130,7 @@ def retrieval(
         fit = model.fit(data, checkpoint)
     if not first:
         return
-    save_recommender(model, out, division, fit, data.measured)
+    model.save(out)
     write_note(out, inputs)
     checkpoint.path.unlink(missing_ok=True)
     about = described(log, division, table.item_ids if table else None)

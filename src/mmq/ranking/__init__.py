@@ -1,17 +1,18 @@
-"""Ranking: will this user like this item? With item IDs, semantic IDs, or both."""
+"""Ranking: will this user like this item? With item IDs, semantic IDs, or both.
+
+A kind is a module of its own and a line here.
+"""
 
 from mmq.ranking.base import Ranker
 from mmq.ranking.data import RankingData
 from mmq.ranking.evaluation import RankingEvaluation, evaluate_ranking
 from mmq.ranking.fit import RankingFit
-from mmq.ranking.folder import KINDS, load_ranker, ranker_class, save_ranker
 from mmq.ranking.log import Pieces
 from mmq.ranking.means import Means, MeansSettings
 from mmq.ranking.ppnet import PPNet
 from mmq.ranking.settings import PPNetSettings, RankingSplit
 
 __all__ = [
-    "KINDS",
     "Means",
     "MeansSettings",
     "PPNet",
@@ -23,7 +24,4 @@ __all__ = [
     "RankingFit",
     "RankingSplit",
     "evaluate_ranking",
-    "load_ranker",
-    "ranker_class",
-    "save_ranker",
 ]

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
-from mmq.errors import DataError, SettingsError
+from mmq.errors import SettingsError
 from mmq.made_from import Checkpoint
 from mmq.metrics.calibration import log_loss
 from mmq.metrics.ranking import auc, user_aucs
+from mmq.model import Model
 from mmq.ranking.data import Met, RankingData
 from mmq.ranking.fit import RankingFit
+from mmq.ranking.folder import FORMAT, ranker_card, read_files, write_files
 from mmq.ranking.impressions import Impressions
 from mmq.ranking.request import request
+from mmq.ranking.settings import RankingSplit
 from mmq.ranking.vocabulary import Numbering, Vocabulary
 from mmq.semantic_ids import SemanticIDs
 from mmq.settings import Settings
-from mmq.training.device import pick_device
-from mmq.training.loop import Log
+from mmq.version import __version__
 
 S = TypeVar("S", bound=Settings)
 
-NOT_FITTED = "the ranker is not fitted yet; call fit or load one"
 
-
-class Ranker(ABC, Generic[S]):
+class Ranker(Model[S], Generic[S]):
     """Predicts whether an item that is shown to a user will be liked.
 
     Args:
@@ -39,25 +39,18 @@ class Ranker(ABC, Generic[S]):
         SettingsError: an unknown setting or device, or a value out of range.
     """
 
-    kind: ClassVar[str]
-    settings_class: type[S]
+    folder_format = FORMAT
     reads_ids: ClassVar[bool] = False
     """Whether semantic IDs tell it anything."""
 
-    def __init__(self, settings: S | None = None, device: str = "auto", **values: Any) -> None:
-        if settings is not None and values:
-            raise SettingsError(
-                f"settings were given, and '{min(values)}' beside them; give one or the other"
-            )
-        self.settings = settings or self.settings_class.parse(values)
-        self.device = pick_device(device)
-        self.log: Log = []
-        """Figures of every epoch of the fit."""
+    def __init__(self, settings: S | None = None, *, device: str = "auto", **values: Any) -> None:
+        super().__init__(settings, device=device, **values)
+        self.split = RankingSplit()
+        """How its log was divided, so that ``mmq evaluate`` does the same."""
         self.ids: SemanticIDs | None = None
         self.fitted_ids: SemanticIDs | None = None
         self._vocabulary: Vocabulary | None = None
 
-    @abstractmethod
     def fit(
         self,
         data: RankingData,
@@ -77,6 +70,15 @@ class Ranker(ABC, Generic[S]):
                 that diverged.
             FormatError: the checkpoint is damaged or of other data or settings.
         """
+        data.validation.require_both_labels("validation")
+        self.load_vocabulary(Vocabulary.of(data), ids if self.reads_ids else None)
+        fit = self._fit(data, checkpoint)
+        self.figures, self.split = fit.figures(), data.split
+        return fit
+
+    @abstractmethod
+    def _fit(self, data: RankingData, checkpoint: Checkpoint | None) -> RankingFit:
+        """Learn, given that vocabulary and IDs are those of the data."""
 
     @abstractmethod
     def predict(self, impressions: Impressions, log: RankingData | Numbering) -> np.ndarray:
@@ -88,16 +90,41 @@ class Ranker(ABC, Generic[S]):
         """
 
     @abstractmethod
-    def tensors(self) -> dict[str, np.ndarray]:
-        """What was learned, by name; see :meth:`restore`."""
-
-    @abstractmethod
     def restore(self, tensors: Mapping[str, np.ndarray], folder: Path) -> None:
         """Go back to what :meth:`tensors` gave; the vocabulary is set already.
 
         Raises:
             FormatError: a tensor is missing, extra or misshapen.
         """
+
+    def config(self) -> dict[str, Any]:
+        """See :mod:`mmq.ranking.folder`; a table given later is not what it was fitted to."""
+        ids, known = self.fitted_ids, self.vocabulary
+        return {
+            "settings": self.settings.to_dict(),
+            "split": self.split.to_dict(),
+            "ids": ids and {"fingerprint": ids.fingerprint(), "manifest": ids.manifest},
+            "columns": list(known.columns),
+            "numbers": {name: scale._asdict() for name, scale in known.numbers.items()},
+            "figures": self.figures,
+            "mmq": __version__,
+        }
+
+    def card(self, config: Mapping[str, Any]) -> str:
+        """What it reads, figures, settings."""
+        return ranker_card(config)
+
+    def write_files(self, folder: Path) -> dict[str, Any]:
+        """Vocabulary and, where there are any, semantic IDs."""
+        return write_files(folder, self.vocabulary, self.fitted_ids)
+
+    def take_up(
+        self, config: Mapping[str, Any], tensors: dict[str, np.ndarray], folder: Path
+    ) -> None:
+        """See :meth:`mmq.model.Model.take_up`."""
+        self.split = RankingSplit.parse(config["split"])
+        self.load_vocabulary(*read_files(folder, config))
+        self.restore(tensors, folder)
 
     def score(
         self,
@@ -147,8 +174,13 @@ class Ranker(ABC, Generic[S]):
     def vocabulary(self) -> Vocabulary:
         """Who and what it met in training."""
         if self._vocabulary is None:
-            raise DataError(NOT_FITTED)
+            raise self._unfitted()
         return self._vocabulary
+
+    def further_columns(self) -> tuple[list[str], list[str]]:
+        """Names of the further columns that it reads, and of those among them of numbers."""
+        numeric = list(self.vocabulary.numbers)
+        return [*self.vocabulary.columns, *numeric], numeric
 
     def load_vocabulary(self, vocabulary: Vocabulary, ids: SemanticIDs | None) -> None:
         """Take up what :meth:`fit` or a saved folder brings."""

@@ -44,12 +44,14 @@ class RankingData(NamedTuple):
         train: to learn from.
         validation: to tell the best epoch by; histories hold the training part as well.
         test: histories hold the other parts as well.
+        split: what counts as liked, and how the log is divided.
     """
 
     met: Met
     train: Impressions
     validation: Impressions
     test: Impressions
+    split: RankingSplit = RankingSplit()
 
     @classmethod
     def of(
@@ -77,6 +79,7 @@ class RankingData(NamedTuple):
         """
         settings = settings or RankingSplit()
         pieces = log if isinstance(log, Pieces) else Pieces.of(log, columns)
+        how = settings.resolved_split(pieces.names)
         if settings.split not in (None, "stored"):
             pieces = pieces.without("split")
         if settings.dedupe:
@@ -89,7 +92,15 @@ class RankingData(NamedTuple):
             rows.impressions(like(read[: number + 1], users), space, None if number else dealt)
             for number, rows in enumerate(read)
         ]
-        return cls(Met(known.user_ids, known.item_ids, known.values, known.numeric), *parts)
+        met = Met(known.user_ids, known.item_ids, known.values, known.numeric)
+        resolved = settings.model_copy(update={"split": how})  # for other logs, later
+        train, validation, test = parts
+        return cls(met, train, validation, test, resolved)
+
+    @property
+    def parts(self) -> tuple[Impressions, Impressions, Impressions]:
+        """Training, validation and test."""
+        return self.train, self.validation, self.test
 
     @property
     def item_ids(self) -> pa.Array:

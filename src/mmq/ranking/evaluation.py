@@ -73,7 +73,7 @@ def evaluate_ranking(
         DataError: all impressions have one label.
     """
     part = data.test if part is None else part
-    names = (name for name, each in zip(PARTS, data[1:], strict=True) if each is part)
+    names = (name for name, each in zip(PARTS, data.parts, strict=True) if each is part)
     part.require_both_labels(next(names, "given"))
     numbering = ranker.numbering(data.met)
     predictions = ranker.predict(part, numbering)

@@ -10,14 +10,13 @@ from typing import ClassVar
 import numpy as np
 from pydantic import PositiveFloat
 
-from mmq.errors import DataError, FormatError
+from mmq.errors import FormatError
 from mmq.made_from import Checkpoint
-from mmq.ranking.base import NOT_FITTED, Ranker, validated
+from mmq.ranking.base import Ranker, validated
 from mmq.ranking.data import RankingData
 from mmq.ranking.fit import RankingFit
 from mmq.ranking.impressions import BLOCK, Impressions
-from mmq.ranking.vocabulary import Numbering, Vocabulary
-from mmq.semantic_ids import SemanticIDs
+from mmq.ranking.vocabulary import Numbering
 from mmq.settings import Settings
 
 _STEPS = 25
@@ -49,16 +48,9 @@ class Means(Ranker[MeansSettings]):
     _weights: np.ndarray | None = None
     """``(1 + rates,)`` float64, the bias first."""
 
-    def fit(
-        self,
-        data: RankingData,
-        ids: SemanticIDs | None = None,
-        checkpoint: Checkpoint | None = None,
-    ) -> RankingFit:
-        """See :meth:`Ranker.fit`; it takes seconds, stores no checkpoint and reads no IDs."""
-        data.validation.require_both_labels("validation")
+    def _fit(self, data: RankingData, checkpoint: Checkpoint | None) -> RankingFit:
+        """It takes seconds and stores no checkpoint."""
         started = time.monotonic()
-        self.load_vocabulary(Vocabulary.of(data), None)
         numbering = self.numbering(data.met)
         self._weights = self._regression(data.train, numbering)
         figures = validated(self, data.validation, numbering)
@@ -90,7 +82,7 @@ class Means(Ranker[MeansSettings]):
     def predict(self, impressions: Impressions, log: RankingData | Numbering) -> np.ndarray:
         """See :meth:`Ranker.predict`."""
         if self._weights is None:
-            raise DataError(NOT_FITTED)
+            raise self._unfitted()
         numbering = log if isinstance(log, Numbering) else self.numbering(log.met)
         parts = [
             _sigmoid(self._inputs(piece, numbering, left_out=False) @ self._weights)
@@ -101,7 +93,7 @@ class Means(Ranker[MeansSettings]):
     def tensors(self) -> dict[str, np.ndarray]:
         """The weights."""
         if self._weights is None:
-            raise DataError(NOT_FITTED)
+            raise self._unfitted()
         return {"weights": self._weights}
 
     def restore(self, tensors: Mapping[str, np.ndarray], folder: Path) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmq.errors import DataError, SettingsError
 from mmq.made_from import Checkpoint
-from mmq.ranking.base import NOT_FITTED, Ranker, validated
+from mmq.ranking.base import Ranker, validated
 from mmq.ranking.batches import shown_batch
 from mmq.ranking.code_features import CODE_FEATURES, CodeFeatures
 from mmq.ranking.data import Met, RankingData
@@ -52,22 +52,15 @@ class PPNet(Ranker[PPNetSettings]):
     reads_ids: ClassVar[bool] = True
     _network: PPNetNetwork | None = None
 
-    def fit(
-        self,
-        data: RankingData,
-        ids: SemanticIDs | None = None,
-        checkpoint: Checkpoint | None = None,
-    ) -> RankingFit:
-        """See :meth:`Ranker.fit`; the epoch that is best on the validation part is kept."""
-        data.validation.require_both_labels("validation")
+    def _fit(self, data: RankingData, checkpoint: Checkpoint | None) -> RankingFit:
+        """The epoch that is best on the validation part is kept."""
         self._network = None  # of what was learned before, nothing is left
-        self.load_vocabulary(Vocabulary.of(data), ids)
         network = self._seeded().to(self.device)
         self._network = network.eval()
         if checkpoint is not None:
             checkpoint = checkpoint.of(
                 data=data.fingerprint(),
-                ids=ids and ids.fingerprint(),
+                ids=self.ids and self.ids.fingerprint(),
                 settings=self.settings.to_dict(),
             )
         try:
@@ -203,7 +196,7 @@ class PPNet(Ranker[PPNetSettings]):
     def network(self) -> PPNetNetwork:
         """The trained network."""
         if self._network is None:
-            raise DataError(NOT_FITTED)
+            raise self._unfitted()
         return self._network
 
     def load_vocabulary(self, vocabulary: Vocabulary, ids: SemanticIDs | None) -> None:

@@ -1,10 +1,12 @@
-"""Recommenders for retrieval: from histories to the next item."""
+"""Recommenders for retrieval: from histories to the next item.
+
+A kind is a module of its own and a line here.
+"""
 
 from mmq.recommenders.base import Recommender
 from mmq.recommenders.data import RetrievalData, SplitSettings
 from mmq.recommenders.ease import EASE, EASESettings
 from mmq.recommenders.evaluation import Evaluation, Protocol, evaluate
-from mmq.recommenders.folder import KINDS, load_recommender, recommender_class, save_recommender
 from mmq.recommenders.heterrec import HeterRec, HeterRecSettings
 from mmq.recommenders.item_knn import ItemKNN, ItemKNNSettings
 from mmq.recommenders.popularity import Popularity, PopularitySettings
@@ -13,7 +15,6 @@ from mmq.recommenders.sasrec import SASRec, SASRecSettings
 
 __all__ = [
     "EASE",
-    "KINDS",
     "EASESettings",
     "Evaluation",
     "HeterRec",
@@ -32,7 +33,4 @@ __all__ = [
     "SASRecSettings",
     "SplitSettings",
     "evaluate",
-    "load_recommender",
-    "recommender_class",
-    "save_recommender",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -17,13 +17,22 @@ from mmq.data.sequences import Packed, Sequences
 from mmq.decoding import Decoded, Filters
 from mmq.errors import DataError, SettingsError
 from mmq.made_from import Checkpoint
+from mmq.model import Model
 from mmq.recommenders.candidates import exclude, of_users
-from mmq.recommenders.data import RetrievalData
+from mmq.recommenders.data import RetrievalData, SplitSettings
 from mmq.recommenders.dense import top_items
+from mmq.recommenders.folder import (
+    FORMAT,
+    POPULARITY,
+    ids_config,
+    read_items,
+    recommender_card,
+    write_items,
+)
+from mmq.recommenders.measured import Measured
 from mmq.recommenders.results import Items, Recommendations, RetrievalFit
 from mmq.settings import Settings
-from mmq.training.device import pick_device
-from mmq.training.loop import Log
+from mmq.version import __version__
 
 S = TypeVar("S", bound=Settings)
 
@@ -31,7 +40,7 @@ BLOCK = 256
 """Users that are scored at a time."""
 
 
-class Recommender(ABC, Generic[S]):
+class Recommender(Model[S], Generic[S]):
     """Scores every item for a history of items.
 
     Args:
@@ -42,20 +51,16 @@ class Recommender(ABC, Generic[S]):
         SettingsError: an unknown setting or device, or a value out of range.
     """
 
-    kind: ClassVar[str]
-    settings_class: type[S]
+    folder_format = FORMAT
     needs_ids: ClassVar[bool] = False
     """Whether it can only be fitted to items with semantic IDs."""
 
-    def __init__(self, settings: S | None = None, device: str = "auto", **values: Any) -> None:
-        if settings is not None and values:
-            raise SettingsError(
-                f"settings were given, and '{min(values)}' beside them; give one or the other"
-            )
-        self.settings = settings or self.settings_class.parse(values)
-        self.device = pick_device(device)
-        self.log: Log = []
-        """Figures of every epoch of the fit."""
+    def __init__(self, settings: S | None = None, *, device: str = "auto", **values: Any) -> None:
+        super().__init__(settings, device=device, **values)
+        self.split = SplitSettings()
+        """Which interactions it was fitted to, so that ``mmq evaluate`` takes the same."""
+        self.measured: dict[str, Measured] = {}
+        """Of each held-out part, who is measured, and who is left out and why."""
         self._items: Items | None = None
 
     def fit(
@@ -87,10 +92,12 @@ class Recommender(ABC, Generic[S]):
             )
         self.load_items(Items(data.item_ids, data.ids, data.popularity()))
         try:
-            return self._fit(data, checkpoint)
+            fit = self._fit(data, checkpoint)
         except BaseException:
             self._items = None  # half-trained weights are no recommender
             raise
+        self.figures, self.split, self.measured = fit.figures(), data.split, dict(data.measured)
+        return fit
 
     @abstractmethod
     def _fit(self, data: RetrievalData, checkpoint: Checkpoint | None) -> RetrievalFit: ...
@@ -109,12 +116,44 @@ class Recommender(ABC, Generic[S]):
         """The best ``k`` items of some histories that pass the filters."""
 
     @abstractmethod
-    def tensors(self) -> dict[str, np.ndarray]:
-        """What was learned, by name; see :meth:`restore`."""
-
-    @abstractmethod
     def restore(self, tensors: Mapping[str, np.ndarray], folder: Path) -> None:
         """Go back to what :meth:`tensors` gave; the items are set already."""
+
+    def config(self) -> dict[str, Any]:
+        """See :mod:`mmq.recommenders.folder`; a table given later is not what it was fitted to."""
+        return {
+            "settings": self.settings.to_dict(),
+            "split": self.split.to_dict(),
+            "ids": ids_config(self.fitted),
+            "items": len(self.fitted.item_ids),
+            "figures": self.figures,
+            "measured": {part: each.to_dict() for part, each in self.measured.items()},
+            "mmq": __version__,
+        }
+
+    def card(self, config: Mapping[str, Any]) -> str:
+        """Figures, who is measured, settings."""
+        sentences = {part: each.sentence() for part, each in self.measured.items()}
+        return recommender_card(config, sentences)
+
+    def stored_tensors(self) -> dict[str, np.ndarray]:
+        """What was learned, and the interactions of each item."""
+        return {**self.tensors(), POPULARITY: self.fitted.popularity}
+
+    def write_files(self, folder: Path) -> dict[str, Any]:
+        """The items that it was fitted to, or their IDs."""
+        return write_items(folder, self.fitted)
+
+    def take_up(
+        self, config: Mapping[str, Any], tensors: dict[str, np.ndarray], folder: Path
+    ) -> None:
+        """See :meth:`mmq.model.Model.take_up`."""
+        self.split = SplitSettings.parse(config["split"])
+        self.measured = {
+            part: Measured(**each) for part, each in config.get("measured", {}).items()
+        }
+        self.load_items(read_items(folder, config, tensors.pop(POPULARITY, None)))
+        self.restore(tensors, folder)
 
     @property
     def tells_apart(self) -> bool:
@@ -125,7 +164,7 @@ class Recommender(ABC, Generic[S]):
     def items(self) -> Items:
         """All items that may be recommended."""
         if self._items is None:
-            raise DataError("the recommender is not fitted yet; call fit or load one")
+            raise self._unfitted()
         return self._items
 
     @property

@@ -107,6 +107,7 @@ class RetrievalData(NamedTuple):
         validation: cases whose histories are the training part before them.
         test: cases whose histories hold the validation part as well.
         measured: ``validation`` and ``test`` -> who is measured, and who is left out and why.
+        split: which interactions count, and how they are divided.
     """
 
     item_ids: pa.Array
@@ -115,6 +116,7 @@ class RetrievalData(NamedTuple):
     validation: Cases
     test: Cases
     measured: Mapping[str, Measured] = MappingProxyType({})
+    split: SplitSettings = SplitSettings()
 
     @classmethod
     def of(
@@ -161,7 +163,8 @@ class RetrievalData(NamedTuple):
                     f"the {settings.split} split leaves no {name} interaction with a history "
                     f"before it ({len(log):,} interactions); give a longer log or another split"
                 )
-        return cls(item_ids, ids, user_sequences(log, rows, train), **parts, measured=measured)
+        sequences = user_sequences(log, rows, train)
+        return cls(item_ids, ids, sequences, **parts, measured=measured, split=settings)
 
     def cold_cases(self, withheld: Withheld) -> Cases:
         """The interactions with withheld items, each with what its user did before it.

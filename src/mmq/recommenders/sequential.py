@@ -13,7 +13,6 @@ from torch import Tensor
 
 from mmq.data.sequences import Sequences
 from mmq.decoding import Decoded, Filters
-from mmq.errors import DataError
 from mmq.made_from import Checkpoint
 from mmq.recommenders.base import Recommender
 from mmq.recommenders.batches import history_batch
@@ -51,7 +50,7 @@ class SequentialRecommender(Recommender[R], Generic[R, N]):
     def network(self) -> N:
         """The trained network."""
         if self._network is None:
-            raise DataError("the recommender is not fitted yet; call fit or load one")
+            raise self._unfitted()
         return self._network
 
     def user_vectors(self, histories: Sequences) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,9 @@ ANY = "any two items"
 _BLOCK = 2048
 
 
-def unexplained(sample: Catalogue, codes: np.ndarray, tokenizer: Tokenizer) -> dict[str, float]:
+def unexplained(
+    sample: Catalogue, codes: np.ndarray, tokenizer: Tokenizer[Any]
+) -> dict[str, float]:
     """Modality -> fraction of its variance that the codes alone leave unexplained.
 
     Args:

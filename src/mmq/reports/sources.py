@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from mmq.data.parquet import CatalogueFile
 from mmq.errors import DataError
 from mmq.semantic_ids import SemanticIDs, TokenizerRef, build_manifest, require_same_tokenizer
 from mmq.semantic_ids.manifest import known_positions
+from mmq.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
     from mmq.tokenizers import Tokenizer
@@ -32,7 +33,7 @@ class Sources(NamedTuple):
     ids: SemanticIDs
     catalogue: CatalogueFile | None
     rows: np.ndarray
-    tokenizer: Tokenizer | None
+    tokenizer: Tokenizer[Any] | None
     warnings: tuple[str, ...]
 
     @property
@@ -68,11 +69,11 @@ def open_sources(ids: Path, catalogue: Path | None, tokenizer: Path | None) -> S
     return Sources(ids.name, table, file, rows, loaded, warnings)
 
 
-def _tokenizer_of(table: SemanticIDs, folder: Path) -> Tokenizer:
-    from mmq.tokenizers import load_tokenizer
-    from mmq.tokenizers.folder import fingerprint
+def _tokenizer_of(table: SemanticIDs, folder: Path) -> Tokenizer[Any]:
 
-    loaded = load_tokenizer(folder)
+    from mmq.model_folder import fingerprint
+
+    loaded: Tokenizer[Any] = Tokenizer.load(folder)
     reference = TokenizerRef(name=loaded.kind, fingerprint=fingerprint(folder))
     require_same_tokenizer(
         table.manifest,

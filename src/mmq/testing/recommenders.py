@@ -15,18 +15,12 @@ from mmq.data.interactions import Interactions
 from mmq.decoding import Excluded, Filters
 from mmq.errors import DataError, FormatError
 from mmq.made_from import Checkpoint
+from mmq.model_folder import CONFIG, WEIGHTS
 from mmq.recommenders.base import Recommender
 from mmq.recommenders.candidates import exclude
 from mmq.recommenders.data import RetrievalData, SplitSettings
 from mmq.recommenders.evaluation import evaluate
-from mmq.recommenders.folder import (
-    CONFIG,
-    ITEMS,
-    WEIGHTS,
-    load_recommender,
-    read_config,
-    save_recommender,
-)
+from mmq.recommenders.folder import FORMAT, ITEMS
 from mmq.recommenders.settings import RecommenderSettings
 from mmq.semantic_ids import SemanticIDs
 from mmq.testing.interruption import kill_after, raises
@@ -238,15 +232,15 @@ class RecommenderConformance:
         np.random.seed(3)  # noqa: NPY002
         made = self.make()
         made.fit(tiny_retrieval_data())
-        save_recommender(made, tmp_path / "model")
-        load_recommender(tmp_path / "model", device="cpu").recommend([["item-1"]])
+        made.save(tmp_path / "model")
+        Recommender.load(tmp_path / "model", device="cpu").recommend([["item-1"]])
         assert (torch.rand(2).tolist(), np.random.rand(2).tolist()) == expected  # noqa: NPY002
 
     def test_saved_and_loaded_it_is_the_same(self, tmp_path: Path) -> None:
         """Weights, settings and scores to the bit; saved again it has the same bytes."""
         recommender, histories = self.fitted(), tiny_retrieval_data().test.histories
-        save_recommender(recommender, tmp_path / "one")
-        loaded = load_recommender(tmp_path / "one", device="cpu")
+        recommender.save(tmp_path / "one")
+        loaded: Recommender[Any] = Recommender.load(tmp_path / "one", device="cpu")
         assert type(loaded) is type(recommender)
         assert loaded.settings == recommender.settings
         assert _same(loaded, recommender)
@@ -255,11 +249,11 @@ class RecommenderConformance:
         np.testing.assert_array_equal(loaded.items.popularity, recommender.items.popularity)
         given = [["item-1", "item-2"], ["item-5"]]
         assert loaded.recommend(given, 5) == recommender.recommend(given, 5)
-        save_recommender(loaded, tmp_path / "two")
+        loaded.save(tmp_path / "two")
         one, two = tmp_path / "one", tmp_path / "two"
         for name in (WEIGHTS, ITEMS):
             assert (one / name).read_bytes() == (two / name).read_bytes()
-        assert read_config(one) == read_config(two)
+        assert FORMAT.read_config(one) == FORMAT.read_config(two)
 
     def test_a_killed_fit_goes_on_to_the_same_bits(self, tmp_path: Path, monkeypatch: Any) -> None:
         """Resumed from a checkpoint it ends as one that was never stopped, log and all."""
@@ -318,17 +312,17 @@ class RecommenderConformance:
         """A folder with other content is left alone, damaged files are refused by name."""
         (tmp_path / "thesis.txt").write_text("years of work")
         with raises(DataError, "holds other files"):
-            save_recommender(self.fitted(), tmp_path)
+            self.fitted().save(tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
         for name in (CONFIG, WEIGHTS, ITEMS):
             folder = tmp_path / name.partition(".")[0]
-            save_recommender(self.fitted(), folder)
+            self.fitted().save(folder)
             (folder / name).write_bytes((folder / name).read_bytes()[:-20])
             with raises(FormatError, "truncated or damaged"):
-                load_recommender(folder, device="cpu")
+                Recommender.load(folder, device="cpu")
             (folder / name).unlink()
             with raises(DataError, "there is no"):
-                load_recommender(folder, device="cpu")
+                Recommender.load(folder, device="cpu")
 
 
 def _lists(histories: Any) -> list[list[int]]:

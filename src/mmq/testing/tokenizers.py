@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ import torch
 from mmq.data import Catalogue
 from mmq.errors import DataError, FormatError
 from mmq.made_from import Checkpoint
+from mmq.model_folder import CONFIG, WEIGHTS, fingerprint
 from mmq.testing.catalogue import ITEMS, WIDTHS, tiny_catalogue
 from mmq.testing.interruption import kill_after, raises
 from mmq.tokenizers.base import Tokenizer
 from mmq.tokenizers.estimator import NetworkTokenizer, split
-from mmq.tokenizers.folder import CONFIG, WEIGHTS, fingerprint, load_folder
 
 HOLD_OUT = 0.2
 
@@ -271,17 +270,10 @@ class TokenizerConformance:
 
 def _same(one: NetworkTokenizer[Any, Any], other: NetworkTokenizer[Any, Any]) -> bool:
     """Whether two have learned the same to the bit, and save the same arrays."""
-    arrays = [_saved_arrays(tokenizer) for tokenizer in (one, other)]
+    arrays = [tokenizer.tensors() for tokenizer in (one, other)]
     return arrays[0].keys() == arrays[1].keys() and all(
         np.array_equal(array, arrays[1][name]) for name, array in arrays[0].items()
     )
-
-
-def _saved_arrays(tokenizer: NetworkTokenizer[Any, Any]) -> dict[str, np.ndarray]:
-    """All that a tokenizer has learned: its frame and its network."""
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer.save(Path(folder) / "tokenizer")
-        return load_folder(Path(folder) / "tokenizer", tokenizer.kind).tensors
 
 
 def _errors(

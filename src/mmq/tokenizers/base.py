@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import Field, PositiveInt
 
 from mmq.data import Catalogue, CatalogueFile
 from mmq.made_from import Checkpoint
+from mmq.model import Model
+from mmq.model_folder import Config, FolderFormat
 from mmq.settings import Settings
+from mmq.tokenizers.card import tokenizer_card
 from mmq.training.loop import LearningSettings
+from mmq.version import __version__
+
+S = TypeVar("S", bound="TokenizerSettings")
 
 
 class TokenizerSettings(Settings):
@@ -111,44 +118,60 @@ class FitResult(NamedTuple):
         return {k: v for k, v in self._asdict().items() if k not in {"seconds", "items_per_second"}}
 
 
-@runtime_checkable
-class Tokenizer(Protocol):
-    """Catalogue in, codes out. Numpy in, numpy out, order kept."""
+class TokenizerConfig(Config):
+    """What the config.json of a tokenizer has to hold."""
 
+    modalities: dict[str, int]
+    reductions: dict[str, str]
+
+
+class Tokenizer(Model[S], Generic[S]):
+    """Catalogue in, codes out. Numpy in, numpy out, order kept.
+
+    config.json says beside what all models say: ``modalities`` (name -> width),
+    ``codebook_sizes``, ``ordered``, ``positions``, ``reductions`` (name -> digest of the PCA its
+    input went through) and, after stage 2, ``tuned_from`` (fingerprints of the tokenizers that it
+    was fine-tuned from).
+    """
+
+    folder_format = FolderFormat(
+        "tokenizer", TokenizerConfig, version=2, oldest=1, again="fit it again with mmq fit"
+    )
     reductions: dict[str, str]
     """Modality -> digest of the PCA its embeddings went through, checked by ``mmq encode``."""
+    tuned_from: list[str]
+    """Fingerprints of the tokenizers that it was fine-tuned from, the latest last."""
 
-    figures: dict[str, Any]
-    """:meth:`FitResult.figures` of the fit, empty before it."""
-
-    @property
-    def kind(self) -> str:
-        """Name of the kind in config.json and on the command line."""
-
-    @property
-    def settings(self) -> TokenizerSettings:
-        """All settings."""
+    def __init__(self, settings: S | None = None, *, device: str = "auto", **values: Any) -> None:
+        super().__init__(settings, device=device, **values)
+        self.reductions, self.tuned_from = {}, []
 
     @property
+    @abstractmethod
     def length(self) -> int:
         """Positions of a semantic ID."""
 
     @property
+    @abstractmethod
     def codebook_sizes(self) -> tuple[int, ...]:
         """Codewords a position."""
 
     @property
+    @abstractmethod
     def ordered(self) -> bool:
         """Whether every code refines the codes before it."""
 
     @property
+    @abstractmethod
     def dimensions(self) -> dict[str, int]:
         """Modality -> width of the embedding it was fitted on."""
 
     @property
+    @abstractmethod
     def positions(self) -> dict[str, list[int]]:
         """Name of a group ("shared" or a modality) -> its positions in the ID."""
 
+    @abstractmethod
     def fit(
         self,
         catalogue: Catalogue,
@@ -157,20 +180,40 @@ class Tokenizer(Protocol):
     ) -> FitResult:
         """Learn from the items; figures of the fit."""
 
+    @abstractmethod
     def encode(self, catalogue: Catalogue) -> np.ndarray:
         """Codes ``(items, length)`` int32."""
 
+    @abstractmethod
     def decode(self, codes: np.ndarray) -> dict[str, np.ndarray]:
         """Modality -> reconstructed unit-scale embedding ``(items, dimension)``."""
 
+    @abstractmethod
     def similarities(self, catalogue: Catalogue) -> np.ndarray:
         """``(items, length, k)`` similarity to every codeword; larger is nearer."""
 
+    @abstractmethod
     def measure(self, catalogue: Catalogue) -> Figures:
         """How well the codes stand for the embeddings of these items."""
 
+    @abstractmethod
     def require_inputs(self, file: CatalogueFile) -> None:
         """Raise :class:`~mmq.errors.DataError` unless a catalogue file can be encoded."""
 
-    def save(self, folder: str | Path) -> None:
-        """Write config.json, model.safetensors and README.md."""
+    def config(self) -> dict[str, Any]:
+        """See :class:`Tokenizer`."""
+        return {
+            "mmq": __version__,
+            "modalities": self.dimensions,
+            "codebook_sizes": list(self.codebook_sizes),
+            "ordered": self.ordered,
+            "positions": self.positions,
+            "reductions": self.reductions,
+            "settings": self.settings.to_dict(),
+            "figures": self.figures,
+            **({"tuned_from": self.tuned_from} if self.tuned_from else {}),
+        }
+
+    def card(self, config: Mapping[str, Any]) -> str:
+        """Markdown with the settings and the figures of the fit."""
+        return tokenizer_card(config)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mmq.data.catalogue import Catalogue
@@ -22,7 +24,7 @@ class CandidateReader:
     It reads the file from the first of them to the last.
     """
 
-    def __init__(self, file: CatalogueFile, tokenizer: Tokenizer) -> None:
+    def __init__(self, file: CatalogueFile, tokenizer: Tokenizer[Any]) -> None:
         self.file, self.tokenizer = file, tokenizer
 
     def __call__(self, rows: np.ndarray) -> Candidates:

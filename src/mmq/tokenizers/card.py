@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mmq.model_folder import card
 
-def card(config: Mapping[str, Any]) -> str:
+
+def tokenizer_card(config: Mapping[str, Any]) -> str:
     """Markdown with the settings and the figures of the fit."""
     modalities = ", ".join(f"{name} ({width})" for name, width in config["modalities"].items())
     lines = [
-        "---",
-        "library_name: mmq",
-        "tags: [semantic-ids, recommender-systems, vector-quantization]",
-        "---",
-        "",
-        f"# Semantic-ID tokenizer ({config['tokenizer']})",
-        "",
         f"Turns items with the embeddings {modalities} into semantic IDs of "
         f"{len(config['codebook_sizes'])} codes: {', '.join(map(str, config['codebook_sizes']))}.",
         "",
@@ -36,9 +31,8 @@ def card(config: Mapping[str, Any]) -> str:
             "the ID alone, the others with gates where the tokenizer has any; entropy is in nats.",
             "",
         ]
-    lines += ["| setting | value |", "|---|---|"]
-    lines += [f"| {name} | {value} |" for name, value in config["settings"].items()]
-    return "\n".join(lines) + f"\n\nMade by mmq {config['mmq']}.\n"
+    title = f"Semantic-ID tokenizer ({config['tokenizer']})"
+    return card(title, "vector-quantization", lines, config)
 
 
 def _rows(figures: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class PartialCodes:
         FormatError: the partial result is of another catalogue or tokenizer.
     """
 
-    def __init__(self, checkpoint: Checkpoint, tokenizer: Tokenizer) -> None:
+    def __init__(self, checkpoint: Checkpoint, tokenizer: Tokenizer[Any]) -> None:
         self.folder, self.tokenizer = checkpoint.path, tokenizer
         self.modalities = list(tokenizer.dimensions)
         self._width = tokenizer.length + len(self.modalities)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,29 +19,27 @@ from mmq.data.catalogue import require_modalities
 from mmq.errors import DataError
 from mmq.made_from import Checkpoint
 from mmq.semantic_ids import Lacking, SemanticIDs, build_manifest
-from mmq.tokenizers import folder as save_format
 from mmq.tokenizers.additive.choice import parts as inner_parts
 from mmq.tokenizers.additive.fit import Shape, chosen, fit_additive
 from mmq.tokenizers.additive.network import AdditiveNetwork
-from mmq.tokenizers.base import Figures, FitResult, TokenizerSettings
+from mmq.tokenizers.base import Figures, FitResult, Tokenizer, TokenizerSettings
 from mmq.tokenizers.evaluation import evaluate, reconstruction
 from mmq.tokenizers.frame import Frame
 from mmq.tokenizers.inputs import Inputs, unit_inputs
 from mmq.tokenizers.network import CodingNetwork
 from mmq.tokenizers.reference import reference
-from mmq.training.device import pick_device
-from mmq.training.loop import Log, Trained
+from mmq.training.loop import Trained
 from mmq.training.weights import load_arrays, to_arrays
-from mmq.version import __version__
 
 BLOCK = 2048  # items encoded at a time
 _FRAME = "frame."  # before the names of its tensors
+_LAST = ("settings", "figures", "tuned_from")
 
 S = TypeVar("S", bound=TokenizerSettings)
 N = TypeVar("N", bound=CodingNetwork)
 
 
-class NetworkTokenizer(ABC, Generic[S, N]):
+class NetworkTokenizer(Tokenizer[S], Generic[S, N]):
     """A tokenizer whose learned state is a frame for its inputs and one network.
 
     A kind of tokenizer gives ``kind``, ``settings_class``, how its network is made (:meth:`_make`)
@@ -58,21 +55,10 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         SettingsError: an unknown setting or device, or a value out of range.
     """
 
-    kind: ClassVar[str]
-    settings_class: ClassVar[type[TokenizerSettings]]
-
-    def __init__(self, settings: S | None = None, *, device: str = "auto", **fields: Any) -> None:
-        self.settings: S = settings or self.settings_class.parse(fields)  # type: ignore[assignment]
-        self.device = pick_device(device)
+    def __init__(self, settings: S | None = None, *, device: str = "auto", **values: Any) -> None:
+        super().__init__(settings, device=device, **values)
         self._network: N | AdditiveNetwork | None = None
         self._frame: Frame | None = None
-        self.figures: dict[str, Any] = {}
-        self.reductions: dict[str, str] = {}
-        """Modality -> digest of the PCA its embeddings went through, checked by ``mmq encode``."""
-        self.tuned_from: list[str] = []
-        """Fingerprints of the tokenizers that it was fine-tuned from, the latest last."""
-        self.log: Log = []
-        """Figures of every epoch or iteration of the fit."""
 
     @abstractmethod
     def _make(self, dimensions: dict[str, int]) -> N:
@@ -83,11 +69,6 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         self, network: N, x: Tensor, present: Tensor, checkpoint: Checkpoint | None
     ) -> Trained:
         """Let the network learn from ``x`` ``(items, sum of dimensions)``, in place."""
-
-    @property
-    @abstractmethod
-    def ordered(self) -> bool:
-        """Whether every code refines the codes before it."""
 
     @abstractmethod
     def _addends(self, network: N) -> tuple[Tensor, Tensor]:
@@ -100,7 +81,7 @@ class NetworkTokenizer(ABC, Generic[S, N]):
     def network(self) -> N | AdditiveNetwork:
         """The trained network."""
         if self._network is None:
-            raise DataError("the tokenizer is not fitted yet; call fit or load one")
+            raise self._unfitted()
         return self._network
 
     @property
@@ -255,12 +236,6 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         )
         return SemanticIDs.build(catalogue.item_ids, codes, sizes, manifest)
 
-    def fingerprint(self) -> str:
-        """Content hash: that of the folder which :meth:`save` writes."""
-        with tempfile.TemporaryDirectory() as folder:
-            self.save(Path(folder) / "tokenizer")
-            return save_format.fingerprint(Path(folder) / "tokenizer")
-
     @torch.inference_mode()
     def decode(self, codes: np.ndarray) -> dict[str, np.ndarray]:
         """Modality -> embedding ``(items, dimension)`` that the codes alone stand for.
@@ -291,50 +266,33 @@ class NetworkTokenizer(ABC, Generic[S, N]):
         """
         return reconstruction(self.network, self.inputs(catalogue))
 
-    def save(self, folder: str | Path) -> None:
-        """Write config.json, model.safetensors, README.md and, after a fit, training.jsonl.
-
-        Raises:
-            DataError: the folder exists with other content, or the disk is full.
-        """
-        config = {
-            "tokenizer": self.kind,
-            "mmq": __version__,
-            "modalities": self.dimensions,
-            "codebook_sizes": list(self.codebook_sizes),
-            "ordered": self.ordered,
-            "positions": self.positions,
-            "reductions": self.reductions,
+    def config(self) -> dict[str, Any]:
+        """See :class:`Tokenizer`; ``frame`` holds the widths that the frame keeps."""
+        config = super().config()
+        # in the order of before: the hash of a tokenizer is one of the text of its config
+        last = {name: config.pop(name) for name in _LAST if name in config}
+        return {
+            **config,
             "frame": None if self._frame is None else self._frame.kept,
             "additive": isinstance(self.network, AdditiveNetwork),
-            "settings": self.settings.to_dict(),
-            "figures": self.figures,
-            **({"tuned_from": self.tuned_from} if self.tuned_from else {}),
+            **last,
         }
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Parameters and buffers of network and frame."""
         arrays = to_arrays(self.network)
         if self._frame is not None:
             arrays |= {_FRAME + name: array for name, array in to_arrays(self._frame).items()}
-        save_format.save_folder(folder, config, arrays, self.log)
+        return arrays
 
-    @classmethod
-    def load(cls, folder: str | Path, device: str = "auto") -> Self:
-        """The tokenizer of a folder, on a device as in the constructor.
-
-        Raises:
-            DataError: no such folder.
-            FormatError: damaged, newer, of another kind, or tensors that do not fit its config.
-            SettingsError: its config has a setting that this version does not know.
-        """
-        saved = save_format.load_folder(folder, cls.kind)
-        config = saved.config
-        settings: Any = cls.settings_class.parse(cls._settings_of(config))
-        self = cls(settings, device=device)
-        widths = config["modalities"]
-        if kept := config.get("frame"):  # format 1 has none: its networks read unit embeddings
+    def take_up(
+        self, config: Mapping[str, Any], tensors: dict[str, np.ndarray], folder: Path
+    ) -> None:
+        """See :meth:`mmq.model.Model.take_up`."""
+        widths, kept = config["modalities"], config.get("frame")
+        if kept:  # format 1 has none: its networks read unit embeddings
             self._frame = Frame(widths, kept).to(self.device)
-            own = {
-                n.removeprefix(_FRAME): t for n, t in saved.tensors.items() if n.startswith(_FRAME)
-            }
+            own = {n.removeprefix(_FRAME): t for n, t in tensors.items() if n.startswith(_FRAME)}
             load_arrays(self._frame, own, folder)
         network: N | AdditiveNetwork
         if config.get("additive"):
@@ -342,22 +300,11 @@ class NetworkTokenizer(ABC, Generic[S, N]):
             network = self._additive(kept or widths, places)
         else:
             network = self._make(kept or widths)
-        rest = {name: t for name, t in saved.tensors.items() if not name.startswith(_FRAME)}
+        rest = {name: t for name, t in tensors.items() if not name.startswith(_FRAME)}
         load_arrays(network, rest, folder)
         self._network = network.eval().requires_grad_(False).to(self.device)
-        self.figures = saved.config.get("figures", {})
-        self.reductions = saved.config.get("reductions", {})
-        self.tuned_from = list(saved.config.get("tuned_from", []))
-        return self
-
-    @classmethod
-    def _settings_of(cls, config: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The settings of a config, completed where an older format leaves something out."""
-        settings: Mapping[str, Any] = config["settings"]
-        return settings
-
-    save_pretrained = save
-    from_pretrained = load
+        self.reductions = config["reductions"]
+        self.tuned_from = list(config.get("tuned_from", []))
 
     def inputs(self, catalogue: Catalogue, rows: slice = slice(None)) -> Inputs:
         """What the network reads of some items, on its device.

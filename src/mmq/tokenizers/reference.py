@@ -13,7 +13,7 @@ from mmq.semantic_ids import FitRef, TokenizerRef
 from mmq.tokenizers.base import Tokenizer
 
 
-def reference(tokenizer: Tokenizer, fingerprint: str) -> TokenizerRef:
+def reference(tokenizer: Tokenizer[Any], fingerprint: str) -> TokenizerRef:
     """The tokenizer's name, hash and positions, and what its fit was worth where that is known.
 
     Args:
@@ -32,7 +32,7 @@ def reference(tokenizer: Tokenizer, fingerprint: str) -> TokenizerRef:
     return noted
 
 
-def fit_reference(tokenizer: Tokenizer) -> FitRef | None:
+def fit_reference(tokenizer: Tokenizer[Any]) -> FitRef | None:
     """What the figures of the fit say of the codes alone; None for one of an older mmq."""
     codes, bound = tokenizer.figures.get("fvu_codes"), tokenizer.figures.get("bound") or {}
     if not isinstance(codes, Mapping):

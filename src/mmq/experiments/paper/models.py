@@ -35,11 +35,10 @@ from mmq.experiments.paper.worlds import (
 from mmq.finetuning import FinetuneSettings, finetune
 from mmq.made_from import Checkpoint
 from mmq.metrics.ranking import popularity_strata
-from mmq.ranking import PPNet, evaluate_ranking, load_ranker, save_ranker
-from mmq.recommenders import HeterRec, Popularity, SASRec, evaluate, load_recommender
-from mmq.recommenders.folder import save_recommender
+from mmq.ranking import PPNet, Ranker, evaluate_ranking
+from mmq.recommenders import HeterRec, Popularity, Recommender, SASRec, evaluate
 from mmq.semantic_ids import SemanticIDs
-from mmq.tokenizers import load_tokenizer
+from mmq.tokenizers import Tokenizer
 
 STAGES: Mapping[str, Mapping[str, Any]] = {
     LONGER: {"mode": "joint", "tokenizer_rate": 0.0},
@@ -69,7 +68,7 @@ def retrieval(cell: Cell, setup: Setup, places: Places) -> Made:
     data = world.data
     if goes_on(cell):
         start = places.of(start_cell(cell))
-        model: Any = load_recommender(start / "model", setup.device)
+        model: Any = Recommender.load(start / "model", setup.device)
         data = data._replace(ids=model.semantic_ids)
         moved, log, settings = _stage(cell, setup, places, model, data)
     else:
@@ -89,7 +88,7 @@ def retrieval(cell: Cell, setup: Setup, places: Places) -> Made:
         log, settings = model.log, settings_of(model)
         moved = {"validation": fit.validation, "best_epoch": fit.best_epoch}
     if model.kind == HeterRec.kind and not goes_on(cell):
-        save_recommender(model, places.new / "model", fit=fit)
+        model.save(places.new / "model")
     tested = evaluate(model, data.test)
     figures = {**tested.figures, "coverage": tested.coverage, **moved}
     figures |= _by_popularity(model, data)
@@ -121,7 +120,7 @@ def _stage(
     chosen = FinetuneSettings.parse(
         {**scale.finetuning, **own, **STAGES[cell.row.stage], "seed": cell.seed}
     )
-    tokenizer: Any = load_tokenizer(places.of(tokenizer_cell(cell)) / "tokenizer", setup.device)
+    tokenizer: Any = Tokenizer.load(places.of(tokenizer_cell(cell)) / "tokenizer", setup.device)
     items = items_of(setup, tokenizer_cell(cell).world, cell.seed)
     checkpoint = Checkpoint(places.unfinished / "finetuning", {"cell": cell.name}, resume=True)
     fit = finetune(tokenizer, model, data, items, chosen, checkpoint)
@@ -138,17 +137,18 @@ def ranking(cell: Cell, setup: Setup, places: Places) -> Made:
     """Train a ranker, or take it through stage 2, and measure it."""
     world = ranking_world(setup)
     if goes_on(cell):
-        model: Any = load_ranker(places.of(start_cell(cell)) / "model", setup.device)
+        model: Any = Ranker.load(places.of(start_cell(cell)) / "model", setup.device)
         moved, log, settings = _stage(cell, setup, places, model, world.data)
     else:
         alone = cell.row.variant == ITEM_IDS
         ids = None if alone else _ids_of(cell, setup, places, world.items)
         model = PPNet(device=setup.device, **setup.scale.ppnet, seed=cell.seed)
-        fit = model.fit(world.data, ids, places.unfinished / "ranker", True, cell.name)
+        checkpoint = Checkpoint(places.unfinished / "ranker", {"cell": cell.name}, resume=True)
+        fit = model.fit(world.data, ids, checkpoint)
         log, settings = model.log, settings_of(model)
         moved = {"validation": fit.validation, "best_epoch": fit.best_epoch}
         if not alone:
-            save_ranker(model, places.new / "model", fit=fit)
+            model.save(places.new / "model")
     found = evaluate_ranking(model, world.data)
     figures = {
         **found.figures,

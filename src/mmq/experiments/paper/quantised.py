@@ -17,7 +17,8 @@ from mmq.experiments.tuning import TunePlan, tune
 from mmq.formats import read_json
 from mmq.made_from import Checkpoint
 from mmq.metrics import quantisation as metrics
-from mmq.tokenizers import MMQSettings, MMQTokenizer, tokenizer_class
+from mmq.model import model_class
+from mmq.tokenizers import MMQSettings, MMQTokenizer
 from mmq.tokenizers.inputs import unit_inputs
 from mmq.tokenizers.mmq.settings import of_learning
 
@@ -45,7 +46,7 @@ def _common(chosen: Variant, found: Mapping[str, Any], setup: Setup) -> dict[str
         found: its settings that a search has found.
         setup: which has the scale.
     """
-    known = tokenizer_class(chosen.kind).settings_class.model_fields
+    known = model_class("tokenizer", chosen.kind).settings_class.model_fields
     wanted = {name: v for name, v in setup.scale.tokenizers.items() if name in known}
     if chosen.kind == MMQTokenizer.kind:
         learning = {**found, **wanted, **chosen.settings}.get("learning", MMQSettings().learning)
@@ -94,7 +95,7 @@ def _unfitted(cell: Cell, setup: Setup, places: Places) -> Any:
     if not found and search.exists():
         found = read_json(search, "search")["settings"]
     values = {**found, **_common(chosen, found, setup), **chosen.settings, "seed": cell.seed}
-    return tokenizer_class(chosen.kind)(device=setup.device, **values)
+    return model_class("tokenizer", chosen.kind)(device=setup.device, **values)
 
 
 def _reconstruction(tokenizer: Any, fitted: Catalogue, held: Catalogue) -> dict[str, Any]:

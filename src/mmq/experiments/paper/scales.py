@@ -11,10 +11,11 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from mmq.encoders.behaviour import BehaviourSettings
 from mmq.errors import SettingsError, nearest
 from mmq.finetuning import FinetuneSettings
+from mmq.model import kinds as known_kinds
 from mmq.ranking.settings import PPNetSettings
 from mmq.recommenders import HeterRecSettings, SASRecSettings
 from mmq.settings import Settings
-from mmq.tokenizers import KINDS, MMQSettings
+from mmq.tokenizers import MMQSettings
 from mmq.tokenizers.mmq.settings import of_learning
 
 _GROUPS: Mapping[str, type[Settings]] = {
@@ -77,7 +78,7 @@ class Scale(Settings):
         """Refuse here what every cell would refuse."""
         for group, settings in _GROUPS.items():
             _check(group, settings, getattr(self, group))
-        kinds = [kind.settings_class for kind in KINDS.values()]
+        kinds = [kind.settings_class for kind in known_kinds("tokenizer").values()]
         every = {name for kind in kinds for name in kind.model_fields}
         for name in self.tokenizers:
             if name not in every:

@@ -23,8 +23,8 @@ from mmq.data import Catalogue
 from mmq.errors import DataError, DivergedError, SettingsError
 from mmq.experiments.tuning.journal import Journal, Trial
 from mmq.experiments.tuning.spaces import Size, described, draws, settled, space_of
+from mmq.model import model_class
 from mmq.settings import Settings
-from mmq.tokenizers import tokenizer_class
 from mmq.tokenizers.base import TokenizerSettings
 from mmq.tokenizers.estimator import NetworkTokenizer
 from mmq.version import __version__
@@ -104,7 +104,7 @@ def tune(
         FormatError: the folder holds a tuning of other data or another plan.
     """
     plan, fixed = plan or TunePlan(), dict(fixed or {})
-    maker = tokenizer_class(kind)
+    maker = model_class("tokenizer", kind)
     space = space_of(kind, fixed)
     base = {"seed": plan.seed, **fixed}
     defaults = maker.settings_class.parse(base)

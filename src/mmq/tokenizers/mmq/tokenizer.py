@@ -95,8 +95,9 @@ class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
         return network.addends()
 
     @classmethod
-    def _settings_of(cls, config: Mapping[str, Any]) -> Mapping[str, Any]:
-        settings = super()._settings_of(config)
+    def settings_of(cls, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Format 1 knew learning by gradients alone."""
+        settings = super().settings_of(config)
         return settings if config["format"] > 1 else {"learning": "gradient", **settings}
 
     def _make(self, dimensions: dict[str, int]) -> MMQNetwork:

@@ -1,0 +1,196 @@
+"""What tokenizers, recommenders and rankers do alike: settings, device, saving, loading."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import numpy as np
+
+from mmq.errors import DataError, FormatError, SettingsError, nearest
+from mmq.model_folder import FolderFormat, content_hash, family_of, read_weights, write_contents
+from mmq.settings import Settings
+from mmq.training.device import pick_device
+from mmq.training.loop import Log
+
+S = TypeVar("S", bound=Settings)
+
+FAMILIES = {
+    "tokenizer": "mmq.tokenizers",
+    "recommender": "mmq.recommenders",
+    "ranker": "mmq.ranking",
+}
+"""Family -> the package whose import makes its kinds known."""
+
+_KINDS: dict[str, dict[str, type[Model[Any]]]] = {family: {} for family in FAMILIES}
+_FAMILY_CLASSES: dict[str, type[Model[Any]]] = {}
+
+
+class Model(ABC, Generic[S]):
+    """Something with settings that is fitted, saved to a folder and loaded from it.
+
+    A class that has a ``kind`` is known under it to the command line and to :func:`load`, once the
+    package of its family imports it.
+
+    Args:
+        settings: of the kind, or their values by name.
+        device: "auto" (a GPU where there is one), "cpu" or "cuda".
+
+    Raises:
+        SettingsError: an unknown setting or device, a value out of range, or settings and values.
+    """
+
+    folder_format: ClassVar[FolderFormat]
+    kind: ClassVar[str]
+    """Name in config.json and on the command line."""
+    settings_class: type[S]
+
+    def __init__(self, settings: S | None = None, *, device: str = "auto", **values: Any) -> None:
+        if settings is not None and values:
+            raise SettingsError(
+                f"settings were given, and '{min(values)}' beside them; give one or the other"
+            )
+        self.settings = settings or self.settings_class.parse(values)
+        self.device = pick_device(device)
+        self.log: Log = []
+        """Figures of every epoch or iteration of the fit."""
+        self.figures: dict[str, Any] = {}
+        """Of the fit, without what depends on the machine's speed; empty before it."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "folder_format" in vars(cls):
+            _FAMILY_CLASSES[cls.folder_format.family] = cls
+        if "kind" in vars(cls):
+            _KINDS[cls.folder_format.family][cls.kind] = cls
+
+    @abstractmethod
+    def tensors(self) -> dict[str, np.ndarray]:
+        """What was learned, by name.
+
+        Raises:
+            DataError: it is not fitted yet.
+        """
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """What config.json says beside family, kind and version."""
+
+    @abstractmethod
+    def take_up(
+        self, config: Mapping[str, Any], tensors: dict[str, np.ndarray], folder: Path
+    ) -> None:
+        """Go back to what a folder holds.
+
+        Args:
+            config: what config.json says.
+            tensors: those of model.safetensors.
+            folder: for further files and for messages.
+
+        Raises:
+            FormatError: a tensor is missing, extra or misshapen, or a file is another model's.
+        """
+
+    @abstractmethod
+    def card(self, config: Mapping[str, Any]) -> str:
+        """Markdown that says to people what the folder holds."""
+
+    def stored_tensors(self) -> dict[str, np.ndarray]:
+        """What model.safetensors holds: :meth:`tensors`, unless the family adds to them."""
+        return self.tensors()
+
+    def write_files(self, folder: Path) -> dict[str, Any]:
+        """Write the files that the family adds; gives what config.json says of them."""
+        return {}
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model's folder, whole or not at all; see :mod:`mmq.model_folder`.
+
+        Raises:
+            DataError: it is not fitted yet, the folder exists with other content, or the disk is
+                full.
+        """
+        tensors, config = self.stored_tensors(), self._whole_config()
+        with self.folder_format.writing(folder) as new:
+            config |= self.write_files(new)
+            write_contents(new, config, tensors, self.card(config), self.log)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "auto") -> Self:
+        """The model of a folder, on a device as in the constructor.
+
+        Raises:
+            DataError: no such folder.
+            FormatError: damaged, newer, of another kind, or its files do not belong together.
+            SettingsError: its config has a setting that this version does not know.
+        """
+        form = cls.folder_format
+        config = form.read_config(folder)
+        kind, known = config[form.family], kinds(form.family)
+        if kind not in known:
+            raise FormatError(f"{folder} holds a {form.family} '{kind}'; {nearest(kind, known)}")
+        if getattr(cls, "kind", kind) != kind:
+            raise FormatError(f"{folder} holds a {kind} {form.family}, not {cls.kind}")
+        maker: type[Any] = cls if hasattr(cls, "kind") else known[kind]
+        model: Self = maker(maker.settings_class.parse(maker.settings_of(config)), device=device)
+        model.take_up(config, read_weights(folder, form.family), Path(folder))
+        model.figures = config.get("figures", {})
+        return model
+
+    @classmethod
+    def settings_of(cls, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The settings of a config, completed where an older format leaves something out."""
+        settings: Mapping[str, Any] = config["settings"]
+        return settings
+
+    def fingerprint(self) -> str:
+        """Content hash: that of the folder which :meth:`save` writes."""
+        return content_hash(self._whole_config(), self.stored_tensors())
+
+    def _whole_config(self) -> dict[str, Any]:
+        form = self.folder_format
+        return {"format": form.version, form.family: self.kind, **self.config()}
+
+    def _unfitted(self) -> DataError:
+        return DataError(f"the {self.folder_format.family} is not fitted yet; call fit or load one")
+
+    save_pretrained = save
+    from_pretrained = load
+
+
+def kinds(family: str) -> Mapping[str, type[Model[Any]]]:
+    """Kind -> class of a family."""
+    import_module(FAMILIES[family])
+    return _KINDS[family]
+
+
+def model_class(family: str, kind: str) -> type[Any]:
+    """The class of a kind.
+
+    Raises:
+        SettingsError: there is no such kind.
+    """
+    known = kinds(family)
+    if kind not in known:
+        raise SettingsError(f"there is no {family} '{kind}'; {nearest(kind, known)}")
+    return known[kind]
+
+
+def load(folder: str | Path, device: str = "auto") -> Any:
+    """The tokenizer, recommender or ranker of a folder, on a device as in their constructors.
+
+    Raises:
+        DataError: no such folder.
+        FormatError: no model of mmq, damaged, newer, or its files do not belong together.
+    """
+    family = family_of(folder, FAMILIES)
+    if family is None:
+        raise DataError(
+            f"there is no model in {folder} (no config.json of mmq); give the folder that mmq fit "
+            "or mmq train wrote"
+        )
+    kinds(family)
+    return _FAMILY_CLASSES[family].load(folder, device)
