@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -21,37 +19,6 @@ from mmq.cli.frame import (
     emit,
 )
 from mmq.cli.log_columns import Columns, with_columns
-
-if TYPE_CHECKING:
-    from mmq.data import CatalogueFile
-    from mmq.finetuning import FinetuneFit
-    from mmq.finetuning.control import Tested
-    from mmq.tokenizers.soft import SoftTokenizer
-
-CONFIG, TOKENIZER, MODEL, IDS, REPORT = (
-    "finetune.json",
-    "tokenizer",
-    "model",
-    "ids.parquet",
-    "report.html",
-)
-FILES = (CONFIG, TOKENIZER, MODEL, IDS, REPORT)
-
-
-class Subject(NamedTuple):
-    """A model with what it learns from.
-
-    Attributes:
-        student: the model.
-        data: the log in its parts.
-        measure: gives the figures of a model of its kind on the test part.
-        save: writes it to a folder.
-    """
-
-    student: Any
-    data: Any
-    measure: Callable[[Any], Tested]
-    save: Callable[[Path], None]
 
 
 @with_columns
@@ -97,201 +64,19 @@ def command(
     Example: mmq finetune retrieval --tokenizer tokenizer --model model --catalogue
     catalogue.parquet --interactions interactions.parquet --out tuned
     """
-    from mmq.artifacts import beside, check_own_folder
-    from mmq.data import CatalogueFile
-    from mmq.data.files import fingerprint as files_fingerprint
-    from mmq.finetuning import FinetuneSettings, finetune
-    from mmq.finetuning.control import frozen
-    from mmq.replacing import NOTE, check_replaced, file_input
     from mmq.settings import gather
-    from mmq.tokenizers import load_tokenizer
-    from mmq.tokenizers.folder import fingerprint
-    from mmq.training.device import pick_device
-    from mmq.training.distributed import joined
+    from mmq.workflows import LogFile, Run, Stage1, finetune
 
-    values = gather(config, settings or [])
-    if seed is not None:
-        values["seed"] = seed
-    chosen = FinetuneSettings.parse(values)
-    check_own_folder(out, (*FILES, NOTE), CONFIG, ("finetune", "mmq"))
-    _check_apart(out, (tokenizer, model, catalogue, interactions))
-    checkpoint = beside(out, "checkpoint.safetensors")
-    beside_it = beside(out, "control.safetensors")
-    loaded: Any = load_tokenizer(tokenizer, device)
-    file = CatalogueFile(catalogue)
-    loaded.require_inputs(file)
-    read = {
-        "tokenizer": file_input(tokenizer, fingerprint(tokenizer)),
-        "model": file_input(model, fingerprint(model)),
-        "catalogue": file_input(catalogue, file.fingerprint()),
-        "interactions": file_input(interactions, files_fingerprint(interactions)),
-    }
-    inputs = {"kind": what, **read, "columns": dict(columns), "settings": chosen.to_dict()}
-    check_replaced(out, "a fine-tuned model", inputs, force)
-    with joined(pick_device(device)) as first:
-        subject = _OPEN[what](model, interactions, columns, device)
-        before = subject.measure(subject.student)
-        mark = f"{what} {' '.join(each['sha256'] for each in read.values())} {columns}"
-        twin = copy.deepcopy(subject.student)
-        rest = (subject.data, file.read())
-        fit = finetune(loaded, subject.student, *rest, chosen, checkpoint, resume, mark)
-        held = None
-        if control and (alone := frozen(chosen)) is not None:
-            again: Any = load_tokenizer(tokenizer, device)
-            held = finetune(again, twin, *rest, alone, beside_it, resume, mark)
-    if not first:
-        return
-    after = subject.measure(subject.student)
-    result = {
-        "finetune": what,
-        "settings": chosen.to_dict(),
-        "best_epoch": fit.best_epoch,
-        "epochs": sum("refit" not in each for each in fit.log),
-        "before": {"validation": fit.before, "test": before.figures},
-        "after": {"validation": fit.after, "test": after.figures},
-        **_against(held, after, subject.measure(twin) if held else None, fit.after),
-        "seconds": round(fit.seconds, 1),
-        "out": str(out),
-    }
-    _write(out, loaded, subject, file, (fit, held), {**result, "made_from": inputs})
-    for path in (checkpoint, beside_it):
-        path.unlink(missing_ok=True)
-        path.with_name(f"{path.name}.refit").unlink(missing_ok=True)
-    emit(result, as_json, _lines(result))
-
-
-def _against(
-    held: FinetuneFit | None, after: Tested, control: Tested | None, validation: dict[str, float]
-) -> dict[str, Any]:
-    """The control and what fine-tuning gains over it, for JSON; null where none was run."""
-    from mmq.finetuning.control import gain, told_by_users
-
-    if held is None or control is None:
-        return {"control": None, "gain": None, "gain_test": None}
-    figures = {"validation": held.after, "test": control.figures}
-    return {
-        "control": {**figures, "best_epoch": held.best_epoch, "seconds": round(held.seconds, 1)},
-        "gain": gain({"validation": validation, "test": after.figures}, figures),
-        "gain_test": told_by_users(after, control),
-    }
-
-
-def _check_apart(out: Path, sources: tuple[Path, ...]) -> None:
-    """Raise :class:`~mmq.errors.DataError` if replacing ``out`` would take what is read with it."""
-    from mmq.errors import DataError
-
-    for source in sources:
-        if source.resolve().is_relative_to(out.resolve()):
-            raise DataError(f"{source} is read here and would be lost; choose another --out")
-
-
-def _write(
-    out: Path,
-    tokenizer: SoftTokenizer[Any, Any],
-    subject: Subject,
-    file: CatalogueFile,
-    fits: tuple[FinetuneFit, FinetuneFit | None],
-    result: Mapping[str, Any],
-) -> None:
-    """Tokenizer, IDs, model and report together, whole or not at all; each knows the others."""
-    from mmq.artifacts import write_folder
-    from mmq.formats import write_json
-    from mmq.replacing import write_note
-    from mmq.reports.moves import write_moves
-    from mmq.semantic_ids import CatalogueRef, Lacking, build_manifest
-    from mmq.tokenizers.folder import fingerprint
-    from mmq.tokenizers.reference import reference
-    from mmq.version import __version__
-
-    student, (fit, held) = subject.student, fits
-    items = file.read(attributes=False)
-    items = items.take(items.rows(student.semantic_ids.item_ids.to_pylist()))
-    absent = {name: ~items.present[name] for name in tokenizer.dimensions}
-    with write_folder(out, CONFIG) as temporary:
-        tokenizer.save(temporary / TOKENIZER)
-        manifest = build_manifest(
-            tokenizer.codebook_sizes,
-            tokenizer=reference(tokenizer, fingerprint(temporary / TOKENIZER)),
-            catalogue=CatalogueRef(fingerprint=file.fingerprint(), items=len(file)),
-            ordered=tokenizer.ordered,
-            lacking=Lacking.of(fit.codes_after, absent, tokenizer.positions).to_manifest(),
-        )
-        student.rename(fit.codes_after, manifest)
-        student.semantic_ids.write(temporary / IDS)
-        subject.save(temporary / MODEL)
-        write_moves(temporary / REPORT, student.semantic_ids, fit, subject.data, file, held)
-        log = {"log": fit.log, **({"control_log": held.log} if held else {})}
-        write_note(temporary, result["made_from"])
-        told = {name: each for name, each in result.items() if name != "made_from"}
-        write_json(temporary / CONFIG, {**told, **log, "mmq": __version__})
-
-
-def _retrieval(model: Path, interactions: Path, columns: Columns, device: str) -> Subject:
-    import numpy as np
-
-    from mmq.cli.retrieval import load_model, read_log
-    from mmq.errors import SettingsError
-    from mmq.finetuning.control import Tested
-    from mmq.metrics.resampling import PerUser
-    from mmq.recommenders import HeterRec, RetrievalData, evaluate
-    from mmq.recommenders.folder import save_recommender, split_settings
-
-    student = load_model(model, None, device)
-    if not isinstance(student, HeterRec):
-        raise SettingsError(
-            f"{model} holds a {student.kind}, which has no semantic IDs to fine-tune; give a "
-            "heterrec model"
-        )
-    division = split_settings(model)
-    data = RetrievalData.of(read_log(interactions, columns), student.semantic_ids, division)
-
-    def measure(model: Any) -> Tested:
-        found, by = evaluate(model, data.test), "ndcg@10"
-        users = found.users[by]
-        return Tested(found.figures, by, PerUser(np.arange(len(users)), users))
-
-    return Subject(
-        student,
-        data,
-        measure,
-        lambda folder: save_recommender(student, folder, division),
+    result = finetune(
+        what,
+        Stage1(tokenizer, model, catalogue, LogFile(interactions, columns)),
+        out,
+        control=control,
+        settings=gather(config, settings or []),
+        run=Run(seed, device, resume, force),
     )
-
-
-def _ranking(model: Path, interactions: Path, columns: Columns, device: str) -> Subject:
-    from mmq.cli.rank import known_rows, open_log
-    from mmq.errors import SettingsError
-    from mmq.finetuning.control import Tested
-    from mmq.metrics.resampling import PerUser
-    from mmq.ranking import PPNet, RankingData, evaluate_ranking, load_ranker
-    from mmq.ranking.folder import further_columns, save_ranker, split_settings
-
-    student, division = load_ranker(model, device), split_settings(model)
-    if not isinstance(student, PPNet):
-        raise SettingsError(
-            f"{model} holds {student.kind}, which has no semantic IDs to fine-tune; give a ppnet "
-            "model"
-        )
-    further, numeric = further_columns(model)
-    pieces = open_log(interactions, columns, further).with_numeric(numeric, settled=True)
-    pieces = known_rows(pieces, division, student.semantic_ids)
-    data = RankingData.of(pieces, division)
-
-    def measure(model: Any) -> Tested:
-        found = evaluate_ranking(model, data)
-        figures = {name: each for name, each in found.figures.items() if math.isfinite(each)}
-        by_user = found.by_user
-        return Tested(figures, "auc within users", PerUser(by_user.users, by_user.auc))
-
-    return Subject(
-        student,
-        data,
-        measure,
-        lambda folder: save_ranker(student, folder, division),
-    )
-
-
-_OPEN = {"retrieval": _retrieval, "ranking": _ranking}
+    if result is not None:
+        emit(result, as_json, _lines(result))
 
 
 def _lines(result: Mapping[str, Any]) -> Iterator[str]:

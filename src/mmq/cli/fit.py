@@ -45,43 +45,19 @@ def command(
 
     A baseline: mmq fit catalogue.parquet --out baseline --tokenizer rqkmeans --fusion separated
     """
-    from mmq.artifacts import beside
-    from mmq.data.parquet import CatalogueFile
-    from mmq.replacing import check_replaced, file_input, write_note
     from mmq.settings import gather
-    from mmq.tokenizers import tokenizer_class
-    from mmq.tokenizers.folder import check_target
+    from mmq.workflows import Run, fit
 
-    values = with_fusion(kind, fusion, gather(config, settings or []))
-    if seed is not None:
-        values["seed"] = seed
-    maker = tokenizer_class(kind)
-    tokenizer = maker(maker.settings_class.parse(values), device=device)
-    check_target(out)
-    file = CatalogueFile(catalogue)
-    read = file_input(catalogue, file.fingerprint())
-    inputs = {
-        "catalogue": read,
-        "kind": kind,
-        "hold-out": hold_out,
-        "sample": sample,
-        "settings": tokenizer.settings.to_dict(),
-    }
-    check_replaced(out, "a tokenizer", inputs, force)
-    checkpoint = beside(out, "checkpoint.safetensors")
-    result = tokenizer.fit(
-        file.read(sample, tokenizer.settings.seed, attributes=False),
+    tokenizer, figures = fit(
+        catalogue,
+        out,
+        kind,
+        settings=with_fusion(kind, fusion, gather(config, settings or [])),
         hold_out=hold_out,
-        checkpoint=checkpoint,
-        resume=resume,
-        fingerprint=f"{read['sha256']} {sample}",
+        sample=sample,
+        run=Run(seed, device, resume, force),
     )
-    tokenizer.save(out)
-    write_note(out, inputs)
-    checkpoint.unlink(missing_ok=True)
-    figures = {**result._asdict(), "tokenizer": kind, "length": tokenizer.length, "out": str(out)}
-    trained = tokenizer.settings.has_epochs
-    emit(figures, as_json, _lines(figures, trained))
+    emit(figures, as_json, _lines(figures, tokenizer.settings.has_epochs))
 
 
 FAR = 1.25

@@ -1,8 +1,7 @@
-"""Which items a recommendation starts from and may give, as a command line says it."""
+"""Which items a recommendation starts from and may give."""
 
 from __future__ import annotations
 
-import csv
 import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -94,12 +93,6 @@ class Shown:
         """Row of each item, null where the catalogue lacks it."""
         rows = self._index.find(item_ids)
         return pa.array(rows, mask=rows < 0)
-
-
-def split_ids(text: str) -> list[str]:
-    """The ids of ``1,5,9``; one that holds a comma stands in quotes."""
-    lines = csv.reader(text.split("\n"), skipinitialspace=True)
-    return [item.strip() for line in lines for item in line if item.strip()]
 
 
 def history_of(model: Recommender[Any], log: Interactions, user: str) -> History:

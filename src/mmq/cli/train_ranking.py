@@ -1,0 +1,97 @@
+"""``mmq train ranking``: a log of impressions -> a model that predicts what will be liked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mmq.cli.frame import (
+    ConfigOption,
+    DeviceOption,
+    ForceOption,
+    JsonOption,
+    ResumeOption,
+    SetOption,
+    UnsetSeedOption,
+    emit,
+)
+from mmq.cli.log_columns import Columns, with_columns
+from mmq.cli.options import DedupeOption, DropUnknownOption
+from mmq.cli.ranking_lines import trained_lines
+
+
+@with_columns
+def command(
+    columns: Columns,
+    interactions: Annotated[
+        Path, typer.Option("--interactions", help="The log: what was shown, and how it went.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the model to write.")],
+    kind: Annotated[str, typer.Option("--model", help="Kind of model: ppnet or means.")] = "ppnet",
+    ids: Annotated[
+        Path | None, typer.Option("--ids", help="ID table of the items; item IDs alone without.")
+    ] = None,
+    split: Annotated[
+        Literal["chronological", "stored", "random"] | None,
+        typer.Option(
+            "--split",
+            help="How validation and test part are told from the rest; stored where the log has a "
+            "split column, else by time, else at random.",
+        ),
+    ] = None,
+    positive_above: Annotated[
+        float, typer.Option("--positive-above", help="Ratings above it count, without labels.")
+    ] = 3.0,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column",
+            help="A further column of the log: of categories, or of numbers where its type is one "
+            "of fractions. Repeats.",
+        ),
+    ] = None,
+    numeric_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--numeric-column",
+            help="A further column of numbers whatever its type, such as text. Repeats.",
+        ),
+    ] = None,
+    dedupe: DedupeOption = False,
+    drop_unknown: DropUnknownOption = False,
+    seed: UnsetSeedOption = None,
+    settings: SetOption = None,
+    config: ConfigOption = None,
+    resume: ResumeOption = False,
+    force: ForceOption = False,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Train a model that predicts whether a user will like an item, and measure it.
+
+    Means (shares of likes by user, item and column) are measured on the same rows; a sentence says
+    whether the model is ahead of them.
+
+    Example: mmq train ranking --interactions interactions.parquet --ids ids.parquet --out ranker
+
+    On two GPUs: torchrun --nproc-per-node 2 -m mmq train ranking ...
+    """
+    from mmq.ranking import RankingSplit
+    from mmq.settings import gather
+    from mmq.workflows import LogFile, Run, train_ranking
+
+    division = {"split": split, "positive_above": positive_above}
+    division |= {"dedupe": dedupe, "drop_unknown": drop_unknown}
+    result = train_ranking(
+        LogFile(interactions, columns, column or [], numeric_column or []),
+        out,
+        kind,
+        ids=ids,
+        split=RankingSplit.parse(division),
+        settings=gather(config, settings or []),
+        run=Run(seed, device, resume, force),
+    )
+    if result is not None:
+        emit(result, as_json, trained_lines(result))

@@ -1,0 +1,59 @@
+"""What every verb of the command line does, as a function.
+
+A function reads files, writes what it makes to ``out`` and gives back the figures that the verb
+prints with ``--json``. It prints nothing; a mistake of the caller's is a
+:class:`~mmq.errors.UserError`.
+
+>>> from mmq.workflows import encode, fit
+>>> tokenizer, figures = fit("catalogue.parquet", "tokenizer")  # doctest: +SKIP
+>>> ids, figures = encode("catalogue.parquet", "tokenizer", "ids.parquet")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmq.workflows._demo import demo as demo
+    from mmq.workflows._doctor import doctor as doctor
+    from mmq.workflows._encode import encode as encode
+    from mmq.workflows._evaluate import evaluate as evaluate
+    from mmq.workflows._files import LogFile as LogFile
+    from mmq.workflows._files import ModelFolder as ModelFolder
+    from mmq.workflows._finetune import Stage1 as Stage1
+    from mmq.workflows._finetune import finetune as finetune
+    from mmq.workflows._fit import fit as fit
+    from mmq.workflows._inspect import inspect as inspect
+    from mmq.workflows._recommend import Filters as Filters
+    from mmq.workflows._recommend import recommend as recommend
+    from mmq.workflows._run import Run as Run
+    from mmq.workflows._train_ranking import train_ranking as train_ranking
+    from mmq.workflows._train_retrieval import train_retrieval as train_retrieval
+
+_HOMES = {
+    "Filters": "_recommend",
+    "LogFile": "_files",
+    "ModelFolder": "_files",
+    "Run": "_run",
+    "Stage1": "_finetune",
+    "demo": "_demo",
+    "doctor": "_doctor",
+    "encode": "_encode",
+    "evaluate": "_evaluate",
+    "finetune": "_finetune",
+    "fit": "_fit",
+    "inspect": "_inspect",
+    "recommend": "_recommend",
+    "train_ranking": "_train_ranking",
+    "train_retrieval": "_train_retrieval",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a verb when it is first used: most need torch, and ``mmq --help`` does not."""
+    if name in _HOMES:
+        return getattr(import_module(f"mmq.workflows.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'mmq.workflows' has no attribute '{name}'")

@@ -1,0 +1,45 @@
+"""Is an ID table any good, and what do its codes mean?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmq.reports.inspection import Inspection, inspect_table
+from mmq.reports.page import check_report, write_report
+
+
+def inspect(
+    ids: Path,
+    *,
+    catalogue: Path | None = None,
+    tokenizer: Path | None = None,
+    item: str | None = None,
+    against: Path | None = None,
+    report: Path | None = None,
+    seed: int = 0,
+) -> Inspection:
+    """What an ID table is worth: a verdict in words and its figures.
+
+    Args:
+        ids: the table.
+        catalogue: titles, pictures, a sharper verdict.
+        tokenizer: what each code is about and keeps.
+        item: id of one item to look at.
+        against: an older table: what changed since.
+        report: write all of it as one HTML file.
+        seed: of the items that the report shows.
+
+    Raises:
+        DataError: a file or the item is missing, or the catalogue is another one.
+        FormatError: a file is damaged, or the tokenizer is another one.
+
+    Example: ``inspect(Path("ids.parquet")).verdict.grade``
+    """
+    if report is not None:
+        check_report(report)
+    found = inspect_table(
+        ids, catalogue=catalogue, tokenizer=tokenizer, against=against, item=item, seed=seed
+    )
+    if report is not None:
+        write_report(found, report)
+    return found

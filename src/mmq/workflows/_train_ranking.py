@@ -1,0 +1,153 @@
+"""A log of impressions -> a model that predicts whether an item will be liked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmq.artifacts import beside
+from mmq.errors import warn
+from mmq.ranking import (
+    Means,
+    Pieces,
+    Ranker,
+    RankingData,
+    RankingEvaluation,
+    RankingSplit,
+    evaluate_ranking,
+    ranker_class,
+)
+from mmq.ranking.folder import check_target, save_ranker
+from mmq.ranking.verdict import beside_means, fitted_means
+from mmq.replacing import check_replaced, file_input, write_note
+from mmq.semantic_ids import SemanticIDs
+from mmq.training.distributed import joined
+from mmq.workflows._files import LogFile
+from mmq.workflows._impressions import known_rows, rows_on_disk
+from mmq.workflows._run import Run, refuse
+
+
+def train_ranking(
+    log: LogFile | str | Path,
+    out: str | Path,
+    kind: str = "ppnet",
+    *,
+    ids: str | Path | None = None,
+    split: RankingSplit | None = None,
+    settings: Mapping[str, Any] | None = None,
+    run: Run = Run(),
+) -> dict[str, Any] | None:
+    """Figures of a ranker that was trained on a log of impressions and written to a folder.
+
+    Means are measured on the same rows, and a sentence says whether the model is ahead of them.
+    None in processes of ``torchrun`` other than the first.
+
+    Args:
+        log: what was shown, and how it went; with further columns, if any.
+        out: the folder to write.
+        kind: "ppnet" or "means".
+        ids: the ID table of the items; without, they are known by their item IDs alone.
+        split: which rows were liked, and how they are divided.
+        settings: of the kind, by name.
+        run: seed, device, resume, force.
+
+    Raises:
+        SettingsError: an unknown kind or setting, or a value out of range.
+        DataError: no such log, it cannot be learned from, or ``out`` holds something else.
+
+    Example: ``train_ranking("interactions.parquet", "ranker", ids="ids.parquet")``
+    """
+    log, maker = LogFile.of(log), ranker_class(kind)
+    model = maker(run.parse(maker.settings_class, settings), device=run.device)
+    refuse({"--ids": ids is not None and not model.reads_ids}, f"is not for {kind}; leave it out")
+    check_target(out)
+    table = SemanticIDs.read(ids) if ids else None
+    pieces, split = _opened(log, split or RankingSplit(), table)
+    read = log.as_input()
+    inputs = {
+        "interactions": read,
+        "ids": table and file_input(ids or "", table.fingerprint()),
+        "kind": kind,
+        "columns": dict(log.columns),
+        "further": pieces.columns,
+        "numeric": list(log.numeric),
+        **split.to_dict(),
+        "settings": model.settings.to_dict(),
+    }
+    check_replaced(out, "a model", inputs, run.force)
+    mark = f"{read['sha256']} {log.columns} {log.further} {log.numeric} {split.model_dump_json()}"
+    checkpoint = beside(out, "checkpoint.safetensors")
+    with rows_on_disk(out, pieces) as spool, joined(model.device) as first:
+        data = RankingData.of(pieces, split, spool=spool)
+        data.test.require_both_labels("test")  # rather now than after the training
+        fit = model.fit(data, table, checkpoint, run.resume, mark)
+        if not first:
+            return None
+        save_ranker(model, out, split, fit)
+        write_note(out, inputs)
+        checkpoint.unlink(missing_ok=True)
+        return {
+            **_figures(model, data, fit.validation),
+            "epochs": fit.epochs,
+            "best_epoch": fit.best_epoch,
+            "rows_per_second": fit.rows_per_second,
+            "out": str(out),
+        }
+
+
+def _opened(
+    log: LogFile, split: RankingSplit, table: SemanticIDs | None
+) -> tuple[Pieces, RankingSplit]:
+    """The log, and how it is divided: resolved, so that other logs are divided so as well."""
+    columns = [*log.further, *log.numeric]
+    pieces = Pieces.open(log.path, log.columns, columns).with_numeric(list(log.numeric))
+    pieces = known_rows(pieces, split, table)
+    resolved = split.resolved_split(pieces.names)
+    if resolved == "random" != split.split:
+        warn("the log has no timestamps, so a hash of user and item divides its rows at random")
+    return pieces, RankingSplit.parse({**split.to_dict(), "split": resolved})
+
+
+def _figures(
+    model: Ranker[Any], data: RankingData, validation: Mapping[str, float]
+) -> dict[str, Any]:
+    """The ranker beside means, on both held-out parts."""
+    tested, held = evaluate_ranking(model, data), evaluate_ranking(model, data, data.validation)
+    means = None if model.kind == Means.kind else fitted_means(data)
+    beside = means and beside_means(held, means, data, data.validation, "validation")
+    return {
+        "model": model.kind,
+        "users": len(model.vocabulary.users),
+        "items": len(model.vocabulary.items),
+        "impressions": {"train": len(data.train), "validation": len(data.validation)},
+        "validation": validation,
+        "test": summary(tested),
+        "means": {
+            "validation": beside.means.figures,
+            "test": evaluate_ranking(means, data).figures,
+        }
+        if means and beside
+        else None,
+        "verdict": [beside.sentence] if beside else [],
+    }
+
+
+def summary(found: RankingEvaluation) -> dict[str, Any]:
+    """What an evaluation says, for JSON."""
+    by_user, bins = found.by_user, found.calibration
+    return {
+        "impressions": found.rows,
+        "liked": found.positives,
+        "users": by_user.all_users,
+        "eligible_users": by_user.eligible_users,
+        "eligible_impressions": by_user.eligible_rows,
+        **found.figures,
+        "strata": {name: each._asdict() for name, each in found.strata.items()},
+        "calibration": [
+            {"predicted": p, "liked": o, "impressions": n}
+            for p, o, n in zip(
+                bins.predicted.tolist(), bins.observed.tolist(), bins.rows.tolist(), strict=True
+            )
+        ],
+    }
