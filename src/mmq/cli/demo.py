@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmq.cli import embed, encode, fit, recommend, train
-from mmq.cli.frame import JsonOption, SeedOption, emit
+from mmq.cli.frame import ForceOption, JsonOption, SeedOption, emit
 from mmq.cli.inspect import verdict_lines
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def command(
         int, typer.Option("--items", min=200, max=20_000, help="Toys in the shop.")
     ] = 1500,
     seed: SeedOption = 0,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Generate a shop, embed it, fit a tokenizer, encode every item, train a recommender.
@@ -56,12 +57,18 @@ def command(
     """
     from mmq import __version__
     from mmq.artifacts import check_replaceable, disk_errors, made_folder
-    from mmq.formats import write_json
+    from mmq.formats import read_json, write_json
+    from mmq.replacing import check_same
 
     check_replaceable(out, MARKER)
+    inputs = {"items": items, "seed": seed}
+    if (out / MARKER).is_file() and not force:
+        before = read_json(out / MARKER, "demo")
+        before.pop("mmq", None)
+        check_same(out, "a demo", inputs, before)
     steps = _Steps(quiet=as_json)
     with disk_errors(out), made_folder(out), _emptied(out):
-        write_json(out / MARKER, {"mmq": __version__, "items": items, "seed": seed})
+        write_json(out / MARKER, {"mmq": __version__, **inputs})
         shop = _Shop(out, items, seed)
         found, probes, figures = _run(shop, steps)
         trained, advice = _recommend(shop, steps)
@@ -125,6 +132,7 @@ class _Steps:
 
 def _run(shop: _Shop, steps: _Steps) -> tuple[Inspection, Probes, dict[str, Any]]:
     """Every step in turn; each verb does what it does on the command line."""
+    from mmq.replacing import file_input
     from mmq.reports.inspection import inspect_table
     from mmq.reports.page import write_report
 
@@ -165,7 +173,7 @@ def _run(shop: _Shop, steps: _Steps) -> tuple[Inspection, Probes, dict[str, Any]
             seed=shop.seed,
         )
         probes = _probes(toys, found)
-        write_report(found, shop / "report.html", probes)
+        write_report(found, shop / "report.html", probes, {"ids": file_input(shop / "ids.parquet")})
     return found, probes, figures
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmq.cli.frame import JsonOption, SeedOption, emit
+from mmq.cli.frame import ForceOption, JsonOption, SeedOption, emit
 
 if TYPE_CHECKING:
     from mmq.reports.inspection import Inspection
@@ -33,6 +33,7 @@ def command(
     report: Annotated[
         Path | None, typer.Option("--report", help="Write all of it as one HTML file.")
     ] = None,
+    force: ForceOption = False,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,17 +42,19 @@ def command(
     Example: mmq inspect ids.parquet --catalogue catalogue.parquet --tokenizer tokenizer
     --report report.html
     """
+    from mmq.replacing import file_input
     from mmq.reports.inspection import inspect_table
     from mmq.reports.page import check_report, write_report
 
     if report is not None:
-        check_report(report)
+        inputs = {"ids": file_input(ids)}
+        check_report(report, inputs, force)
     found = inspect_table(
         ids, catalogue=catalogue, tokenizer=tokenizer, against=against, item=item, seed=seed
     )
     result = found.to_dict()
     if report is not None:
-        write_report(found, report)
+        write_report(found, report, inputs=inputs)
         result["report"] = str(report)
     emit(result, as_json, _lines(found, result))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from mmq.data.parquet import write_catalogue
 from mmq.data.texts import as_texts
 from mmq.errors import DataError, SettingsError, warn
 from mmq.formats import read_json, write_json
+from mmq.replacing import check_same
 
 MARKER = "mmq-import.json"
 """The file that marks a folder as an import, which another import may overwrite."""
@@ -74,7 +75,24 @@ def select_core(imported: Imported, k_core: int | None) -> Imported:
     )
 
 
-def write_import(folder: str | Path, read: Callable[[], Imported]) -> dict[str, Any]:
+def check_replaced(folder: str | Path, inputs: Mapping[str, Any], force: bool) -> None:
+    """Raise :class:`~mmq.errors.DataError` if a folder holds an import of other inputs.
+
+    Args:
+        folder: where the import is to go.
+        inputs: everything that decides what it holds; see :mod:`mmq.replacing`.
+        force: whether it is replaced all the same.
+    """
+    check_replaceable(folder, MARKER)
+    marker = Path(folder) / MARKER
+    if marker.is_file() and not force:
+        found = read_json(marker, "marker").get("made_from")
+        check_same(Path(folder), "an import", inputs, found)
+
+
+def write_import(
+    folder: str | Path, read: Callable[[], Imported], inputs: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Write ``items.parquet`` and ``interactions.parquet`` into a folder; give back a summary.
 
     Where items have embeddings, ``catalogue.parquet`` is written as well. Other files of the
@@ -83,6 +101,7 @@ def write_import(folder: str | Path, read: Callable[[], Imported]) -> dict[str, 
     Args:
         folder: where to write; it is checked before anything is read.
         read: gives the data set, its items being exactly those of its log.
+        inputs: what it is made from, to be kept in the folder.
 
     Returns:
         ``layout``, ``items``, ``users``, ``interactions``, ``out``, and ``catalogue`` (its path)
@@ -118,7 +137,7 @@ def write_import(folder: str | Path, read: Callable[[], Imported]) -> dict[str, 
         elif _is_own(folder):  # of the items of an earlier import
             (folder / "catalogue.parquet").unlink()
         # Opened last, it gets its name first: what a killed import leaves can be written over.
-        write_json(file(MARKER), summary)
+        write_json(file(MARKER), summary if inputs is None else {**summary, "made_from": inputs})
     return made
 
 

@@ -7,8 +7,10 @@ handed to numpy without another copy. A null list marks a missing modality.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,11 +25,14 @@ from mmq.data.ids import as_ids, joined, without_empty
 from mmq.data.reduction import Reduction
 from mmq.data.tables import damaged_parquet, open_parquet, plain
 from mmq.errors import DataError, FormatError
+from mmq.formats import to_json
+from mmq.replacing import check_same
 
 BATCH = 8192
 """Items a batch of :meth:`CatalogueFile.batches` and of a Parquet row group."""
 
 _REDUCTION = b"mmq.reduction."
+_MADE_FROM = b"mmq.made_from"
 
 
 class CatalogueFile:
@@ -208,7 +213,35 @@ def read_catalogue(path: str | Path) -> Catalogue:
     return CatalogueFile(path).read()
 
 
-def write_catalogue(path: str | Path, catalogue: Catalogue | Iterable[Catalogue]) -> None:
+def made_from(path: str | Path) -> dict[str, Any] | None:
+    """What a catalogue says that it was made from; None where it, or another file, does not."""
+    try:
+        found = json.loads((pq.read_schema(path).metadata or {})[_MADE_FROM])
+    except (pa.ArrowInvalid, OSError, KeyError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def check_replaced(path: str | Path, inputs: Mapping[str, Any], force: bool) -> None:
+    """Raise :class:`~mmq.errors.DataError` if a file of other inputs is there.
+
+    Args:
+        path: of the catalogue to make.
+        inputs: everything that decides what it holds; see :mod:`mmq.replacing`.
+        force: whether it is replaced all the same.
+    """
+    path = Path(path)
+    if path.is_file() and not force:
+        found = made_from(path)
+        what = "a file" if found is None else "a catalogue"
+        check_same(path, what, inputs, found)
+
+
+def write_catalogue(
+    path: str | Path,
+    catalogue: Catalogue | Iterable[Catalogue],
+    inputs: Mapping[str, Any] | None = None,
+) -> None:
     """Write a catalogue, or a stream of its pieces, as Parquet, whole or not at all.
 
     Its PCAs are kept in the file, so that new items can be reduced alike.
@@ -216,7 +249,9 @@ def write_catalogue(path: str | Path, catalogue: Catalogue | Iterable[Catalogue]
     Args:
         path: the file to make.
         catalogue: one catalogue or consecutive pieces of one.
+        inputs: what it is made from, to be kept in the file.
     """
+    note = {} if inputs is None else {_MADE_FROM: to_json(inputs).encode()}
     pieces = [catalogue] if isinstance(catalogue, Catalogue) else catalogue
     metadata: dict[bytes, bytes] = {}
     writer: pq.ParquetWriter | None = None
@@ -225,7 +260,7 @@ def write_catalogue(path: str | Path, catalogue: Catalogue | Iterable[Catalogue]
             for piece in pieces:
                 table = to_table(piece)
                 if writer is None:
-                    metadata = {
+                    metadata = note | {
                         _REDUCTION + name.encode(): base64.b64encode(save(pca.tensors()))
                         for name, pca in piece.reductions.items()
                     }
