@@ -21,7 +21,7 @@ from mmq.cli.frame import (
     emit,
 )
 from mmq.cli.log_columns import Columns, with_columns
-from mmq.cli.retrieval import DedupeOption, DropUnknownOption, refuse
+from mmq.cli.retrieval import DedupeOption, DropUnknownOption, TiesOption, refuse, repeats
 
 if TYPE_CHECKING:
     from mmq.ranking import Pieces, RankingData, RankingEvaluation, RankingSplit
@@ -59,17 +59,18 @@ def command(
         list[str] | None,
         typer.Option(
             "--column",
-            help="A further column of the log: of categories, or of numbers where its type is one "
-            "of fractions. Repeats.",
+            help="A further column of the log: of numbers where all of its values are, some with "
+            "a fraction; else of categories. Repeats.",
         ),
     ] = None,
     numeric_column: Annotated[
         list[str] | None,
         typer.Option(
             "--numeric-column",
-            help="A further column of numbers whatever its type, such as text. Repeats.",
+            help="A further column of numbers although all of them are whole. Repeats.",
         ),
     ] = None,
+    ties: TiesOption = "file",
     dedupe: DedupeOption = False,
     drop_unknown: DropUnknownOption = False,
     seed: UnsetSeedOption = None,
@@ -111,6 +112,7 @@ def command(
         {
             "split": split,
             "positive_above": positive_above,
+            "ties": ties or "file",
             "dedupe": dedupe,
             "drop_unknown": drop_unknown,
         }
@@ -150,11 +152,13 @@ def command(
         tested, held = evaluate_ranking(model, data), evaluate_ranking(model, data, data.validation)
         means = None if kind == Means.kind else fitted_means(data)
         compared = means and beside_means(held, means, data, data.validation, "validation")
+        about = _about(pieces, data, division)
         result = {
             "model": model.kind,
             "users": len(model.vocabulary.users),
             "items": len(model.vocabulary.items),
             "impressions": {"train": len(data.train), "validation": len(data.validation)},
+            "log": about,
             "validation": fit.validation,
             "test": summary(tested),
             "means": {
@@ -168,6 +172,7 @@ def command(
             "best_epoch": fit.best_epoch,
             "rows_per_second": fit.rows_per_second,
             "out": str(out),
+            "warnings": repeats(about),
         }
         emit(result, as_json, _trained_lines(result))
 
@@ -214,6 +219,7 @@ def evaluate(
     beside = None
     if model.kind != Means.kind:
         beside = beside_means(found, fitted_means(data), data, held, part)
+    about = _about(pieces, data, division)
     result = {
         "model": model.kind,
         "part": part,
@@ -221,7 +227,8 @@ def evaluate(
         "intervals": _intervals(found, held.users, held.labels, seed),
         "means": beside.means.figures if beside else None,
         "verdict": [beside.sentence] if beside else [],
-        "warnings": _unmet(model, data, held),
+        "log": about,
+        "warnings": [*_unmet(model, data, held), *repeats(about)],
     }
     return result, _lines(result)
 
@@ -246,6 +253,17 @@ def known_rows(pieces: Pieces, division: RankingSplit, table: SemanticIDs | None
             "ID and were left out"
         )
     return left
+
+
+def _about(pieces: Pieces, data: RankingData, division: RankingSplit) -> dict[str, Any]:
+    """What is odd about a log, for JSON."""
+    timed = "timestamp" in pieces.names  # without times, who meets an item twice is no mistake
+    return {
+        "rows": pieces.rows,
+        "repeated_rows": data.met.repeated if timed or division.dedupe else 0,
+        "dedupe": division.dedupe,
+        "ties": {"order": division.ties},
+    }
 
 
 def _unmet(model: Ranker[Any], data: RankingData, held: Impressions) -> list[str]:
@@ -339,6 +357,7 @@ def _trained_lines(result: Mapping[str, Any]) -> Iterator[str]:
             **result["test"],
             "means": result["means"] and result["means"]["test"],
             "verdict": result["verdict"],
+            "warnings": result["warnings"],
         }
     )
 

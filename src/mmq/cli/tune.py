@@ -12,7 +12,8 @@ from mmq.cli.frame import DeviceOption, ForceOption, JsonOption, ResumeOption, S
 from mmq.cli.kinds import FusionOption, KindOption, with_fusion
 
 if TYPE_CHECKING:
-    from mmq.experiments.tuning import Standing, Trial, TunePlan, Tuning
+    from mmq.experiments.tuning import Trial, TunePlan, Tuning
+    from mmq.experiments.tuning.journal import Standing
 
 
 def command(
