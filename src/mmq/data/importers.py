@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from mmq.artifacts import check_replaceable, disk_errors, sha256, write_file
 from mmq.data.catalogue import Catalogue
 from mmq.data.embeddings import as_matrix, is_embedding, width_of
+from mmq.data.ids import are_alike, joined, same_type
 from mmq.data.interactions import Interactions, write_interactions
 from mmq.data.parquet import write_catalogue
 from mmq.data.texts import as_texts
@@ -57,17 +58,18 @@ def select_core(imported: Imported, k_core: int | None) -> Imported:
         if not len(interactions):
             raise DataError(f"the {k_core}-core has no interactions; choose a smaller --k-core")
     ids, items = interactions.items.ids, imported.items
-    column = items.column("item_id").combine_chunks()
-    if column.type != ids.type:  # numbers in one file, text in the other
+    column = joined(items.column("item_id"))
+    if not are_alike(column.type, ids.type):  # numbers in one file, text in the other
         column, ids = column.cast(pa.string()), ids.cast(pa.string())
         items = items.set_column(items.column_names.index("item_id"), "item_id", column)
         log = interactions.table
         index = log.column_names.index("item_id")
         texts = log.column("item_id").cast(pa.string())
         interactions = Interactions(log.set_column(index, "item_id", texts))
+    column, ids = same_type([column, ids])
     known = items.filter(pc.is_in(column, ids))
     unknown = ids.filter(pc.invert(pc.is_in(ids, column)))
-    rows = pa.table({"item_id": unknown})
+    rows = pa.table({"item_id": unknown.cast(known.schema.field("item_id").type)})
     return Imported(
         imported.layout,
         pa.concat_tables([known, rows], promote_options="default").combine_chunks(),

@@ -61,7 +61,7 @@ class NpyImport:
 
     def inputs(self) -> dict[str, Any]:
         """Everything that decides what the catalogue holds; see :mod:`mmq.replacing`."""
-        older = self.reduce_like and file_input(self.reduce_like)
+        older = self.reduce_like and file_input(self.reduce_like, fingerprint(self.reduce_like))
         return {
             "items": file_input(self.items, fingerprint(self.items)),
             **{

@@ -96,7 +96,8 @@ class Embedding:
             "columns": dataclasses.asdict(self.columns),
             "encoders": {name: _name(self, name) for name in self.modalities},
             "reduce": self.reduce,
-            "reduce-like": self.reduce_like and file_input(self.reduce_like),
+            "reduce-like": self.reduce_like
+            and file_input(self.reduce_like, fingerprint(self.reduce_like)),
             "skip-bad-images": self.skip_bad_images,
         }
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmq.data.ids import joined, same_type
+from mmq.data.ids import end_to_end, joined
 from mmq.data.interactions import Interactions
 from mmq.data.splits import (
     TEST,
@@ -131,9 +131,7 @@ class _Distinct:
         """Take up those that are new; text beside numbers makes all of them text."""
         new = pc.unique(values)
         if self._known is not None:
-            both = same_type([pa.chunked_array([each]) for each in (self._known, new)])
-            known, new = map(joined, both)
-            new = pc.unique(pa.concat_arrays([known, new]))
+            new = pc.unique(end_to_end([self._known, new]))
         self._known = new
 
     @property
