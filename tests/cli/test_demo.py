@@ -106,13 +106,16 @@ def test_a_previous_demo_is_replaced_and_other_folders_are_not(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(_demo, "_tokenize", fail)
-    assert main(["demo", "--out", str(folder)]) == 130
+    assert main(["demo", "--out", str(folder), "--items", "200", "--seed", "1"]) == 2
+    assert "holds a demo made from other inputs (seed 0, not 1)" in capsys.readouterr().err
+    assert (folder / "ids.parquet").is_file()
+    assert main(["demo", "--out", str(folder), "--force"]) == 130
     assert list(folder.iterdir()) == []  # nothing half-made remains
     (folder / "demo.json").write_text("{}")
     (folder / "catalogue.parquet.partial").mkdir()
     (folder / "notes.txt").write_text("what I found")
     monkeypatch.setattr(_demo, "_tokenize", interrupt)
-    assert main(["demo", "--out", str(folder)]) == 130
+    assert main(["demo", "--out", str(folder), "--force"]) == 130
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
     (folder / "notes.txt").unlink()
     monkeypatch.setattr(_demo, "_tokenize", lambda *_: 1 / 0)

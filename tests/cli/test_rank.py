@@ -57,7 +57,7 @@ def test_train_and_evaluate_print_the_same(ids, shop, capsys):
     found = evaluated(capsys, shop)
     assert {name: found[name] for name in result["test"]} == result["test"]
     assert set(found) - set(result["test"]) == {
-        "model", "part", "intervals", "means", "verdict", "warnings",
+        "model", "part", "intervals", "log", "means", "verdict", "warnings",
     }  # fmt: skip
     assert {"auc", "gauc"} <= found["means"].keys() == result["means"]["test"].keys()
     assert found["means"] == result["means"]["test"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mmq.cli.frame import ConfigOption, JsonOption, SetOption, emit
+from mmq.cli.frame import ConfigOption, ForceOption, JsonOption, SetOption, emit
 from mmq.cli.log_columns import Columns, with_columns
 from mmq.cli.retrieval import liked_by, read_log, refuse, told_by
 
@@ -57,6 +57,7 @@ def command(
     ] = None,
     settings: SetOption = None,
     config: ConfigOption = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Embed what users do: which items occur together in the training part of their histories.
@@ -72,9 +73,12 @@ def command(
     from mmq.artifacts import check_writable
     from mmq.data import CatalogueFile, write_catalogue
     from mmq.data.catalogue import TAKEN
+    from mmq.data.files import fingerprint
+    from mmq.data.parquet import check_replaced
     from mmq.encoders.behaviour import BehaviourSettings, embed_behaviour
     from mmq.encoders.predicted import learn_prediction
     from mmq.errors import SettingsError
+    from mmq.replacing import file_input
     from mmq.settings import gather
 
     start = time.perf_counter()
@@ -91,6 +95,17 @@ def command(
     if name in file.dimensions or name in file.attributes or name in TAKEN:
         raise SettingsError(f"{catalogue} has a column '{name}' already; give another with --name")
     check_writable(out, [catalogue, interactions])
+    inputs = {
+        "catalogue": file_input(catalogue, file.fingerprint()),
+        "interactions": file_input(interactions, fingerprint(interactions)),
+        "columns": dict(columns),
+        "name": name,
+        "model": model and _model_input(model),
+        "for": purpose,
+        **filters,
+        "settings": chosen.to_dict(),
+    }
+    check_replaced(out, inputs, force)
     training = _of_ranking if purpose == "ranking" else _of_retrieval
     histories, told = training(file, interactions, columns, filters)
     if model is None:
@@ -101,7 +116,7 @@ def command(
     without = int((~found.present).sum())
     if without and file.dimensions and chosen.missing == "predicted":
         prediction = learn_prediction(file.batches(), found, chosen.seed)
-    write_catalogue(out, _widened(file, name, found, prediction))
+    write_catalogue(out, _widened(file, name, found, prediction), inputs)
     result = {
         "items": len(file),
         "modality": name,
@@ -155,6 +170,15 @@ def _of_ranking(
     histories = data.histories()
     told = "label" if "label" in pieces.names else "rating"
     return Sequences(places[histories.rows], histories.first, histories.end), [told]
+
+
+def _model_input(folder: Path) -> dict[str, str]:
+    from mmq.recommenders.folder import split_settings
+    from mmq.replacing import file_input
+    from mmq.tokenizers.folder import fingerprint
+
+    split_settings(folder)  # raises where there is no model
+    return file_input(folder, fingerprint(folder))
 
 
 def _of_model(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mmq.cli.frame import JsonOption, SeedOption, emit
+from mmq.cli.frame import ForceOption, JsonOption, SeedOption, emit
 from mmq.cli.inspect import verdict_lines
 
 
@@ -18,6 +18,7 @@ def command(
         int, typer.Option("--items", min=200, max=20_000, help="Toys in the shop.")
     ] = 1500,
     seed: SeedOption = 0,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Generate a shop, embed it, fit a tokenizer, encode every item, train a recommender.
@@ -30,7 +31,7 @@ def command(
     """
     from mmq.workflows import demo
 
-    result = demo(out, items, seed, None if as_json else _step)
+    result = demo(out, items, seed, force, None if as_json else _step)
     emit(result, as_json, _lines(result))
 
 

@@ -13,6 +13,7 @@ from mmq.cli import behaviour
 from mmq.cli.frame import (
     AttributeOption,
     DeviceOption,
+    ForceOption,
     JsonOption,
     ReduceLikeOption,
     ReduceOption,
@@ -79,6 +80,7 @@ def command(
     ] = 64,
     device: DeviceOption = "auto",
     resume: ResumeOption = False,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a catalogue of an items file: embed its texts, its images, or both.
@@ -91,7 +93,9 @@ def command(
     Example: mmq embed items.jsonl --id item --text-columns title,plot --image-column image
     --reduce 256 --out catalogue.parquet
     """
+    from mmq.artifacts import check_writable
     from mmq.data.items import ItemColumns
+    from mmq.data.parquet import check_replaced
     from mmq.encoders.embed import Embedding, embed
 
     start = time.perf_counter()
@@ -110,7 +114,10 @@ def command(
         device=device,
         skip_bad_images=skip_bad_images,
     )
-    result = embed(task, out, resume)
+    check_writable(out, [items])
+    inputs = task.inputs()
+    check_replaced(out, inputs, force)
+    result = embed(task, out, resume, inputs)
     result["seconds"] = round(time.perf_counter() - start, 3)
     emit(result, as_json, _lines(result))
 

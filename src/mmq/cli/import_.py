@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from mmq.cli.frame import (
     AttributeOption,
+    ForceOption,
     JsonOption,
     ReduceLikeOption,
     ReduceOption,
@@ -53,6 +54,7 @@ def npy(
         str | None, typer.Option("--image-column", help="Picture paths; image if there is one.")
     ] = None,
     attribute: AttributeOption = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a catalogue of an items file and one .npy array a modality.
@@ -62,20 +64,29 @@ def npy(
     Example: mmq import npy --items items.jsonl --id item --modality text=text.npy
     --modality image=image.npy --reduce 256 --out catalogue.parquet
     """
+    from mmq.artifacts import check_writable
     from mmq.data.items import ItemColumns
     from mmq.data.npy import NpyImport, import_npy
+    from mmq.data.parquet import check_replaced
 
     start = time.perf_counter()
     columns = ItemColumns(item_id, title_column, image_column, tuple(attribute or ()))
     source = NpyImport(items, _modalities(modality), columns, reduce, reduce_like)
-    result = import_npy(source, out)
+    check_writable(out, source.files())
+    inputs = source.inputs()
+    check_replaced(out, inputs, force)
+    result = import_npy(source, out, inputs)
     result["seconds"] = round(time.perf_counter() - start, 3)
     emit(result, as_json, _catalogue_lines(result))
 
 
 @import_app.command()
 def movielens(
-    path: FolderArgument, out: FolderOption, k_core: CoreOption = None, as_json: JsonOption = False
+    path: FolderArgument,
+    out: FolderOption,
+    k_core: CoreOption = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Take in MovieLens: ml-100k, ml-1m, ml-10m, ml-20m, ml-25m, ml-latest.
 
@@ -83,14 +94,21 @@ def movielens(
 
     Example: mmq import movielens ml-1m --out movies --k-core 5
     """
-    from mmq.data.datasets.movielens import read_movielens
+    from mmq.data.datasets.movielens import find_files, read_movielens
+    from mmq.data.importers import select_core
 
-    _import(lambda: read_movielens(path), out, k_core, as_json, "title,genres")
+    inputs = {**find_files(path).inputs(), "k-core": k_core}
+    task = _Task(lambda: select_core(read_movielens(path), k_core), out, inputs, force)
+    _import(task, as_json, "title,genres")
 
 
 @import_app.command()
 def amazon(
-    path: FolderArgument, out: FolderOption, k_core: CoreOption = None, as_json: JsonOption = False
+    path: FolderArgument,
+    out: FolderOption,
+    k_core: CoreOption = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Take in Amazon reviews of one category, of 2014, 2018 or 2023.
 
@@ -100,9 +118,12 @@ def amazon(
 
     Example: mmq import amazon beauty-2014 --out beauty --k-core 5
     """
-    from mmq.data.datasets.amazon import read_amazon
+    from mmq.data.datasets.amazon import find_files, read_amazon
+    from mmq.data.importers import select_core
 
-    _import(lambda: read_amazon(path), out, k_core, as_json, "title,brand,categories")
+    inputs = {**find_files(path).inputs(), "k-core": k_core}
+    task = _Task(lambda: select_core(read_amazon(path), k_core), out, inputs, force)
+    _import(task, as_json, "title,brand,categories")
 
 
 @import_app.command()
@@ -112,6 +133,7 @@ def recbole(
     path: FolderArgument,
     out: FolderOption,
     k_core: CoreOption = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Take in RecBole atomic files, NAME.inter and NAME.item.
@@ -123,19 +145,37 @@ def recbole(
 
     Example: mmq import recbole dataset/ml-100k --out movies
     """
-    from mmq.data.datasets.recbole import read_recbole
+    from mmq.data.datasets.recbole import find_files, read_recbole
+    from mmq.data.importers import select_core
 
-    _import(lambda: read_recbole(path, columns), out, k_core, as_json, "COLUMN,COLUMN")
+    inputs = {**find_files(path).inputs(), "k-core": k_core, "columns": dict(columns)}
+    task = _Task(lambda: select_core(read_recbole(path, columns), k_core), out, inputs, force)
+    _import(task, as_json, "COLUMN,COLUMN")
 
 
-def _import(
-    read: Callable[[], Imported], out: Path, k_core: int | None, as_json: bool, text: str
-) -> None:
-    """Read, cut and write a data set, and say what to do next."""
-    from mmq.data.importers import select_core, write_import
+class _Task(NamedTuple):
+    """What is to be imported.
 
-    start = time.perf_counter()
-    result = write_import(out, lambda: select_core(read(), k_core))
+    Attributes:
+        read: gives the data set.
+        out: the folder to write.
+        inputs: everything that decides what it will hold.
+        force: whether it replaces an import of other inputs.
+    """
+
+    read: Callable[[], Imported]
+    out: Path
+    inputs: Mapping[str, Any]
+    force: bool
+
+
+def _import(task: _Task, as_json: bool, text: str) -> None:
+    """Read and write a data set, and say what to do next."""
+    from mmq.data.importers import check_replaced, write_import
+
+    start, out = time.perf_counter(), task.out
+    check_replaced(out, task.inputs, task.force)
+    result = write_import(out, task.read, task.inputs)
     result["seconds"] = round(time.perf_counter() - start, 3)
     lines = [
         f"{result['interactions']:,} interactions of {result['users']:,} users with "

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mmq.cli.frame import JsonOption, SeedOption, emit
+from mmq.cli.frame import ForceOption, JsonOption, SeedOption, emit
 
 
 def command(
@@ -30,6 +30,7 @@ def command(
     report: Annotated[
         Path | None, typer.Option("--report", help="Write all of it as one HTML file.")
     ] = None,
+    force: ForceOption = False,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -47,6 +48,7 @@ def command(
         item=item,
         against=against,
         report=report,
+        force=force,
         seed=seed,
     )
     result = found.to_dict() | ({"report": str(report)} if report is not None else {})

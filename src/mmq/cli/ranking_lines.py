@@ -23,6 +23,7 @@ def trained_lines(result: Mapping[str, Any]) -> Iterator[str]:
             **result["test"],
             "means": result["means"] and result["means"]["test"],
             "verdict": result["verdict"],
+            "warnings": result["warnings"],
         }
     )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mmq.cli.frame import ConfigOption, DeviceOption, JsonOption, SetOption, emit
+from mmq.cli.frame import ConfigOption, DeviceOption, ForceOption, JsonOption, SetOption, emit
 from mmq.cli.log_columns import Columns, with_columns
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def command(
     ] = False,
     settings: SetOption = None,
     config: ConfigOption = None,
+    force: ForceOption = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -94,7 +95,7 @@ def command(
         with _left_alone(request) as there:
             emit(*_plan(prepare(there), chosen, as_json))
         return
-    prepared = prepare(request)
+    prepared = prepare(request, force)
     if report_only:
         found = report_on(prepared)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,7 +18,7 @@ from mmq.cli.frame import (
     emit,
 )
 from mmq.cli.log_columns import Columns, with_columns
-from mmq.cli.options import DedupeOption, DropUnknownOption
+from mmq.cli.options import DedupeOption, DropUnknownOption, TiesOption
 from mmq.cli.ranking_lines import trained_lines
 
 
@@ -48,17 +48,18 @@ def command(
         list[str] | None,
         typer.Option(
             "--column",
-            help="A further column of the log: of categories, or of numbers where its type is one "
-            "of fractions. Repeats.",
+            help="A further column of the log: of numbers where all of its values are, some with "
+            "a fraction; else of categories. Repeats.",
         ),
     ] = None,
     numeric_column: Annotated[
         list[str] | None,
         typer.Option(
             "--numeric-column",
-            help="A further column of numbers whatever its type, such as text. Repeats.",
+            help="A further column of numbers although all of them are whole. Repeats.",
         ),
     ] = None,
+    ties: TiesOption = "file",
     dedupe: DedupeOption = False,
     drop_unknown: DropUnknownOption = False,
     seed: UnsetSeedOption = None,
@@ -82,8 +83,8 @@ def command(
     from mmq.settings import gather
     from mmq.workflows import LogFile, Run, train_ranking
 
-    division = {"split": split, "positive_above": positive_above}
-    division |= {"dedupe": dedupe, "drop_unknown": drop_unknown}
+    division: dict[str, Any] = {"split": split, "positive_above": positive_above}
+    division |= {"ties": ties or "file", "dedupe": dedupe, "drop_unknown": drop_unknown}
     result = train_ranking(
         LogFile(interactions, columns, column or [], numeric_column or []),
         out,

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmq.cli.frame import DeviceOption, JsonOption, ResumeOption, SeedOption, emit
+from mmq.cli.frame import DeviceOption, ForceOption, JsonOption, ResumeOption, SeedOption, emit
 from mmq.cli.kinds import FusionOption, KindOption, with_fusion
 
 if TYPE_CHECKING:
     from mmq.experiments.tuning import Trial, TunePlan, Tuning
+    from mmq.experiments.tuning.journal import Standing
 
 
 def command(
@@ -34,6 +35,7 @@ def command(
     ] = None,
     seed: SeedOption = 0,
     resume: ResumeOption = False,
+    force: ForceOption = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -44,14 +46,18 @@ def command(
     Then: mmq fit catalogue.parquet --tokenizer rqvae --config tuned/best.toml --out tokenizer
     """
     from mmq.data.parquet import CatalogueFile
+    from mmq.errors import SettingsError
     from mmq.experiments.tuning import TunePlan, tune
     from mmq.settings import gather
 
+    if resume and force:
+        raise SettingsError("--resume and --force exclude each other; give one of them")
     plan = TunePlan.parse({"trials": trials, "hold_out": hold_out, "seed": seed})
     fixed = with_fusion(kind, fusion, gather(None, settings or []))
     watch = _Watch(plan)
     items = CatalogueFile(catalogue).read(attributes=False)
-    found = tune(items, kind, plan, fixed, out, resume, device, watch)
+    standing: Standing = "resume" if resume else "replace" if force else "refuse"
+    found = tune(items, kind, plan, fixed, out, standing, device, watch)
     figures = {
         "tokenizer": kind,
         "trials": trials,

@@ -171,7 +171,8 @@ class SemanticIDs:
 
     def fingerprint(self) -> str:
         """Content hash (SHA-256) of ids, codes and ranks, whatever made them."""
-        digest = hashlib.sha256(repr((str(self.item_ids.type), self.codebook_sizes)).encode())
+        kind = "int64" if pa.types.is_integer(self.item_ids.type) else "string"
+        digest = hashlib.sha256(repr((kind, self.codebook_sizes)).encode())
         for array in (*_content(self.item_ids), self.codes, self.rank):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
@@ -263,9 +264,10 @@ def _content(item_ids: pa.Array) -> tuple[np.ndarray, ...]:
     if pa.types.is_integer(item_ids.type):
         return (item_ids.to_numpy(),)
     _, offsets, text = item_ids.buffers()
-    ends = np.frombuffer(offsets, np.int32)[item_ids.offset : item_ids.offset + len(item_ids) + 1]
+    width = np.int64 if pa.types.is_large_string(item_ids.type) else np.int32
+    ends = np.frombuffer(offsets, width)[item_ids.offset : item_ids.offset + len(item_ids) + 1]
     letters = np.frombuffer(text or b"", np.uint8)
-    return np.diff(ends), letters[ends[0] : ends[-1]]
+    return np.diff(ends).astype(np.int32), letters[ends[0] : ends[-1]]
 
 
 def _codes(column: pa.Array, length: int) -> np.ndarray:

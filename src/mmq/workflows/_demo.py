@@ -21,8 +21,9 @@ from mmq.data.interactions import Interactions, read_interactions, write_interac
 from mmq.data.items import ItemColumns
 from mmq.encoders.embed import Embedding, embed
 from mmq.encoders.template import TextTemplate
-from mmq.formats import write_json
+from mmq.formats import read_json, write_json
 from mmq.metrics.probes import probe_table
+from mmq.replacing import check_same, file_input
 from mmq.reports.inspection import Inspection, inspect_table
 from mmq.reports.page import WHOLE, Probes, write_report
 from mmq.version import __version__
@@ -52,7 +53,11 @@ Watch = Callable[[str, str, float], None]
 
 
 def demo(
-    out: str | Path, items: int = 1500, seed: int = 0, watch: Watch | None = None
+    out: str | Path,
+    items: int = 1500,
+    seed: int = 0,
+    force: bool = False,
+    watch: Watch | None = None,
 ) -> dict[str, Any]:
     """What came out of a generated shop: figures, verdict, examples, recommendations.
 
@@ -62,6 +67,7 @@ def demo(
         out: the folder to write.
         items: toys in the shop.
         seed: of everything random.
+        force: replace an earlier demo although it is of another shop.
         watch: is told of every step when it is done: its name, what it did, its seconds.
 
     Raises:
@@ -71,9 +77,14 @@ def demo(
     """
     out = Path(out)
     check_replaceable(out, MARKER)
+    inputs = {"items": items, "seed": seed}
+    if (out / MARKER).is_file() and not force:
+        before = read_json(out / MARKER, "demo")
+        before.pop("mmq", None)
+        check_same(out, "a demo", inputs, before)
     steps = _Steps(watch or (lambda *_: None))
     with disk_errors(out), made_folder(out), _emptied(out):
-        write_json(out / MARKER, {"mmq": __version__, "items": items, "seed": seed})
+        write_json(out / MARKER, {"mmq": __version__, **inputs})
         shop = _Shop(out, items, seed)
         results = _tokenize(shop, steps) | _recommend(shop, steps)
     seconds = steps.seconds | {"all": round(sum(steps.seconds.values()), 3)}
@@ -139,7 +150,7 @@ def _tokenize(shop: _Shop, steps: _Steps) -> dict[str, Any]:
             shop / "ids.parquet", catalogue=catalogue, tokenizer=tokenizer, seed=shop.seed
         )
         probes = _probes(toys, found)
-        write_report(found, shop / "report.html", probes)
+        write_report(found, shop / "report.html", probes, {"ids": file_input(shop / "ids.parquet")})
     return {
         "fit": figures,
         "verdict": found.verdict._asdict(),

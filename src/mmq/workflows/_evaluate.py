@@ -20,8 +20,9 @@ from mmq.recommenders.folder import split_settings
 from mmq.recommenders.verdict import baselines, measured, verdict
 from mmq.semantic_ids import SemanticIDs
 from mmq.workflows._files import LogFile, ModelFolder
+from mmq.workflows._impressions import described as described_impressions
 from mmq.workflows._impressions import known_rows, log_of
-from mmq.workflows._retrieval_log import concerns, described
+from mmq.workflows._retrieval_log import concerns, described, repeats
 from mmq.workflows._run import refuse
 from mmq.workflows._train_ranking import summary as ranking_summary
 from mmq.workflows._train_retrieval import summary
@@ -117,7 +118,9 @@ def _of_ranker(
         model.with_ids(SemanticIDs.read(folder.ids))
     if drop_unknown:
         split = split.model_copy(update={"drop_unknown": True})
-    data = RankingData.of(known_rows(log_of(folder.path, log), split, model.ids), split)
+    pieces = known_rows(log_of(folder.path, log), split, model.ids)
+    data = RankingData.of(pieces, split)
+    about = described_impressions(pieces, data, split)
     held = data.test if part == "test" else data.validation
     found = evaluate_ranking(model, data, held)
     beside = None
@@ -130,7 +133,8 @@ def _of_ranker(
         "intervals": _ranking_intervals(found, held, seed),
         "means": beside.means.figures if beside else None,
         "verdict": [beside.sentence] if beside else [],
-        "warnings": _unmet(model, data, held),
+        "log": about,
+        "warnings": [*_unmet(model, data, held), *repeats(about)],
     }
 
 

@@ -26,7 +26,7 @@ class LogFile:
         columns: mmq's name of a column -> the file's, for those that differ; and
             ``timestamp_format``.
         further: columns that a ranker reads besides.
-        numeric: of these, the ones that are numbers whatever their type.
+        numeric: further columns of numbers although all of them are whole.
     """
 
     path: str | Path

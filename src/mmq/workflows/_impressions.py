@@ -7,10 +7,11 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmq.artifacts import beside, made_folder
 from mmq.errors import warn
-from mmq.ranking import Pieces, RankingSplit
+from mmq.ranking import Pieces, RankingData, RankingSplit
 from mmq.ranking.folder import further_columns
 from mmq.semantic_ids import SemanticIDs
 from mmq.workflows._files import LogFile
@@ -36,6 +37,17 @@ def known_rows(pieces: Pieces, split: RankingSplit, table: SemanticIDs | None) -
             "ID and were left out"
         )
     return left
+
+
+def described(pieces: Pieces, data: RankingData, split: RankingSplit) -> dict[str, Any]:
+    """What is odd about a log, for JSON."""
+    timed = "timestamp" in pieces.names  # without times, who meets an item twice is no mistake
+    return {
+        "rows": pieces.rows,
+        "repeated_rows": data.met.repeated if timed or split.dedupe else 0,
+        "dedupe": split.dedupe,
+        "ties": {"order": split.ties},
+    }
 
 
 @contextlib.contextmanager

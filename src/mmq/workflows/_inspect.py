@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmq.replacing import file_input
 from mmq.reports.inspection import Inspection, inspect_table
 from mmq.reports.page import check_report, write_report
 
@@ -16,6 +17,7 @@ def inspect(
     item: str | None = None,
     against: Path | None = None,
     report: Path | None = None,
+    force: bool = False,
     seed: int = 0,
 ) -> Inspection:
     """What an ID table is worth: a verdict in words and its figures.
@@ -27,6 +29,7 @@ def inspect(
         item: id of one item to look at.
         against: an older table: what changed since.
         report: write all of it as one HTML file.
+        force: replace a report of another table.
         seed: of the items that the report shows.
 
     Raises:
@@ -36,10 +39,11 @@ def inspect(
     Example: ``inspect(Path("ids.parquet")).verdict.grade``
     """
     if report is not None:
-        check_report(report)
+        inputs = {"ids": file_input(ids)}
+        check_report(report, inputs, force)
     found = inspect_table(
         ids, catalogue=catalogue, tokenizer=tokenizer, against=against, item=item, seed=seed
     )
     if report is not None:
-        write_report(found, report)
+        write_report(found, report, inputs=inputs)
     return found

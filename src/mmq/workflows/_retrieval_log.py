@@ -43,17 +43,23 @@ def concerns(log: Mapping[str, Any]) -> list[str]:
             "same time as the item before it, so that the order of the rows decides what is held "
             "out, and a model may learn that order; --ties shuffled takes a random one"
         )
-    if log["repeated_rows"] and not log["dedupe"]:
-        found.append(
-            f"{log['repeated_rows']:,} of {rows:,} rows equal an earlier one in all columns and "
-            "count again; --dedupe leaves them out"
-        )
+    found += repeats(log)
     if log["unknown_rows"]:
         found.append(
             f"{log['unknown_rows']:,} of {rows:,} rows have an item without a semantic ID and were "
             "left out"
         )
     return found
+
+
+def repeats(log: Mapping[str, Any]) -> list[str]:
+    """A sentence on rows that come more than once and count as often."""
+    if not log["repeated_rows"] or log["dedupe"]:
+        return []
+    return [
+        f"{log['repeated_rows']:,} of {log['rows']:,} rows equal an earlier one in all columns and "
+        "count again; --dedupe leaves them out"
+    ]
 
 
 def require_order(log: Interactions, ordered: bool, split: SplitSettings) -> None:

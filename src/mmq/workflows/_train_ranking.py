@@ -24,7 +24,8 @@ from mmq.replacing import check_replaced, file_input, write_note
 from mmq.semantic_ids import SemanticIDs
 from mmq.training.distributed import joined
 from mmq.workflows._files import LogFile
-from mmq.workflows._impressions import known_rows, rows_on_disk
+from mmq.workflows._impressions import described, known_rows, rows_on_disk
+from mmq.workflows._retrieval_log import repeats
 from mmq.workflows._run import Run, refuse
 
 
@@ -87,12 +88,16 @@ def train_ranking(
         save_ranker(model, out, split, fit)
         write_note(out, inputs)
         checkpoint.unlink(missing_ok=True)
+        about = described(pieces, data, split)
         return {
+            **_learned(model, data),
+            "log": about,
             **_figures(model, data, fit.validation),
             "epochs": fit.epochs,
             "best_epoch": fit.best_epoch,
             "rows_per_second": fit.rows_per_second,
             "out": str(out),
+            "warnings": repeats(about),
         }
 
 
@@ -109,6 +114,16 @@ def _opened(
     return pieces, RankingSplit.parse({**split.to_dict(), "split": resolved})
 
 
+def _learned(model: Ranker[Any], data: RankingData) -> dict[str, Any]:
+    """What the model learned from."""
+    return {
+        "model": model.kind,
+        "users": len(model.vocabulary.users),
+        "items": len(model.vocabulary.items),
+        "impressions": {"train": len(data.train), "validation": len(data.validation)},
+    }
+
+
 def _figures(
     model: Ranker[Any], data: RankingData, validation: Mapping[str, float]
 ) -> dict[str, Any]:
@@ -117,10 +132,6 @@ def _figures(
     means = None if model.kind == Means.kind else fitted_means(data)
     beside = means and beside_means(held, means, data, data.validation, "validation")
     return {
-        "model": model.kind,
-        "users": len(model.vocabulary.users),
-        "items": len(model.vocabulary.items),
-        "impressions": {"train": len(data.train), "validation": len(data.validation)},
         "validation": validation,
         "test": summary(tested),
         "means": {

@@ -15,6 +15,7 @@ from mmq.data.interactions import Interactions
 from mmq.data.jsonl import Block, blocks, objects, parse_block
 from mmq.errors import DataError, FormatError
 from mmq.progress import bar
+from mmq.replacing import file_input
 
 _SUFFIXES = (".jsonl.gz", ".json.gz", ".jsonl", ".json")
 _REVIEW = pa.schema(
@@ -46,6 +47,10 @@ class AmazonFiles(NamedTuple):
 
     reviews: Path
     metadata: Path
+
+    def inputs(self) -> dict[str, Any]:
+        """What they hold; see :mod:`mmq.replacing`."""
+        return {name: file_input(path) for name, path in self._asdict().items()}
 
 
 def find_files(path: str | Path) -> AmazonFiles:

@@ -3,10 +3,12 @@
 from mmq.data.item_ids.checks import check_ids
 from mmq.data.item_ids.index import ItemIndex
 from mmq.data.item_ids.reading import (
+    are_alike,
     as_ids,
     as_item_ids,
     as_numbers,
     as_string,
+    end_to_end,
     joined,
     same_type,
     without_empty,
@@ -14,11 +16,13 @@ from mmq.data.item_ids.reading import (
 
 __all__ = [
     "ItemIndex",
+    "are_alike",
     "as_ids",
     "as_item_ids",
     "as_numbers",
     "as_string",
     "check_ids",
+    "end_to_end",
     "joined",
     "same_type",
     "without_empty",
