@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from mmq.cli import behaviour
+from mmq.cli import embed_behaviour
 from mmq.cli.frame import (
     AttributeOption,
     DeviceOption,
@@ -39,7 +38,7 @@ class _Embed(TyperGroup):
 
 _ITEMS = "items"
 embed_app = typer.Typer(cls=_Embed)
-embed_app.command("behaviour")(behaviour.command)
+embed_app.command("behaviour")(embed_behaviour.command)
 
 EncoderHelp = "a Hugging Face name, a model folder, light (no download, no meaning) or none."
 
@@ -93,19 +92,16 @@ def command(
     Example: mmq embed items.jsonl --id item --text-columns title,plot --image-column image
     --reduce 256 --out catalogue.parquet
     """
-    from mmq.artifacts import check_writable
     from mmq.data.items import ItemColumns
-    from mmq.data.parquet import check_replaced
-    from mmq.encoders.embed import Embedding, embed
+    from mmq.encoders.embed import Embedding
+    from mmq.workflows import embed
 
-    start = time.perf_counter()
     text = None if text_encoder == "none" else _template(text_columns, text_template)
     image = None if image_encoder == "none" else image_column
-    columns = ItemColumns(item_id, title_column, image, tuple(attribute or ()))
     task = Embedding(
         items,
         text,
-        columns,
+        ItemColumns(item_id, title_column, image, tuple(attribute or ())),
         text_encoder=text_encoder,
         image_encoder=image_encoder,
         reduce=reduce,
@@ -114,11 +110,7 @@ def command(
         device=device,
         skip_bad_images=skip_bad_images,
     )
-    check_writable(out, [items])
-    inputs = task.inputs()
-    check_replaced(out, inputs, force)
-    result = embed(task, out, resume, inputs)
-    result["seconds"] = round(time.perf_counter() - start, 3)
+    result = embed(task, out, resume=resume, force=force)
     emit(result, as_json, _lines(result))
 
 

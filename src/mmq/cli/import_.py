@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 
@@ -20,9 +19,6 @@ from mmq.cli.frame import (
 )
 from mmq.cli.log_columns import Columns, with_columns
 from mmq.errors import SettingsError
-
-if TYPE_CHECKING:
-    from mmq.data.importers import Imported
 
 import_app = typer.Typer(
     help="Make a catalogue of .npy embeddings, or take in a public data set.",
@@ -64,19 +60,13 @@ def npy(
     Example: mmq import npy --items items.jsonl --id item --modality text=text.npy
     --modality image=image.npy --reduce 256 --out catalogue.parquet
     """
-    from mmq.artifacts import check_writable
     from mmq.data.items import ItemColumns
-    from mmq.data.npy import NpyImport, import_npy
-    from mmq.data.parquet import check_replaced
+    from mmq.data.npy import NpyImport
+    from mmq.workflows import import_npy
 
-    start = time.perf_counter()
     columns = ItemColumns(item_id, title_column, image_column, tuple(attribute or ()))
     source = NpyImport(items, _modalities(modality), columns, reduce, reduce_like)
-    check_writable(out, source.files())
-    inputs = source.inputs()
-    check_replaced(out, inputs, force)
-    result = import_npy(source, out, inputs)
-    result["seconds"] = round(time.perf_counter() - start, 3)
+    result = import_npy(source, out, force=force)
     emit(result, as_json, _catalogue_lines(result))
 
 
@@ -94,12 +84,10 @@ def movielens(
 
     Example: mmq import movielens ml-1m --out movies --k-core 5
     """
-    from mmq.data.datasets.movielens import find_files, read_movielens
-    from mmq.data.importers import select_core
+    from mmq.workflows import import_data
 
-    inputs = {**find_files(path).inputs(), "k-core": k_core}
-    task = _Task(lambda: select_core(read_movielens(path), k_core), out, inputs, force)
-    _import(task, as_json, "title,genres")
+    result = import_data("movielens", path, out, k_core, force=force)
+    emit(result, as_json, _data_lines(result, "title,genres"))
 
 
 @import_app.command()
@@ -118,12 +106,10 @@ def amazon(
 
     Example: mmq import amazon beauty-2014 --out beauty --k-core 5
     """
-    from mmq.data.datasets.amazon import find_files, read_amazon
-    from mmq.data.importers import select_core
+    from mmq.workflows import import_data
 
-    inputs = {**find_files(path).inputs(), "k-core": k_core}
-    task = _Task(lambda: select_core(read_amazon(path), k_core), out, inputs, force)
-    _import(task, as_json, "title,brand,categories")
+    result = import_data("amazon", path, out, k_core, force=force)
+    emit(result, as_json, _data_lines(result, "title,brand,categories"))
 
 
 @import_app.command()
@@ -145,38 +131,15 @@ def recbole(
 
     Example: mmq import recbole dataset/ml-100k --out movies
     """
-    from mmq.data.datasets.recbole import find_files, read_recbole
-    from mmq.data.importers import select_core
+    from mmq.workflows import import_data
 
-    inputs = {**find_files(path).inputs(), "k-core": k_core, "columns": dict(columns)}
-    task = _Task(lambda: select_core(read_recbole(path, columns), k_core), out, inputs, force)
-    _import(task, as_json, "COLUMN,COLUMN")
+    result = import_data("recbole", path, out, k_core, columns=columns, force=force)
+    emit(result, as_json, _data_lines(result, "COLUMN,COLUMN"))
 
 
-class _Task(NamedTuple):
-    """What is to be imported.
-
-    Attributes:
-        read: gives the data set.
-        out: the folder to write.
-        inputs: everything that decides what it will hold.
-        force: whether it replaces an import of other inputs.
-    """
-
-    read: Callable[[], Imported]
-    out: Path
-    inputs: Mapping[str, Any]
-    force: bool
-
-
-def _import(task: _Task, as_json: bool, text: str) -> None:
-    """Read and write a data set, and say what to do next."""
-    from mmq.data.importers import check_replaced, write_import
-
-    start, out = time.perf_counter(), task.out
-    check_replaced(out, task.inputs, task.force)
-    result = write_import(out, task.read, task.inputs)
-    result["seconds"] = round(time.perf_counter() - start, 3)
+def _data_lines(result: Mapping[str, Any], text: str) -> list[str]:
+    """What was read, and what to do next."""
+    out = Path(result["out"])
     lines = [
         f"{result['interactions']:,} interactions of {result['users']:,} users with "
         f"{result['items']:,} items ({result['layout']}) -> {out}"
@@ -189,7 +152,7 @@ def _import(task: _Task, as_json: bool, text: str) -> None:
             f"  mmq embed {out / 'items.parquet'} --text-columns {text} "
             f"--out {out / 'catalogue.parquet'}"
         )
-    emit(result, as_json, lines)
+    return lines
 
 
 def _modalities(assignments: list[str]) -> dict[str, Path]:

@@ -13,7 +13,6 @@ from mmq.cli.kinds import FusionOption, KindOption, with_fusion
 
 if TYPE_CHECKING:
     from mmq.experiments.tuning import Trial, TunePlan, Tuning
-    from mmq.experiments.tuning.journal import Standing
 
 
 def command(
@@ -45,30 +44,20 @@ def command(
 
     Then: mmq fit catalogue.parquet --tokenizer rqvae --config tuned/best.toml --out tokenizer
     """
-    from mmq.data.parquet import CatalogueFile
-    from mmq.errors import SettingsError
-    from mmq.experiments.tuning import TunePlan, tune
+    from mmq.experiments.tuning import TunePlan
     from mmq.settings import gather
+    from mmq.workflows import Run, tune
 
-    if resume and force:
-        raise SettingsError("--resume and --force exclude each other; give one of them")
     plan = TunePlan.parse({"trials": trials, "hold_out": hold_out, "seed": seed})
-    fixed = with_fusion(kind, fusion, gather(None, settings or []))
-    watch = _Watch(plan)
-    items = CatalogueFile(catalogue).read(attributes=False)
-    standing: Standing = "resume" if resume else "replace" if force else "refuse"
-    found = tune(items, kind, plan, fixed, out, standing, device, watch)
-    figures = {
-        "tokenizer": kind,
-        "trials": trials,
-        "fits": len(found.trials),
-        "failed": sum(trial.error is not None for trial in found.trials),
-        "seconds": found.seconds,
-        "figure": plan.figure,
-        "best": {**found.best._asdict(), "settings": found.settings},
-        "default": found.default._asdict(),
-        "out": str(out),
-    }
+    found, figures = tune(
+        catalogue,
+        out,
+        kind,
+        plan=plan,
+        settings=with_fusion(kind, fusion, gather(None, settings or [])),
+        run=Run(device=device, resume=resume, force=force),
+        watch=_Watch(plan),
+    )
     emit(figures, as_json, _lines(found, plan, out))
 
 

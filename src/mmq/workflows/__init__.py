@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmq.workflows._demo import demo as demo
     from mmq.workflows._doctor import doctor as doctor
+    from mmq.workflows._embed import embed as embed
+    from mmq.workflows._embed_behaviour import embed_behaviour as embed_behaviour
     from mmq.workflows._encode import encode as encode
     from mmq.workflows._evaluate import evaluate as evaluate
     from mmq.workflows._files import LogFile as LogFile
@@ -24,12 +26,17 @@ if TYPE_CHECKING:
     from mmq.workflows._finetune import Stage1 as Stage1
     from mmq.workflows._finetune import finetune as finetune
     from mmq.workflows._fit import fit as fit
+    from mmq.workflows._import import import_data as import_data
+    from mmq.workflows._import import import_npy as import_npy
     from mmq.workflows._inspect import inspect as inspect
     from mmq.workflows._recommend import Filters as Filters
     from mmq.workflows._recommend import recommend as recommend
+    from mmq.workflows._reproduce import plan_reproduction as plan_reproduction
+    from mmq.workflows._reproduce import reproduce as reproduce
     from mmq.workflows._run import Run as Run
     from mmq.workflows._train_ranking import train_ranking as train_ranking
     from mmq.workflows._train_retrieval import train_retrieval as train_retrieval
+    from mmq.workflows._tune import tune as tune
 
 _HOMES = {
     "Filters": "_recommend",
@@ -39,14 +46,21 @@ _HOMES = {
     "Stage1": "_finetune",
     "demo": "_demo",
     "doctor": "_doctor",
+    "embed": "_embed",
+    "embed_behaviour": "_embed_behaviour",
     "encode": "_encode",
     "evaluate": "_evaluate",
     "finetune": "_finetune",
     "fit": "_fit",
+    "import_data": "_import",
+    "import_npy": "_import",
     "inspect": "_inspect",
+    "plan_reproduction": "_reproduce",
     "recommend": "_recommend",
+    "reproduce": "_reproduce",
     "train_ranking": "_train_ranking",
     "train_retrieval": "_train_retrieval",
+    "tune": "_tune",
 }
 
 __all__ = sorted(_HOMES)

@@ -19,7 +19,7 @@ from mmq.artifacts import check_replaceable, disk_errors, made_folder, write_fil
 from mmq.data.datasets.toyshop import FACTORS, Toyshop, ToyshopSettings, toyshop
 from mmq.data.interactions import Interactions, read_interactions, write_interactions
 from mmq.data.items import ItemColumns
-from mmq.encoders.embed import Embedding, embed
+from mmq.encoders.embed import Embedding
 from mmq.encoders.template import TextTemplate
 from mmq.formats import read_json, write_json
 from mmq.metrics.probes import probe_table
@@ -27,6 +27,7 @@ from mmq.replacing import check_same, file_input
 from mmq.reports.inspection import Inspection, inspect_table
 from mmq.reports.page import WHOLE, Probes, write_report
 from mmq.version import __version__
+from mmq.workflows._embed import embed
 from mmq.workflows._encode import encode
 from mmq.workflows._fit import fit
 from mmq.workflows._recommend import Filters, recommend
