@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from mmq.cli.frame import ForceOption, JsonOption, SeedOption, emit
+from mmq.cli import options as opt
+from mmq.cli.frame import emit
 from mmq.cli.inspect import verdict_lines
 
 
@@ -17,9 +18,9 @@ def command(
     items: Annotated[
         int, typer.Option("--items", min=200, max=20_000, help="Toys in the shop.")
     ] = 1500,
-    seed: SeedOption = 0,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
+    seed: opt.Seed = 0,
+    force: opt.Force = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Generate a shop, embed it, fit a tokenizer, encode every item, train a recommender.
 

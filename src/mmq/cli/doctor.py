@@ -7,12 +7,13 @@ from typing import Any
 
 import typer
 
-from mmq.cli.frame import JsonOption, emit
+from mmq.cli import options as opt
+from mmq.cli.frame import emit
 
 _UNUSABLE = 1
 
 
-def command(as_json: JsonOption = False) -> None:
+def command(as_json: opt.Json = False) -> None:
     """Check the machine: versions, memory, speed, extras, and a small round trip.
 
     The exit code is 0 where mmq can be used, else 1.

@@ -7,48 +7,56 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from mmq.cli.frame import ConfigOption, ForceOption, JsonOption, SetOption, emit
+from mmq.cli import options as opt
+from mmq.cli.frame import emit
 from mmq.cli.log_columns import Columns, with_columns
 from mmq.cli.retrieval_lines import told_by
+
+_MinInteractions = Annotated[
+    int | None,
+    typer.Option(
+        "--min-interactions",
+        min=0,
+        help="Leave out users and items with fewer (k-core); 5 if not given.",
+    ),
+]
+_Split = Annotated[
+    Literal["leave-one-out", "chronological", "stored"] | None,
+    typer.Option(
+        "--split",
+        help="How the training part is told from the rest; what mmq train takes if not given.",
+    ),
+]
+_Model = Annotated[
+    Path | None,
+    typer.Option("--model", help="Instead: the item vectors of this SASRec model."),
+]
+_Purpose = Annotated[
+    Literal["retrieval", "ranking"],
+    typer.Option("--for", help="Whose training part is read: mmq train retrieval or ranking."),
+]
+
+_NO_CORE = (
+    "--min-interactions is not for ranking, which learns from all that was shown; leave it out"
+)
 
 
 @with_columns
 def command(
     columns: Columns,
     catalogue: Annotated[Path, typer.Argument(help="The catalogue.", show_default=False)],
-    interactions: Annotated[Path, typer.Option("--interactions", help="The interaction log.")],
+    interactions: opt.Interactions,
     out: Annotated[Path, typer.Option("--out", help="The catalogue to write, with it.")],
     name: Annotated[str, typer.Option("--name", help="Name of the new modality.")] = "behaviour",
-    model: Annotated[
-        Path | None,
-        typer.Option("--model", help="Instead: the item vectors of this SASRec model."),
-    ] = None,
-    purpose: Annotated[
-        Literal["retrieval", "ranking"],
-        typer.Option("--for", help="Whose training part is read: mmq train retrieval or ranking."),
-    ] = "retrieval",
-    split: Annotated[
-        Literal["leave-one-out", "chronological", "stored"] | None,
-        typer.Option(
-            "--split",
-            help="How the training part is told from the rest; what mmq train takes if not given.",
-        ),
-    ] = None,
-    positive_above: Annotated[
-        float, typer.Option("--positive-above", help="Ratings above it count, where there are any.")
-    ] = 3.0,
-    min_interactions: Annotated[
-        int | None,
-        typer.Option(
-            "--min-interactions",
-            min=0,
-            help="Leave out users and items with fewer (k-core); 5 if not given.",
-        ),
-    ] = None,
-    settings: SetOption = None,
-    config: ConfigOption = None,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
+    model: _Model = None,
+    purpose: _Purpose = "retrieval",
+    split: _Split = None,
+    positive_above: opt.PositiveAbove = 3.0,
+    min_interactions: _MinInteractions = None,
+    settings: opt.Set = None,
+    config: opt.Config = None,
+    force: opt.Force = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Embed what users do: which items occur together in the training part of their histories.
 
@@ -66,14 +74,10 @@ def command(
     from mmq.settings import gather
     from mmq.workflows import LogFile, embed_behaviour
 
-    if purpose == "ranking" and min_interactions is not None:
-        raise SettingsError(
-            "--min-interactions is not for ranking, which learns from all that was shown; leave it "
-            "out"
-        )
-    given = {
-        "positive_above": positive_above, "split": split, "min_interactions": min_interactions,
-    }  # fmt: skip
+    of_ranking = purpose == "ranking"
+    if of_ranking and min_interactions is not None:
+        raise SettingsError(_NO_CORE)
+    given = {"split": split, "positive_above": positive_above, "min_interactions": min_interactions}
     filters = {name: value for name, value in given.items() if value is not None}
     result = embed_behaviour(
         catalogue,
@@ -81,7 +85,7 @@ def command(
         out,
         name,
         model=model,
-        split=(RankingSplit if purpose == "ranking" else SplitSettings).parse(filters),
+        split=(RankingSplit if of_ranking else SplitSettings).parse(filters),
         settings=gather(config, settings or []),
         force=force,
     )

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from mmq.cli.frame import DeviceOption, ForceOption, JsonOption, ResumeOption, emit
+from mmq.cli import options as opt
+from mmq.cli.frame import emit
 
 
 def command(
@@ -22,10 +23,10 @@ def command(
         Literal["rank", "move"],
         typer.Option("--collisions", help="Tell items of one ID apart by rank, or move them."),
     ] = "rank",
-    resume: ResumeOption = False,
-    force: ForceOption = False,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    resume: opt.Resume = False,
+    force: opt.Force = False,
+    device: opt.Device = "auto",
+    as_json: opt.Json = False,
 ) -> None:
     """Give every item of a catalogue its semantic ID.
 

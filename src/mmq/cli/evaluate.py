@@ -6,29 +6,23 @@ from typing import Annotated, Literal
 
 import typer
 
+from mmq.cli import options as opt
 from mmq.cli import ranking_lines, retrieval_lines
-from mmq.cli.frame import DeviceOption, JsonOption, SeedOption, emit
+from mmq.cli.frame import emit
 from mmq.cli.log_columns import Columns, with_columns
-from mmq.cli.options import (
-    DropUnknownOption,
-    InteractionsOption,
-    ModelArgument,
-    NewIdsOption,
-    NewItemBonusOption,
-)
 
 
 @with_columns
 def command(
     columns: Columns,
-    model: ModelArgument,
-    interactions: InteractionsOption,
+    model: opt.Model,
+    interactions: opt.Interactions,
     part: Annotated[
         Literal["test", "validation"], typer.Option("--part", help="What to measure on.")
     ] = "test",
-    ids: NewIdsOption = None,
-    drop_unknown: DropUnknownOption = False,
-    new_item_bonus: NewItemBonusOption = 0.0,
+    ids: opt.NewIds = None,
+    drop_unknown: opt.DropUnknown = False,
+    new_item_bonus: opt.NewItemBonus = 0.0,
     new_users: Annotated[
         bool,
         typer.Option(
@@ -36,9 +30,9 @@ def command(
             help="Measure users without a history too: they are given what is popular.",
         ),
     ] = False,
-    seed: SeedOption = 0,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    seed: opt.Seed = 0,
+    device: opt.Device = "auto",
+    as_json: opt.Json = False,
 ) -> None:
     """Measure a model on held-out interactions.
 

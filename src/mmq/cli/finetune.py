@@ -8,17 +8,17 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from mmq.cli.frame import (
-    ConfigOption,
-    DeviceOption,
-    ForceOption,
-    JsonOption,
-    ResumeOption,
-    SetOption,
-    UnsetSeedOption,
-    emit,
-)
+from mmq.cli import options as opt
+from mmq.cli.frame import emit
 from mmq.cli.log_columns import Columns, with_columns
+
+_Control = Annotated[
+    bool,
+    typer.Option(
+        "--control/--no-control",
+        help="Also learn for as long with a frozen tokenizer, which the gain is told against.",
+    ),
+]
 
 
 @with_columns
@@ -40,20 +40,14 @@ def command(
         Path,
         typer.Option("--out", help="Folder to write: tokenizer, ids.parquet, model, report.html."),
     ],
-    control: Annotated[
-        bool,
-        typer.Option(
-            "--control/--no-control",
-            help="Also learn for as long with a frozen tokenizer, which the gain is told against.",
-        ),
-    ] = True,
-    seed: UnsetSeedOption = None,
-    settings: SetOption = None,
-    config: ConfigOption = None,
-    resume: ResumeOption = False,
-    force: ForceOption = False,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    control: _Control = True,
+    seed: opt.UnsetSeed = None,
+    settings: opt.Set = None,
+    config: opt.Config = None,
+    resume: opt.Resume = False,
+    force: opt.Force = False,
+    device: opt.Device = "auto",
+    as_json: opt.Json = False,
 ) -> None:
     """Fine-tune semantic IDs by what users do: tokenizer and model learn together (stage 2).
 

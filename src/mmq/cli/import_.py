@@ -8,15 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from mmq.cli.frame import (
-    AttributeOption,
-    ForceOption,
-    JsonOption,
-    ReduceLikeOption,
-    ReduceOption,
-    TitleOption,
-    emit,
-)
+from mmq.cli import options as opt
+from mmq.cli.frame import emit
 from mmq.cli.log_columns import Columns, with_columns
 from mmq.errors import SettingsError
 
@@ -43,15 +36,15 @@ def npy(
     ],
     out: Annotated[Path, typer.Option("--out", help="The catalogue to write (Parquet).")],
     item_id: Annotated[str, typer.Option("--id", help="Column of item ids.")] = "item_id",
-    reduce: ReduceOption = None,
-    reduce_like: ReduceLikeOption = None,
-    title_column: TitleOption = None,
+    reduce: opt.Reduce = None,
+    reduce_like: opt.ReduceLike = None,
+    title_column: opt.Title = None,
     image_column: Annotated[
         str | None, typer.Option("--image-column", help="Picture paths; image if there is one.")
     ] = None,
-    attribute: AttributeOption = None,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
+    attribute: opt.Attribute = None,
+    force: opt.Force = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Make a catalogue of an items file and one .npy array a modality.
 
@@ -75,8 +68,8 @@ def movielens(
     path: FolderArgument,
     out: FolderOption,
     k_core: CoreOption = None,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
+    force: opt.Force = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Take in MovieLens: ml-100k, ml-1m, ml-10m, ml-20m, ml-25m, ml-latest.
 
@@ -95,8 +88,8 @@ def amazon(
     path: FolderArgument,
     out: FolderOption,
     k_core: CoreOption = None,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
+    force: opt.Force = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Take in Amazon reviews of one category, of 2014, 2018 or 2023.
 
@@ -119,8 +112,8 @@ def recbole(
     path: FolderArgument,
     out: FolderOption,
     k_core: CoreOption = None,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
+    force: opt.Force = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Take in RecBole atomic files, NAME.inter and NAME.item.
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from mmq.cli.frame import ForceOption, JsonOption, SeedOption, emit
+from mmq.cli import options as opt
+from mmq.cli.frame import emit
 
 
 def command(
@@ -30,9 +31,9 @@ def command(
     report: Annotated[
         Path | None, typer.Option("--report", help="Write all of it as one HTML file.")
     ] = None,
-    force: ForceOption = False,
-    seed: SeedOption = 0,
-    as_json: JsonOption = False,
+    force: opt.Force = False,
+    seed: opt.Seed = 0,
+    as_json: opt.Json = False,
 ) -> None:
     """Judge an ID table: a verdict in words, its figures, and on request a report to look at.
 

@@ -9,18 +9,28 @@ from typing import Annotated, Any
 
 import typer
 
-from mmq.cli.frame import DeviceOption, JsonOption, emit
+from mmq.cli import options as opt
+from mmq.cli.frame import emit
 from mmq.cli.log_columns import Columns, with_columns
-from mmq.cli.options import ModelArgument, NewIdsOption, NewItemBonusOption
 
 _SHOWN = 10
 """Last items of a history that are printed; ``--json`` has them all."""
 
 
+_Category = Annotated[
+    str | None,
+    typer.Option("--category", help="Recommend only items whose COLUMN=VALUE in --catalogue."),
+]
+_Beams = Annotated[
+    int | None,
+    typer.Option("--beams", min=1, help="Search so many prefixes; without, score every item."),
+]
+
+
 @with_columns
 def command(
     columns: Columns,
-    model: ModelArgument,
+    model: opt.Model,
     history: Annotated[
         str | None, typer.Option("--history", help="Item ids, oldest first: --history 1,5,9")
     ] = None,
@@ -37,21 +47,15 @@ def command(
     allow: Annotated[
         Path | None, typer.Option("--allow", help="Recommend only the item ids in it, one a line.")
     ] = None,
-    category: Annotated[
-        str | None,
-        typer.Option("--category", help="Recommend only items whose COLUMN=VALUE in --catalogue."),
-    ] = None,
+    category: _Category = None,
     exclude_history: Annotated[
         bool, typer.Option("--exclude-history", help="Do not recommend items of the history.")
     ] = False,
-    beams: Annotated[
-        int | None,
-        typer.Option("--beams", min=1, help="Search so many prefixes; without, score every item."),
-    ] = None,
-    ids: NewIdsOption = None,
-    new_item_bonus: NewItemBonusOption = 0.0,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    beams: _Beams = None,
+    ids: opt.NewIds = None,
+    new_item_bonus: opt.NewItemBonus = 0.0,
+    device: opt.Device = "auto",
+    as_json: opt.Json = False,
 ) -> None:
     """Recommend items that go on from a history.
 

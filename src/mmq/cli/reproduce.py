@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mmq.cli.frame import ConfigOption, DeviceOption, ForceOption, JsonOption, SetOption, emit
+from mmq.cli import options as opt
+from mmq.cli.frame import emit
 from mmq.cli.log_columns import Columns, with_columns
 
 if TYPE_CHECKING:
@@ -20,48 +21,56 @@ _Artefact = Literal["table1", "table2", "figure3", "figure4", "figure5", "figure
 _SOME_FAILED = 1
 
 
+_Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Folder of catalogue.parquet and interactions.parquet; a shop is generated if "
+        "none is given.",
+    ),
+]
+_Parts = Annotated[
+    str | None,
+    typer.Option("--parts", help="Of quantisation,retrieval,ranking; all if none is given."),
+]
+_Own = Annotated[
+    list[Path] | None,
+    typer.Option("--own", help="A Python file with rows of your own. Repeats."),
+]
+_ReportOnly = Annotated[
+    bool,
+    typer.Option("--report-only", help="Make nothing; report on what is finished by now."),
+]
+_Scale = Annotated[
+    Literal["small", "full"], typer.Option("--scale", help="How large every cell is.")
+]
+_Jobs = Annotated[
+    int | None, typer.Option("--jobs", min=1, help="Cells made at once; one a core if none.")
+]
+_Out = Annotated[Path, typer.Option("--out", help="Folder of cells and results.")]
+_DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the plan and about how long it takes.")
+]
+
+
 @with_columns
 def command(
     columns: Columns,
     artefact: Annotated[_Artefact, typer.Argument(help="What to make.", show_default=False)],
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data",
-            help="Folder of catalogue.parquet and interactions.parquet; a shop is generated if "
-            "none is given.",
-        ),
-    ] = None,
-    scale: Annotated[
-        Literal["small", "full"], typer.Option("--scale", help="How large every cell is.")
-    ] = "small",
+    data: _Data = None,
+    scale: _Scale = "small",
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Every cell is made so often.")] = 3,
-    out: Annotated[Path, typer.Option("--out", help="Folder of cells and results.")] = Path(
-        "mmq-paper"
-    ),
-    parts: Annotated[
-        str | None,
-        typer.Option("--parts", help="Of quantisation,retrieval,ranking; all if none is given."),
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Cells made at once; one a core if none.")
-    ] = None,
-    own: Annotated[
-        list[Path] | None,
-        typer.Option("--own", help="A Python file with rows of your own. Repeats."),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan and about how long it takes.")
-    ] = False,
-    report_only: Annotated[
-        bool,
-        typer.Option("--report-only", help="Make nothing; report on what is finished by now."),
-    ] = False,
-    settings: SetOption = None,
-    config: ConfigOption = None,
-    force: ForceOption = False,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    out: _Out = Path("mmq-paper"),
+    parts: _Parts = None,
+    jobs: _Jobs = None,
+    own: _Own = None,
+    dry_run: _DryRun = False,
+    report_only: _ReportOnly = False,
+    settings: opt.Set = None,
+    config: opt.Config = None,
+    force: opt.Force = False,
+    device: opt.Device = "auto",
+    as_json: opt.Json = False,
 ) -> None:
     """Make the paper's tables and figures again, and a report with a verdict on each claim.
 

@@ -7,68 +7,65 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from mmq.cli.frame import (
-    ConfigOption,
-    DeviceOption,
-    ForceOption,
-    JsonOption,
-    ResumeOption,
-    SetOption,
-    UnsetSeedOption,
-    emit,
-)
+from mmq.cli import options as opt
+from mmq.cli.frame import emit
 from mmq.cli.log_columns import Columns, with_columns
-from mmq.cli.options import DedupeOption, DropUnknownOption, TiesOption
 from mmq.cli.ranking_lines import trained_lines
+
+_Split = Annotated[
+    Literal["chronological", "stored", "random"] | None,
+    typer.Option(
+        "--split",
+        help="How validation and test part are told from the rest; stored where the log has a "
+        "split column, else by time, else at random.",
+    ),
+]
+_Column = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        help="A further column of the log: of numbers where all of its values are, some with "
+        "a fraction; else of categories. Repeats.",
+    ),
+]
+_NumericColumn = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--numeric-column",
+        help="A further column of numbers although all of them are whole. Repeats.",
+    ),
+]
+_Interactions = Annotated[
+    Path, typer.Option("--interactions", help="The log: what was shown, and how it went.")
+]
+_Ids = Annotated[
+    Path | None, typer.Option("--ids", help="ID table of the items; item IDs alone without.")
+]
 
 
 @with_columns
 def command(
     columns: Columns,
-    interactions: Annotated[
-        Path, typer.Option("--interactions", help="The log: what was shown, and how it went.")
-    ],
+    interactions: _Interactions,
     out: Annotated[Path, typer.Option("--out", help="Folder of the model to write.")],
     kind: Annotated[str, typer.Option("--model", help="Kind of model: ppnet or means.")] = "ppnet",
-    ids: Annotated[
-        Path | None, typer.Option("--ids", help="ID table of the items; item IDs alone without.")
-    ] = None,
-    split: Annotated[
-        Literal["chronological", "stored", "random"] | None,
-        typer.Option(
-            "--split",
-            help="How validation and test part are told from the rest; stored where the log has a "
-            "split column, else by time, else at random.",
-        ),
-    ] = None,
+    ids: _Ids = None,
+    split: _Split = None,
     positive_above: Annotated[
         float, typer.Option("--positive-above", help="Ratings above it count, without labels.")
     ] = 3.0,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--column",
-            help="A further column of the log: of numbers where all of its values are, some with "
-            "a fraction; else of categories. Repeats.",
-        ),
-    ] = None,
-    numeric_column: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--numeric-column",
-            help="A further column of numbers although all of them are whole. Repeats.",
-        ),
-    ] = None,
-    ties: TiesOption = "file",
-    dedupe: DedupeOption = False,
-    drop_unknown: DropUnknownOption = False,
-    seed: UnsetSeedOption = None,
-    settings: SetOption = None,
-    config: ConfigOption = None,
-    resume: ResumeOption = False,
-    force: ForceOption = False,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    column: _Column = None,
+    numeric_column: _NumericColumn = None,
+    ties: opt.Ties = "file",
+    dedupe: opt.Dedupe = False,
+    drop_unknown: opt.DropUnknown = False,
+    seed: opt.UnsetSeed = None,
+    settings: opt.Set = None,
+    config: opt.Config = None,
+    resume: opt.Resume = False,
+    force: opt.Force = False,
+    device: opt.Device = "auto",
+    as_json: opt.Json = False,
 ) -> None:
     """Train a model that predicts whether a user will like an item, and measure it.
 

@@ -7,59 +7,51 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from mmq.cli.frame import (
-    ConfigOption,
-    DeviceOption,
-    ForceOption,
-    JsonOption,
-    ResumeOption,
-    SetOption,
-    UnsetSeedOption,
-    emit,
-)
+from mmq.cli import options as opt
+from mmq.cli.frame import emit
 from mmq.cli.log_columns import Columns, with_columns
-from mmq.cli.options import DedupeOption, DropUnknownOption, InteractionsOption, TiesOption
 from mmq.cli.retrieval_lines import trained_lines
+
+_Kind = Annotated[
+    str,
+    typer.Option("--model", help="Kind of model: heterrec, sasrec, item-knn, ease or popularity."),
+]
+_MinInteractions = Annotated[
+    int,
+    typer.Option(
+        "--min-interactions", min=0, help="Leave out users and items with fewer (k-core)."
+    ),
+]
+_Ids = Annotated[
+    Path | None,
+    typer.Option("--ids", help="ID table of the items to recommend; heterrec needs one."),
+]
+_Split = Annotated[
+    Literal["leave-one-out", "chronological", "stored"],
+    typer.Option("--split", help="How validation and test part are told from the rest."),
+]
 
 
 @with_columns
 def command(
     columns: Columns,
-    interactions: InteractionsOption,
+    interactions: opt.Interactions,
     out: Annotated[Path, typer.Option("--out", help="Folder of the model to write.")],
-    kind: Annotated[
-        str,
-        typer.Option(
-            "--model", help="Kind of model: heterrec, sasrec, item-knn, ease or popularity."
-        ),
-    ] = "heterrec",
-    ids: Annotated[
-        Path | None,
-        typer.Option("--ids", help="ID table of the items to recommend; heterrec needs one."),
-    ] = None,
-    split: Annotated[
-        Literal["leave-one-out", "chronological", "stored"],
-        typer.Option("--split", help="How validation and test part are told from the rest."),
-    ] = "leave-one-out",
-    positive_above: Annotated[
-        float, typer.Option("--positive-above", help="Ratings above it count, where there are any.")
-    ] = 3.0,
-    min_interactions: Annotated[
-        int,
-        typer.Option(
-            "--min-interactions", min=0, help="Leave out users and items with fewer (k-core)."
-        ),
-    ] = 5,
-    ties: TiesOption = None,
-    dedupe: DedupeOption = False,
-    drop_unknown: DropUnknownOption = False,
-    seed: UnsetSeedOption = None,
-    settings: SetOption = None,
-    config: ConfigOption = None,
-    resume: ResumeOption = False,
-    force: ForceOption = False,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    kind: _Kind = "heterrec",
+    ids: _Ids = None,
+    split: _Split = "leave-one-out",
+    positive_above: opt.PositiveAbove = 3.0,
+    min_interactions: _MinInteractions = 5,
+    ties: opt.Ties = None,
+    dedupe: opt.Dedupe = False,
+    drop_unknown: opt.DropUnknown = False,
+    seed: opt.UnsetSeed = None,
+    settings: opt.Set = None,
+    config: opt.Config = None,
+    resume: opt.Resume = False,
+    force: opt.Force = False,
+    device: opt.Device = "auto",
+    as_json: opt.Json = False,
 ) -> None:
     """Train a model that recommends the next item, and measure it on the test part.
 

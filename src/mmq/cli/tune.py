@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmq.cli.frame import DeviceOption, ForceOption, JsonOption, ResumeOption, SeedOption, emit
-from mmq.cli.kinds import FusionOption, KindOption, with_fusion
+from mmq.cli import options as opt
+from mmq.cli.fit import with_fusion
+from mmq.cli.frame import emit
 
 if TYPE_CHECKING:
     from mmq.experiments.tuning import Trial, TunePlan, Tuning
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 def command(
     catalogue: Annotated[Path, typer.Argument(help="The catalogue (Parquet).")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the result and of all trials.")],
-    kind: KindOption = "mmq",
-    fusion: FusionOption = None,
+    kind: opt.Kind = "mmq",
+    fusion: opt.Fusion = None,
     trials: Annotated[
         int, typer.Option("--trials", min=1, help="Settings to try, the defaults among them.")
     ] = 16,
@@ -32,11 +33,11 @@ def command(
             "--set", help="Fix a setting, which is not searched: --set key=value. Repeats."
         ),
     ] = None,
-    seed: SeedOption = 0,
-    resume: ResumeOption = False,
-    force: ForceOption = False,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    seed: opt.Seed = 0,
+    resume: opt.Resume = False,
+    force: opt.Force = False,
+    device: opt.Device = "auto",
+    as_json: opt.Json = False,
 ) -> None:
     """Search the settings of a tokenizer that explain held-out items of a catalogue best.
 

@@ -28,6 +28,8 @@ from mmq.workflows._files import LogFile
 from mmq.workflows._retrieval_log import liked_by
 from mmq.workflows._run import refuse
 
+_PURPOSES = {SplitSettings: "retrieval", RankingSplit: "ranking"}
+
 
 def embed_behaviour(
     catalogue: str | Path,
@@ -63,37 +65,38 @@ def embed_behaviour(
     chosen = BehaviourSettings.parse(settings or {})
     file = _checked(catalogue, name)
     check_writable(out, [catalogue, log.path])
-    inputs = {
-        "catalogue": file_input(catalogue, file.fingerprint()),
-        "interactions": log.as_input(),
-        "columns": dict(log.columns),
-        "name": name,
-        "model": model and _model_input(model),
-        "for": "ranking" if isinstance(split, RankingSplit) else "retrieval",
-        **split.model_dump(mode="json", exclude_unset=True),
-        "settings": chosen.to_dict(),
-    }
+    inputs = {"catalogue": file_input(catalogue, file.fingerprint()), **_inputs(log, name, model)}
+    inputs |= {"for": _PURPOSES[type(split)], **split.model_dump(mode="json", exclude_unset=True)}
+    inputs |= {"settings": chosen.to_dict()}
     check_replaced(out, inputs, force)
     histories, told = _histories(file, log, split)
     if model is None:
         found = embed_histories(histories, len(file), chosen)
     else:
         found = _of_model(model, file, histories, split)
-    without, prediction = int((~found.present).sum()), None
-    if without and file.dimensions and chosen.missing == "predicted":
+    prediction = None
+    if not found.present.all() and file.dimensions and chosen.missing == "predicted":
         prediction = learn_prediction(file.batches(), found, chosen.seed)
     write_catalogue(out, _widened(file, name, found, prediction), inputs)
     return {
         "items": len(file),
         "modality": name,
-        "dimension": found.matrix.shape[1],
-        "without_history": without,
-        "predicted": prediction is not None,
-        "likeness": prediction.likeness if prediction else None,
-        "training_interactions": int(histories.lengths.sum()),
+        **_figures(found, prediction, histories),
         "liked_by": told,
         "seconds": round(time.perf_counter() - start, 3),
         "out": str(out),
+    }
+
+
+def _figures(
+    found: BehaviourEmbeddings, prediction: Prediction | None, histories: Sequences
+) -> dict[str, Any]:
+    return {
+        "dimension": found.matrix.shape[1],
+        "without_history": int((~found.present).sum()),
+        "predicted": prediction is not None,
+        "likeness": prediction.likeness if prediction else None,
+        "training_interactions": int(histories.lengths.sum()),
     }
 
 
@@ -104,9 +107,15 @@ def _checked(catalogue: str | Path, name: str) -> CatalogueFile:
     return file
 
 
-def _model_input(folder: str | Path) -> dict[str, str]:
-    split_settings(folder)  # raises where there is no model
-    return file_input(folder, fingerprint(folder))
+def _inputs(log: LogFile, name: str, model: str | Path | None) -> dict[str, Any]:
+    if model is not None:
+        split_settings(model)  # raises where there is no model
+    return {
+        "interactions": log.as_input(),
+        "columns": dict(log.columns),
+        "name": name,
+        "model": model and file_input(model, fingerprint(model)),
+    }
 
 
 def _histories(

@@ -63,6 +63,13 @@ def evaluate(
             "is for recommenders; a ranker is asked for what was shown",
         )
         return _of_ranker(model, log, part, drop_unknown, seed)
+    return _of_recommender(model, log, part, drop_unknown, new_users, seed)
+
+
+def _of_recommender(
+    model: ModelFolder, log: LogFile, part: Part, drop_unknown: bool, new_users: bool, seed: int
+) -> dict[str, Any]:
+    """Figures of a recommender: all items are ranked for every user."""
     recommender = model.recommender()
     events, items, split = log.read(), recommender.items, split_settings(model.path)
     if drop_unknown:

@@ -10,6 +10,7 @@ from typing import Any
 from mmq.data.files import fingerprint
 from mmq.data.interactions import Interactions, read_interactions
 from mmq.errors import SettingsError
+from mmq.ranking import Ranker
 from mmq.ranking.folder import is_ranker
 from mmq.recommenders import HeterRec, Recommender, load_recommender
 from mmq.replacing import file_input
@@ -98,3 +99,29 @@ class ModelFolder:
             model.with_ids(SemanticIDs.read(self.ids))
         model.favour_new_items(self.new_item_bonus)
         return model
+
+
+def training_inputs(
+    model: Recommender[Any] | Ranker[Any],
+    log: LogFile,
+    ids: str | Path | None,
+    table: SemanticIDs | None,
+    **more: Any,
+) -> dict[str, Any]:
+    """Everything that decides what a training makes of a model; see :mod:`mmq.replacing`.
+
+    Args:
+        model: with its settings.
+        log: that it learns from.
+        ids: where the table of IDs is, if there is one.
+        table: the IDs.
+        more: how the log is divided, and so on.
+    """
+    return {
+        "interactions": log.as_input(),
+        "ids": table and file_input(ids or "", table.fingerprint()),
+        "kind": model.kind,
+        "columns": dict(log.columns),
+        **more,
+        "settings": model.settings.to_dict(),
+    }

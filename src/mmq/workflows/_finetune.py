@@ -14,7 +14,7 @@ from mmq.errors import DataError
 from mmq.finetuning import FinetuneFit, FinetuneSettings
 from mmq.finetuning import finetune as learn_together
 from mmq.finetuning.control import Tested, frozen, gain, told_by_users
-from mmq.formats import write_json
+from mmq.formats import to_json, write_json
 from mmq.replacing import NOTE, check_replaced, file_input, write_note
 from mmq.reports.moves import write_moves
 from mmq.semantic_ids import CatalogueRef, Lacking, build_manifest
@@ -54,13 +54,15 @@ class Stage1:
     catalogue: str | Path
     log: LogFile | str | Path
 
-    def inputs(self, catalogue: CatalogueFile) -> dict[str, dict[str, str]]:
+    def inputs(self, catalogue: CatalogueFile) -> dict[str, Any]:
         """Name and hash of each."""
+        log = LogFile.of(self.log)
         return {
             "tokenizer": file_input(self.tokenizer, fingerprint(self.tokenizer)),
             "model": file_input(self.model, fingerprint(self.model)),
             "catalogue": file_input(self.catalogue, catalogue.fingerprint()),
-            "interactions": LogFile.of(self.log).as_input(),
+            "interactions": log.as_input(),
+            "columns": dict(log.columns),
         }
 
 
@@ -100,14 +102,12 @@ def finetune(
     tokenizer: Any = load_tokenizer(stage1.tokenizer, run.device)
     file = CatalogueFile(stage1.catalogue)
     tokenizer.require_inputs(file)
-    read = stage1.inputs(file)
-    inputs = {"kind": what, **read, "columns": dict(log.columns), "settings": chosen.to_dict()}
+    inputs = {"kind": what, **stage1.inputs(file), "settings": chosen.to_dict()}
     check_replaced(out, "a fine-tuned model", inputs, run.force)
-    mark = f"{what} {' '.join(each['sha256'] for each in read.values())} {log.columns}"
     with joined(pick_device(run.device)) as first:
         subject = _OPEN[what](ModelFolder(stage1.model, device=run.device), log)
         start, twin = subject.measure(subject.student), copy.deepcopy(subject.student)
-        rest, how = (subject.data, file.read()), (run.resume, mark)
+        rest, how = (subject.data, file.read()), (run.resume, to_json(inputs))
         fit = learn_together(tokenizer, subject.student, *rest, chosen, checkpoints[0], *how)
         held, alone = None, frozen(chosen) if control else None
         if alone is not None:
@@ -116,17 +116,18 @@ def finetune(
     if not first:
         return None
     tested = (start, subject.measure(subject.student), subject.measure(twin) if held else None)
-    result = {
-        "finetune": what,
-        "settings": chosen.to_dict(),
-        **_figures((fit, held), tested),
-        "out": str(out),
-    }
+    figures = {"settings": chosen.to_dict(), **_figures((fit, held), tested), "out": str(out)}
+    result = {"finetune": what, **figures}
     _write(out, tokenizer, subject, file, (fit, held), {**result, "made_from": inputs})
+    _remove(checkpoints)
+    return result
+
+
+def _remove(checkpoints: list[Path]) -> None:
+    """Remove what is not needed once the result is written."""
     for path in checkpoints:
         path.unlink(missing_ok=True)
         path.with_name(f"{path.name}.refit").unlink(missing_ok=True)
-    return result
 
 
 def _check_apart(out: Path, sources: tuple[str | Path, ...]) -> None:

@@ -12,7 +12,6 @@ from mmq.recommenders import Recommender
 from mmq.recommenders.folder import split_settings
 from mmq.workflows._choice import History, Shown, allowed_items, history_of
 from mmq.workflows._files import LogFile, ModelFolder
-from mmq.workflows._run import refuse
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,10 @@ def recommend(
 
     Args:
         model: a recommender.
-        history: item ids, oldest first; or instead
-        user: whose history is taken from
-        log: these interactions.
+        history: item ids, oldest first; or instead a user and a log.
         k: how many items.
+        user: whose history is taken.
+        log: where it is taken from.
         catalogue: of titles and attributes.
         filters: what may be recommended.
         beams: search so many prefixes; None scores every item.
@@ -59,6 +58,31 @@ def recommend(
 
     Example: ``recommend("model", [1, 5, 9], k=5)["recommendations"][0]["item_id"]``
     """
+    _check((history, user, log), filters, catalogue)
+    model = ModelFolder.of(model)
+    recommender = model.recommender()
+    _check_beams(recommender, beams)
+    shown = Shown(catalogue) if catalogue else None
+    allowed = allowed_items(recommender, filters.allow, filters.category, shown)
+    past = History(list(history or ()))
+    if user is not None and log is not None:
+        events = LogFile.of(log).read().positives(split_settings(model.path).positive_above)
+        past = history_of(recommender, events, user)
+    found = recommender.recommend([past.items], k, allowed, filters.exclude_history, beams)
+    best = zip(_described(recommender, found.item_ids[0], shown), found.scores[0], strict=True)
+    return {
+        "model": recommender.kind,
+        "candidates": len(recommender.items.item_ids) if allowed is None else len(allowed),
+        "history": _described(recommender, past.items, shown),
+        "left_out": past.left_out,
+        "warnings": _unmet(past),
+        "recommendations": [{**item, "score": score} for item, score in best],
+    }
+
+
+def _check(of: tuple[Any, Any, Any], filters: Filters, catalogue: Path | None) -> None:
+    """Raise :class:`~mmq.errors.SettingsError` for options that ask for each other."""
+    history, user, log = of
     if (history is None) == (user is None) or (user is None) != (log is None):
         raise SettingsError(
             "give either --history ITEM,ITEM or both --user USER and --interactions LOG"
@@ -68,31 +92,13 @@ def recommend(
             f"--category {filters.category} needs to know what the items are like; give their "
             "catalogue with --catalogue"
         )
-    model = ModelFolder.of(model)
-    recommender = model.recommender()
-    searched = beams is not None and not recommender.needs_ids
-    refuse(
-        {"--beams": searched},
-        f"is not for {recommender.kind}, which scores every item; leave it out",
-    )
-    shown = Shown(catalogue) if catalogue else None
-    allowed = allowed_items(recommender, filters.allow, filters.category, shown)
-    past = History(list(history or ()))
-    if user is not None and log is not None:
-        events = LogFile.of(log).read().positives(split_settings(model.path).positive_above)
-        past = history_of(recommender, events, user)
-    found = recommender.recommend([past.items], k, allowed, filters.exclude_history, beams)
-    best = _described(recommender, found.item_ids[0], shown)
-    return {
-        "model": recommender.kind,
-        "candidates": len(recommender.items.item_ids) if allowed is None else len(allowed),
-        "history": _described(recommender, past.items, shown),
-        "left_out": past.left_out,
-        "warnings": _unmet(past),
-        "recommendations": [
-            {**item, "score": score} for item, score in zip(best, found.scores[0], strict=True)
-        ],
-    }
+
+
+def _check_beams(recommender: Recommender[Any], beams: int | None) -> None:
+    if beams is not None and not recommender.needs_ids:
+        raise SettingsError(
+            f"--beams is not for {recommender.kind}, which scores every item; leave it out"
+        )
 
 
 def _described(

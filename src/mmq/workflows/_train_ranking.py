@@ -8,22 +8,24 @@ from typing import Any
 
 from mmq.artifacts import beside
 from mmq.errors import warn
+from mmq.formats import to_json
 from mmq.ranking import (
     Means,
     Pieces,
     Ranker,
     RankingData,
     RankingEvaluation,
+    RankingFit,
     RankingSplit,
     evaluate_ranking,
     ranker_class,
 )
 from mmq.ranking.folder import check_target, save_ranker
 from mmq.ranking.verdict import beside_means, fitted_means
-from mmq.replacing import check_replaced, file_input, write_note
+from mmq.replacing import check_replaced, write_note
 from mmq.semantic_ids import SemanticIDs
 from mmq.training.distributed import joined
-from mmq.workflows._files import LogFile
+from mmq.workflows._files import LogFile, training_inputs
 from mmq.workflows._impressions import described, known_rows, rows_on_disk
 from mmq.workflows._retrieval_log import repeats
 from mmq.workflows._run import Run, refuse
@@ -65,40 +67,22 @@ def train_ranking(
     check_target(out)
     table = SemanticIDs.read(ids) if ids else None
     pieces, split = _opened(log, split or RankingSplit(), table)
-    read = log.as_input()
-    inputs = {
-        "interactions": read,
-        "ids": table and file_input(ids or "", table.fingerprint()),
-        "kind": kind,
-        "columns": dict(log.columns),
-        "further": pieces.columns,
-        "numeric": list(log.numeric),
-        **split.to_dict(),
-        "settings": model.settings.to_dict(),
-    }
+    columns = {"further": pieces.columns, "numeric": list(log.numeric)}
+    inputs = training_inputs(model, log, ids, table, **columns, **split.to_dict())
     check_replaced(out, "a model", inputs, run.force)
-    mark = f"{read['sha256']} {log.columns} {log.further} {log.numeric} {split.model_dump_json()}"
     checkpoint = beside(out, "checkpoint.safetensors")
     with rows_on_disk(out, pieces) as spool, joined(model.device) as first:
         data = RankingData.of(pieces, split, spool=spool)
         data.test.require_both_labels("test")  # rather now than after the training
-        fit = model.fit(data, table, checkpoint, run.resume, mark)
+        fit = model.fit(data, table, checkpoint, run.resume, to_json(inputs))
         if not first:
             return None
         save_ranker(model, out, split, fit)
         write_note(out, inputs)
         checkpoint.unlink(missing_ok=True)
-        about = described(pieces, data, split)
-        return {
-            **_learned(model, data),
-            "log": about,
-            **_figures(model, data, fit.validation),
-            "epochs": fit.epochs,
-            "best_epoch": fit.best_epoch,
-            "rows_per_second": fit.rows_per_second,
-            "out": str(out),
-            "warnings": repeats(about),
-        }
+        about = {**_learned(model, data), "log": described(pieces, data, split)}
+        end = {"out": str(out), "warnings": repeats(about["log"])}
+        return {**about, **_figures(model, data, fit), **end}
 
 
 def _opened(
@@ -124,23 +108,23 @@ def _learned(model: Ranker[Any], data: RankingData) -> dict[str, Any]:
     }
 
 
-def _figures(
-    model: Ranker[Any], data: RankingData, validation: Mapping[str, float]
-) -> dict[str, Any]:
-    """The ranker beside means, on both held-out parts."""
+def _figures(model: Ranker[Any], data: RankingData, fit: RankingFit) -> dict[str, Any]:
+    """Where the ranker stands beside means, on both held-out parts, and how it learned."""
     tested, held = evaluate_ranking(model, data), evaluate_ranking(model, data, data.validation)
-    means = None if model.kind == Means.kind else fitted_means(data)
-    beside = means and beside_means(held, means, data, data.validation, "validation")
+    means, verdict = None, []
+    if model.kind != Means.kind:
+        fitted = fitted_means(data)
+        beside = beside_means(held, fitted, data, data.validation, "validation")
+        means = {"validation": beside.means.figures, "test": evaluate_ranking(fitted, data).figures}
+        verdict = [beside.sentence]
     return {
-        "validation": validation,
+        "validation": fit.validation,
         "test": summary(tested),
-        "means": {
-            "validation": beside.means.figures,
-            "test": evaluate_ranking(means, data).figures,
-        }
-        if means and beside
-        else None,
-        "verdict": [beside.sentence] if beside else [],
+        "means": means,
+        "verdict": verdict,
+        "epochs": fit.epochs,
+        "best_epoch": fit.best_epoch,
+        "rows_per_second": fit.rows_per_second,
     }
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mmq.artifacts import beside
+from mmq.data.interactions import Interactions
+from mmq.formats import to_json
 from mmq.recommenders import (
     Evaluation,
     Recommender,
@@ -18,10 +20,10 @@ from mmq.recommenders import (
 )
 from mmq.recommenders.folder import check_target, save_recommender
 from mmq.recommenders.verdict import baselines, measured, verdict
-from mmq.replacing import check_replaced, file_input, write_note
+from mmq.replacing import check_replaced, write_note
 from mmq.semantic_ids import SemanticIDs
 from mmq.training.distributed import joined
-from mmq.workflows._files import LogFile
+from mmq.workflows._files import LogFile, training_inputs
 from mmq.workflows._retrieval_log import concerns, described, liked_by, require_order
 from mmq.workflows._run import Run
 
@@ -46,8 +48,7 @@ def train_retrieval(
         out: the folder to write.
         kind: "heterrec", "sasrec", "item-knn", "ease" or "popularity".
         ids: the ID table of the items to recommend; "heterrec" needs one.
-        split: which interactions count, and how they are divided; of a log without times it has to
-            say what ``ties`` are.
+        split: which interactions count, and how they are divided; without times, give ``ties``.
         settings: of the kind, by name.
         run: seed, device, resume, force.
 
@@ -63,43 +64,31 @@ def train_retrieval(
     table = SemanticIDs.read(ids) if ids else None
     events = log.read()
     require_order(events, kind != "popularity", split)
-    read = {
-        "interactions": log.as_input(),
-        "ids": table and file_input(ids or "", table.fingerprint()),
-    }
-    inputs = {**read, "kind": kind, "columns": dict(log.columns), **split.to_dict()}
-    inputs["settings"] = model.settings.to_dict()
+    inputs = training_inputs(model, log, ids, table, **split.to_dict())
     check_replaced(out, "a model", inputs, run.force)
-    data = RetrievalData.of(events, table, split)
-    hashes = " ".join(each["sha256"] for each in read.values() if each)
-    mark = f"{kind} {hashes} {log.columns} {split.model_dump_json()}"
-    checkpoint = beside(out, "checkpoint.safetensors")
+    data, checkpoint = RetrievalData.of(events, table, split), beside(out, "checkpoint.safetensors")
     with joined(model.device) as first:
-        fit = model.fit(data, checkpoint, run.resume, mark)
+        fit = model.fit(data, checkpoint, run.resume, to_json(inputs))
     if not first:
         return None
     save_recommender(model, out, split, fit, data.measured)
     write_note(out, inputs)
     checkpoint.unlink(missing_ok=True)
-    about = described(events, split, table.item_ids if table else None)
-    return {
-        **_learned(model, data),
-        "log": about,
-        "rows": len(events),
-        "liked_by": liked_by(events),
-        **_figures(model, data, fit),
-        "out": str(out),
-        "warnings": concerns(about),
-    }
+    about = _about(data, events, split)
+    figures = {"model": kind, **about, **_figures(model, data, fit)}
+    return {**figures, "out": str(out), "warnings": concerns(about["log"])}
 
 
-def _learned(model: Recommender[Any], data: RetrievalData) -> dict[str, Any]:
-    """What the model learned from."""
+def _about(data: RetrievalData, log: Interactions, split: SplitSettings) -> dict[str, Any]:
+    """What a model learns from."""
     return {
-        "model": model.kind,
         "items": len(data.item_ids),
         "users": int((data.train.lengths > 0).sum()),
         "training_interactions": int(data.train.lengths.sum()),
+        "log": described(log, split, data.item_ids if data.ids else None),
+        "rows": len(log),
+        "liked_by": liked_by(log),
+        "new_items": int((data.popularity() == 0).sum()),
     }
 
 
@@ -110,7 +99,6 @@ def _figures(model: Recommender[Any], data: RetrievalData, fit: RetrievalFit) ->
     floor = baselines(data, model.kind)
     others = {name: measured(floor, cases) for name, cases in parts.items()}
     return {
-        "new_items": int((data.popularity() == 0).sum()),
         **{name: summary(each) for name, each in found.items()},
         "measured": {name: each.to_dict() for name, each in data.measured.items()},
         "baselines": {
