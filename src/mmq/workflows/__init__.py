@@ -1,12 +1,8 @@
 """What every verb of the command line does, as a function.
 
 A function reads files, writes what it makes to ``out`` and gives back the figures that the verb
-prints with ``--json``. It prints nothing; a mistake of the caller's is a
-:class:`~mmq.errors.UserError`.
-
->>> from mmq.workflows import encode, fit
->>> tokenizer, figures = fit("catalogue.parquet", "tokenizer")  # doctest: +SKIP
->>> ids, figures = encode("catalogue.parquet", "tokenizer", "ids.parquet")  # doctest: +SKIP
+prints with ``--json``; :func:`fit`, :func:`encode` and :func:`tune` give what they made as well. It
+prints nothing. A mistake of the caller's is a :class:`~mmq.errors.UserError`.
 """
 
 from __future__ import annotations
@@ -39,28 +35,17 @@ if TYPE_CHECKING:
     from mmq.workflows._tune import tune as tune
 
 _HOMES = {
+    **{name: f"_{name}" for name in ("demo", "doctor", "embed", "embed_behaviour", "encode")},
+    **{name: f"_{name}" for name in ("evaluate", "finetune", "fit", "inspect", "recommend")},
+    **{name: f"_{name}" for name in ("reproduce", "train_ranking", "train_retrieval", "tune")},
     "Filters": "_recommend",
     "LogFile": "_files",
     "ModelFolder": "_files",
     "Run": "_run",
     "Stage1": "_finetune",
-    "demo": "_demo",
-    "doctor": "_doctor",
-    "embed": "_embed",
-    "embed_behaviour": "_embed_behaviour",
-    "encode": "_encode",
-    "evaluate": "_evaluate",
-    "finetune": "_finetune",
-    "fit": "_fit",
     "import_data": "_import",
     "import_npy": "_import",
-    "inspect": "_inspect",
     "plan_reproduction": "_reproduce",
-    "recommend": "_recommend",
-    "reproduce": "_reproduce",
-    "train_ranking": "_train_ranking",
-    "train_retrieval": "_train_retrieval",
-    "tune": "_tune",
 }
 
 __all__ = sorted(_HOMES)

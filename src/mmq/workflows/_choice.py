@@ -45,7 +45,7 @@ class Shown:
         FormatError: it is truncated or damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
         file = CatalogueFile(path)
         self.path, self.attributes = path, file.attribute_table()
         self._index = ItemIndex(file.item_ids())
@@ -121,7 +121,7 @@ def history_of(model: Recommender[Any], log: Interactions, user: str) -> History
 
 
 def allowed_items(
-    model: Recommender[Any], allow: Path | None, category: str | None, shown: Shown | None
+    model: Recommender[Any], allow: str | Path | None, category: str | None, shown: Shown | None
 ) -> list[Any] | None:
     """Ids of the items that pass both filters; None where there is no filter.
 
@@ -148,7 +148,7 @@ def allowed_items(
     return None if mask.all() else item_ids.filter(pa.array(mask)).to_pylist()
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: str | Path) -> list[str]:
     """Item ids of a file, one a line."""
     try:
         lines = require_file(path, "list of allowed items").read_text("utf-8-sig").split("\n")

@@ -14,7 +14,7 @@ from mmq.data.npy import NpyImport
 from mmq.data.npy import import_npy as write_npy
 from mmq.data.parquet import check_replaced as check_catalogue
 
-_LAYOUTS: dict[str, tuple[Callable[[Path], Any], Callable[..., Imported]]] = {
+_LAYOUTS: dict[str, tuple[Callable[[str | Path], Any], Callable[..., Imported]]] = {
     "movielens": (movielens.find_files, movielens.read_movielens),
     "amazon": (amazon.find_files, amazon.read_amazon),
     "recbole": (recbole.find_files, recbole.read_recbole),
@@ -44,7 +44,7 @@ def import_npy(source: NpyImport, out: str | Path, *, force: bool = False) -> di
 
 def import_data(
     layout: Literal["movielens", "amazon", "recbole"],
-    path: Path,
+    path: str | Path,
     out: str | Path,
     k_core: int | None = None,
     *,
@@ -65,7 +65,7 @@ def import_data(
         DataError: there is no such data set, or ``out`` holds something else.
         FormatError: a file is truncated or damaged.
 
-    Example: ``import_data("movielens", Path("ml-1m"), "movies", k_core=5)``
+    Example: ``import_data("movielens", "ml-1m", "movies", k_core=5)``
     """
     start, (find_files, read) = time.perf_counter(), _LAYOUTS[layout]
     named = {"columns": dict(columns or {})} if layout == "recbole" else {}

@@ -10,13 +10,13 @@ from mmq.reports.page import check_report, write_report
 
 
 def inspect(
-    ids: Path,
+    ids: str | Path,
     *,
-    catalogue: Path | None = None,
-    tokenizer: Path | None = None,
+    catalogue: str | Path | None = None,
+    tokenizer: str | Path | None = None,
     item: str | None = None,
-    against: Path | None = None,
-    report: Path | None = None,
+    against: str | Path | None = None,
+    report: str | Path | None = None,
     force: bool = False,
     seed: int = 0,
 ) -> Inspection:
@@ -36,13 +36,16 @@ def inspect(
         DataError: a file or the item is missing, or the catalogue is another one.
         FormatError: a file is damaged, or the tokenizer is another one.
 
-    Example: ``inspect(Path("ids.parquet")).verdict.grade``
+    Example: ``inspect("ids.parquet").verdict.grade``
     """
+    catalogue, tokenizer, against, report = (
+        None if each is None else Path(each) for each in (catalogue, tokenizer, against, report)
+    )
     if report is not None:
         inputs = {"ids": file_input(ids)}
         check_report(report, inputs, force)
     found = inspect_table(
-        ids, catalogue=catalogue, tokenizer=tokenizer, against=against, item=item, seed=seed
+        Path(ids), catalogue=catalogue, tokenizer=tokenizer, against=against, item=item, seed=seed
     )
     if report is not None:
         write_report(found, report, inputs=inputs)

@@ -24,7 +24,7 @@ class Filters:
         exclude_history: not the items of the history.
     """
 
-    allow: Path | None = None
+    allow: str | Path | None = None
     category: str | None = None
     exclude_history: bool = False
 
@@ -36,7 +36,7 @@ def recommend(
     *,
     user: str | None = None,
     log: LogFile | str | Path | None = None,
-    catalogue: Path | None = None,
+    catalogue: str | Path | None = None,
     filters: Filters = Filters(),
     beams: int | None = None,
 ) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def recommend(
     }
 
 
-def _check(of: tuple[Any, Any, Any], filters: Filters, catalogue: Path | None) -> None:
+def _check(of: tuple[Any, Any, Any], filters: Filters, catalogue: Any) -> None:
     """Raise :class:`~mmq.errors.SettingsError` for options that ask for each other."""
     history, user, log = of
     if (history is None) == (user is None) or (user is None) != (log is None):
