@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 _notes: list[str] = []
 """What readers had to say while a verb ran."""
@@ -37,8 +36,8 @@ def notes() -> Iterator[None]:
         yield
 
 
-def emit(result: Mapping[str, Any], as_json: bool, lines: Iterable[str] = ()) -> None:
-    """Print the result of a verb: the object with ``--json``, else ``lines`` or a plain table."""
+def emit(result: Mapping[str, Any], as_json: bool, lines: Iterable[str]) -> None:
+    """Print the result of a verb: the object with ``--json``, else the lines."""
     if as_json:
         from mmq.formats import to_json
 
@@ -49,11 +48,5 @@ def emit(result: Mapping[str, Any], as_json: bool, lines: Iterable[str] = ()) ->
         sys.stdout.write(to_json(result, ascii_only=ascii_only) + "\n")
         return
     console = Console(soft_wrap=True, highlight=False)
-    lines = list(lines)
     for line in lines:
         console.print(line, markup=False)
-    if not lines:
-        table = Table(show_header=False, box=None)
-        for name, value in result.items():
-            table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
-        console.print(table)

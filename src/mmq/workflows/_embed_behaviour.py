@@ -28,8 +28,6 @@ from mmq.workflows._files import LogFile
 from mmq.workflows._retrieval_log import liked_by
 from mmq.workflows._run import refuse
 
-_PURPOSES = {SplitSettings: "retrieval", RankingSplit: "ranking"}
-
 
 def embed_behaviour(
     catalogue: str | Path,
@@ -50,8 +48,7 @@ def embed_behaviour(
         out: the catalogue to write, with it.
         name: of the modality.
         model: take the item vectors of this SASRec model instead.
-        split: that of the model that the IDs are for, of whose training part alone is learned: a
-            recommender's or a ranker's.
+        split: a recommender's or a ranker's, whose IDs they become: its training part is read.
         settings: of :class:`~mmq.encoders.behaviour.BehaviourSettings`, by name.
         force: replace a catalogue of other inputs.
 
@@ -65,9 +62,16 @@ def embed_behaviour(
     chosen = BehaviourSettings.parse(settings or {})
     file = _checked(catalogue, name)
     check_writable(out, [catalogue, log.path])
-    inputs = {"catalogue": file_input(catalogue, file.fingerprint()), **_inputs(log, name, model)}
-    inputs |= {"for": _PURPOSES[type(split)], **split.model_dump(mode="json", exclude_unset=True)}
-    inputs |= {"settings": chosen.to_dict()}
+    inputs = {
+        "catalogue": file_input(catalogue, file.fingerprint()),
+        "interactions": log.as_input(),
+        "columns": dict(log.columns),
+        "name": name,
+        "model": model and _model_input(model, split),
+        "for": "ranking" if isinstance(split, RankingSplit) else "retrieval",
+        **split.to_dict(),
+        "settings": chosen.to_dict(),
+    }
     check_replaced(out, inputs, force)
     histories, told = _histories(file, log, split)
     if model is None:
@@ -78,14 +82,9 @@ def embed_behaviour(
     if not found.present.all() and file.dimensions and chosen.missing == "predicted":
         prediction = learn_prediction(file.batches(), found, chosen.seed)
     write_catalogue(out, _widened(file, name, found, prediction), inputs)
-    return {
-        "items": len(file),
-        "modality": name,
-        **_figures(found, prediction, histories),
-        "liked_by": told,
-        "seconds": round(time.perf_counter() - start, 3),
-        "out": str(out),
-    }
+    seconds = round(time.perf_counter() - start, 3)
+    figures = {"items": len(file), "modality": name, **_figures(found, prediction, histories)}
+    return {**figures, "liked_by": told, "seconds": seconds, "out": str(out)}
 
 
 def _figures(
@@ -107,15 +106,13 @@ def _checked(catalogue: str | Path, name: str) -> CatalogueFile:
     return file
 
 
-def _inputs(log: LogFile, name: str, model: str | Path | None) -> dict[str, Any]:
-    if model is not None:
-        split_settings(model)  # raises where there is no model
-    return {
-        "interactions": log.as_input(),
-        "columns": dict(log.columns),
-        "name": name,
-        "model": model and file_input(model, fingerprint(model)),
-    }
+def _model_input(folder: str | Path, split: SplitSettings | RankingSplit) -> dict[str, str]:
+    refuse(
+        {"--model": isinstance(split, RankingSplit)},
+        "is not for ranking, which learns from all that was shown; leave it out",
+    )
+    split_settings(folder)  # raises where there is no model
+    return file_input(folder, fingerprint(folder))
 
 
 def _histories(
@@ -161,10 +158,6 @@ def _of_model(
         SettingsError: another kind of model, or trained with another split or other filters.
         DataError: it was trained on another log.
     """
-    refuse(
-        {"--model": isinstance(split, RankingSplit)},
-        "is not for ranking, which learns from all that was shown; leave it out",
-    )
     model = load_recommender(folder)
     if not isinstance(model, SASRec):
         raise SettingsError(
