@@ -20,7 +20,7 @@ from mmq.recommenders import SplitSettings, load_recommender
 from mmq.recommenders.heterrec import HeterRecSettings
 from mmq.recommenders.popularity import PopularitySettings
 from mmq.workflows import (
-    Filters,
+    ItemFilters,
     LogFile,
     ModelFolder,
     Run,
@@ -141,7 +141,7 @@ COMMANDS = {
             [3, 4],
             2,
             catalogue=shop / "catalogue.parquet",
-            filters=Filters(exclude_history=True),
+            filters=ItemFilters(exclude_history=True),
         ),
     ),
 }

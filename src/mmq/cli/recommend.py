@@ -64,7 +64,7 @@ def command(
     Of one kind only: mmq recommend model --history 1,5 --catalogue catalogue.parquet
     --category genres=Comedy
     """
-    from mmq.workflows import Filters, LogFile, ModelFolder, recommend
+    from mmq.workflows import ItemFilters, LogFile, ModelFolder, recommend
 
     result = recommend(
         ModelFolder(model, ids, new_item_bonus, device),
@@ -73,7 +73,7 @@ def command(
         user=user,
         log=None if interactions is None else LogFile(interactions, columns),
         catalogue=catalogue,
-        filters=Filters(allow, category, exclude_history),
+        filters=ItemFilters(allow, category, exclude_history),
         beams=beams,
     )
     emit(result, as_json, _lines(result, k))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mmq.workflows._import import import_data as import_data
     from mmq.workflows._import import import_npy as import_npy
     from mmq.workflows._inspect import inspect as inspect
-    from mmq.workflows._recommend import Filters as Filters
+    from mmq.workflows._recommend import ItemFilters as ItemFilters
     from mmq.workflows._recommend import recommend as recommend
     from mmq.workflows._reproduce import plan_reproduction as plan_reproduction
     from mmq.workflows._reproduce import reproduce as reproduce
@@ -38,7 +38,7 @@ _HOMES = {
     **{name: f"_{name}" for name in ("demo", "doctor", "embed", "embed_behaviour", "encode")},
     **{name: f"_{name}" for name in ("evaluate", "finetune", "fit", "inspect", "recommend")},
     **{name: f"_{name}" for name in ("reproduce", "train_ranking", "train_retrieval", "tune")},
-    "Filters": "_recommend",
+    "ItemFilters": "_recommend",
     "LogFile": "_files",
     "ModelFolder": "_files",
     "Run": "_run",

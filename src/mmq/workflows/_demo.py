@@ -30,7 +30,7 @@ from mmq.version import __version__
 from mmq.workflows._embed import embed
 from mmq.workflows._encode import encode
 from mmq.workflows._fit import fit
-from mmq.workflows._recommend import Filters, recommend
+from mmq.workflows._recommend import ItemFilters, recommend
 from mmq.workflows._run import Run
 from mmq.workflows._train_retrieval import train_retrieval
 
@@ -179,7 +179,7 @@ def _recommend(shop: _Shop, steps: _Steps) -> dict[str, Any]:
             user=str(read_interactions(log).user_ids[0]),
             log=log,
             catalogue=shop / "catalogue.parquet",
-            filters=Filters(exclude_history=True),
+            filters=ItemFilters(exclude_history=True),
         ),
     }
 

@@ -15,7 +15,7 @@ from mmq.workflows._files import LogFile, ModelFolder
 
 
 @dataclass(frozen=True)
-class Filters:
+class ItemFilters:
     """What may be recommended.
 
     Attributes:
@@ -37,7 +37,7 @@ def recommend(
     user: str | None = None,
     log: LogFile | str | Path | None = None,
     catalogue: str | Path | None = None,
-    filters: Filters = Filters(),
+    filters: ItemFilters = ItemFilters(),
     beams: int | None = None,
 ) -> dict[str, Any]:
     """Items that go on from a history, best first, with their scores.
@@ -80,7 +80,7 @@ def recommend(
     }
 
 
-def _check(of: tuple[Any, Any, Any], filters: Filters, catalogue: Any) -> None:
+def _check(of: tuple[Any, Any, Any], filters: ItemFilters, catalogue: Any) -> None:
     """Raise :class:`~mmq.errors.SettingsError` for options that ask for each other."""
     history, user, log = of
     if (history is None) == (user is None) or (user is None) != (log is None):
