@@ -26,10 +26,10 @@ def trained_lines(result: Mapping[str, Any]) -> Iterator[str]:
         )
     parts = {name: result[name] for name in ("validation", "test")}
     others = {f"{name}, test": found["test"] for name, found in result["baselines"].items()}
-    yield from table_lines(parts, others)
-    yield from verdict_lines(result)
+    yield from _table(parts, others)
+    yield from (f"  {each}" for each in result["verdict"])
     yield from (f"  warning: {each}" for each in result["warnings"])
-    yield from measured_lines(result["measured"])
+    yield from _measured(result["measured"])
 
 
 def _repeats(log: Mapping[str, Any]) -> str:
@@ -45,17 +45,17 @@ def evaluated_lines(result: Mapping[str, Any]) -> Iterator[str]:
         f"{result['model']} on the {result['part']} part: {result['cases']:,} cases of "
         f"{result['users']:,} users, {result['items']:,} items ranked"
     )
-    yield from table_lines({"": result}, result["baselines"])
+    yield from _table({"": result}, result["baselines"])
     yield "  95% interval over users"
     for protocol, intervals in result["intervals"].items():
         ends = "".join(f"{f'{low:.4f}-{high:.4f}':>15}" for low, high in intervals.values())
-        yield f"  {words(protocol):<36}{ends}"
-    yield from verdict_lines(result)
+        yield f"  {_words(protocol):<36}{ends}"
+    yield from (f"  {each}" for each in result["verdict"])
     yield from (f"  warning: {each}" for each in result["warnings"])
-    yield from measured_lines({result["part"]: result["measured"]})
+    yield from _measured({result["part"]: result["measured"]})
 
 
-def measured_lines(measured: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _measured(measured: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Who is measured in each part, and how to measure new users too."""
     from mmq.recommenders.measured import Measured
 
@@ -67,38 +67,33 @@ def measured_lines(measured: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def told_by(columns: Sequence[str]) -> str:
-    """A clause on :func:`liked_by`."""
+    """A clause on the columns that tell what was liked."""
     if not columns:
         return "which all count as liked, since no rating and no label was read"
     return f"of which those count that were liked by {' or '.join(columns)}"
 
 
-def words(protocol: str) -> str:
+def _words(protocol: str) -> str:
     """The key of a protocol as text: ``history left out``."""
     return protocol.replace("_", " ")
 
 
-def table_lines(
+def _table(
     parts: Mapping[str, Mapping[str, Any]], others: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[str]:
     """A line for each part and protocol, then one for each other model.
 
     Args:
-        parts: name of a part -> :func:`summary` of the model.
-        others: kind of another model -> :func:`summary` on the last of the parts.
+        parts: name of a part -> figures of the model.
+        others: kind of another model -> figures on the last of the parts.
     """
     first = next(iter(parts.values()))
     yield f"  {'':<36}" + "".join(f"{name:>15}" for name in first["history_competes"])
     for title, found in [*parts.items(), *others.items()]:
         for protocol in ("history_competes", "history_left_out"):
-            label = f"{title}, {words(protocol)}" if title else words(protocol)
+            label = f"{title}, {_words(protocol)}" if title else _words(protocol)
             yield f"  {label:<36}" + "".join(f"{v:>15.4f}" for v in found[protocol].values())
     last = list(parts.values())[-1]
     for protocol, figures in (last["id_level"] or {}).items():
-        label = f"IDs, {words(protocol)}"
+        label = f"IDs, {_words(protocol)}"
         yield f"  {label:<36}" + "".join(f"{value:>15.4f}" for value in figures.values())
-
-
-def verdict_lines(result: Mapping[str, Any]) -> Iterator[str]:
-    """Where the model stands, a sentence a line."""
-    yield from (f"  {each}" for each in result["verdict"])
