@@ -27,7 +27,7 @@ import torch
 from common import RESULTS, provenance, write
 
 from mmq import Catalogue, MMQTokenizer, write_catalogue
-from mmq.cli import main as mmq
+from mmq.workflows import encode
 
 WIDTHS = {"text": 256, "image": 256}
 
@@ -83,7 +83,7 @@ def child(catalogue: str, tokenizer: str, out: str) -> None:
     rates = [matmul_rate()]
     MMQTokenizer.encode = timed  # type: ignore[method-assign]
     started = time.perf_counter()
-    assert mmq(["encode", catalogue, "--tokenizer", tokenizer, "--out", out, "--json"]) == 0
+    encode(catalogue, tokenizer, out)
     wall = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     rates.append(matmul_rate())

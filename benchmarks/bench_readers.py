@@ -1,12 +1,12 @@
 """Speed of the readers, beside that of another checkout in the same run.
 
     git worktree add ../before COMMIT
-    python benchmarks/bench_readers.py --against ../before [--rows 1000000] [--repeats 5]
+    python benchmarks/bench_readers.py --against ../before [--rows 1000000] [--repeats 15]
 
-One log and one items file are written in every format. Each is read by a child process of either
-checkout in turn, several times over; a ratio above 1 means that this checkout is faster. Seconds
-are of processor time (of all threads together), which other work on the machine hardly touches;
-rows and bytes a second are of the fastest reading.
+One log and one items file are written in every format. A pair of child processes, one of either
+checkout, stays up for each file and reads it in turn, so that other work on the machine falls on
+both; they run on one core. Seconds are of processor time. The ratio is the median over the pairs
+of readings, above 1 where this checkout is faster; rows and bytes a second are of the medians.
 """
 
 from __future__ import annotations
@@ -30,22 +30,21 @@ from common import RESULTS, provenance, write
 HERE = Path(__file__).parents[1]
 
 READ = """
-import json, sys, time
+import os, sys, time
+os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])  # one core
 from mmq.data.interactions import read_interactions
 from mmq.data.items import ItemColumns, read_display
 from mmq.data.parquet import read_catalogue
-kind, path, repeats = sys.argv[1], sys.argv[2], int(sys.argv[3])
+kind, path = sys.argv[1:]
 read = {
     "log": read_interactions,
     "items": lambda path: read_display(path, ItemColumns(attributes=("brand", "price"))),
     "catalogue": read_catalogue,
 }[kind]
-seconds = []
-for _ in range(repeats):
+for _ in sys.stdin:
     start = time.process_time()
-    found = read(path)
-    seconds.append(time.process_time() - start)
-print(json.dumps(min(seconds)))
+    read(path)
+    print(time.process_time() - start, flush=True)
 """
 
 
@@ -106,29 +105,60 @@ def write_items(folder: Path, rows: int) -> dict[str, Path]:
     return {**found, "catalogue parquet": catalogue}
 
 
-def seconds(checkout: Path, kind: str, path: Path, repeats: int) -> float:
-    """Of the fastest reading by a checkout."""
-    environment = {**os.environ, "PYTHONPATH": str(checkout / "src")}
-    command = [sys.executable, "-c", READ, kind, str(path), str(repeats)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return float(json.loads(done.stdout))
+class Reader:
+    """A child process of a checkout, which reads a file whenever it is asked to."""
+
+    def __init__(self, checkout: Path, kind: str, path: Path) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(checkout / "src"), "OMP_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", READ, kind, str(path)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def seconds(self) -> float:
+        """Processor time of one reading."""
+        asked, told = self._process.stdin, self._process.stdout
+        assert asked is not None
+        assert told is not None
+        asked.write("\n")
+        asked.flush()
+        return float(told.readline())
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
+
+
+def paired(kind: str, path: Path, against: Path, repeats: int) -> np.ndarray:
+    """``(repeats, 2)`` seconds of this checkout and the other, who goes first by turns."""
+    readers = [Reader(HERE, kind, path), Reader(against, kind, path)]
+    for reader in readers:
+        reader.seconds()  # the first finds the file in no cache and the code not yet imported
+    found = np.empty((repeats, 2))
+    for repeat in range(repeats):
+        for which in (0, 1) if repeat % 2 else (1, 0):
+            found[repeat, which] = readers[which].seconds()
+    for reader in readers:
+        reader.close()
+    return found
 
 
 def measured(name: str, path: Path, rows: int, against: Path, repeats: int) -> dict[str, Any]:
-    """Figures of one file; the checkouts take turns, so that neither has the quieter machine."""
-    here, there = [], []
-    for _ in range(repeats):
-        here.append(seconds(HERE, name.split()[0], path, 2))
-        there.append(seconds(against, name.split()[0], path, 2))
+    """Figures of one file."""
+    pairs = paired(name.split()[0], path, against, repeats)
     size = path.stat().st_size / 1e6
-    mine, theirs = min(here), min(there)
+    mine, theirs = np.median(pairs, axis=0).tolist()
     return {
         "file": name,
         "rows": rows,
         "megabytes": round(size, 1),
         "rows_per_second": {"before": round(rows / theirs), "after": round(rows / mine)},
         "megabytes_per_second": {"before": round(size / theirs, 1), "after": round(size / mine, 1)},
-        "ratio": round(theirs / mine, 3),
+        "ratio": round(float(np.median(pairs[:, 1] / pairs[:, 0])), 3),
+        "pairs": repeats,
     }
 
 
@@ -137,7 +167,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--against", type=Path, required=True, help="the other checkout")
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=15)
     given = parser.parse_args()
     found = []
     with tempfile.TemporaryDirectory() as folder:

@@ -19,6 +19,7 @@ LAYERS = (
     {"recommenders", "ranking", "tokenizers", "decoding"},
     {"finetuning"},
     {"reports", "experiments"},
+    {"workflows"},
     {"cli", "serve", "testing", "__main__", "__init__"},
 )
 """Packages from the ground up. ``mmq/__init__.py`` is on top: it hands out the public names."""

@@ -2,7 +2,8 @@
 
 A result of the same inputs is replaced: it will be the same again. One that was made from anything
 else, or that does not say what it was made from, is somebody's work and is only replaced with
-``--force``. A folder says what it was made from in :data:`NOTE`, beside what it holds.
+``--force``. A folder says what it was made from in :data:`NOTE`, beside what it holds; a catalogue
+in its own metadata (:func:`~mmq.data.parquet.made_from`).
 
 Unfinished work (:class:`Checkpoint`) follows the same rule: it is gone on with if it was made from
 the same inputs, and refused otherwise.
@@ -89,9 +90,9 @@ def begin(checkpoint: Checkpoint) -> None:
         write_json(temporary / NOTE, checkpoint.made_from)
 
 
-def file_input(path: str | Path, digest: str | None = None) -> dict[str, str]:
+def file_input(path: str | Path, digest: str | None = None, what: str = "table") -> dict[str, str]:
     """A file among the inputs: its name, which is shown, and its hash, which is compared."""
-    return {"file": Path(path).name, "sha256": digest or sha256(require_file(path, "table"))}
+    return {"file": Path(path).name, "sha256": digest or sha256(require_file(path, what))}
 
 
 def check_replaced(folder: str | Path, what: str, inputs: Mapping[str, Any], force: bool) -> None:

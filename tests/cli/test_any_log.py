@@ -188,19 +188,55 @@ def test_codes_and_truth_values_are_the_same_categories_in_csv(place, capsys):
 
 
 def test_measurements_are_no_categories(place, capsys):
-    """Numbers by their type are features by their size; those of text are to be named as such."""
-    rank_shop.write("log.parquet", weight=np.random.default_rng(0).random(rank_shop.ROWS))
+    """Numbers with fractions are features by their size, in text as well."""
+    rng = np.random.default_rng(0)
+    further = {"weight": rng.random(rank_shop.ROWS), "size": rng.integers(0, 3, rank_shop.ROWS) / 2}
+    rank_shop.write("log.parquet", **further)
     as_csv("log.parquet", "log.csv")
-    train = ("train", "ranking", *rank_shop.SMALL, "--interactions")
-    code, _, err = run(capsys, *train, "log.csv", "--out", "r", "--column", "weight")
-    assert (code, err.count("\n")) == (2, 1)
-    assert "the column 'weight' holds 1,000 different numbers" in err
-    assert "--numeric-column weight" in err
-    typed, _ = result(capsys, *train, "log.parquet", "--out", "a", "--column", "weight")
-    text, _ = result(capsys, *train, "log.csv", "--out", "b", "--numeric-column", "weight")
+    columns = [part for name in further for part in ("--column", name)]
+    train = ("train", "ranking", *rank_shop.SMALL, *columns, "--interactions")
+    typed, _ = result(capsys, *train, "log.parquet", "--out", "a")
+    text, _ = result(capsys, *train, "log.csv", "--out", "b")
     assert (text["test"], text["validation"]) == (typed["test"], typed["validation"])
     across, _ = result(capsys, "evaluate", "a", "--interactions", "log.csv")
     assert (across["auc"], across["warnings"]) == (typed["test"]["auc"], [])
+    versions = [f"{k // 100}.{k % 100:0{1 + k % 3}d}" for k in range(1, rank_shop.ROWS + 1)]
+    rank_shop.write("versions.parquet", version=versions)
+    train = ("train", "ranking", *rank_shop.SMALL, "--column", "version", "--interactions")
+    code, _, err = run(capsys, *train, "versions.parquet", "--out", "r")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "different numbers" in err
+    assert "--numeric-column version" in err
+
+
+def test_ranking_counts_what_comes_twice_and_takes_ties_in_any_order(place, capsys):
+    rows = np.arange(rank_shop.ROWS)
+    rank_shop.write("log.parquet", item_id=rows % 40, timestamp=1_700_000_000 + rows // 4)
+    once = pq.read_table("log.parquet")
+    order = np.random.default_rng(1).permutation(rank_shop.ROWS)
+    pq.write_table(once.take(order), "other.parquet")
+    pq.write_table(pa.concat_tables([once, once.slice(500, 400)]), "twice.parquet")
+    train = ("train", "ranking", *rank_shop.SMALL, "--force", "--out", "m", "--interactions")
+    one, _ = result(capsys, *train, "log.parquet")
+    assert (one["log"]["repeated_rows"], one["warnings"]) == (0, [])
+    two, _ = result(capsys, *train, "twice.parquet")
+    assert two["log"]["repeated_rows"] == 400
+    assert "400 of 1,400 rows equal an earlier one in all columns" in two["warnings"][0]
+    code, out, _ = run(capsys, *train, "twice.parquet")
+    assert code == 0
+    assert "warning: 400 of 1,400 rows equal an earlier one" in " ".join(out.split())
+    left, _ = result(capsys, *train, "twice.parquet", "--dedupe")
+    assert (left["log"]["repeated_rows"], left["warnings"]) == (400, [])
+    assert left["test"] == one["test"]
+    again, _ = result(capsys, "evaluate", "m", "--interactions", "twice.parquet")
+    assert (again["auc"], again["warnings"]) == (one["test"]["auc"], [])
+    shuffled = [
+        result(capsys, *train, name, "--ties", "shuffled")[0]
+        for name in ("log.parquet", "other.parquet")
+    ]
+    assert shuffled[0]["log"]["ties"] == {"order": "shuffled"}
+    for part in ("validation", "test", "means"):
+        assert shuffled[0][part] == shuffled[1][part]
 
 
 def test_a_category_may_hold_anything(place, capsys):

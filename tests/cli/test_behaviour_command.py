@@ -185,3 +185,18 @@ def test_items_are_embedded_without_naming_the_command(shop, capsys):
     )  # fmt: skip
     assert (code, err) == (0, "")
     assert list(read_catalogue("plain.parquet").embeddings) == ["text"]
+
+
+def test_a_catalogue_of_other_inputs_is_replaced_with_force_alone(shop, capsys):
+    assert embed(capsys, *SMALLER)[0] == embed(capsys, *SMALLER)[0] == 0
+    before = (shop / "new.parquet").read_bytes()
+    for options, told in (
+        (["--set", "dimension=9"], "dimension 8, not 9"),
+        ([*SMALLER, "--positive-above", "4"], "positive_above 3.0, not 4.0"),
+    ):
+        code, _, err = embed(capsys, *options)
+        assert code == 2
+        assert f"new.parquet holds a catalogue made from other inputs ({told})" in err
+        assert (shop / "new.parquet").read_bytes() == before
+    assert embed(capsys, "--set", "dimension=9", "--force")[0] == 0
+    assert read_catalogue("new.parquet").dimensions["behaviour"] == 9

@@ -7,10 +7,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from mmq.cli import demo, main
+from mmq.cli import main
 from mmq.data.interactions import read_interactions
 from mmq.semantic_ids import SemanticIDs
-from mmq.tokenizers import NetworkTokenizer
+from mmq.tokenizers import load_tokenizer
+from mmq.workflows import _demo
 
 
 def interrupt(*_: object) -> None:
@@ -38,7 +39,7 @@ def result(folder: Path) -> dict[str, Any]:
 def test_every_file_is_there_and_can_be_read(result: dict[str, Any], folder: Path) -> None:
     ids = SemanticIDs.read(folder / "ids.parquet")
     assert len(ids) == result["items"] == 200
-    tokenizer = NetworkTokenizer.load(folder / "tokenizer")
+    tokenizer = load_tokenizer(folder / "tokenizer")
     assert list(tokenizer.positions) == ["shared", "text", "image"]
     assert len(read_interactions(folder / "interactions.parquet")) > 2000
     assert pq.read_table(folder / "factors.parquet").num_rows == 200
@@ -104,17 +105,20 @@ def test_a_previous_demo_is_replaced_and_other_folders_are_not(
         assert [path.name for path in folder.iterdir()] == ["demo.json"]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo, "_run", fail)
-    assert main(["demo", "--out", str(folder)]) == 130
+    monkeypatch.setattr(_demo, "_tokenize", fail)
+    assert main(["demo", "--out", str(folder), "--items", "200", "--seed", "1"]) == 2
+    assert "holds a demo made from other inputs (seed 0, not 1)" in capsys.readouterr().err
+    assert (folder / "ids.parquet").is_file()
+    assert main(["demo", "--out", str(folder), "--force"]) == 130
     assert list(folder.iterdir()) == []  # nothing half-made remains
     (folder / "demo.json").write_text("{}")
     (folder / "catalogue.parquet.partial").mkdir()
     (folder / "notes.txt").write_text("what I found")
-    monkeypatch.setattr(demo, "_run", interrupt)
-    assert main(["demo", "--out", str(folder)]) == 130
+    monkeypatch.setattr(_demo, "_tokenize", interrupt)
+    assert main(["demo", "--out", str(folder), "--force"]) == 130
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
     (folder / "notes.txt").unlink()
-    monkeypatch.setattr(demo, "_run", lambda *_: 1 / 0)
+    monkeypatch.setattr(_demo, "_tokenize", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["demo", "--out", str(tmp_path / "new" / "demo")])
     assert not (tmp_path / "new").exists()

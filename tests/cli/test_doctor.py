@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mmq.cli import doctor, main
+from mmq.cli import main
 from mmq.tokenizers import MMQTokenizer
+from mmq.workflows import _doctor as doctor
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,3 +114,21 @@ def test_resume_goes_on_after_a_bad_image_was_mended(items, capsys):
     result = json.loads(capsys.readouterr().out)
     assert result["modalities"]["text"]["items_per_second"] is None
     assert result["modalities"]["image"]["missing"] == 1
+
+
+def test_a_catalogue_of_other_inputs_is_replaced_with_force_alone(items, capsys):
+    out = items.with_name("c.parquet")
+    assert _run(items, "--text-columns", "title") == 0
+    whole = out.read_bytes()
+    assert _run(items, "--text-columns", "title") == 0
+    assert out.read_bytes() == whole
+    assert _run(items, "--text-columns", "title,maker") == 2
+    assert f"{out} holds a catalogue made from other inputs (text columns" in (
+        capsys.readouterr().err
+    )
+    items.write_text(items.read_text().replace("kite 7", "kite 8"))
+    assert _run(items, "--text-columns", "title") == 2
+    assert "(items another items.csv)" in capsys.readouterr().err
+    assert out.read_bytes() == whole
+    assert _run(items, "--text-columns", "title", "--force") == 0
+    assert out.read_bytes() != whole

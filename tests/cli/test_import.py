@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from mmq.cli import main
@@ -52,7 +53,8 @@ def test_new_items_are_reduced_like_old_ones(files):
     assert main(arguments(files, "--reduce", "3")) == 0
     (files / "out.parquet").rename(files / "old.parquet")
     assert main(arguments(files, "--reduce-like", str(files / "old.parquet"))) == 0
-    assert (files / "out.parquet").read_bytes() == (files / "old.parquet").read_bytes()
+    old, new = (pq.read_table(files / f"{name}.parquet") for name in ("old", "out"))
+    assert new.replace_schema_metadata(None).equals(old.replace_schema_metadata(None))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,11 @@ def test_movielens_says_what_comes_next(tmp_path, capsys):
     assert main(["import", "movielens", str(tmp_path), "--out", str(out)]) == 0
     assert f"mmq embed {out / 'items.parquet'} --text-columns" in capsys.readouterr().out
     command = ["import", "movielens", str(tmp_path), "--out", str(out), "--k-core", "1", "--json"]
-    assert main(command) == 0
+    assert main(command) == 2
+    assert f"{out} holds an import made from other inputs (k-core none, not 1)" in (
+        capsys.readouterr().err
+    )
+    assert main([*command, "--force"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["users"], result["items"], result["interactions"]) == (2, 2, 3)
 
@@ -102,5 +108,47 @@ def test_amazon(tmp_path, capsys):
     command = ["import", "amazon", str(tmp_path), "--out", str(tmp_path / "out")]
     assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["layout"] == "amazon-2014/2018"
-    assert main([*command, "--k-core", "2"]) == 2
+    assert main([*command, "--json"]) == 0
+    assert main([*command, "--k-core", "2", "--force"]) == 2
     assert "choose a smaller --k-core" in capsys.readouterr().err
+
+
+def test_a_catalogue_of_other_inputs_is_replaced_with_force_alone(files, capsys):
+    out = files / "out.parquet"
+    assert main(arguments(files)) == 0
+    whole = out.read_bytes()
+    assert main(arguments(files)) == 0  # the same again
+    assert out.read_bytes() == whole
+    np.save(files / "text.npy", np.load(files / "text.npy") + 1)
+    remedy = "choose another --out, or replace it with --force"
+    for more, told in (
+        ((), f"{out} holds a catalogue made from other inputs (modality text another text.npy)"),
+        (("--reduce", "3"), "modality text another text.npy, reduce none, not 3)"),
+    ):
+        assert main(arguments(files, *more)) == 2
+        err = capsys.readouterr().err
+        assert told in err
+        assert remedy in err
+        assert out.read_bytes() == whole
+    assert main(arguments(files, "--force")) == 0
+    assert out.read_bytes() != whole
+    out.write_text("the work of years")
+    assert main(arguments(files)) == 2
+    assert f"{out} holds a file that does not say what it was made from; {remedy}" in (
+        capsys.readouterr().err
+    )
+    assert out.read_text() == "the work of years"
+
+
+def test_an_import_of_other_files_is_replaced_with_force_alone(tmp_path, capsys):
+    log, out = tmp_path / "x.inter", tmp_path / "out"
+    log.write_text("user_id:token\titem_id:token\n1\t2\n")
+    command = ["import", "recbole", str(log), "--out", str(out)]
+    assert main(command) == main(command) == 0
+    log.write_text("user_id:token\titem_id:token\n1\t2\n1\t3\n")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert main(command) == 2
+    assert "an import made from other inputs (log another x.inter)" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert main([*command, "--force"]) == 0
+    assert len(pq.read_table(out / "interactions.parquet")) == 2

@@ -207,3 +207,24 @@ def test_tables_of_two_tokenizers_were_never_comparable(
     assert "so their codes were never comparable" in out
     assert "changed their ID" not in out
     assert "were never comparable. What can be compared" in (tmp_path / "r.html").read_text()
+
+
+def test_a_report_of_another_table_is_replaced_with_force_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    ids, report = tmp_path / "ids.parquet", tmp_path / "report.html"
+    table = SemanticIDs.read(folder / "ids.parquet")
+    table.write(ids)
+    words = ["inspect", str(ids), "--report", str(report)]
+    assert main(words) == 0
+    assert main([*words, "--catalogue", f"{folder}/catalogue.parquet"]) == 0  # of the same table
+    before = report.read_bytes()
+    replace(table, codes=table.codes[::-1].copy()).write(ids)
+    assert main(words) == 2
+    told = f"{report} holds a report made from other inputs (ids another ids.parquet)"
+    assert told in capsys.readouterr().err
+    assert report.read_bytes() == before
+    assert main([*words, "--force"]) == 0
+    report.write_text("<html>my own page</html>")
+    assert main(words) == 2
+    assert "holds a file that does not say what it was made from" in capsys.readouterr().err

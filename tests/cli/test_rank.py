@@ -57,7 +57,7 @@ def test_train_and_evaluate_print_the_same(ids, shop, capsys):
     found = evaluated(capsys, shop)
     assert {name: found[name] for name in result["test"]} == result["test"]
     assert set(found) - set(result["test"]) == {
-        "model", "part", "intervals", "means", "verdict", "warnings",
+        "model", "part", "intervals", "log", "means", "verdict", "warnings",
     }  # fmt: skip
     assert {"auc", "gauc"} <= found["means"].keys() == result["means"]["test"].keys()
     assert found["means"] == result["means"]["test"]
@@ -216,7 +216,7 @@ def test_same_seed_same_files_another_seed_others(shop):
 def test_a_long_log_is_kept_on_disk_while_it_is_learned_from(shop, monkeypatch):
     assert train(shop, "plain") == 0
     made = []
-    monkeypatch.setattr("mmq.cli.rank.ROWS_IN_MEMORY", ROWS - 1)
+    monkeypatch.setattr("mmq.workflows._impressions.ROWS_IN_MEMORY", ROWS - 1)
     monkeypatch.setattr("mmq.ranking.log.PIECE", 300)
     plain = np.lib.format.open_memmap
 
@@ -237,7 +237,7 @@ def test_a_long_log_is_kept_on_disk_while_it_is_learned_from(shop, monkeypatch):
 
 
 def test_what_lies_on_disk_vanishes_when_the_training_fails(shop, capsys, monkeypatch):
-    monkeypatch.setattr("mmq.cli.rank.ROWS_IN_MEMORY", 10)
+    monkeypatch.setattr("mmq.workflows._impressions.ROWS_IN_MEMORY", 10)
     table(20).write(shop / "few.parquet")
     before = {path.name for path in shop.iterdir()}
     code, _, err = run(

@@ -245,7 +245,17 @@ def test_a_folder_of_other_data_is_left_alone(tiny, shop, tmp_path, capsys, name
     code, _, err = run(capsys, "table1", *tiny, "--dry-run")
     assert code == 2
     assert err.startswith(f"mmq: {out} holds a reproduction of another")
+    assert "or replace it with --force" in err
     assert json.loads((out / "reproduction.json").read_text())[name] == digest
+    for kept, gone in (("thesis.txt", "figure4.svg"), ("notes", "cells")):
+        (out / kept).write_text("mine")
+        (out / gone).mkdir() if gone == "cells" else (out / gone).write_text("{}")
+    only = ("--force", "--report-only")
+    assert run(capsys, "table1", *tiny, *only)[0] == 0
+    assert json.loads((out / "reproduction.json").read_text())[name] != digest
+    assert sorted(path.name for path in out.iterdir()) == [
+        "notes", "report.html", "reproduction.json", "results.json", "table1.csv", "thesis.txt",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["run", "dry run"])

@@ -135,6 +135,8 @@ def test_a_tuning_of_something_else_is_refused(catalogue, tmp_path, capsys):
     before = {path.name: path.read_bytes() for path in (tmp_path / "tuned").iterdir()}
     for changed, expected in (
         ([catalogue, *arguments], "holds a tuning already; go on with it by --resume"),
+        ([other, *arguments], "another plan (another catalogue)"),
+        ([catalogue, *arguments, "--resume", "--force"], "exclude each other"),
         ([other, *arguments, "--resume"], "another plan (another catalogue)"),
         ([catalogue, *arguments, "--resume", "--trials", 4], "holds a tuning with another plan"),
         ([catalogue, *arguments, "--resume", "--seed", 4], "holds a tuning with another plan"),
@@ -147,6 +149,8 @@ def test_a_tuning_of_something_else_is_refused(catalogue, tmp_path, capsys):
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert expected in err
     assert {path.name: path.read_bytes() for path in (tmp_path / "tuned").iterdir()} == before
+    assert run(capsys, "tune", other, *arguments, "--force")[0] == 0
+    assert (tmp_path / "tuned" / "plan.json").read_bytes() != before["plan.json"]
 
 
 def test_a_folder_of_something_else_is_left_alone(catalogue, tmp_path, capsys):

@@ -232,3 +232,67 @@ def test_nothing_is_left_of_a_write_that_fails(tmp_path):
     with pytest.raises(DataError, match="the disk is full"):
         write_catalogue(tmp_path / "c.parquet", pieces())
     assert list(tmp_path.iterdir()) == []
+
+
+def parts_of(catalogue, folder, places):
+    """A catalogue in so many files, cut at these places."""
+    folder.mkdir()
+    ends = [*places, len(catalogue)]
+    for number, (start, end) in enumerate(zip([0, *places], ends, strict=True)):
+        piece = catalogue.take(np.arange(start, end))
+        write_catalogue(folder / f"part-{number}.parquet", piece)
+    return folder
+
+
+def test_a_catalogue_may_be_a_folder_of_parts_or_a_pattern(tmp_path):
+    whole = shop()
+    write_catalogue(tmp_path / "whole.parquet", whole)
+    folder = parts_of(whole, tmp_path / "parts", (7, 30))
+    (folder / "_SUCCESS").touch()
+    for path in (folder, folder / "*.parquet"):
+        file = CatalogueFile(path)
+        assert (len(file), file.dimensions) == (50, whole.dimensions)
+        read = file.read()
+        same(read, whole)
+        pieces = list(file.batches(size=10))
+        assert [len(piece) for piece in pieces] == [7, 10, 10, 3, 10, 10]
+        for start in (0, 7, 17, 30, 40):
+            rest = list(file.batches(size=10, start=start))
+            assert sum(map(len, rest)) == 50 - start
+            assert rest[0].item_ids[0] == whole.item_ids[start]
+            assert file.boundary(start + 1, 10) == start
+    before = CatalogueFile(folder).fingerprint()
+    assert CatalogueFile(folder / "*.parquet").fingerprint() == before
+    write_catalogue(folder / "part-1.parquet", whole.take(np.arange(8, 30)))
+    assert CatalogueFile(folder).fingerprint() != before
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            Catalogue.build(
+                ["x"], {"text": np.ones((1, 4)), "image": np.ones((1, 5))}, {"title": ["X"]}
+            ),
+            r"does not go with .*part-0.parquet: the column text differs; give parts of one",
+        ),
+        (
+            Catalogue.build(
+                [1], {"text": np.ones((1, 3)), "image": np.ones((1, 5))}, {"title": ["X"]}
+            ),
+            "the column item_id differs",
+        ),
+        (Catalogue.build(["x"], {"text": np.ones((1, 3))}), "has no column 'image', which other"),
+        (shop(5), "occurs 2 times"),
+    ],
+)
+def test_parts_that_do_not_go_together_are_refused(tmp_path, other, message):
+    folder = parts_of(shop(9), tmp_path / "parts", (4,))
+    write_catalogue(folder / "part-2.parquet", other)
+    with pytest.raises(DataError, match=message):
+        CatalogueFile(folder).read()
+    for path in folder.iterdir():
+        path.unlink()
+    (folder / "a.csv").write_text("item_id\n1\n")
+    with pytest.raises(DataError, match=r"holds a.csv, but a catalogue is Parquet"):
+        CatalogueFile(folder)

@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
@@ -13,6 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmq.data import dialect
+from mmq.data.dialect import Signs
 from mmq.data.items import read_items
 from mmq.data.tables import column_names, read_table
 from mmq.errors import FormatError
@@ -170,3 +173,25 @@ def test_what_is_neither_is_refused(tmp_path, name, data, message):
     (tmp_path / name).write_bytes(data if isinstance(data, bytes) else data.encode())
     with pytest.raises(FormatError, match=message):
         read_table(tmp_path / name)
+
+
+def signs_of(text):
+    """Letter by letter: what a first look should find."""
+    ends = '"\r\n,'
+    within = range(1, len(text) - 1)
+    return Signs(
+        text.count('"'),
+        any(text[k] == '"' and text[k - 1] not in ends and text[k + 1] not in ends for k in within)
+        or any(text[k : k + 2] in ('\\"', "\\,", "\\\n") for k in range(len(text))),
+        "\n" in text and text.count("\r") > text.count("\r\n"),
+    )
+
+
+@given(text=st.text(st.sampled_from('ab",\\\r\n'), max_size=14), size=st.integers(1, 6))
+def test_a_look_in_pieces_sees_what_a_look_at_the_whole_sees(text, size):
+    data = np.frombuffer(text.encode(), np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dialect, "_PIECE", size)
+        found = dialect.look(data, ",")
+        assert dialect.lone_returns(data) == found.returns
+    assert found == signs_of(text)

@@ -8,7 +8,7 @@ import pytest
 
 from mmq.experiments.paper.claims import FAILS, HOLDS, OPEN, verdicts
 from mmq.experiments.paper.figures import FIGURES
-from mmq.experiments.paper.folders import USERS, folder_name
+from mmq.experiments.paper.folders import CELLS, USERS, folder_name
 from mmq.experiments.paper.plan import (
     JOINTLY,
     LONGER,
@@ -20,7 +20,6 @@ from mmq.experiments.paper.plan import (
     cell_of,
     make_plan,
 )
-from mmq.experiments.paper.schedule import CELLS
 from mmq.experiments.paper.tables import Found, table
 from mmq.experiments.paper.variants import baselines
 

@@ -227,7 +227,7 @@ def test_a_trial_that_diverges_is_recorded_and_the_rest_goes_on(monkeypatch, tmp
     assert all("diverged" in trial.error and trial.figures is None for trial in failed)
     assert found.best.error is None
     assert {trial.rung for trial in failed} == {"short"}  # what has failed does not go on
-    again = tune(tiny_catalogue(), "mmq", PLAN, FIXED, tmp_path / "t", resume=True)
+    again = tune(tiny_catalogue(), "mmq", PLAN, FIXED, tmp_path / "t", standing="resume")
     assert again == found
 
 
@@ -250,7 +250,7 @@ def test_settings_that_do_not_fit_together_fail_alone(monkeypatch):
 # --- going on ---
 
 
-def stopped(folder, after, resume=False):
+def stopped(folder, after, standing="refuse"):
     """A tuning that is interrupted after so many fits."""
     left = iter(range(after - 1))
 
@@ -259,7 +259,7 @@ def stopped(folder, after, resume=False):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tune(tiny_catalogue(), "mmq", PLAN, FIXED, folder, resume, watch=watch)
+        tune(tiny_catalogue(), "mmq", PLAN, FIXED, folder, standing, watch=watch)
 
 
 @pytest.mark.parametrize("after", [1, 3, 5])
@@ -270,7 +270,7 @@ def test_a_tuning_that_was_stopped_goes_on_to_the_same_result(after, searched, t
         file.write(b'{"number": 3, "rung"')  # a line cut in the middle
     made = []
     found = tune(
-        tiny_catalogue(), "mmq", PLAN, FIXED, tmp_path / "t", resume=True, watch=made.append
+        tiny_catalogue(), "mmq", PLAN, FIXED, tmp_path / "t", standing="resume", watch=made.append
     )
     assert len(made) == len(found.trials) - after  # what was done is not done again
     assert unfinished(found.trials) == unfinished(searched[0].trials)
@@ -280,7 +280,9 @@ def test_a_tuning_that_was_stopped_goes_on_to_the_same_result(after, searched, t
 
 def test_a_finished_tuning_is_read_back(searched):
     made = []
-    found = tune(tiny_catalogue(), "mmq", PLAN, FIXED, searched[1], resume=True, watch=made.append)
+    found = tune(
+        tiny_catalogue(), "mmq", PLAN, FIXED, searched[1], standing="resume", watch=made.append
+    )
     assert (found, made) == (searched[0], [])
 
 
@@ -305,8 +307,24 @@ def test_another_tuning_is_refused(change, what, searched):
     same = {"catalogue": tiny_catalogue(), "kind": "mmq", "plan": PLAN, "fixed": FIXED}
     before = {path.name: path.read_bytes() for path in searched[1].iterdir()}
     with pytest.raises(FormatError, match=f"holds a tuning with another plan .*{what}.*; repeat"):
-        tune(**{**same, **change}, folder=searched[1], resume=True)
+        tune(**{**same, **change}, folder=searched[1], standing="resume")
     assert {path.name: path.read_bytes() for path in searched[1].iterdir()} == before
+
+
+def test_another_tuning_is_replaced_when_its_first_trial_is_done(tmp_path):
+    folder = tmp_path / "t"
+    stopped(folder, 2)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    one = TunePlan(trials=1, hold_out=0.2)
+    with pytest.raises(DataError, match="fewer than the 900 codes"):
+        tune(tiny_catalogue(), "mmq", one, {"codebook_size": 900}, folder, "replace")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    found = tune(tiny_catalogue(), "opq", one, {"codebook_size": 8, "length": 4}, folder, "replace")
+    assert json.loads((folder / "tuning.json").read_text())["tokenizer"] == "opq"
+    assert len((folder / "trials.jsonl").read_text().splitlines()) == len(found.trials) == 1
+    (folder / "thesis.txt").write_text("years of work")
+    with pytest.raises(DataError, match="holds other files"):
+        tune(tiny_catalogue(), "mmq", PLAN, FIXED, folder, "replace")
 
 
 def test_a_damaged_line_is_refused(tmp_path):
@@ -314,7 +332,7 @@ def test_a_damaged_line_is_refused(tmp_path):
     path = tmp_path / "t" / "trials.jsonl"
     path.write_text(path.read_text().replace('"rung"', '"rang"', 1))
     with pytest.raises(FormatError, match="is damaged"):
-        tune(tiny_catalogue(), "mmq", PLAN, FIXED, tmp_path / "t", resume=True)
+        tune(tiny_catalogue(), "mmq", PLAN, FIXED, tmp_path / "t", standing="resume")
 
 
 # --- what is refused ---
@@ -352,9 +370,9 @@ def test_plans_that_are_refused(values):
 
 def test_a_folder_with_other_content_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    for resume in (False, True):
+    for standing in ("refuse", "resume", "replace"):
         with pytest.raises(DataError, match="holds other files"):
-            tune(tiny_catalogue(), "mmq", PLAN, FIXED, tmp_path, resume)
+            tune(tiny_catalogue(), "mmq", PLAN, FIXED, tmp_path, standing)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 

@@ -52,7 +52,7 @@ def test_a_column_of_fractions_is_one_of_numbers():
         (pa.array(np.where(np.arange(ROWS) < ROWS - 1, 1.0, 1.5)), True),  # told by the last row
         (pa.array(np.arange(ROWS) / 4).cast(pa.decimal128(12, 2)), True),
         (pa.array(np.arange(ROWS) / 4, pa.float32()), True),
-        (pa.array(["1.5"] * ROWS), False),
+        (pa.array(["1.5"] * ROWS), True),
         (pa.array(np.arange(ROWS)), False),
     ],
     ids=str,

@@ -114,7 +114,7 @@ def partly_timed(draw):
 def test_training_rows_without_time_are_given_one_of_their_user(rows):
     log = log_of(rows)
     pieces = Pieces.of(log)
-    parts, dealt = read_parts(pieces, survey(pieces, RankingSplit(), Spool()), Spool())
+    parts, dealt = read_parts(pieces, survey(pieces, RankingSplit(), Spool()), Spool(), False)
     given_times = {
         part: [time for *_, own, time in rows if own == part and time is not None]
         for part in range(3)
@@ -146,7 +146,7 @@ def test_training_rows_without_time_are_given_one_of_their_user(rows):
 def test_histories_follow_the_times_that_were_given(rows):
     log = log_of(rows)
     pieces = Pieces.of(log)
-    parts, dealt = read_parts(pieces, survey(pieces, RankingSplit(), Spool()), Spool())
+    parts, dealt = read_parts(pieces, survey(pieces, RankingSplit(), Spool()), Spool(), False)
     drawn = [iter(part.times.tolist()) for part in parts]
     timed = [(*row[:4], next(drawn[row[3]])) for row in rows]
     found, expected = rows_of(RankingData.of(log)), rows_by_loops(timed, ())

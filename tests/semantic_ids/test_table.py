@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mmq.data.item_ids.index import _FEW
 from mmq.errors import DataError, FormatError, UserError
 from mmq.semantic_ids import SemanticIDs, TokenizerRef, build_manifest
+from mmq.semantic_ids.append import append
 
 SIZES = (3, 2, 4)
 
@@ -269,3 +270,28 @@ def test_rows_that_were_found_may_be_written_to() -> None:
 def test_what_a_table_shows_of_itself_is_one_line() -> None:
     ids = SemanticIDs.build([1, 2], [[0, 3], [1, 0]], [2, 4])
     assert repr(ids) == "SemanticIDs(2 items, 2 codes of 2 to 4, by an unknown tokenizer)"
+
+
+def test_ids_past_the_largest_text_array_are_the_same_table(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As if an Arrow array of text held 30 bytes in place of 2 GiB."""
+    names = [f"item-{row}" for row in range(40)]
+    codes = np.arange(80).reshape(40, 2) % 7
+    pieces = pa.chunked_array([names[:9], names[9:]])
+    small = SemanticIDs.build(pieces, codes, [7, 7])
+    monkeypatch.setattr("mmq.data.item_ids.reading._OFFSETS", 30)
+    large = SemanticIDs.build(pieces, codes, [7, 7])
+    assert (small.item_ids.type, large.item_ids.type) == (pa.string(), pa.large_string())
+    assert large.fingerprint() == small.fingerprint()
+    assert SemanticIDs.build(pieces, codes + 0, [7, 8]).fingerprint() != small.fingerprint()
+    large.write(tmp_path / "ids.parquet")
+    assert SemanticIDs.read(tmp_path / "ids.parquet").fingerprint() == small.fingerprint()
+    asked = [*names[::-1], "item-none"]
+    monkeypatch.setattr("mmq.data.item_ids.index._FEW", 3)
+    for table in (small, large):
+        for query in (asked, pa.chunked_array([asked[:5], asked[5:]])):
+            assert table.find(query).tolist() == [*range(39, -1, -1), -1]
+        added = append(table, pa.chunked_array([["new-1"], ["new-2"]]), [[0, 1], [2, 3]]).ids
+        assert added.item_ids.to_pylist() == [*names, "new-1", "new-2"]
+        assert added.find(["new-2", "item-3"]).tolist() == [41, 3]

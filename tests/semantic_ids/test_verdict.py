@@ -88,9 +88,29 @@ def test_noise_that_was_learned_by_heart_is_poor() -> None:
         "learned by heart, keeps little, no better than noise: the codes keep 13% of the "
         "variance of items that the fit did not see, and 33% of those it saw (ideal codes of as "
         "many bits keep 33% of Gaussian embeddings of this spread and 31% of pure noise); fit on "
-        "more items, with fewer or smaller codebooks, or with more input noise where that is a "
-        "setting; if that does not help, look at the embeddings: random ones look like this"
+        "more items, with fewer or smaller codebooks, or with more noise (smoothing, or "
+        "input_noise where it was learned by gradient); if that does not help, look at the "
+        "embeddings: random ones look like this"
     )
+
+
+@pytest.mark.parametrize(
+    ("setting", "remedy"),
+    [
+        ("smoothing", "smaller codebooks, or with more noise (setting smoothing); if"),
+        ("input_noise", "smaller codebooks, or with more noise (setting input_noise); if"),
+        (None, "fit on more items, or with fewer or smaller codebooks; if"),
+    ],
+)
+def test_the_remedy_is_a_setting_that_there_is(setting: str | None, remedy: str) -> None:
+    figures: dict[str, float | None] = {"fit": 0.67, "held_out": 0.87}
+    fit = FitRef(fvu_codes=figures, bound=0.67, noise=0.69, noise_setting=setting)
+    manifest = build_manifest(
+        [100] * 6, tokenizer=TokenizerRef(name="mmq", fingerprint="f", fit=fit)
+    )
+    table = SemanticIDs.build(range(ITEMS), spread(), [100] * 6, manifest)
+    (sentence,) = verdict(inspect_ids(table)).sentences
+    assert remedy in sentence
 
 
 @pytest.mark.parametrize(
@@ -123,7 +143,7 @@ def test_learned_by_heart_is_fair_where_new_items_are_kept_all_the_same() -> Non
     grade, (sentence,) = fitted(0.1, 0.7)
     assert grade == "fair"
     assert sentence.startswith("learned by heart: the codes keep 30% of the variance of items that")
-    assert sentence.endswith("where that is a setting")
+    assert sentence.endswith("or input_noise where it was learned by gradient)")
 
 
 def test_codes_that_keep_little_of_anything_are_fair() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mmq.tokenizers import MMQSettings, RQKMeansSettings, RQVAESettings
 from mmq.tokenizers.reference import fit_reference, noise_fvu, reference
 
 
@@ -20,6 +21,7 @@ def made(**changes: Any) -> Any:
         "codebook_sizes": (4, 2),
         "figures": figures,
         "tuned_from": [],
+        "settings": MMQSettings(),
     }
     return SimpleNamespace(**{**values, **changes})
 
@@ -33,8 +35,16 @@ def test_it_names_positions_and_what_the_fit_was_worth() -> None:
             "fvu_codes": {"fit": 0.5, "held_out": 0.6},
             "bound": 0.4,
             "noise": noise_fvu({"text": 4, "image": 2}, (4, 2)),
+            "noise_setting": "smoothing",
         },
     }
+    for settings, name in (
+        (MMQSettings(learning="gradient"), "input_noise"),
+        (RQVAESettings(), "input_noise"),
+        (RQKMeansSettings(), None),
+        (None, None),
+    ):
+        assert reference(made(settings=settings), "ff")["fit"]["noise_setting"] == name
     assert reference(made(tuned_from=["aa"]), "ff")["tuned_from"] == ["aa"]
 
 

@@ -101,11 +101,16 @@ from mmq.cli import (  # noqa: E402  (they follow `app`)
     inspect,
     recommend,
     reproduce,
+    train_ranking,
+    train_retrieval,
     tune,
 )
 from mmq.cli.embed import embed_app  # noqa: E402
 from mmq.cli.import_ import import_app  # noqa: E402
-from mmq.cli.train import train_app  # noqa: E402
+
+train_app = typer.Typer(help="Train a model on an interaction log.", no_args_is_help=True)
+train_app.command("ranking")(train_ranking.command)
+train_app.command("retrieval")(train_retrieval.command)
 
 app.add_typer(import_app, name="import")
 app.add_typer(embed_app, name="embed", help="Embed texts, images, or what users do.")

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from mmq.cli import behaviour
-from mmq.cli.frame import (
-    AttributeOption,
-    DeviceOption,
-    JsonOption,
-    ReduceLikeOption,
-    ReduceOption,
-    ResumeOption,
-    TitleOption,
-    emit,
-)
+from mmq.cli import embed_behaviour
+from mmq.cli import options as opt
+from mmq.cli.frame import emit
 from mmq.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -38,48 +29,57 @@ class _Embed(TyperGroup):
 
 _ITEMS = "items"
 embed_app = typer.Typer(cls=_Embed)
-embed_app.command("behaviour")(behaviour.command)
+embed_app.command("behaviour")(embed_behaviour.command)
 
 EncoderHelp = "a Hugging Face name, a model folder, light (no download, no meaning) or none."
 
 
+_TextTemplate = Annotated[
+    str | None,
+    typer.Option("--text-template", help='Instead: "{title}. by {author}. {plot}".'),
+]
+_ImageColumn = Annotated[
+    str | None,
+    typer.Option("--image-column", help="Image paths, from the folder of the items file."),
+]
+_Items = Annotated[
+    Path, typer.Argument(help="JSON Lines, CSV, TSV or Parquet.", show_default=False)
+]
+_TextColumns = Annotated[
+    str | None, typer.Option("--text-columns", help="Columns of the text: title,plot.")
+]
+_TextEncoder = Annotated[
+    str, typer.Option("--text-encoder", help=f"minilm (packaged), {EncoderHelp}")
+]
+_ImageEncoder = Annotated[
+    str, typer.Option("--image-encoder", help=f"effnet-lite0 (packaged), {EncoderHelp}")
+]
+_SkipBadImages = Annotated[
+    bool, typer.Option("--skip-bad-images", help="Count unreadable images as missing.")
+]
+_BatchSize = Annotated[int, typer.Option("--batch-size", help="Items encoded and kept at a time.")]
+
+
 @embed_app.command(_ITEMS)
 def command(
-    items: Annotated[
-        Path, typer.Argument(help="JSON Lines, CSV, TSV or Parquet.", show_default=False)
-    ],
+    items: _Items,
     out: Annotated[Path, typer.Option("--out", help="The catalogue to write (Parquet).")],
     item_id: Annotated[str, typer.Option("--id", help="Column of item ids.")] = "item_id",
-    text_columns: Annotated[
-        str | None, typer.Option("--text-columns", help="Columns of the text: title,plot.")
-    ] = None,
-    text_template: Annotated[
-        str | None,
-        typer.Option("--text-template", help='Instead: "{title}. by {author}. {plot}".'),
-    ] = None,
-    image_column: Annotated[
-        str | None,
-        typer.Option("--image-column", help="Image paths, from the folder of the items file."),
-    ] = None,
-    text_encoder: Annotated[
-        str, typer.Option("--text-encoder", help=f"minilm (packaged), {EncoderHelp}")
-    ] = "minilm",
-    image_encoder: Annotated[
-        str, typer.Option("--image-encoder", help=f"effnet-lite0 (packaged), {EncoderHelp}")
-    ] = "effnet-lite0",
-    reduce: ReduceOption = None,
-    reduce_like: ReduceLikeOption = None,
-    title_column: TitleOption = None,
-    attribute: AttributeOption = None,
-    skip_bad_images: Annotated[
-        bool, typer.Option("--skip-bad-images", help="Count unreadable images as missing.")
-    ] = False,
-    batch_size: Annotated[
-        int, typer.Option("--batch-size", help="Items encoded and kept at a time.")
-    ] = 64,
-    device: DeviceOption = "auto",
-    resume: ResumeOption = False,
-    as_json: JsonOption = False,
+    text_columns: _TextColumns = None,
+    text_template: _TextTemplate = None,
+    image_column: _ImageColumn = None,
+    text_encoder: _TextEncoder = "minilm",
+    image_encoder: _ImageEncoder = "effnet-lite0",
+    reduce: opt.Reduce = None,
+    reduce_like: opt.ReduceLike = None,
+    title_column: opt.Title = None,
+    attribute: opt.Attribute = None,
+    skip_bad_images: _SkipBadImages = False,
+    batch_size: _BatchSize = 64,
+    device: opt.Device = "auto",
+    resume: opt.Resume = False,
+    force: opt.Force = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Make a catalogue of an items file: embed its texts, its images, or both.
 
@@ -92,16 +92,15 @@ def command(
     --reduce 256 --out catalogue.parquet
     """
     from mmq.data.items import ItemColumns
-    from mmq.encoders.embed import Embedding, embed
+    from mmq.encoders.embed import Embedding
+    from mmq.workflows import embed
 
-    start = time.perf_counter()
     text = None if text_encoder == "none" else _template(text_columns, text_template)
     image = None if image_encoder == "none" else image_column
-    columns = ItemColumns(item_id, title_column, image, tuple(attribute or ()))
     task = Embedding(
         items,
         text,
-        columns,
+        ItemColumns(item_id, title_column, image, tuple(attribute or ())),
         text_encoder=text_encoder,
         image_encoder=image_encoder,
         reduce=reduce,
@@ -110,8 +109,7 @@ def command(
         device=device,
         skip_bad_images=skip_bad_images,
     )
-    result = embed(task, out, resume)
-    result["seconds"] = round(time.perf_counter() - start, 3)
+    result = embed(task, out, resume=resume, force=force)
     emit(result, as_json, _lines(result))
 
 

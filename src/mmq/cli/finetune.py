@@ -2,54 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import typer
 
-from mmq.cli.frame import (
-    ConfigOption,
-    DeviceOption,
-    ForceOption,
-    JsonOption,
-    ResumeOption,
-    SetOption,
-    UnsetSeedOption,
-    emit,
-)
+from mmq.cli import options as opt
+from mmq.cli.frame import emit
 from mmq.cli.log_columns import Columns, with_columns
 
-if TYPE_CHECKING:
-    from mmq.data import CatalogueFile
-    from mmq.finetuning import FinetuneFit
-    from mmq.finetuning.control import Tested
-    from mmq.tokenizers.soft import SoftTokenizer
-
-CONFIG, TOKENIZER, MODEL, IDS, REPORT = (
-    "finetune.json",
-    "tokenizer",
-    "model",
-    "ids.parquet",
-    "report.html",
-)
-FILES = (CONFIG, TOKENIZER, MODEL, IDS, REPORT)
-
-
-class Subject(NamedTuple):
-    """A model with what it learns from.
-
-    Attributes:
-        student: the model.
-        data: the log in its parts.
-        measure: gives the figures of a model of its kind on the test part.
-    """
-
-    student: Any
-    data: Any
-    measure: Callable[[Any], Tested]
+_Control = Annotated[
+    bool,
+    typer.Option(
+        "--control/--no-control",
+        help="Also learn for as long with a frozen tokenizer, which the gain is told against.",
+    ),
+]
 
 
 @with_columns
@@ -71,20 +40,14 @@ def command(
         Path,
         typer.Option("--out", help="Folder to write: tokenizer, ids.parquet, model, report.html."),
     ],
-    control: Annotated[
-        bool,
-        typer.Option(
-            "--control/--no-control",
-            help="Also learn for as long with a frozen tokenizer, which the gain is told against.",
-        ),
-    ] = True,
-    seed: UnsetSeedOption = None,
-    settings: SetOption = None,
-    config: ConfigOption = None,
-    resume: ResumeOption = False,
-    force: ForceOption = False,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    control: _Control = True,
+    seed: opt.UnsetSeed = None,
+    settings: opt.Set = None,
+    config: opt.Config = None,
+    resume: opt.Resume = False,
+    force: opt.Force = False,
+    device: opt.Device = "auto",
+    as_json: opt.Json = False,
 ) -> None:
     """Fine-tune semantic IDs by what users do: tokenizer and model learn together (stage 2).
 
@@ -95,191 +58,19 @@ def command(
     Example: mmq finetune retrieval --tokenizer tokenizer --model model --catalogue
     catalogue.parquet --interactions interactions.parquet --out tuned
     """
-    from mmq.artifacts import beside, check_own_folder
-    from mmq.data import CatalogueFile
-    from mmq.data.files import fingerprint as files_fingerprint
-    from mmq.finetuning import FinetuneSettings, finetune
-    from mmq.finetuning.control import frozen
-    from mmq.made_from import NOTE, Checkpoint, check_replaced, file_input
-    from mmq.model_folder import fingerprint
     from mmq.settings import gather
-    from mmq.tokenizers import Tokenizer
-    from mmq.training.device import pick_device
-    from mmq.training.distributed import joined
+    from mmq.workflows import LogFile, Run, Stage1, finetune
 
-    values = gather(config, settings or [])
-    if seed is not None:
-        values["seed"] = seed
-    chosen = FinetuneSettings.parse(values)
-    check_own_folder(out, (*FILES, NOTE), CONFIG, ("finetune", "mmq"))
-    _check_apart(out, (tokenizer, model, catalogue, interactions))
-    loaded: Any = Tokenizer.load(tokenizer, device)
-    file = CatalogueFile(catalogue)
-    loaded.require_inputs(file)
-    read = {
-        "tokenizer": file_input(tokenizer, fingerprint(tokenizer)),
-        "model": file_input(model, fingerprint(model)),
-        "catalogue": file_input(catalogue, file.fingerprint()),
-        "interactions": file_input(interactions, files_fingerprint(interactions)),
-    }
-    inputs = {"kind": what, **read, "columns": dict(columns), "settings": chosen.to_dict()}
-    check_replaced(out, "a fine-tuned model", inputs, force)
-    checkpoint, beside_it = (
-        Checkpoint(beside(out, f"{name}.safetensors"), inputs, resume)
-        for name in ("checkpoint", "control")
+    result = finetune(
+        what,
+        Stage1(tokenizer, model, catalogue, LogFile(interactions, columns)),
+        out,
+        control=control,
+        settings=gather(config, settings or []),
+        run=Run(seed, device, resume, force),
     )
-    with joined(pick_device(device)) as first:
-        subject = _OPEN[what](model, interactions, columns, device)
-        before = subject.measure(subject.student)
-        twin = copy.deepcopy(subject.student)
-        rest = (subject.data, file.read())
-        fit = finetune(loaded, subject.student, *rest, chosen, checkpoint)
-        held = None
-        if control and (alone := frozen(chosen)) is not None:
-            again: Any = Tokenizer.load(tokenizer, device)
-            held = finetune(again, twin, *rest, alone, beside_it)
-    if not first:
-        return
-    after = subject.measure(subject.student)
-    result = {
-        "finetune": what,
-        "settings": chosen.to_dict(),
-        "best_epoch": fit.best_epoch,
-        "epochs": sum("refit" not in each for each in fit.log),
-        "before": {"validation": fit.before, "test": before.figures},
-        "after": {"validation": fit.after, "test": after.figures},
-        **_against(held, after, subject.measure(twin) if held else None, fit.after),
-        "seconds": round(fit.seconds, 1),
-        "out": str(out),
-    }
-    _write(out, loaded, subject, file, (fit, held), {**result, "made_from": inputs})
-    for each in (checkpoint, beside_it):
-        each.path.unlink(missing_ok=True)
-        each.beside("refit").path.unlink(missing_ok=True)
-    emit(result, as_json, _lines(result))
-
-
-def _against(
-    held: FinetuneFit | None, after: Tested, control: Tested | None, validation: dict[str, float]
-) -> dict[str, Any]:
-    """The control and what fine-tuning gains over it, for JSON; null where none was run."""
-    from mmq.finetuning.control import gain, told_by_users
-
-    if held is None or control is None:
-        return {"control": None, "gain": None, "gain_test": None}
-    figures = {"validation": held.after, "test": control.figures}
-    return {
-        "control": {**figures, "best_epoch": held.best_epoch, "seconds": round(held.seconds, 1)},
-        "gain": gain({"validation": validation, "test": after.figures}, figures),
-        "gain_test": told_by_users(after, control),
-    }
-
-
-def _check_apart(out: Path, sources: tuple[Path, ...]) -> None:
-    """Raise :class:`~mmq.errors.DataError` if replacing ``out`` would take what is read with it."""
-    from mmq.errors import DataError
-
-    for source in sources:
-        if source.resolve().is_relative_to(out.resolve()):
-            raise DataError(f"{source} is read here and would be lost; choose another --out")
-
-
-def _write(
-    out: Path,
-    tokenizer: SoftTokenizer[Any, Any],
-    subject: Subject,
-    file: CatalogueFile,
-    fits: tuple[FinetuneFit, FinetuneFit | None],
-    result: Mapping[str, Any],
-) -> None:
-    """Tokenizer, IDs, model and report together, whole or not at all; each knows the others."""
-    from mmq.artifacts import write_folder
-    from mmq.formats import write_json
-    from mmq.made_from import write_note
-    from mmq.model_folder import fingerprint
-    from mmq.reports.moves import write_moves
-    from mmq.semantic_ids import CatalogueRef, Lacking, build_manifest
-    from mmq.tokenizers.reference import reference
-    from mmq.version import __version__
-
-    student, (fit, held) = subject.student, fits
-    items = file.read(attributes=False)
-    items = items.take(items.rows(student.semantic_ids.item_ids.to_pylist()))
-    absent = {name: ~items.present[name] for name in tokenizer.dimensions}
-    with write_folder(out, CONFIG) as temporary:
-        tokenizer.save(temporary / TOKENIZER)
-        manifest = build_manifest(
-            tokenizer.codebook_sizes,
-            tokenizer=reference(tokenizer, fingerprint(temporary / TOKENIZER)),
-            catalogue=CatalogueRef(fingerprint=file.fingerprint(), items=len(file)),
-            ordered=tokenizer.ordered,
-            lacking=Lacking.of(fit.codes_after, absent, tokenizer.positions).to_manifest(),
-        )
-        student.rename(fit.codes_after, manifest)
-        student.semantic_ids.write(temporary / IDS)
-        subject.student.save(temporary / MODEL)
-        write_moves(temporary / REPORT, student.semantic_ids, fit, subject.data, file, held)
-        log = {"log": fit.log, **({"control_log": held.log} if held else {})}
-        write_note(temporary, result["made_from"])
-        told = {name: each for name, each in result.items() if name != "made_from"}
-        write_json(temporary / CONFIG, {**told, **log, "mmq": __version__})
-
-
-def _retrieval(model: Path, interactions: Path, columns: Columns, device: str) -> Subject:
-    import numpy as np
-
-    from mmq.cli.retrieval import load_model, read_log
-    from mmq.errors import SettingsError
-    from mmq.finetuning.control import Tested
-    from mmq.metrics.resampling import PerUser
-    from mmq.recommenders import HeterRec, RetrievalData, evaluate
-
-    student = load_model(model, None, device)
-    if not isinstance(student, HeterRec):
-        raise SettingsError(
-            f"{model} holds a {student.kind}, which has no semantic IDs to fine-tune; give a "
-            "heterrec model"
-        )
-    division = student.split
-    data = RetrievalData.of(read_log(interactions, columns), student.semantic_ids, division)
-
-    def measure(model: Any) -> Tested:
-        found, by = evaluate(model, data.test), "ndcg@10"
-        users = found.users[by]
-        return Tested(found.figures, by, PerUser(np.arange(len(users)), users))
-
-    return Subject(student, data, measure)
-
-
-def _ranking(model: Path, interactions: Path, columns: Columns, device: str) -> Subject:
-    from mmq.cli.rank import known_rows, open_log
-    from mmq.errors import SettingsError
-    from mmq.finetuning.control import Tested
-    from mmq.metrics.resampling import PerUser
-    from mmq.ranking import PPNet, Ranker, RankingData, evaluate_ranking
-
-    student: Ranker[Any] = Ranker.load(model, device)
-    division = student.split
-    if not isinstance(student, PPNet):
-        raise SettingsError(
-            f"{model} holds {student.kind}, which has no semantic IDs to fine-tune; give a ppnet "
-            "model"
-        )
-    further, numeric = student.further_columns()
-    pieces = open_log(interactions, columns, further).with_numeric(numeric, settled=True)
-    pieces = known_rows(pieces, division, student.semantic_ids)
-    data = RankingData.of(pieces, division)
-
-    def measure(model: Any) -> Tested:
-        found = evaluate_ranking(model, data)
-        figures = {name: each for name, each in found.figures.items() if math.isfinite(each)}
-        by_user = found.by_user
-        return Tested(figures, "auc within users", PerUser(by_user.users, by_user.auc))
-
-    return Subject(student, data, measure)
-
-
-_OPEN = {"retrieval": _retrieval, "ranking": _ranking}
+    if result is not None:
+        emit(result, as_json, _lines(result))
 
 
 def _lines(result: Mapping[str, Any]) -> Iterator[str]:

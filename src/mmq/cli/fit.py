@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from mmq.cli.frame import (
-    ConfigOption,
-    DeviceOption,
-    ForceOption,
-    JsonOption,
-    ResumeOption,
-    SetOption,
-    UnsetSeedOption,
-    emit,
-)
-from mmq.cli.kinds import FusionOption, KindOption, with_fusion
+from mmq.cli import options as opt
+from mmq.cli.frame import emit
 
 
 def command(
     catalogue: Annotated[Path, typer.Argument(help="The catalogue (Parquet).")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the tokenizer to write.")],
-    kind: KindOption = "mmq",
-    fusion: FusionOption = None,
+    kind: opt.Kind = "mmq",
+    fusion: opt.Fusion = None,
     hold_out: Annotated[
         float, typer.Option("--hold-out", help="Share of the items to measure on, not to fit.")
     ] = 0.0,
     sample: Annotated[
         int | None, typer.Option("--sample", min=1, help="Fit on so many items drawn at random.")
     ] = None,
-    seed: UnsetSeedOption = None,
-    settings: SetOption = None,
-    config: ConfigOption = None,
-    resume: ResumeOption = False,
-    force: ForceOption = False,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    seed: opt.UnsetSeed = None,
+    settings: opt.Set = None,
+    config: opt.Config = None,
+    resume: opt.Resume = False,
+    force: opt.Force = False,
+    device: opt.Device = "auto",
+    as_json: opt.Json = False,
 ) -> None:
     """Fit a tokenizer to a catalogue's embeddings.
 
@@ -45,41 +37,39 @@ def command(
 
     A baseline: mmq fit catalogue.parquet --out baseline --tokenizer rqkmeans --fusion separated
     """
-    from mmq.artifacts import beside
-    from mmq.data.parquet import CatalogueFile
-    from mmq.made_from import Checkpoint, check_replaced, file_input, write_note
-    from mmq.model import model_class
     from mmq.settings import gather
+    from mmq.workflows import Run, fit
 
-    values = with_fusion(kind, fusion, gather(config, settings or []))
-    if seed is not None:
-        values["seed"] = seed
-    maker = model_class("tokenizer", kind)
-    tokenizer = maker(maker.settings_class.parse(values), device=device)
-    tokenizer.folder_format.check_target(out)
-    file = CatalogueFile(catalogue)
-    read = file_input(catalogue, file.fingerprint())
-    inputs = {
-        "catalogue": read,
-        "kind": kind,
-        "hold-out": hold_out,
-        "sample": sample,
-        "settings": tokenizer.settings.to_dict(),
-    }
-    check_replaced(out, "a tokenizer", inputs, force)
-    made_from = {"file": read["sha256"], "sample": sample}
-    checkpoint = Checkpoint(beside(out, "checkpoint.safetensors"), made_from, resume)
-    result = tokenizer.fit(
-        file.read(sample, tokenizer.settings.seed, attributes=False),
+    tokenizer, figures = fit(
+        catalogue,
+        out,
+        kind,
+        settings=with_fusion(kind, fusion, gather(config, settings or [])),
         hold_out=hold_out,
-        checkpoint=checkpoint,
+        sample=sample,
+        run=Run(seed, device, resume, force),
     )
-    tokenizer.save(out)
-    write_note(out, inputs)
-    checkpoint.path.unlink(missing_ok=True)
-    figures = {**result._asdict(), "tokenizer": kind, "length": tokenizer.length, "out": str(out)}
-    trained = tokenizer.settings.has_epochs
-    emit(figures, as_json, _lines(figures, trained))
+    emit(figures, as_json, _lines(figures, tokenizer.settings.has_epochs))
+
+
+def with_fusion(kind: str, fusion: str | None, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the settings, with the fusion where one was asked for.
+
+    Raises:
+        SettingsError: an unknown kind, or one that has no choice of fusion.
+    """
+    from mmq.errors import SettingsError
+    from mmq.model import model_class
+
+    known = model_class("tokenizer", kind).settings_class.model_fields
+    if fusion is None:
+        return dict(values)
+    if "fusion" not in known:
+        raise SettingsError(
+            f"--fusion is not for {kind}, which has experts for all modalities and for each; "
+            "leave it out, or choose another --tokenizer"
+        )
+    return {**values, "fusion": fusion}
 
 
 FAR = 1.25

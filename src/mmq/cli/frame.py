@@ -1,4 +1,4 @@
-"""What all verbs share: options, the JSON contract, and errors without a traceback."""
+"""What all verbs print: notes, and the JSON contract."""
 
 from __future__ import annotations
 
@@ -7,55 +7,9 @@ import contextlib
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import typer
 from rich.console import Console
-from rich.table import Table
-
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")
-]
-SeedOption = Annotated[
-    int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of everything random.")
-]
-UnsetSeedOption = Annotated[
-    int | None,
-    typer.Option("--seed", min=0, help="Seed of everything random; 0 if not given."),
-]
-"""For verbs whose settings have a seed: it wins over theirs only where it is given."""
-DeviceOption = Annotated[
-    Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to compute.")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Override a setting by its dotted name: --set key=value. Repeats."),
-]
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="Settings from a TOML file; --set wins over it.")
-]
-ResumeOption = Annotated[
-    bool,
-    typer.Option("--resume", help="Go on from where a killed run of the same command stopped."),
-]
-ForceOption = Annotated[
-    bool,
-    typer.Option("--force", help="Replace what stands at --out although other inputs made it."),
-]
-ReduceOption = Annotated[
-    int | None, typer.Option("--reduce", help="PCA of wider modalities to so many dimensions.")
-]
-ReduceLikeOption = Annotated[
-    Path | None, typer.Option("--reduce-like", help="Apply the PCA of this older catalogue.")
-]
-TitleOption = Annotated[
-    str | None, typer.Option("--title-column", help="Column to show; title if there is one.")
-]
-AttributeOption = Annotated[
-    list[str] | None, typer.Option("--attribute", help="A further column to keep. Repeats.")
-]
-
 
 _notes: list[str] = []
 """What readers had to say while a verb ran."""
@@ -82,8 +36,8 @@ def notes() -> Iterator[None]:
         yield
 
 
-def emit(result: Mapping[str, Any], as_json: bool, lines: Iterable[str] = ()) -> None:
-    """Print the result of a verb: the object with ``--json``, else ``lines`` or a plain table."""
+def emit(result: Mapping[str, Any], as_json: bool, lines: Iterable[str]) -> None:
+    """Print the result of a verb: the object with ``--json``, else the lines."""
     if as_json:
         from mmq.formats import to_json
 
@@ -94,11 +48,5 @@ def emit(result: Mapping[str, Any], as_json: bool, lines: Iterable[str] = ()) ->
         sys.stdout.write(to_json(result, ascii_only=ascii_only) + "\n")
         return
     console = Console(soft_wrap=True, highlight=False)
-    lines = list(lines)
     for line in lines:
         console.print(line, markup=False)
-    if not lines:
-        table = Table(show_header=False, box=None)
-        for name, value in result.items():
-            table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
-        console.print(table)

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from mmq.cli.frame import (
-    AttributeOption,
-    JsonOption,
-    ReduceLikeOption,
-    ReduceOption,
-    TitleOption,
-    emit,
-)
+from mmq.cli import options as opt
+from mmq.cli.frame import emit
 from mmq.cli.log_columns import Columns, with_columns
 from mmq.errors import SettingsError
-
-if TYPE_CHECKING:
-    from mmq.data.importers import Imported
 
 import_app = typer.Typer(
     help="Make a catalogue of .npy embeddings, or take in a public data set.",
@@ -46,14 +36,15 @@ def npy(
     ],
     out: Annotated[Path, typer.Option("--out", help="The catalogue to write (Parquet).")],
     item_id: Annotated[str, typer.Option("--id", help="Column of item ids.")] = "item_id",
-    reduce: ReduceOption = None,
-    reduce_like: ReduceLikeOption = None,
-    title_column: TitleOption = None,
+    reduce: opt.Reduce = None,
+    reduce_like: opt.ReduceLike = None,
+    title_column: opt.Title = None,
     image_column: Annotated[
         str | None, typer.Option("--image-column", help="Picture paths; image if there is one.")
     ] = None,
-    attribute: AttributeOption = None,
-    as_json: JsonOption = False,
+    attribute: opt.Attribute = None,
+    force: opt.Force = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Make a catalogue of an items file and one .npy array a modality.
 
@@ -63,19 +54,22 @@ def npy(
     --modality image=image.npy --reduce 256 --out catalogue.parquet
     """
     from mmq.data.items import ItemColumns
-    from mmq.data.npy import NpyImport, import_npy
+    from mmq.data.npy import NpyImport
+    from mmq.workflows import import_npy
 
-    start = time.perf_counter()
     columns = ItemColumns(item_id, title_column, image_column, tuple(attribute or ()))
     source = NpyImport(items, _modalities(modality), columns, reduce, reduce_like)
-    result = import_npy(source, out)
-    result["seconds"] = round(time.perf_counter() - start, 3)
+    result = import_npy(source, out, force=force)
     emit(result, as_json, _catalogue_lines(result))
 
 
 @import_app.command()
 def movielens(
-    path: FolderArgument, out: FolderOption, k_core: CoreOption = None, as_json: JsonOption = False
+    path: FolderArgument,
+    out: FolderOption,
+    k_core: CoreOption = None,
+    force: opt.Force = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Take in MovieLens: ml-100k, ml-1m, ml-10m, ml-20m, ml-25m, ml-latest.
 
@@ -83,14 +77,19 @@ def movielens(
 
     Example: mmq import movielens ml-1m --out movies --k-core 5
     """
-    from mmq.data.datasets.movielens import read_movielens
+    from mmq.workflows import import_data
 
-    _import(lambda: read_movielens(path), out, k_core, as_json, "title,genres")
+    result = import_data("movielens", path, out, k_core, force=force)
+    emit(result, as_json, _data_lines(result, "title,genres"))
 
 
 @import_app.command()
 def amazon(
-    path: FolderArgument, out: FolderOption, k_core: CoreOption = None, as_json: JsonOption = False
+    path: FolderArgument,
+    out: FolderOption,
+    k_core: CoreOption = None,
+    force: opt.Force = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Take in Amazon reviews of one category, of 2014, 2018 or 2023.
 
@@ -100,9 +99,10 @@ def amazon(
 
     Example: mmq import amazon beauty-2014 --out beauty --k-core 5
     """
-    from mmq.data.datasets.amazon import read_amazon
+    from mmq.workflows import import_data
 
-    _import(lambda: read_amazon(path), out, k_core, as_json, "title,brand,categories")
+    result = import_data("amazon", path, out, k_core, force=force)
+    emit(result, as_json, _data_lines(result, "title,brand,categories"))
 
 
 @import_app.command()
@@ -112,7 +112,8 @@ def recbole(
     path: FolderArgument,
     out: FolderOption,
     k_core: CoreOption = None,
-    as_json: JsonOption = False,
+    force: opt.Force = False,
+    as_json: opt.Json = False,
 ) -> None:
     """Take in RecBole atomic files, NAME.inter and NAME.item.
 
@@ -123,20 +124,15 @@ def recbole(
 
     Example: mmq import recbole dataset/ml-100k --out movies
     """
-    from mmq.data.datasets.recbole import read_recbole
+    from mmq.workflows import import_data
 
-    _import(lambda: read_recbole(path, columns), out, k_core, as_json, "COLUMN,COLUMN")
+    result = import_data("recbole", path, out, k_core, columns=columns, force=force)
+    emit(result, as_json, _data_lines(result, "COLUMN,COLUMN"))
 
 
-def _import(
-    read: Callable[[], Imported], out: Path, k_core: int | None, as_json: bool, text: str
-) -> None:
-    """Read, cut and write a data set, and say what to do next."""
-    from mmq.data.importers import select_core, write_import
-
-    start = time.perf_counter()
-    result = write_import(out, lambda: select_core(read(), k_core))
-    result["seconds"] = round(time.perf_counter() - start, 3)
+def _data_lines(result: Mapping[str, Any], text: str) -> list[str]:
+    """What was read, and what to do next."""
+    out = Path(result["out"])
     lines = [
         f"{result['interactions']:,} interactions of {result['users']:,} users with "
         f"{result['items']:,} items ({result['layout']}) -> {out}"
@@ -149,7 +145,7 @@ def _import(
             f"  mmq embed {out / 'items.parquet'} --text-columns {text} "
             f"--out {out / 'catalogue.parquet'}"
         )
-    emit(result, as_json, lines)
+    return lines
 
 
 def _modalities(assignments: list[str]) -> dict[str, Path]:

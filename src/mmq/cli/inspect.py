@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from mmq.cli.frame import JsonOption, SeedOption, emit
-
-if TYPE_CHECKING:
-    from mmq.reports.inspection import Inspection
+from mmq.cli import options as opt
+from mmq.cli.frame import emit
 
 
 def command(
@@ -33,31 +31,33 @@ def command(
     report: Annotated[
         Path | None, typer.Option("--report", help="Write all of it as one HTML file.")
     ] = None,
-    seed: SeedOption = 0,
-    as_json: JsonOption = False,
+    force: opt.Force = False,
+    seed: opt.Seed = 0,
+    as_json: opt.Json = False,
 ) -> None:
     """Judge an ID table: a verdict in words, its figures, and on request a report to look at.
 
     Example: mmq inspect ids.parquet --catalogue catalogue.parquet --tokenizer tokenizer
     --report report.html
     """
-    from mmq.reports.inspection import inspect_table
-    from mmq.reports.page import check_report, write_report
+    from mmq.workflows import inspect
 
-    if report is not None:
-        check_report(report)
-    found = inspect_table(
-        ids, catalogue=catalogue, tokenizer=tokenizer, against=against, item=item, seed=seed
+    found = inspect(
+        ids,
+        catalogue=catalogue,
+        tokenizer=tokenizer,
+        item=item,
+        against=against,
+        report=report,
+        force=force,
+        seed=seed,
     )
-    result = found.to_dict()
-    if report is not None:
-        write_report(found, report)
-        result["report"] = str(report)
-    emit(result, as_json, _lines(found, result))
+    result = found.to_dict() | ({"report": str(report)} if report is not None else {})
+    emit(result, as_json, _lines(result))
 
 
-def _lines(found: Inspection, result: Mapping[str, Any]) -> Iterable[str]:
-    yield from verdict_lines(found)
+def _lines(result: Mapping[str, Any]) -> Iterable[str]:
+    yield from verdict_lines(result["verdict"])
     yield from (f"warning: {warning}" for warning in result["warnings"])
     yield from _figures(result)
     if "drift" in result:
@@ -68,9 +68,9 @@ def _lines(found: Inspection, result: Mapping[str, Any]) -> Iterable[str]:
         yield f"report -> {result['report']}"
 
 
-def verdict_lines(found: Inspection) -> list[str]:
+def verdict_lines(verdict: Mapping[str, Any]) -> list[str]:
     """The sentences of the verdict, the grade before the first."""
-    grade, sentences = found.verdict
+    grade, sentences = verdict["grade"], verdict["sentences"]
     first = sentences[0].removeprefix(f"{grade}: ")
     return [f"{grade}: {first}", *(f"  {sentence}" for sentence in sentences[1:])]
 

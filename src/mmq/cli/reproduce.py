@@ -3,68 +3,74 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mmq.cli.frame import ConfigOption, DeviceOption, JsonOption, SetOption, emit
+from mmq.cli import options as opt
+from mmq.cli.frame import emit
 from mmq.cli.log_columns import Columns, with_columns
 
 if TYPE_CHECKING:
-    from mmq.experiments.paper import Prepared, Progress, Request
+    from mmq.experiments.paper import Prepared, Progress
 
 _Artefact = Literal["table1", "table2", "figure3", "figure4", "figure5", "figure6", "all"]
-_MOST_JOBS = 8
 _SOME_FAILED = 1
+
+
+_Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Folder of catalogue.parquet and interactions.parquet; a shop is generated if "
+        "none is given.",
+    ),
+]
+_Parts = Annotated[
+    str | None,
+    typer.Option("--parts", help="Of quantisation,retrieval,ranking; all if none is given."),
+]
+_Own = Annotated[
+    list[Path] | None,
+    typer.Option("--own", help="A Python file with rows of your own. Repeats."),
+]
+_ReportOnly = Annotated[
+    bool,
+    typer.Option("--report-only", help="Make nothing; report on what is finished by now."),
+]
+_Scale = Annotated[
+    Literal["small", "full"], typer.Option("--scale", help="How large every cell is.")
+]
+_Jobs = Annotated[
+    int | None, typer.Option("--jobs", min=1, help="Cells made at once; one a core if none.")
+]
+_Out = Annotated[Path, typer.Option("--out", help="Folder of cells and results.")]
+_DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the plan and about how long it takes.")
+]
 
 
 @with_columns
 def command(
     columns: Columns,
     artefact: Annotated[_Artefact, typer.Argument(help="What to make.", show_default=False)],
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data",
-            help="Folder of catalogue.parquet and interactions.parquet; a shop is generated if "
-            "none is given.",
-        ),
-    ] = None,
-    scale: Annotated[
-        Literal["small", "full"], typer.Option("--scale", help="How large every cell is.")
-    ] = "small",
+    data: _Data = None,
+    scale: _Scale = "small",
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Every cell is made so often.")] = 3,
-    out: Annotated[Path, typer.Option("--out", help="Folder of cells and results.")] = Path(
-        "mmq-paper"
-    ),
-    parts: Annotated[
-        str | None,
-        typer.Option("--parts", help="Of quantisation,retrieval,ranking; all if none is given."),
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Cells made at once; one a core if none.")
-    ] = None,
-    own: Annotated[
-        list[Path] | None,
-        typer.Option("--own", help="A Python file with rows of your own. Repeats."),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan and about how long it takes.")
-    ] = False,
-    report_only: Annotated[
-        bool,
-        typer.Option("--report-only", help="Make nothing; report on what is finished by now."),
-    ] = False,
-    settings: SetOption = None,
-    config: ConfigOption = None,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    out: _Out = Path("mmq-paper"),
+    parts: _Parts = None,
+    jobs: _Jobs = None,
+    own: _Own = None,
+    dry_run: _DryRun = False,
+    report_only: _ReportOnly = False,
+    settings: opt.Set = None,
+    config: opt.Config = None,
+    force: opt.Force = False,
+    device: opt.Device = "auto",
+    as_json: opt.Json = False,
 ) -> None:
     """Make the paper's tables and figures again, and a report with a verdict on each claim.
 
@@ -73,9 +79,9 @@ def command(
 
     Example: mmq reproduce all --scale small --seeds 3 --out paper
     """
-    from mmq.experiments.paper import ARTEFACTS, Request, prepare, report_on, reproduce, scale_of
-    from mmq.reports.paper import write_paper
+    from mmq.experiments.paper import ARTEFACTS, Request, scale_of
     from mmq.settings import gather
+    from mmq.workflows import plan_reproduction, reproduce
 
     request = Request(
         ARTEFACTS if artefact == "all" else (artefact,),
@@ -89,22 +95,13 @@ def command(
         tuple(own or ()),
         device,
     )
-    chosen = jobs or _jobs(device)
     if dry_run:
-        with _left_alone(request) as there:
-            emit(*_plan(prepare(there), chosen, as_json))
+        plan = plan_reproduction(request, jobs)
+        emit(plan, as_json, _plan_lines(plan))
         return
-    prepared = prepare(request)
-    if report_only:
-        found = report_on(prepared)
-    else:
-        with _watched(prepared, chosen) as watch:
-            found = reproduce(prepared, chosen, watch)
-    report = write_paper(found, out)
-    claims = [{key: each[key] for key in ("of", "claim", "verdict")} for each in found["claims"]]
-    result = {"report": str(report), "cells": found["cells"], "claims": claims}
+    result = reproduce(request, jobs, report_only=report_only, force=force, watched=_watched)
     emit(result, as_json, _lines(result))
-    if found["cells"]["failed"]:
+    if result["cells"]["failed"]:
         raise typer.Exit(_SOME_FAILED)
 
 
@@ -121,43 +118,15 @@ def _parts(text: str | None) -> tuple[str, ...] | None:
     return tuple(part for part in PARTS if part in chosen)
 
 
-def _jobs(device: str) -> int:
-    """A process a core; on a GPU one, which needs no other."""
-    from mmq.training.device import pick_device
-
-    on_gpu = pick_device(device).type == "cuda"
-    return 1 if on_gpu else min(_MOST_JOBS, os.cpu_count() or 1)
-
-
-@contextlib.contextmanager
-def _left_alone(request: Request) -> Iterator[Request]:
-    """The request, in a passing folder if its own is new or empty: a dry run leaves nothing."""
-    if request.out.is_file() or (request.out.is_dir() and any(request.out.iterdir())):
-        yield request
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        yield dataclasses.replace(request, out=Path(folder) / "paper")
-
-
-def _plan(prepared: Prepared, jobs: int, as_json: bool) -> tuple[dict[str, Any], bool, list[str]]:
+def _plan_lines(plan: dict[str, Any]) -> Iterator[str]:
     """What a dry run prints."""
     from mmq.progress import duration
 
-    left = prepared.left()
-    seconds = prepared.seconds(left)
-    total = sum(seconds.values()) / jobs
-    result = {
-        "cells": len(prepared.plan.cells),
-        "left": len(left),
-        "jobs": jobs,
-        "about_seconds": round(total),
-        "plan": [{"cell": name, "about_seconds": round(each)} for name, each in seconds.items()],
-    }
-    return result, as_json, [
-        *(f"{each:>9,.0f} s  {name}" for name, each in seconds.items()),
-        f"{len(left):,} of {len(prepared.plan.cells):,} cells are left: about {duration(total)} "
-        f"with {jobs} at once",
-    ]  # fmt: skip
+    yield from (f"{each['about_seconds']:>9,} s  {each['cell']}" for each in plan["plan"])
+    yield (
+        f"{plan['left']:,} of {plan['cells']:,} cells are left: about "
+        f"{duration(plan['about_seconds'])} with {plan['jobs']} at once"
+    )
 
 
 @contextlib.contextmanager

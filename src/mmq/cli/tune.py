@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmq.cli.frame import DeviceOption, JsonOption, ResumeOption, SeedOption, emit
-from mmq.cli.kinds import FusionOption, KindOption, with_fusion
+from mmq.cli import options as opt
+from mmq.cli.fit import with_fusion
+from mmq.cli.frame import emit
 
 if TYPE_CHECKING:
     from mmq.experiments.tuning import Trial, TunePlan, Tuning
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 def command(
     catalogue: Annotated[Path, typer.Argument(help="The catalogue (Parquet).")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the result and of all trials.")],
-    kind: KindOption = "mmq",
-    fusion: FusionOption = None,
+    kind: opt.Kind = "mmq",
+    fusion: opt.Fusion = None,
     trials: Annotated[
         int, typer.Option("--trials", min=1, help="Settings to try, the defaults among them.")
     ] = 16,
@@ -32,10 +33,11 @@ def command(
             "--set", help="Fix a setting, which is not searched: --set key=value. Repeats."
         ),
     ] = None,
-    seed: SeedOption = 0,
-    resume: ResumeOption = False,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    seed: opt.Seed = 0,
+    resume: opt.Resume = False,
+    force: opt.Force = False,
+    device: opt.Device = "auto",
+    as_json: opt.Json = False,
 ) -> None:
     """Search the settings of a tokenizer that explain held-out items of a catalogue best.
 
@@ -43,26 +45,20 @@ def command(
 
     Then: mmq fit catalogue.parquet --tokenizer rqvae --config tuned/best.toml --out tokenizer
     """
-    from mmq.data.parquet import CatalogueFile
-    from mmq.experiments.tuning import TunePlan, tune
+    from mmq.experiments.tuning import TunePlan
     from mmq.settings import gather
+    from mmq.workflows import Run, tune
 
     plan = TunePlan.parse({"trials": trials, "hold_out": hold_out, "seed": seed})
-    fixed = with_fusion(kind, fusion, gather(None, settings or []))
-    watch = _Watch(plan)
-    items = CatalogueFile(catalogue).read(attributes=False)
-    found = tune(items, kind, plan, fixed, out, resume, device, watch)
-    figures = {
-        "tokenizer": kind,
-        "trials": trials,
-        "fits": len(found.trials),
-        "failed": sum(trial.error is not None for trial in found.trials),
-        "seconds": found.seconds,
-        "figure": plan.figure,
-        "best": {**found.best._asdict(), "settings": found.settings},
-        "default": found.default._asdict(),
-        "out": str(out),
-    }
+    found, figures = tune(
+        catalogue,
+        out,
+        kind,
+        plan=plan,
+        settings=with_fusion(kind, fusion, gather(None, settings or [])),
+        run=Run(device=device, resume=resume, force=force),
+        watch=_Watch(plan),
+    )
     emit(figures, as_json, _lines(found, plan, out))
 
 

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from mmq.data.hashing import mixed, repeated, text_hashes
 from mmq.data.interactions import Interactions
-from mmq.data.item_ids import joined
+from mmq.data.item_ids import joined, same_type
 from mmq.data.splits import TEST
 from mmq.data.times import nanoseconds
 from mmq.errors import DataError
@@ -50,8 +50,7 @@ def with_items(log: Interactions, item_ids: pa.Array, strict: bool = True) -> np
         DataError: there is none.
     """
     ids = log.items.ids
-    if ids.type != item_ids.type:
-        ids, item_ids = ids.cast(pa.string()), item_ids.cast(pa.string())
+    ids, item_ids = same_type([ids, item_ids])
     known = pc.is_in(ids, value_set=item_ids).to_numpy(zero_copy_only=False)
     if strict and not known.any():
         raise DataError(

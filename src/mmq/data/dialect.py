@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 
 from mmq.errors import FormatError
 
-_BLOCK = 1 << 24
+_BLOCK, _PIECE = 1 << 24, 1 << 18  # a piece fits in a cache
 _MARK, _BACKSLASH, _RETURN, _FEED = b'"', b"\\", b"\r", b"\n"
+_PAD = 0
 _HIDDEN = {
     "\r": "\x02mmq-return\x03",
     "\n": "\x02mmq-feed\x03",
@@ -35,7 +36,8 @@ class Signs(NamedTuple):
 
     Attributes:
         marks: how many quotation marks there are.
-        odd: whether one stands where RFC 4180 has none, or behind a backslash.
+        odd: whether one stands where RFC 4180 has none, or a backslash before one, before a
+            delimiter or before a line feed.
         returns: whether a carriage return stands alone though line feeds end the lines.
     """
 
@@ -46,37 +48,37 @@ class Signs(NamedTuple):
 
 def look(data: np.ndarray, delimiter: str) -> Signs:
     """The signs of ``data`` ``(bytes,)`` uint8, read once in bounded memory."""
-    ends = np.zeros(256, bool)
-    ends[[*_MARK, *_RETURN, *_FEED, *delimiter.encode()]] = True
-    marks, odd, returns = 0, False, False
-    for start in range(0, len(data), _BLOCK):
-        first = max(start - 1, 0)
-        around = data[first : start + _BLOCK + 1]
-        block = around.tobytes()
-        slashes = _BACKSLASH in block
-        if _MARK in block:
-            place = np.flatnonzero(around == _MARK[0])
-            marks += int(
-                np.count_nonzero((place >= start - first) & (place < start - first + _BLOCK))
-            )
-            odd = odd or (slashes and _BACKSLASH + _MARK in block) or _stray(around, place, ends)
-        elif slashes:
-            odd = odd or _BACKSLASH + delimiter.encode() in block or b"\\\n" in block
-        returns = returns or _RETURN in block
-    return Signs(marks, odd, returns and lone_returns(data))
+    marks, odd, alone, feeds = 0, False, False, False
+    for letters in _blocks(data):
+        feed, returns, mark = letters == _FEED[0], letters == _RETURN[0], letters == _MARK[0]
+        slash = letters == _BACKSLASH[0]
+        marks += int(np.count_nonzero(mark[:_PIECE]))
+        feeds = feeds or bool(feed.any())
+        alone = alone or bool((returns[:-1] & ~feed[1:]).any())
+        if odd or not (slash.any() or mark.any()):
+            continue
+        parts = letters == ord(delimiter)
+        escaped = bool((slash[:-1] & (mark | parts | feed)[1:]).any())
+        odd = escaped or _stray(mark, parts | feed | returns | (letters == _PAD))
+    return Signs(marks, odd, alone and feeds)
 
 
 def lone_returns(data: np.ndarray) -> bool:
     """Whether a carriage return stands alone though line feeds end the lines."""
-    alone = False
-    for start in range(0, len(data), _BLOCK):
-        block = data[start : start + _BLOCK].tobytes()
-        if _RETURN in block:
-            around = data[start : start + _BLOCK + 1].tobytes()
-            alone = alone or around.count(_RETURN) > around.count(b"\r\n")
-    return alone and any(
-        _FEED in data[start : start + _BLOCK].tobytes() for start in range(0, len(data), _BLOCK)
-    )
+    alone = feeds = False
+    for letters in _blocks(data):
+        returns, feed = letters == _RETURN[0], letters == _FEED[0]
+        alone = alone or bool((returns[:-1] & ~feed[1:]).any())
+        feeds = feeds or bool(feed.any())
+    return alone and feeds
+
+
+def _blocks(data: np.ndarray) -> Iterator[np.ndarray]:
+    """Pieces of a file, each with the two letters that come after it."""
+    for start in range(0, len(data), _PIECE):
+        letters = data[start : start + _PIECE + 2]
+        missing = min(start + _PIECE, len(data)) - start + 2 - len(letters)
+        yield np.append(letters, np.full(missing, _PAD, np.uint8)) if missing else letters
 
 
 def is_escaped(data: np.ndarray, delimiter: str, path: object) -> bool:
@@ -207,14 +209,12 @@ def _without_escapes(data: bytes) -> bytes:
     return re.sub(rb'(\\+)"', mark, data)
 
 
-def _stray(letters: np.ndarray, place: np.ndarray, ends: np.ndarray) -> bool:
+def _stray(mark: np.ndarray, ends: np.ndarray) -> bool:
     """Whether a mark has something other than a mark, a delimiter or a line end on both sides.
 
     Args:
-        letters: bytes.
-        place: of the marks in it; what is at either end of the bytes counts with its neighbours.
-        ends: ``(256,)`` bool: bytes that a mark may stand beside.
+        mark: ``(letters,)`` bool: where marks stand; one at either end counts with its neighbours.
+        ends: ``(letters,)`` bool: where delimiters and line ends do.
     """
-    place = place[(place > 0) & (place < len(letters) - 1)]
-    inner = place[~ends[letters[place - 1]]]
-    return bool((~ends[letters[inner + 1]]).any())
+    inner = ~(mark | ends)
+    return bool((mark[1:-1] & inner[:-2] & inner[2:]).any())

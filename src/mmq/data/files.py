@@ -65,7 +65,7 @@ def table_parts(path: str | Path) -> list[Part]:
     path = Path(path)
     if path.is_dir():
         parts = _in_folder(path)
-    elif not path.exists() and any(sign in str(path) for sign in "*?["):
+    elif is_pattern(path):
         base = Path(path.anchor) if path.is_absolute() else Path()
         pattern = str(path.relative_to(base) if path.is_absolute() else path)
         parts = [Part(file, _values(file.parts)) for file in sorted(base.glob(pattern))]
@@ -84,6 +84,11 @@ def table_parts(path: str | Path) -> list[Part]:
         names = ", ".join(sorted(file.name for file in formats.values())[:5])
         raise DataError(f"{path} holds files of several formats ({names}); give those of one")
     return parts
+
+
+def is_pattern(path: str | Path) -> bool:
+    """Whether a path is a pattern of files, and not the name of one."""
+    return not Path(path).exists() and any(sign in str(path) for sign in "*?[")
 
 
 def fingerprint(path: str | Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +16,12 @@ from mmq.artifacts import check_replaceable, disk_errors, sha256, write_file
 from mmq.data.catalogue import Catalogue
 from mmq.data.embeddings import as_matrix, is_embedding, width_of
 from mmq.data.interactions import Interactions, write_interactions
+from mmq.data.item_ids import are_alike, joined, same_type
 from mmq.data.parquet import write_catalogue
 from mmq.data.texts import as_texts
 from mmq.errors import DataError, SettingsError, warn
 from mmq.formats import read_json, write_json
+from mmq.made_from import check_same
 
 MARKER = "mmq-import.json"
 """The file that marks a folder as an import, which another import may overwrite."""
@@ -56,17 +58,18 @@ def select_core(imported: Imported, k_core: int | None) -> Imported:
         if not len(interactions):
             raise DataError(f"the {k_core}-core has no interactions; choose a smaller --k-core")
     ids, items = interactions.items.ids, imported.items
-    column = items.column("item_id").combine_chunks()
-    if column.type != ids.type:  # numbers in one file, text in the other
+    column = joined(items.column("item_id"))
+    if not are_alike(column.type, ids.type):  # numbers in one file, text in the other
         column, ids = column.cast(pa.string()), ids.cast(pa.string())
         items = items.set_column(items.column_names.index("item_id"), "item_id", column)
         log = interactions.table
         index = log.column_names.index("item_id")
         texts = log.column("item_id").cast(pa.string())
         interactions = Interactions(log.set_column(index, "item_id", texts))
+    column, ids = same_type([column, ids])
     known = items.filter(pc.is_in(column, ids))
     unknown = ids.filter(pc.invert(pc.is_in(ids, column)))
-    rows = pa.table({"item_id": unknown})
+    rows = pa.table({"item_id": unknown.cast(known.schema.field("item_id").type)})
     return Imported(
         imported.layout,
         pa.concat_tables([known, rows], promote_options="default").combine_chunks(),
@@ -74,7 +77,24 @@ def select_core(imported: Imported, k_core: int | None) -> Imported:
     )
 
 
-def write_import(folder: str | Path, read: Callable[[], Imported]) -> dict[str, Any]:
+def check_replaced(folder: str | Path, inputs: Mapping[str, Any], force: bool) -> None:
+    """Raise :class:`~mmq.errors.DataError` if a folder holds an import of other inputs.
+
+    Args:
+        folder: where the import is to go.
+        inputs: everything that decides what it holds; see :mod:`mmq.made_from`.
+        force: whether it is replaced all the same.
+    """
+    check_replaceable(folder, MARKER)
+    marker = Path(folder) / MARKER
+    if marker.is_file() and not force:
+        found = read_json(marker, "marker").get("made_from")
+        check_same(Path(folder), "an import", inputs, found)
+
+
+def write_import(
+    folder: str | Path, read: Callable[[], Imported], inputs: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Write ``items.parquet`` and ``interactions.parquet`` into a folder; give back a summary.
 
     Where items have embeddings, ``catalogue.parquet`` is written as well. Other files of the
@@ -83,6 +103,7 @@ def write_import(folder: str | Path, read: Callable[[], Imported]) -> dict[str, 
     Args:
         folder: where to write; it is checked before anything is read.
         read: gives the data set, its items being exactly those of its log.
+        inputs: what it is made from, to be kept in the folder.
 
     Returns:
         ``layout``, ``items``, ``users``, ``interactions``, ``out``, and ``catalogue`` (its path)
@@ -118,7 +139,7 @@ def write_import(folder: str | Path, read: Callable[[], Imported]) -> dict[str, 
         elif _is_own(folder):  # of the items of an earlier import
             (folder / "catalogue.parquet").unlink()
         # Opened last, it gets its name first: what a killed import leaves can be written over.
-        write_json(file(MARKER), summary)
+        write_json(file(MARKER), summary if inputs is None else {**summary, "made_from": inputs})
     return made
 
 

@@ -92,7 +92,7 @@ def read_display(path: str | Path, columns: ItemColumns) -> tuple[pa.Array, pa.T
         shown["image_path"] = _absolute(table.column(image), Path(path).parent, image)
     for name in columns.attributes:
         shown[name] = _texts(table, name, path)
-    return table.column(columns.item_id).combine_chunks(), pa.table(shown)
+    return joined(table.column(columns.item_id)), pa.table(shown)
 
 
 def _texts(table: pa.Table, name: str, path: str | Path) -> pa.ChunkedArray:

@@ -13,10 +13,12 @@ import pyarrow as pa
 
 from mmq.artifacts import check_writable, require_file
 from mmq.data.catalogue import Catalogue
+from mmq.data.files import fingerprint
 from mmq.data.items import ItemColumns, read_display
 from mmq.data.parquet import BATCH, CatalogueFile, write_catalogue
 from mmq.data.reduction import Reduction
 from mmq.errors import DataError, FormatError, SettingsError, nearest
+from mmq.made_from import file_input
 from mmq.progress import bar
 
 FIT_ROWS = 50_000
@@ -57,6 +59,20 @@ class NpyImport:
         older = [] if self.reduce_like is None else [self.reduce_like]
         return [self.items, *self.modalities.values(), *older]
 
+    def inputs(self) -> dict[str, Any]:
+        """Everything that decides what the catalogue holds; see :mod:`mmq.made_from`."""
+        older = self.reduce_like and file_input(self.reduce_like, fingerprint(self.reduce_like))
+        return {
+            "items": file_input(self.items, fingerprint(self.items)),
+            **{
+                f"modality {name}": file_input(path, what="embedding file")
+                for name, path in self.modalities.items()
+            },
+            "columns": dataclasses.asdict(self.columns),
+            "reduce": self.reduce,
+            "reduce-like": older,
+        }
+
 
 def open_npy(path: str | Path) -> np.ndarray:
     """``(items, dimension)`` float16, float32 or float64, mapped from disk and not read yet.
@@ -84,12 +100,19 @@ def open_npy(path: str | Path) -> np.ndarray:
     return array
 
 
-def import_npy(source: NpyImport, out: str | Path) -> dict[str, Any]:
+def import_npy(
+    source: NpyImport, out: str | Path, inputs: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Write the catalogue and give back a summary; memory stays bounded for any number of items.
 
     A row that is NaN throughout marks a missing modality. With a PCA, every modality wider than
     ``reduce`` is centred and projected onto its leading principal components, fitted on the rows
     that are present.
+
+    Args:
+        source: what to do.
+        out: the file to make.
+        inputs: what it is made from, to be kept in the file.
 
     Returns:
         ``items``, ``modalities`` (name -> ``dimension``, ``missing`` and, where it was reduced,
@@ -126,7 +149,7 @@ def import_npy(source: NpyImport, out: str | Path) -> dict[str, Any]:
                 yield _reduced(piece, reductions)
                 advance(len(piece))
 
-        write_catalogue(out, pieces())
+        write_catalogue(out, pieces(), inputs)
     return {
         "items": len(ids),
         "modalities": {

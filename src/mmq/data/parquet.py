@@ -7,8 +7,10 @@ handed to numpy without another copy. A null list marks a missing modality.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,56 +18,59 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from mmq.artifacts import require_file, sha256, write_file
+from mmq.artifacts import write_file
 from mmq.data.catalogue import Catalogue, content_hash
-from mmq.data.embeddings import as_matrix, is_embedding, storage_of, width_of
-from mmq.data.item_ids import as_ids, check_ids, joined, without_empty
+from mmq.data.embeddings import as_matrix
+from mmq.data.files import fingerprint
+from mmq.data.item_ids import as_ids, check_ids, end_to_end, joined, without_empty
+from mmq.data.parquet_parts import REDUCTION, Parts, reductions_of, row_groups
 from mmq.data.reduction import Reduction
-from mmq.data.tables import damaged_parquet, open_parquet, plain
+from mmq.data.tables import damaged_parquet, plain
 from mmq.errors import DataError, FormatError
+from mmq.formats import to_json
+from mmq.made_from import check_same
 
 BATCH = 8192
 """Items a batch of :meth:`CatalogueFile.batches` and of a Parquet row group."""
 
-_REDUCTION = b"mmq.reduction."
+_MADE_FROM = b"mmq.made_from"
 
 
 class CatalogueFile:
     """A catalogue on disk, opened but not read.
 
+    Args:
+        path: the file, a folder of its parts or a pattern of them (see
+            :func:`~mmq.data.files.table_parts`).
+
     Attributes:
-        path: the file.
+        path: as it was given.
         dimensions: modality -> dimension.
         attributes: names of the other columns.
         reductions: modality -> the PCA that made its embedding, where there was one.
 
     Raises:
-        DataError: no such file, or it has no ``item_id`` or no embedding column.
+        DataError: no such file, it has no ``item_id`` or no embedding column, or parts differ.
         FormatError: it is truncated or not Parquet.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = require_file(path, "catalogue")
-        self._file = open_parquet(self.path)
-        schema = self._file.schema_arrow
+        self.path, self._parts = Path(path), Parts.open(path)
+        schema = self._parts.schema
         if "item_id" not in schema.names:
             raise DataError(f"{self.path} has no column item_id; is it a catalogue?")
-        self.dimensions = {
-            column.name: self._width(column) for column in schema if is_embedding(column.type)
-        }
+        self.dimensions = self._parts.dimensions()
         if not self.dimensions:
             raise DataError(f"{self.path} has no embedding column; embeddings are lists of float32")
         self.attributes = [
             name for name in schema.names if name != "item_id" and name not in self.dimensions
         ]
         self.reductions = {
-            key.removeprefix(_REDUCTION).decode(): self._reduction(value)
-            for key, value in (schema.metadata or {}).items()
-            if key.startswith(_REDUCTION)
+            name: self._reduction(value) for name, value in reductions_of(schema).items()
         }
 
     def __len__(self) -> int:
-        return int(self._file.metadata.num_rows)
+        return sum(self._parts.row_groups())
 
     def fingerprint(self) -> str:
         """Content hash: that of the catalogue in it, see :meth:`Catalogue.fingerprint`."""
@@ -76,17 +81,17 @@ class CatalogueFile:
 
         Tables that were made by mmq before 0.2 name the SHA-256 of the file.
         """
-        return recorded in (sha256(self.path), self.fingerprint())
+        return recorded in (fingerprint(self.path), self.fingerprint())
 
     def item_ids(self) -> pa.Array:
         """All item ids, checked: none null, none twice."""
-        ids = _ids(self._read(["item_id"]).column("item_id"))
+        ids = _ids(self._parts.read(["item_id"]).column("item_id"))
         check_ids(ids)
         return ids
 
     def attribute_table(self) -> pa.Table:
         """All attribute columns, in the order of the items."""
-        return plain(self._read(self.attributes))
+        return self._parts.read(self.attributes)
 
     def batches(
         self, size: int = BATCH, start: int = 0, attributes: bool = False
@@ -103,24 +108,25 @@ class CatalogueFile:
         columns = ["item_id", *self.dimensions, *(self.attributes if attributes else [])]
         if len(self) == 0:
             check_ids(pa.array([], pa.int64()))
-        try:
-            reader = pq.ParquetFile(self.path, pre_buffer=False)
-            seen = 0
-            for group, rows in enumerate(self._row_groups()):
-                if seen + rows <= start:
-                    seen += rows
-                    continue
-                for batch in reader.iter_batches(size, row_groups=[group], columns=columns):
-                    seen += len(batch)
-                    if seen > start:
-                        yield self._catalogue(batch)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise damaged_parquet(self.path, error) from error
+        seen = 0
+        for path, file in zip(*self._parts, strict=True):
+            try:
+                reader = pq.ParquetFile(path, pre_buffer=False)
+                for group, rows in enumerate(row_groups(file)):
+                    if seen + rows <= start:
+                        seen += rows
+                        continue
+                    for batch in reader.iter_batches(size, row_groups=[group], columns=columns):
+                        seen += len(batch)
+                        if seen > start:
+                            yield self._catalogue(batch)
+            except (pa.ArrowInvalid, OSError) as error:
+                raise damaged_parquet(path, error) from error
 
     def boundary(self, items: int, size: int = BATCH) -> int:
         """Items of the whole pieces of :meth:`batches` among the first ``items``."""
         seen = 0
-        for rows in self._row_groups():
+        for rows in self._parts.row_groups():
             if seen + rows > items:
                 return seen + (items - seen) // size * size
             seen += rows
@@ -161,33 +167,6 @@ class CatalogueFile:
                 f"the PCA kept in {self.path} is damaged ({error}); import the catalogue again"
             ) from error
 
-    def _width(self, column: pa.Field) -> int:
-        """Numbers of an embedding: what the type says, or most lists of the first that has any."""
-        kind = storage_of(column.type)
-        if pa.types.is_fixed_size_list(kind):
-            return int(kind.list_size)
-        try:
-            with pq.ParquetFile(self.path, pre_buffer=False) as file:
-                for batch in file.iter_batches(BATCH, columns=[column.name]):
-                    width = width_of(batch.column(0))
-                    if width is not None:
-                        return width
-        except (pa.ArrowInvalid, OSError) as error:
-            raise damaged_parquet(self.path, error) from error
-        raise DataError(
-            f"the embedding {column.name} of {self.path} is empty in every row; leave it out"
-        )
-
-    def _row_groups(self) -> list[int]:
-        metadata = self._file.metadata
-        return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-
-    def _read(self, columns: list[str]) -> pa.Table:
-        try:
-            return self._file.read(columns=columns)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise damaged_parquet(self.path, error) from error
-
     def _catalogue(self, batch: pa.RecordBatch) -> Catalogue:
         ids = _ids(batch.column("item_id"))
         embeddings, present = {}, {}
@@ -215,7 +194,35 @@ def read_catalogue(path: str | Path) -> Catalogue:
     return CatalogueFile(path).read()
 
 
-def write_catalogue(path: str | Path, catalogue: Catalogue | Iterable[Catalogue]) -> None:
+def made_from(path: str | Path) -> dict[str, Any] | None:
+    """What a catalogue says that it was made from; None where it, or another file, does not."""
+    try:
+        found = json.loads((pq.read_schema(path).metadata or {})[_MADE_FROM])
+    except (pa.ArrowInvalid, OSError, KeyError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def check_replaced(path: str | Path, inputs: Mapping[str, Any], force: bool) -> None:
+    """Raise :class:`~mmq.errors.DataError` if a file of other inputs is there.
+
+    Args:
+        path: of the catalogue to make.
+        inputs: everything that decides what it holds; see :mod:`mmq.made_from`.
+        force: whether it is replaced all the same.
+    """
+    path = Path(path)
+    if path.is_file() and not force:
+        found = made_from(path)
+        what = "a file" if found is None else "a catalogue"
+        check_same(path, what, inputs, found)
+
+
+def write_catalogue(
+    path: str | Path,
+    catalogue: Catalogue | Iterable[Catalogue],
+    inputs: Mapping[str, Any] | None = None,
+) -> None:
     """Write a catalogue, or a stream of its pieces, as Parquet, whole or not at all.
 
     Its PCAs are kept in the file, so that new items can be reduced alike.
@@ -223,7 +230,9 @@ def write_catalogue(path: str | Path, catalogue: Catalogue | Iterable[Catalogue]
     Args:
         path: the file to make.
         catalogue: one catalogue or consecutive pieces of one.
+        inputs: what it is made from, to be kept in the file.
     """
+    note = {} if inputs is None else {_MADE_FROM: to_json(inputs).encode()}
     pieces = [catalogue] if isinstance(catalogue, Catalogue) else catalogue
     metadata: dict[bytes, bytes] = {}
     writer: pq.ParquetWriter | None = None
@@ -232,8 +241,8 @@ def write_catalogue(path: str | Path, catalogue: Catalogue | Iterable[Catalogue]
             for piece in pieces:
                 table = to_table(piece)
                 if writer is None:
-                    metadata = {
-                        _REDUCTION + name.encode(): base64.b64encode(save(pca.tensors()))
+                    metadata = note | {
+                        REDUCTION + name.encode(): base64.b64encode(save(pca.tensors()))
                         for name, pca in piece.reductions.items()
                     }
                     writer = pq.ParquetWriter(
@@ -272,7 +281,7 @@ def concatenate(pieces: list[Catalogue]) -> Catalogue:
         return pieces[0]
     first = pieces[0]
     return Catalogue(
-        pa.concat_arrays([piece.item_ids for piece in pieces]),
+        end_to_end([piece.item_ids for piece in pieces]),
         {m: np.concatenate([piece.embeddings[m] for piece in pieces]) for m in first.modalities},
         {m: np.concatenate([piece.present[m] for piece in pieces]) for m in first.modalities},
         pa.concat_tables([piece.attributes for piece in pieces]),

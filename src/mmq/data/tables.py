@@ -160,6 +160,11 @@ def plain(table: pa.Table) -> pa.Table:
     return table
 
 
+def usual_types(schema: pa.Schema) -> dict[str, pa.DataType]:
+    """Name of each column -> its type after :func:`plain`."""
+    return {field.name: _usual(field.type) for field in schema}
+
+
 def _usual(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_dictionary(kind):
         return _usual(kind.value_type)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -25,7 +26,7 @@ from mmq.encoders.template import TextTemplate
 from mmq.encoders.text import load_text_encoder
 from mmq.encoders.versions import library_versions, model_files
 from mmq.errors import DataError, SettingsError
-from mmq.made_from import Checkpoint, begin
+from mmq.made_from import Checkpoint, begin, file_input
 from mmq.progress import bar
 
 T = TypeVar("T")
@@ -87,12 +88,36 @@ class Embedding:
             encoders["image"] = self.image_encoder
         return encoders
 
+    def inputs(self) -> dict[str, Any]:
+        """Everything that decides what the catalogue holds; see :mod:`mmq.made_from`."""
+        return {
+            "items": file_input(self.items, fingerprint(self.items)),
+            "text columns": self.text and [list(sentence) for sentence in self.text.sentences],
+            "columns": dataclasses.asdict(self.columns),
+            "encoders": {name: _name(self, name) for name in self.modalities},
+            "reduce": self.reduce,
+            "reduce-like": self.reduce_like
+            and file_input(self.reduce_like, fingerprint(self.reduce_like)),
+            "skip-bad-images": self.skip_bad_images,
+        }
 
-def embed(task: Embedding, out: str | Path, resume: bool = False) -> dict[str, Any]:
+
+def embed(
+    task: Embedding,
+    out: str | Path,
+    resume: bool = False,
+    inputs: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Write the catalogue of an items file and give back a summary.
 
     Finished batches are kept in a folder beside ``out``; after a kill, the same call with
     ``resume`` goes on from there and the catalogue comes out byte for byte the same.
+
+    Args:
+        task: what to do.
+        out: the file to make.
+        resume: whether to go on from what a killed run finished.
+        inputs: what the catalogue is made from, to be kept in the file.
 
     Returns:
         ``items``, ``modalities`` (name -> ``encoder``, ``dimension``, ``missing``,
@@ -125,7 +150,7 @@ def embed(task: Embedding, out: str | Path, resume: bool = False) -> dict[str, A
                 files[name], (len(sources.ids), encoder.dimension), task.batch_size
             ) as rows:
                 speeds[name] = _encode(name, encoder, _batches(name, task, sources, rows), rows)
-    result = import_npy(source, out)
+    result = import_npy(source, out, inputs)
     for name, summary in result["modalities"].items():
         summary |= {"encoder": _name(task, name), "items_per_second": speeds[name]}
     result["bad_images"] = _count_bad(sources, files)

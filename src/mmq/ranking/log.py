@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmq.data.cleaning import row_hashes, with_items
@@ -163,13 +164,7 @@ class Pieces:
 
     def deduped(self) -> Pieces:
         """The rows that no earlier one equals in all columns that are read."""
-        hashes = []
-        for log, further in self:
-            others = [
-                text_hashes(joined(as_text(further.column(name), name))) for name in self.columns
-            ]
-            hashes.append(mixed([row_hashes(log), *others]))
-        return self.only(~repeated(np.concatenate(hashes)))
+        return self.only(~repeated(np.concatenate([hashes_of(*piece) for piece in self])))
 
     def _tables(self) -> Iterator[pa.Table]:
         if isinstance(self.source, pa.Table):
@@ -190,6 +185,15 @@ class Pieces:
         if isinstance(self.source, tuple):
             name = str(self.source[0] if len(self.source) == 1 else self.source[0].parent)
         return f"{name}, rows from {start:,} on" if start else name
+
+
+def hashes_of(log: Interactions, further: pa.Table) -> np.ndarray:
+    """``(rows,)`` uint64 of all columns that are read, whatever their types and the rows around."""
+    others = [
+        text_hashes(pc.fill_null(joined(as_text(column, name)), ""))
+        for name, column in zip(further.column_names, further.columns, strict=True)
+    ]
+    return mixed([row_hashes(log), *others])
 
 
 def _check_further(

@@ -1,8 +1,10 @@
 """Further columns of numbers, such as prices: features by their size, not a category a value.
 
-A column whose type is one of fractions (float, decimal) is numeric unless all its values are whole
-numbers, which is how codes with gaps are often stored; any other column is one of categories unless
-it is named as numeric, as every column of text has to be.
+A column is numeric if all its values are numbers and one has a fraction; whole numbers may as well
+be codes, and are categories unless the column is named as numeric. That holds for any type: text
+is read as the numbers that it spells, so that a table is the same in every format. Text that
+numbers are not written as is one of categories: with leading zeros (``001``), or with zeros at the
+end although decimals differ in number (``1.1`` beside ``1.10``, which are versions).
 """
 
 from __future__ import annotations
@@ -14,11 +16,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmq.data.kinds import is_text
 from mmq.errors import DataError
 from mmq.ranking.impressions import BLOCK, Impressions
 
 FURTHEST = 10.0
 """Standard deviations from the mean at which a number counts as no further out."""
+
+_NUMBER = r"^-?((0|[1-9][0-9]*)(\.[0-9]+)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_FRACTION = r"\.[0-9]*[1-9]|[eE]-"
+_PADDED = r"\.[0-9]+0$"
 
 
 class Scale(NamedTuple):
@@ -97,7 +104,9 @@ class Kind:
     """
 
     def __init__(self, name: str, numeric: bool | None) -> None:
-        self.name, self._numeric = name, numeric
+        self.name, self._told = name, numeric
+        self._words = self._fractions = self._padded = False
+        self._decimals: set[int] = set()
 
     def add(self, column: pa.Array | pa.ChunkedArray) -> None:
         """Take up a piece.
@@ -105,16 +114,38 @@ class Kind:
         Raises:
             DataError: it cannot be read as numbers, and is to be.
         """
-        if self._numeric or (self._numeric is None and has_fractions(column.type)):
+        if self._told or (self._told is None and has_fractions(column.type)):
             numbers = as_numbers(column, self.name)
             known = numbers[~np.isnan(numbers)]
             if (known != np.floor(known)).any():
-                self._numeric = True
+                self._told = True
+        elif self._told is None and is_text(column.type) and not self._words:
+            self._add_texts(pc.unique(column))
+
+    def _add_texts(self, values: pa.Array) -> None:
+        texts = pc.utf8_trim_whitespace(values).drop_null()
+        texts = texts.filter(pc.invert(pc.is_in(pc.ascii_lower(texts), pa.array(["", "nan"]))))
+        if not pc.all(pc.match_substring_regex(texts, _NUMBER)).as_py():
+            self._words = len(texts) > 0
+            return
+        self._fractions |= bool(pc.any(pc.match_substring_regex(texts, _FRACTION)).as_py())
+        self._padded |= bool(pc.any(pc.match_substring_regex(texts, _PADDED)).as_py())
+        point = pc.find_substring(texts, ".")
+        after = pc.subtract(pc.subtract(pc.utf8_length(texts), point), 1)
+        self._decimals |= set(pc.unique(pc.if_else(pc.less(point, 0), 0, after)).to_pylist())
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may turn out to be one of categories yet."""
+        return not self._told
 
     @property
     def numeric(self) -> bool:
         """Whether it is one of numbers, by what was taken up so far."""
-        return bool(self._numeric)
+        if self._told is not None:
+            return self._told
+        spelt = self._padded and len(self._decimals) > 1
+        return self._fractions and not self._words and not spelt
 
 
 def kinds_of(names: Collection[str], numeric: Collection[str], settled: bool) -> list[Kind]:

@@ -12,7 +12,7 @@ from mmq.data.splits import TRAIN
 from mmq.data.spool import Spool
 from mmq.errors import DataError
 from mmq.ranking.impressions import BLOCK, Impressions, Liked
-from mmq.ranking.log import Pieces
+from mmq.ranking.log import Pieces, hashes_of
 from mmq.ranking.numbers import number_columns
 from mmq.ranking.survey import PARTS, Survey, as_values
 
@@ -36,6 +36,16 @@ class Rows(NamedTuple):
     times: np.ndarray
     numbers: np.ndarray
 
+    def by(self, keys: np.ndarray, spool: Spool) -> Rows:
+        """The rows in the order of ``keys`` ``(rows,)``."""
+        order, found = np.argsort(keys, kind="stable"), []
+        for array in self:
+            taken = spool.empty(array.shape, array.dtype)
+            for start in range(0, len(order), BLOCK):
+                taken[start : start + BLOCK] = array[order[start : start + BLOCK]]
+            found.append(taken)
+        return Rows(*found)
+
     def impressions(
         self, liked: Liked, spool: Spool, dealt: np.ndarray | None = None
     ) -> Impressions:
@@ -58,7 +68,9 @@ class Rows(NamedTuple):
         )
 
 
-def read_parts(pieces: Pieces, known: Survey, spool: Spool) -> tuple[list[Rows], np.ndarray | None]:
+def read_parts(
+    pieces: Pieces, known: Survey, spool: Spool, shuffled: bool
+) -> tuple[list[Rows], np.ndarray | None]:
     """Read the log once more, into its parts; and times for the histories of the training part.
 
     The latter are None where they are the rows' own.
@@ -67,6 +79,7 @@ def read_parts(pieces: Pieces, known: Survey, spool: Spool) -> tuple[list[Rows],
         pieces: the log.
         known: what the first reading gave.
         spool: makes arrays.
+        shuffled: whether rows come in the order of their hashes, not in that of the file.
 
     Raises:
         DataError: a part is empty, or its rows have a time in part only.
@@ -84,8 +97,9 @@ def read_parts(pieces: Pieces, known: Survey, spool: Spool) -> tuple[list[Rows],
         for count in counts.tolist()
     ]
     times = _times(known)
+    keys = [np.empty(count if shuffled else 0, np.uint64) for count in counts.tolist()]
     filled, start = [0] * len(parts), 0
-    for piece in _numbers(pieces, known):
+    for piece in _numbers(pieces, known, shuffled):
         rows = slice(start, start + len(piece.users))
         given = (*piece[:2], known.labels[rows], piece.columns, times[rows], piece.numbers)
         for number, part in enumerate(parts):
@@ -93,8 +107,12 @@ def read_parts(pieces: Pieces, known: Survey, spool: Spool) -> tuple[list[Rows],
             place = slice(filled[number], filled[number] + int(np.count_nonzero(mask)))
             for array, values in zip(part, given, strict=True):
                 array[place] = values[mask]
+            if shuffled:
+                keys[number][place] = piece.keys[mask]
             filled[number] = place.stop
         start = rows.stop
+    if shuffled:
+        parts = [rows.by(key, spool) for rows, key in zip(parts, keys, strict=True)]
     drawn = _draw_times(parts[TRAIN])
     return parts, _dealt_times(parts[TRAIN]) if drawn else None
 
@@ -107,15 +125,17 @@ class _Numbers(NamedTuple):
         items: ``(rows,)`` int64.
         columns: ``(rows, c)`` int64.
         numbers: ``(rows, numeric columns)`` float32.
+        keys: ``(rows,)`` uint64 hashes; none where they are not asked for.
     """
 
     users: np.ndarray
     items: np.ndarray
     columns: np.ndarray
     numbers: np.ndarray
+    keys: np.ndarray
 
 
-def _numbers(pieces: Pieces, known: Survey) -> Iterator[_Numbers]:
+def _numbers(pieces: Pieces, known: Survey, hashed: bool) -> Iterator[_Numbers]:
     """Read the log once more, as numbers."""
     users, items = ItemIndex(known.user_ids), ItemIndex(known.item_ids)
     values = {name: ItemIndex(each) for name, each in known.values.items()}
@@ -126,7 +146,8 @@ def _numbers(pieces: Pieces, known: Survey) -> Iterator[_Numbers]:
         shape = (len(log), len(columns))
         stacked = np.stack(columns, 1) if columns else np.empty(shape, np.int64)
         numbers = number_columns(further, known.numeric)
-        yield _Numbers(users.find(log.user_ids), items.find(log.item_ids), stacked, numbers)
+        keys = hashes_of(log, further) if hashed else np.empty(0, np.uint64)
+        yield _Numbers(users.find(log.user_ids), items.find(log.item_ids), stacked, numbers, keys)
 
 
 def like(parts: Sequence[Rows], users: int) -> Liked:

@@ -27,6 +27,9 @@ class RankingSplit(Settings):
     """Share of the log, by time, that is measured on: the latest."""
     positive_above: float = 3.0
     """Ratings above it count as liked, where there are no labels."""
+    ties: Literal["file", "shuffled"] = "file"
+    """Order of what was shown at one moment, of users and items, and of the rows that are learned
+    from: that of the file, or one that a hash of the rows gives, whatever their order is."""
     dedupe: bool = False
     """Whether rows that an earlier one equals in all columns are left out."""
     drop_unknown: bool = False

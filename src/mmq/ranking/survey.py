@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmq.data.interactions import Interactions
-from mmq.data.item_ids import joined, same_type
+from mmq.data.item_ids import end_to_end, joined
 from mmq.data.splits import (
     TEST,
     TRAIN,
@@ -22,7 +22,7 @@ from mmq.data.spool import Spool
 from mmq.data.texts import as_text
 from mmq.data.times import Clock
 from mmq.errors import DataError
-from mmq.ranking.log import Pieces
+from mmq.ranking.log import Pieces, hashes_of
 from mmq.ranking.numbers import kinds_of
 from mmq.ranking.settings import RankingSplit
 
@@ -47,6 +47,7 @@ class Survey(NamedTuple):
         has_time: ``(rows,)`` bool.
         labels: ``(rows,)`` uint8, 1 for what was liked.
         parts: ``(rows,)`` uint8; see :mod:`mmq.data.splits`.
+        repeated: how many rows equal an earlier one in all columns that are read.
     """
 
     user_ids: pa.Array
@@ -57,6 +58,7 @@ class Survey(NamedTuple):
     has_time: np.ndarray
     labels: np.ndarray
     parts: np.ndarray
+    repeated: int
 
 
 def survey(pieces: Pieces, settings: RankingSplit, spool: Spool) -> Survey:
@@ -77,8 +79,10 @@ def survey(pieces: Pieces, settings: RankingSplit, spool: Spool) -> Survey:
     values = {name: _Distinct() for name in pieces.columns}
     kinds = kinds_of(pieces.columns, pieces.numeric, pieces.settled)
     start, clock = 0, Clock(times, has_time)
+    hashes = np.empty(pieces.rows, np.uint64)
     for log, further in pieces:
         rows = slice(start, start + len(log))
+        hashes[rows] = hashes_of(log, further)
         clock.add(log.times, log.has_time, log.time_unit)
         labels[rows] = _labels(log, settings.positive_above, start)
         if how == "stored":
@@ -89,12 +93,16 @@ def survey(pieces: Pieces, settings: RankingSplit, spool: Spool) -> Survey:
         items.add(log.item_ids)
         for kind in kinds:
             kind.add(further.column(kind.name))
-            if not kind.numeric:
+            if kind.is_open:
                 values[kind.name].add(as_values(further.column(kind.name), kind.name))
         start = rows.stop
     clock.settle()
     numeric = tuple(kind.name for kind in kinds if kind.numeric)
     found = {name: each.values for name, each in values.items() if name not in numeric}
+    who, what = users.values, items.values
+    if settings.ties == "shuffled":
+        who, what, *others = map(_sorted, (who, what, *found.values()))
+        found = dict(zip(found, others, strict=True))
     for name, distinct in found.items():
         check_categories(distinct, name)
     if how == "chronological":
@@ -104,7 +112,13 @@ def survey(pieces: Pieces, settings: RankingSplit, spool: Spool) -> Survey:
                 "timestamps, a split column of train, validation and test, or --split random"
             )
         parts[:] = parts_by_time(times, has_time, settings.fractions)
-    return Survey(users.values, items.values, found, numeric, times, has_time, labels, parts)
+    hashes.sort()
+    again = int(np.count_nonzero(hashes[1:] == hashes[:-1]))
+    return Survey(who, what, found, numeric, times, has_time, labels, parts, again)
+
+
+def _sorted(values: pa.Array) -> pa.Array:
+    return values.take(pc.sort_indices(values))
 
 
 class _Distinct:
@@ -117,9 +131,7 @@ class _Distinct:
         """Take up those that are new; text beside numbers makes all of them text."""
         new = pc.unique(values)
         if self._known is not None:
-            both = same_type([pa.chunked_array([each]) for each in (self._known, new)])
-            known, new = map(joined, both)
-            new = pc.unique(pa.concat_arrays([known, new]))
+            new = pc.unique(end_to_end([self._known, new]))
         self._known = new
 
     @property

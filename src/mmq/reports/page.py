@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +13,8 @@ import numpy as np
 
 from mmq.artifacts import check_writable
 from mmq.errors import DataError
+from mmq.formats import to_json
+from mmq.made_from import check_same
 from mmq.metrics.probes import CHANCE
 from mmq.reports.examples import MOST_CODES
 from mmq.reports.inspection import BY_CODES, Inspection
@@ -24,6 +29,9 @@ MODALITIES = ("#23877a", "#c47a2c", "#8b5190", "#5f7f38", "#b0504f", "#4a7fa8")
 
 SHAPES = (2 / 3, 4 / 3)
 """Narrowest and widest tile (width over height) that pictures are shown in."""
+
+_HEAD = 1 << 12
+_MADE_FROM = re.compile(rb'<meta name="mmq-made-from" content="([^"]*)">')
 
 WHOLE = "whole ID"
 """Name of all codes together in a table of probes."""
@@ -49,26 +57,49 @@ class Code(NamedTuple):
     name: str
 
 
-def check_report(path: Path) -> None:
-    """Raise :class:`~mmq.errors.DataError` unless a report may be written there."""
+def check_report(path: Path, inputs: Mapping[str, Any] | None = None, force: bool = True) -> None:
+    """Raise :class:`~mmq.errors.DataError` unless a report may be written there.
+
+    Args:
+        path: the file to make, ``.html``.
+        inputs: what the report is of; see :mod:`mmq.made_from`.
+        force: whether it replaces whatever file is there.
+    """
     if path.suffix.lower() not in (".html", ".htm"):
         raise DataError(f"--report {path} should be a file that ends in .html")
     check_writable(path)
+    if path.is_file() and not force:
+        of = _made_from(path)
+        check_same(path, "a file" if of is None else "a report", inputs or {}, of)
 
 
-def write_report(found: Inspection, path: Path, probes: Probes | None = None) -> None:
+def _made_from(path: Path) -> dict[str, Any] | None:
+    """What a report says that it is of; None where it, or another file, does not."""
+    with path.open("rb") as file:
+        found = _MADE_FROM.search(file.read(_HEAD))
+    return None if found is None else json.loads(html.unescape(found[1].decode()))
+
+
+def write_report(
+    found: Inspection,
+    path: Path,
+    probes: Probes | None = None,
+    inputs: Mapping[str, Any] | None = None,
+) -> None:
     """Write the report, whole or not at all.
 
     Args:
         found: what the inspection found out.
         path: the file to make, ``.html``.
         probes: of the known factors, where the catalogue was generated.
+        inputs: what the report is of, to be kept in it.
 
     Raises:
         DataError: the path is no HTML file, or the disk is full.
     """
     check_report(path)
-    write_page(path, "inspection.html", _context(found, probes))
+    note = {} if inputs is None else {"made_from": to_json(inputs)}
+    write_page(path, "inspection.html", {**_context(found, probes), **note})
 
 
 def _context(found: Inspection, probes: Probes | None) -> dict[str, Any]:

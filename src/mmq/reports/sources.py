@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from mmq.data.item_ids import are_alike
 from mmq.data.parquet import CatalogueFile
 from mmq.errors import DataError
 from mmq.semantic_ids import SemanticIDs, TokenizerRef, build_manifest, require_same_tokenizer
@@ -86,7 +87,7 @@ def _tokenizer_of(table: SemanticIDs, folder: Path) -> Tokenizer[Any]:
 def _match(table: SemanticIDs, file: CatalogueFile) -> tuple[np.ndarray, tuple[str, ...]]:
     """Rows of the catalogue's items in the table, and what is odd about them."""
     item_ids = file.item_ids()
-    if item_ids.type != table.item_ids.type:
+    if not are_alike(item_ids.type, table.item_ids.type):
         raise DataError(
             f"item ids of {file.path} are {item_ids.type}, those of the table "
             f"{table.item_ids.type}; give the catalogue that the table was made from"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from mmq.data.item_ids import as_item_ids, check_ids
+from mmq.data.item_ids import are_alike, as_item_ids, check_ids, end_to_end
 from mmq.errors import DataError
 from mmq.metrics.buckets import bucket_ids, occurrence
 from mmq.metrics.quantisation import check_codes
@@ -78,7 +78,7 @@ def append(
     everything = np.concatenate([old.codes, new])
     manifest = {**manifest, "lacking": _lacking(old, manifest, known, new, absent)}
     ids = SemanticIDs(
-        pa.concat_arrays([old.item_ids, items.take(pa.array(fresh))]),
+        end_to_end([old.item_ids, items.take(pa.array(fresh))]),
         everything,
         np.concatenate([old.rank, _ranks(everything, old.rank)]),
         old.codebook_sizes,
@@ -98,7 +98,7 @@ def check_appendable(old: SemanticIDs, item_ids: pa.Array, manifest: Manifest) -
         "appending would mix two code spaces; append with the tokenizer of the old table, or "
         "encode the whole catalogue again",
     )
-    if item_ids.type != old.item_ids.type:
+    if not are_alike(item_ids.type, old.item_ids.type):
         raise DataError(
             f"the new item ids are {item_ids.type}, those of the old table {old.item_ids.type}; "
             "cast them to one type"

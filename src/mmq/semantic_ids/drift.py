@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mmq.data.item_ids import are_alike
 from mmq.errors import DataError
 from mmq.metrics.buckets import bucket_ids
 from mmq.semantic_ids.manifest import Manifest, tokenizer_name
@@ -56,7 +57,7 @@ def drift(old: SemanticIDs, new: SemanticIDs) -> Drift:
     Raises:
         DataError: ids of two types, or no item is in both.
     """
-    if old.item_ids.type != new.item_ids.type:
+    if not are_alike(old.item_ids.type, new.item_ids.type):
         raise DataError(
             f"item ids of the tables are {old.item_ids.type} and {new.item_ids.type}; "
             "give two tables of the same catalogue"

@@ -43,12 +43,16 @@ class Kept(NamedTuple):
         bound: the most that codes of this rate can keep of a Gaussian of the same spread, None
             where it is not known.
         noise: the same of pure noise of this width.
+        more_noise: what to do about codes that were learned by heart, beside smaller codebooks:
+            more of the noise that makes codewords robust, by the name of its setting; empty where
+            the tokenizer has none.
     """
 
     fitted: float
     new: float
     bound: float | None
     noise: float | None
+    more_noise: str
 
     @classmethod
     def of(cls, fit: FitRef | None) -> Kept | None:
@@ -59,7 +63,7 @@ class Kept(NamedTuple):
         if seen is None or new is None:
             return None
         bound, noise = (None if each is None else 1 - each for each in (fit["bound"], fit["noise"]))
-        return cls(1 - seen, 1 - new, bound, noise)
+        return cls(1 - seen, 1 - new, bound, noise, _more_noise(fit))
 
     @property
     def wrong(self) -> list[str]:
@@ -107,10 +111,9 @@ class Kept(NamedTuple):
     def _remedy(self) -> str:
         first = self.wrong[0]
         if first == HEART:
-            remedy = (
-                "fit on more items, with fewer or smaller codebooks, or with more input noise "
-                "where that is a setting"
-            )
+            remedy = "fit on more items, or with fewer or smaller codebooks"
+            if self.more_noise:
+                remedy = remedy.replace(", or", ",") + f", or with {self.more_noise}"
         elif first == LITTLE:
             remedy = "fit with more positions or larger codebooks"
         else:
@@ -118,6 +121,12 @@ class Kept(NamedTuple):
         if self.as_noise and not self.structured:
             remedy += "; if that does not help, look at the embeddings: random ones look like this"
         return remedy
+
+
+def _more_noise(fit: FitRef) -> str:
+    if "noise_setting" not in fit:
+        return "more noise (smoothing, or input_noise where it was learned by gradient)"
+    return f"more noise (setting {fit['noise_setting']})" if fit["noise_setting"] else ""
 
 
 def percent(share: float) -> str:

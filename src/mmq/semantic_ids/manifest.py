@@ -22,17 +22,23 @@ Policy = Literal["rank", "move"]
 """What happens to items that share an ID: kept and ranked, or moved to the nearest free ID."""
 
 
-class FitRef(TypedDict):
+class _Figures(TypedDict):
+    fvu_codes: dict[str, float | None]
+    bound: float | None
+    noise: float | None
+
+
+class FitRef(_Figures, total=False):
     """What the fit of a tokenizer was worth, by the codes alone.
 
     ``fvu_codes`` is the fraction of variance unexplained of the part "fit" and, where items were
     held out, "held_out". What no codes of as many bits can fall below is ``bound`` for a Gaussian
     of the same spread (None where it is not known), and ``noise`` for pure noise of the same width.
+    ``noise_setting`` names the setting that makes codewords robust, None for a kind that has none;
+    tables of an older mmq lack it.
     """
 
-    fvu_codes: dict[str, float | None]
-    bound: float | None
-    noise: float | None
+    noise_setting: str | None
 
 
 class _NamedTokenizer(TypedDict):
@@ -231,6 +237,8 @@ def _has_fit(tokenizer: Any) -> bool:
         and FitRef.__required_keys__ <= set(fit)
         and isinstance(fit["fvu_codes"], dict)
     ):
+        return False
+    if not isinstance(fit.get("noise_setting"), str | None):
         return False
     figures = [*fit["fvu_codes"].values(), fit["bound"], fit["noise"]]
     return all(each is None or isinstance(each, int | float) for each in figures)

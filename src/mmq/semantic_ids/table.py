@@ -171,7 +171,8 @@ class SemanticIDs:
 
     def fingerprint(self) -> str:
         """Content hash (SHA-256) of ids, codes and ranks, whatever made them."""
-        digest = hashlib.sha256(repr((str(self.item_ids.type), self.codebook_sizes)).encode())
+        kind = "int64" if pa.types.is_integer(self.item_ids.type) else "string"
+        digest = hashlib.sha256(repr((kind, self.codebook_sizes)).encode())
         for array in (*content(self.item_ids), self.codes, self.rank):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()

@@ -40,6 +40,11 @@ class TokenizerSettings(Settings):
         """Whether the tokenizer is trained over epochs."""
         return False
 
+    @property
+    def noise_setting(self) -> str | None:
+        """Name of the setting whose noise makes codewords robust; None where there is none."""
+        return None
+
 
 class TrainingSettings(TokenizerSettings, LearningSettings):
     """Settings of every tokenizer that is trained over epochs."""

@@ -41,6 +41,7 @@ def fit_reference(tokenizer: Tokenizer[Any]) -> FitRef | None:
         fvu_codes={part: _finite(value) for part, value in codes.items()},
         bound=_finite(bound.get("fvu")),
         noise=noise_fvu(tokenizer.dimensions, tokenizer.codebook_sizes),
+        noise_setting=getattr(tokenizer.settings, "noise_setting", None),
     )
 
 

@@ -14,6 +14,7 @@ from mmq.data.importers import Imported
 from mmq.data.interactions import Interactions
 from mmq.data.jsonl import Block, blocks, objects, parse_block
 from mmq.errors import DataError, FormatError
+from mmq.made_from import file_input
 from mmq.progress import bar
 
 _SUFFIXES = (".jsonl.gz", ".json.gz", ".jsonl", ".json")
@@ -46,6 +47,10 @@ class AmazonFiles(NamedTuple):
 
     reviews: Path
     metadata: Path
+
+    def inputs(self) -> dict[str, Any]:
+        """What they hold; see :mod:`mmq.made_from`."""
+        return {name: file_input(path) for name, path in self._asdict().items()}
 
 
 def find_files(path: str | Path) -> AmazonFiles:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +16,7 @@ from mmq.data.importers import Imported
 from mmq.data.interactions import Interactions
 from mmq.data.item_ids import as_numbers
 from mmq.errors import DataError, FormatError
+from mmq.made_from import file_input
 
 _GENRES_100K = (
     "unknown",
@@ -38,6 +39,12 @@ _GENRES_100K = (
     "War",
     "Western",
 )
+_LAYOUTS = (
+    ("ml-1m", "movies.dat", "ratings.dat"),
+    ("ml-latest", "movies.csv", "ratings.csv"),
+    ("ml-100k", "u.item", "u.data"),
+)
+"""Name of a layout, its file of films and its file of ratings."""
 _NO_GENRES = "(no genres listed)"
 
 
@@ -45,6 +52,35 @@ class _Movies(NamedTuple):
     ids: list[int]
     titles: list[str]
     genres: list[str]
+
+
+class MovieLensFiles(NamedTuple):
+    """The two files of a data set, and the layout that they are in."""
+
+    layout: str
+    films: Path
+    ratings: Path
+
+    def inputs(self) -> dict[str, Any]:
+        """What they hold; see :mod:`mmq.made_from`."""
+        return {"films": file_input(self.films), "ratings": file_input(self.ratings)}
+
+
+def find_files(folder: str | Path) -> MovieLensFiles:
+    """The files of a folder.
+
+    Raises:
+        DataError: the folder is of no layout that is known.
+    """
+    folder = Path(folder)
+    for layout, films, ratings in _LAYOUTS:
+        if (folder / films).is_file():
+            rated = require_file(folder / ratings, "ratings file")
+            return MovieLensFiles(layout, folder / films, rated)
+    raise DataError(
+        f"{folder} is not a MovieLens folder: it has none of movies.dat, movies.csv, u.item; "
+        "give the folder that the downloaded archive unpacks to"
+    )
 
 
 def read_movielens(folder: str | Path) -> Imported:
@@ -59,26 +95,15 @@ def read_movielens(folder: str | Path) -> Imported:
         DataError: the folder is of no layout that is known.
         FormatError: a file is truncated or damaged; the message names the line.
     """
-    folder = Path(folder)
-    if (folder / "movies.dat").is_file():
-        movies = _movies_dat(folder / "movies.dat")
-        ratings = _ratings(require_file(folder / "ratings.dat", "ratings file"), "::")
-        layout = "ml-1m"
-    elif (folder / "movies.csv").is_file():
-        table = read_csv(folder / "movies.csv", ("movieId", "title", "genres"))
-        movies = _movies_csv(folder / "movies.csv", table)
-        ratings = _ratings(require_file(folder / "ratings.csv", "ratings file"), ",")
-        layout = "ml-latest"
-    elif (folder / "u.item").is_file():
-        movies = _movies_100k(folder / "u.item")
-        ratings = _ratings(require_file(folder / "u.data", "ratings file"), "\t")
-        layout = "ml-100k"
+    files = find_files(folder)
+    if files.layout == "ml-1m":
+        movies, separator = _movies_dat(files.films), "::"
+    elif files.layout == "ml-latest":
+        movies, separator = _movies_csv(files.films), ","
     else:
-        raise DataError(
-            f"{folder} is not a MovieLens folder: it has none of movies.dat, movies.csv, u.item; "
-            "give the folder that the downloaded archive unpacks to"
-        )
-    return Imported(layout, _items(movies), Interactions.build(ratings))
+        movies, separator = _movies_100k(files.films), "\t"
+    ratings = _ratings(files.ratings, separator)
+    return Imported(files.layout, _items(movies), Interactions.build(ratings))
 
 
 def _items(movies: _Movies) -> pa.Table:
@@ -130,7 +155,8 @@ def _rows(path: Path, separator: str, width: int, genres: Callable[[list[str]], 
     return movies
 
 
-def _movies_csv(path: Path, table: pa.Table) -> _Movies:
+def _movies_csv(path: Path) -> _Movies:
+    table = read_csv(path, ("movieId", "title", "genres"))
     for name in ("movieId", "title", "genres"):
         if name not in table.column_names:
             raise DataError(f"{path} has no column '{name}'; is it a MovieLens file?")

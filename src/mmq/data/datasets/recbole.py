@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -11,9 +12,46 @@ from mmq.data.importers import Imported
 from mmq.data.interactions import Interactions, read_interactions
 from mmq.data.items import read_items
 from mmq.errors import DataError
+from mmq.made_from import file_input
 
 _PARTS = {".train": "train", ".valid": "validation", ".test": "test"}
 """Ending of the name of a file that holds a part of a log."""
+
+
+class RecBoleFiles(NamedTuple):
+    """The files of a data set.
+
+    Attributes:
+        logs: one, or one a part.
+        items: what is known of the items; None where there is no such file.
+    """
+
+    logs: list[Path]
+    items: Path | None
+
+    def inputs(self) -> dict[str, Any]:
+        """What they hold; see :mod:`mmq.made_from`."""
+        found = {"log" if len(self.logs) == 1 else log.stem: file_input(log) for log in self.logs}
+        return {**found, "items": self.items and file_input(self.items)}
+
+
+def find_files(path: str | Path) -> RecBoleFiles:
+    """The files of a folder, or those that belong to a ``.inter`` file.
+
+    Raises:
+        DataError: there is not exactly one log.
+    """
+    path = Path(path)
+    logs = sorted(path.glob("*.inter")) if path.is_dir() else [path]
+    names = {log.with_suffix("").with_suffix("").name for log in logs}
+    divided = len(logs) > 1 and len(names) == 1 and all(_part(log) for log in logs)
+    if not divided and (len(logs) != 1 or logs[0].suffix != ".inter"):
+        found = ", ".join(log.name for log in logs[:5]) or "none"
+        raise DataError(f"{path} should hold one NAME.inter file (found: {found}); give its path")
+    items = logs[0].with_suffix(".item")
+    if not items.is_file() and _part(logs[0]):
+        items = logs[0].with_suffix("").with_suffix(".item")
+    return RecBoleFiles(logs, items if items.is_file() else None)
 
 
 def read_recbole(
@@ -35,20 +73,10 @@ def read_recbole(
         DataError: there is not exactly one log, or it lacks the column of users or items.
         FormatError: a file is truncated or damaged; the message names the line.
     """
-    path = Path(path)
-    logs = sorted(path.glob("*.inter")) if path.is_dir() else [path]
-    names = {log.with_suffix("").with_suffix("").name for log in logs}
-    divided = len(logs) > 1 and len(names) == 1 and all(_part(log) for log in logs)
-    if not divided and (len(logs) != 1 or logs[0].suffix != ".inter"):
-        found = ", ".join(log.name for log in logs[:5]) or "none"
-        raise DataError(f"{path} should hold one NAME.inter file (found: {found}); give its path")
+    logs, file = find_files(path)
     parts = [read_interactions(log, column_names) for log in logs]
-    log = _together(logs, parts) if divided else parts[0]
-    file = logs[0].with_suffix(".item")
-    for each in logs[:1]:
-        if not file.is_file() and _part(each):
-            file = each.with_suffix("").with_suffix(".item")
-    if not file.is_file():
+    log = _together(logs, parts) if len(logs) > 1 else parts[0]
+    if file is None:
         return Imported("recbole", pa.table({"item_id": log.items.ids}), log)
     source = (column_names or {}).get("item_id", "item_id")
     items = read_items(file, source)

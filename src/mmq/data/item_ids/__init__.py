@@ -4,10 +4,12 @@ from mmq.data.item_ids.checks import check_ids
 from mmq.data.item_ids.content import content
 from mmq.data.item_ids.index import ItemIndex
 from mmq.data.item_ids.reading import (
+    are_alike,
     as_ids,
     as_item_ids,
     as_numbers,
     as_string,
+    end_to_end,
     joined,
     same_type,
     without_empty,
@@ -15,12 +17,14 @@ from mmq.data.item_ids.reading import (
 
 __all__ = [
     "ItemIndex",
+    "are_alike",
     "as_ids",
     "as_item_ids",
     "as_numbers",
     "as_string",
     "check_ids",
     "content",
+    "end_to_end",
     "joined",
     "same_type",
     "without_empty",

@@ -16,7 +16,7 @@ def check_ids(item_ids: pa.Array) -> None:
     if item_ids.null_count:
         row = int(np.flatnonzero(item_ids.is_null().to_numpy(zero_copy_only=False))[0])
         raise DataError(f"row {row} has no item id; give every item an id")
-    if pc.count_distinct(item_ids).as_py() < len(item_ids):
+    if len(item_ids.unique()) < len(item_ids):
         counts = item_ids.value_counts()
         repeated = counts.filter(pc.greater(counts.field("counts"), 1))[0]
         raise DataError(

@@ -47,7 +47,8 @@ class ItemIndex:
             place = np.minimum(np.searchsorted(self._sorted, values), len(self._sorted) - 1)
             return np.where(self._sorted[place] == values, self._order[place], -1)
         if len(queries) > _FEW:
-            rows = pc.index_in(queries, value_set=self._ids).fill_null(-1).cast(pa.int64())
+            ids = self._ids.cast(queries.type)
+            rows = pc.index_in(queries, value_set=ids).fill_null(-1).cast(pa.int64())
             return np.array(rows)  # a copy: Arrow's own memory is not to be written to
         return np.array([self._row(query) for query in queries.to_pylist()], np.int64)
 
@@ -58,6 +59,8 @@ class ItemIndex:
         return [self._ids[int(row)].as_py() for row in around]
 
     def _cast(self, queries: pa.Array) -> pa.Array:
+        if pa.types.is_large_string(queries.type) and not self._integer:
+            return queries  # more than 2 GiB, which fit in no other type
         try:
             return queries.cast(self._ids.type)
         except pa.ArrowInvalid as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 
 from mmq.data.kinds import cast_or_none, is_bytes, is_text
 from mmq.errors import DataError
+
+T = TypeVar("T", pa.Array, pa.ChunkedArray)
 
 _EXACT = 2.0**53
 """Doubles from here on stand for several whole numbers."""
@@ -108,12 +110,23 @@ def as_string(chunked: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array(pieces, type=pa.string())
 
 
-def same_type(columns: Sequence[pa.ChunkedArray]) -> list[pa.ChunkedArray]:
-    """Ids of several files as one type: text where one of them is text."""
-    texts = [each for each in columns if not pa.types.is_integer(each.type)]
-    if not texts or len(texts) == len(columns):
+def same_type(columns: Sequence[T]) -> list[T]:
+    """Ids of several files as one type: text where one of them is text, large where one is."""
+    kinds = {each.type for each in columns}
+    if len(kinds) <= 1:
         return list(columns)
-    return [each.cast(pa.string()) for each in columns]
+    kind = pa.large_string() if pa.large_string() in kinds else pa.string()
+    return [each.cast(kind) for each in columns]
+
+
+def are_alike(one: pa.DataType, other: pa.DataType) -> bool:
+    """Whether ids of two types are both numbers or both text."""
+    return bool(pa.types.is_integer(one) == pa.types.is_integer(other))
+
+
+def end_to_end(arrays: Sequence[pa.Array]) -> pa.Array:
+    """One array of several of ids; text past 2 GiB becomes large_string."""
+    return joined(pa.chunked_array(same_type(arrays)))
 
 
 def _arrow(values: Any, what: str) -> pa.ChunkedArray:

@@ -9,6 +9,10 @@ import numpy as np
 
 from mmq.experiments.paper.plan import Cell
 
+CELLS, UNFINISHED, DATA = "cells", "unfinished", "data"
+RESULTS, REPORT = "results.json", "report.html"
+"""What the folder of a reproduction holds, beside its mark."""
+
 RESULT, USERS, CODES = "cell.json", "users.npz", "codes.npz"
 """Files of a finished cell; the first marks it as finished."""
 

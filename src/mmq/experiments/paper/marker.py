@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mmq.artifacts import made_folder
 from mmq.errors import DataError
+from mmq.experiments.paper.folders import CELLS, DATA, REPORT, RESULTS, UNFINISHED
 from mmq.formats import read_json, write_json
 from mmq.made_from import differences
 
@@ -15,22 +17,37 @@ MARKER = "reproduction.json"
 FORMAT = 1
 
 
+class OtherReproductionError(DataError):
+    """A folder holds a reproduction of something else."""
+
+
 def mark_folder(out: Path, of: Mapping[str, Any]) -> None:
     """Say what the folder is of, as far as it is known.
 
     Raises:
-        DataError: it is of something else.
+        OtherReproductionError: it is of something else.
     """
     known = marked(out)
     both = of.keys() & known.keys()
     if told := differences({name: of[name] for name in both}, {name: known[name] for name in both}):
-        raise DataError(
+        raise OtherReproductionError(
             f"{out} holds a reproduction made from other inputs ({told}); choose another --out, or "
-            "remove it"
+            "replace it with --force"
         )
     if of.keys() - known.keys():
         with made_folder(out):
             write_json(out / MARKER, {**known, **of})
+
+
+def clear(out: Path) -> None:
+    """Remove a reproduction; what else is in its folder stays."""
+    shown = [*out.glob("table*.csv"), *out.glob("figure*")]
+    for path in (*shown, *(out / name for name in (CELLS, UNFINISHED, DATA, RESULTS, REPORT))):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    (out / MARKER).unlink()
 
 
 def remember(out: Path, artefacts: list[str], parts: list[str], seeds: int) -> None:

@@ -19,7 +19,8 @@ from mmq.data.interactions import Interactions, write_interactions
 from mmq.encoders.toyshop import embed_toyshop
 from mmq.errors import DataError, SettingsError, UserError
 from mmq.experiments.paper.cost import Size, alike, estimate
-from mmq.experiments.paper.marker import MARKER, mark_folder, marked
+from mmq.experiments.paper.folders import DATA
+from mmq.experiments.paper.marker import MARKER, OtherReproductionError, clear, mark_folder, marked
 from mmq.experiments.paper.plan import (
     ARTEFACTS,
     ITEM_IDS,
@@ -130,8 +131,12 @@ class Prepared(NamedTuple):
         return {cell.name: estimate(cell, scale, self.size, mean) for cell in cells}
 
 
-def prepare(request: Request) -> Prepared:
+def prepare(request: Request, force: bool = False) -> Prepared:
     """Check what is asked for, and plan its cells; the toyshop is generated.
+
+    Args:
+        request: what is asked for.
+        force: whether a reproduction of something else that is in the folder is removed.
 
     Raises:
         DataError: data that are missing or do not suffice, or a folder of something else.
@@ -144,6 +149,12 @@ def prepare(request: Request) -> Prepared:
             "rows of your own stand in table1; make table1 or all, or leave --own out"
         )
     with _undone(request.out):
+        try:
+            return _prepare(request, own)
+        except OtherReproductionError:
+            if not force:
+                raise
+        clear(request.out)
         return _prepare(request, own)
 
 
@@ -160,7 +171,7 @@ def _undone(out: Path) -> Iterator[None]:
 
 
 def _prepare(request: Request, own: Own) -> Prepared:
-    folder = request.data or request.out / "data"
+    folder = request.data or request.out / DATA
     if request.data is None:
         # before anything is made, so that a killed run can go on
         mark_folder(request.out, {"scale": request.scale.to_dict()})

@@ -30,7 +30,7 @@ def tuning(cell: Cell, setup: Setup, places: Places) -> Made:
     items = catalogue_of(setup).take(np.flatnonzero(seen))
     fixed = {**_common(chosen, {}, setup), **chosen.settings}
     plan, folder = TunePlan(trials=setup.scale.trials), places.unfinished / "tuning"
-    found = tune(items, chosen.kind, plan, fixed, folder, True, setup.device)
+    found = tune(items, chosen.kind, plan, fixed, folder, "resume", setup.device)
     best = found.best.figures or {}
     figures = {"fits": len(found.trials), "fvu_codes": best.get("fvu_codes")}
     return Made(dict(found.settings), figures, {}, [])

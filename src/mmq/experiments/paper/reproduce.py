@@ -9,14 +9,13 @@ from typing import Any
 from mmq.experiments.origin import origin
 from mmq.experiments.paper.claims import verdicts
 from mmq.experiments.paper.figures import FIGURES
+from mmq.experiments.paper.folders import RESULTS
 from mmq.experiments.paper.marker import FORMAT, remember
 from mmq.experiments.paper.prepare import Prepared
 from mmq.experiments.paper.schedule import Progress, results, run_cells
 from mmq.experiments.paper.tables import Found, table
 from mmq.experiments.paper.worlds import catalogue_of
 from mmq.formats import write_json
-
-RESULTS = "results.json"
 
 _TITLES = {
     "table1": (

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from mmq.artifacts import disk_errors, write_folder
 from mmq.errors import DataError, FormatError, UserError
 from mmq.experiments.paper.cells import make
-from mmq.experiments.paper.folders import RESULT, Places, folder_name
+from mmq.experiments.paper.folders import CELLS, RESULT, UNFINISHED, Places, folder_name
 from mmq.experiments.paper.plan import Cell, Plan
 from mmq.experiments.paper.worlds import Setup
 from mmq.formats import read_json
@@ -28,7 +28,7 @@ try:
 except ImportError:  # Windows has no such locks
     fcntl = None  # type: ignore[assignment]
 
-CELLS, UNFINISHED, LOG = "cells", "unfinished", "log.txt"
+LOG = "log.txt"
 
 
 class Progress(NamedTuple):

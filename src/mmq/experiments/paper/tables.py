@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmq.errors import DataError
-from mmq.experiments.paper.folders import USERS, folder_name
+from mmq.experiments.paper.folders import CELLS, USERS, folder_name
 from mmq.experiments.paper.plan import QUANTISATION, RANKING, RETRIEVAL, Cell, Plan, Row, cell_of
-from mmq.experiments.paper.schedule import CELLS
 from mmq.experiments.paper.variants import BY_GRADIENT, MMQ
 from mmq.metrics.resampling import PairedTest, PerUser, paired_by_user, paired_t_test
 

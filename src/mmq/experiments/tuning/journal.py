@@ -11,9 +11,9 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from mmq.artifacts import check_replaceable, disk_errors, write_file, write_folder
+from mmq.artifacts import check_own_folder, check_replaceable, disk_errors, write_file, write_folder
 from mmq.errors import DataError, FormatError
 from mmq.formats import read_json, to_json, write_json
 from mmq.made_from import differences
@@ -22,6 +22,11 @@ from mmq.tokenizers.base import Figures
 
 FORMAT = 1
 PLAN, TRIALS, RESULT, BEST = "plan.json", "trials.jsonl", "tuning.json", "best.toml"
+
+
+Standing = Literal["refuse", "resume", "replace"]
+"""What to do with a tuning that stands in the folder: refuse to touch it, go on with it, or make
+another in its place."""
 
 
 class Trial(NamedTuple):
@@ -54,14 +59,14 @@ class Journal:
     Args:
         folder: where; None keeps trials in memory alone.
         plan: what is searched, as plain values.
-        resume: go on with a tuning that is there.
+        standing: what to do with a tuning that is there; it goes when the first trial is done.
 
     Raises:
-        DataError: the folder holds something else, or a tuning and ``resume`` is not asked for.
+        DataError: the folder holds something else, or a tuning that nobody said what to do with.
         FormatError: the tuning that is there has another plan, or is damaged.
     """
 
-    def __init__(self, folder: Path | None, plan: Mapping[str, Any], resume: bool) -> None:
+    def __init__(self, folder: Path | None, plan: Mapping[str, Any], standing: Standing) -> None:
         self.folder = folder
         self.plan: dict[str, Any] = json.loads(to_json({"format": FORMAT, **plan}))
         self.trials: list[Trial] = []
@@ -69,13 +74,15 @@ class Journal:
         if folder is None:
             return
         check_replaceable(folder, PLAN)
-        if (folder / PLAN).exists():
-            if not resume:
-                raise DataError(
-                    f"{folder} holds a tuning already; go on with it by --resume, or choose "
-                    "another --out"
-                )
+        if (folder / PLAN).exists() and standing == "replace":
+            check_own_folder(folder, (PLAN, TRIALS, RESULT, BEST), PLAN, ("format", "space"))
+        elif (folder / PLAN).exists():
             self._check_plan(folder)
+            if standing == "refuse":
+                raise DataError(
+                    f"{folder} holds a tuning already; go on with it by --resume, choose another "
+                    "--out, or replace it with --force"
+                )
             self.trials = _read_trials(folder / TRIALS)
             self._begun = True
 
@@ -111,7 +118,7 @@ class Journal:
         if told := differences(self.plan, found):
             raise FormatError(
                 f"{folder} holds a tuning with another plan ({told}); repeat the command that it "
-                "was started with, or choose another --out"
+                "was started with, choose another --out, or replace it with --force"
             )
 
 

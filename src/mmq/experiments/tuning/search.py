@@ -21,7 +21,7 @@ from pydantic import Field, PositiveInt, field_validator
 
 from mmq.data import Catalogue
 from mmq.errors import DataError, DivergedError, SettingsError
-from mmq.experiments.tuning.journal import Journal, Trial
+from mmq.experiments.tuning.journal import Journal, Standing, Trial
 from mmq.experiments.tuning.spaces import Size, described, draws, settled, space_of
 from mmq.model import model_class
 from mmq.settings import Settings
@@ -82,7 +82,7 @@ def tune(
     plan: TunePlan | None = None,
     fixed: Mapping[str, Any] | None = None,
     folder: Path | None = None,
-    resume: bool = False,
+    standing: Standing = "refuse",
     device: str = "auto",
     watch: Callable[[Trial], None] = lambda trial: None,
 ) -> Tuning:
@@ -94,7 +94,8 @@ def tune(
         plan: how to search.
         fixed: settings that are the same in all trials, and not searched.
         folder: where trials and result are written; None writes nothing.
-        resume: go on with the tuning in the folder; its result is that of one that never stopped.
+        standing: what to do with a tuning that is in the folder; one that is gone on with has the
+            result of one that never stopped.
         device: as in the tokenizer's constructor.
         watch: called after every fit.
 
@@ -121,7 +122,7 @@ def tune(
         "fixed": fixed,
         "space": described(space),
     }
-    journal = Journal(folder, mark, resume)
+    journal = Journal(folder, mark, standing)
 
     def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
         size = Size(len(catalogue) - held, len(catalogue.modalities))

@@ -151,6 +151,11 @@ class MMQSettings(TrainingSettings):
         return self.learning == "gradient"
 
     @property
+    def noise_setting(self) -> str:
+        """That of the way of learning."""
+        return "input_noise" if self.learning == "gradient" else "smoothing"
+
+    @property
     def shared(self) -> int:
         """N_s where it is not chosen by the data."""
         return DEFAULT_EXPERTS if self.shared_experts is None else self.shared_experts

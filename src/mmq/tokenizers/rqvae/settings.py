@@ -69,6 +69,11 @@ class RQVAESettings(TrainingSettings, FusionSettings):
         return self
 
     @property
+    def noise_setting(self) -> str:
+        """It is trained with noise."""
+        return "input_noise"
+
+    @property
     def sweeps(self) -> int:
         """The setting ``refinement``."""
         return self.refinement

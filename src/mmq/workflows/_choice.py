@@ -1,8 +1,7 @@
-"""Which items a recommendation starts from and may give, as a command line says it."""
+"""Which items a recommendation starts from and may give."""
 
 from __future__ import annotations
 
-import csv
 import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -46,7 +45,7 @@ class Shown:
         FormatError: it is truncated or damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
         file = CatalogueFile(path)
         self.path, self.attributes = path, file.attribute_table()
         self._index = ItemIndex(file.item_ids())
@@ -96,12 +95,6 @@ class Shown:
         return pa.array(rows, mask=rows < 0)
 
 
-def split_ids(text: str) -> list[str]:
-    """The ids of ``1,5,9``; one that holds a comma stands in quotes."""
-    lines = csv.reader(text.split("\n"), skipinitialspace=True)
-    return [item.strip() for line in lines for item in line if item.strip()]
-
-
 def history_of(model: Recommender[Any], log: Interactions, user: str) -> History:
     """What a user met, without the items that the model does not know.
 
@@ -128,7 +121,7 @@ def history_of(model: Recommender[Any], log: Interactions, user: str) -> History
 
 
 def allowed_items(
-    model: Recommender[Any], allow: Path | None, category: str | None, shown: Shown | None
+    model: Recommender[Any], allow: str | Path | None, category: str | None, shown: Shown | None
 ) -> list[Any] | None:
     """Ids of the items that pass both filters; None where there is no filter.
 
@@ -155,7 +148,7 @@ def allowed_items(
     return None if mask.all() else item_ids.filter(pa.array(mask)).to_pylist()
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: str | Path) -> list[str]:
     """Item ids of a file, one a line."""
     try:
         lines = require_file(path, "list of allowed items").read_text("utf-8-sig").split("\n")

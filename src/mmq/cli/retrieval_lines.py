@@ -1,0 +1,99 @@
+"""What ``mmq train retrieval`` and ``mmq evaluate`` print of a recommender."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+
+def trained_lines(result: Mapping[str, Any]) -> Iterator[str]:
+    """Of :func:`~mmq.workflows.train_retrieval`."""
+    yield f"{result['model']} for {result['items']:,} items -> {result['out']}"
+    met = result["training_interactions"]
+    yield (
+        f"  trained on {met:,} interactions of {result['users']:,} users; the log has "
+        f"{result['rows']:,} rows{_repeats(result['log'])}, {told_by(result['liked_by'])}"
+    )
+    if result["new_items"]:
+        yield (
+            f"  {result['new_items']:,} of the items were not met in training (or less often than "
+            "--min-interactions) and count as new"
+        )
+    if result["epochs"]:
+        yield (
+            f"  best epoch {result['best_epoch']} of {result['epochs']}, "
+            f"{result['seconds_per_epoch']:.1f} s each"
+        )
+    parts = {name: result[name] for name in ("validation", "test")}
+    others = {f"{name}, test": found["test"] for name, found in result["baselines"].items()}
+    yield from _table(parts, others)
+    yield from (f"  {each}" for each in result["verdict"])
+    yield from (f"  warning: {each}" for each in result["warnings"])
+    yield from _measured(result["measured"])
+
+
+def _repeats(log: Mapping[str, Any]) -> str:
+    """A clause on rows that come more than once."""
+    count = log["repeated_rows"]
+    left = "left out" if log["dedupe"] else "counted again"
+    return f" ({count:,} of them repeat an earlier one and were {left})" if count else ""
+
+
+def evaluated_lines(result: Mapping[str, Any]) -> Iterator[str]:
+    """Of :func:`~mmq.workflows.evaluate`."""
+    yield (
+        f"{result['model']} on the {result['part']} part: {result['cases']:,} cases of "
+        f"{result['users']:,} users, {result['items']:,} items ranked"
+    )
+    yield from _table({"": result}, result["baselines"])
+    yield "  95% interval over users"
+    for protocol, intervals in result["intervals"].items():
+        ends = "".join(f"{f'{low:.4f}-{high:.4f}':>15}" for low, high in intervals.values())
+        yield f"  {_words(protocol):<36}{ends}"
+    yield from (f"  {each}" for each in result["verdict"])
+    yield from (f"  warning: {each}" for each in result["warnings"])
+    yield from _measured({result["part"]: result["measured"]})
+
+
+def _measured(measured: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Who is measured in each part, and how to measure new users too."""
+    from mmq.recommenders.measured import Measured
+
+    parts = {name: Measured(**counts) for name, counts in measured.items()}
+    for name, of in parts.items():
+        yield f"  {name}: {of.sentence()}"
+    if any(of.no_history for of in parts.values()) and not of.new_users_measured:
+        yield "  mmq evaluate --new-users measures those without a history too, on what is popular"
+
+
+def told_by(columns: Sequence[str]) -> str:
+    """A clause on the columns that tell what was liked."""
+    if not columns:
+        return "which all count as liked, since no rating and no label was read"
+    return f"of which those count that were liked by {' or '.join(columns)}"
+
+
+def _words(protocol: str) -> str:
+    """The key of a protocol as text: ``history left out``."""
+    return protocol.replace("_", " ")
+
+
+def _table(
+    parts: Mapping[str, Mapping[str, Any]], others: Mapping[str, Mapping[str, Any]]
+) -> Iterator[str]:
+    """A line for each part and protocol, then one for each other model.
+
+    Args:
+        parts: name of a part -> figures of the model.
+        others: kind of another model -> figures on the last of the parts.
+    """
+    first = next(iter(parts.values()))
+    yield f"  {'':<36}" + "".join(f"{name:>15}" for name in first["history_competes"])
+    for title, found in [*parts.items(), *others.items()]:
+        for protocol in ("history_competes", "history_left_out"):
+            label = f"{title}, {_words(protocol)}" if title else _words(protocol)
+            yield f"  {label:<36}" + "".join(f"{v:>15.4f}" for v in found[protocol].values())
+    last = list(parts.values())[-1]
+    for protocol, figures in (last["id_level"] or {}).items():
+        label = f"IDs, {_words(protocol)}"
+        yield f"  {label:<36}" + "".join(f"{value:>15.4f}" for value in figures.values())

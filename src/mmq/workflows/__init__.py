@@ -1,0 +1,58 @@
+"""What every verb of the command line does, as a function.
+
+A function reads files, writes what it makes to ``out`` and gives back the figures that the verb
+prints with ``--json``; :func:`fit`, :func:`encode` and :func:`tune` give what they made as well. It
+prints nothing. A mistake of the caller's is a :class:`~mmq.errors.UserError`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmq.workflows._demo import demo as demo
+    from mmq.workflows._doctor import doctor as doctor
+    from mmq.workflows._embed import embed as embed
+    from mmq.workflows._embed_behaviour import embed_behaviour as embed_behaviour
+    from mmq.workflows._encode import encode as encode
+    from mmq.workflows._evaluate import evaluate as evaluate
+    from mmq.workflows._files import LogFile as LogFile
+    from mmq.workflows._files import ModelFolder as ModelFolder
+    from mmq.workflows._finetune import Stage1 as Stage1
+    from mmq.workflows._finetune import finetune as finetune
+    from mmq.workflows._fit import fit as fit
+    from mmq.workflows._import import import_data as import_data
+    from mmq.workflows._import import import_npy as import_npy
+    from mmq.workflows._inspect import inspect as inspect
+    from mmq.workflows._recommend import ItemFilters as ItemFilters
+    from mmq.workflows._recommend import recommend as recommend
+    from mmq.workflows._reproduce import plan_reproduction as plan_reproduction
+    from mmq.workflows._reproduce import reproduce as reproduce
+    from mmq.workflows._run import Run as Run
+    from mmq.workflows._train_ranking import train_ranking as train_ranking
+    from mmq.workflows._train_retrieval import train_retrieval as train_retrieval
+    from mmq.workflows._tune import tune as tune
+
+_HOMES = {
+    **{name: f"_{name}" for name in ("demo", "doctor", "embed", "embed_behaviour", "encode")},
+    **{name: f"_{name}" for name in ("evaluate", "finetune", "fit", "inspect", "recommend")},
+    **{name: f"_{name}" for name in ("reproduce", "train_ranking", "train_retrieval", "tune")},
+    "ItemFilters": "_recommend",
+    "LogFile": "_files",
+    "ModelFolder": "_files",
+    "Run": "_run",
+    "Stage1": "_finetune",
+    "import_data": "_import",
+    "import_npy": "_import",
+    "plan_reproduction": "_reproduce",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a verb when it is first used: most need torch, and ``mmq --help`` does not."""
+    if name in _HOMES:
+        return getattr(import_module(f"mmq.workflows.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'mmq.workflows' has no attribute '{name}'")

@@ -1,0 +1,170 @@
+"""How well a model finds held-out items, or tells the liked ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from mmq.metrics.ranking_intervals import auc_interval, gauc_interval
+from mmq.metrics.resampling import bootstrap_interval
+from mmq.model_folder import family_of
+from mmq.ranking import Means, Ranker, RankingData, RankingEvaluation, evaluate_ranking
+from mmq.ranking.impressions import Impressions
+from mmq.ranking.verdict import beside_means, fitted_means
+from mmq.recommenders import Items, Protocol, RetrievalData
+from mmq.recommenders import evaluate as evaluate_retrieval
+from mmq.recommenders.verdict import baselines, measured, verdict
+from mmq.semantic_ids import SemanticIDs
+from mmq.workflows._files import LogFile, ModelFolder
+from mmq.workflows._impressions import described as described_impressions
+from mmq.workflows._impressions import known_rows, log_of
+from mmq.workflows._retrieval_log import concerns, described, repeats
+from mmq.workflows._run import refuse
+from mmq.workflows._train_ranking import summary as ranking_summary
+from mmq.workflows._train_retrieval import summary
+
+Part = Literal["test", "validation"]
+
+
+def evaluate(
+    model: ModelFolder | str | Path,
+    log: LogFile | str | Path,
+    part: Part = "test",
+    *,
+    drop_unknown: bool = False,
+    new_users: bool = False,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Figures of a model on held-out interactions, beside those of simple ones.
+
+    Args:
+        model: a recommender or a ranker.
+        log: the interactions, which are divided as they were for the training.
+        part: what to measure on.
+        drop_unknown: leave out rows whose item has no semantic ID, in place of an error.
+        new_users: of a recommender, measure users without a history too.
+        seed: of the 95% intervals, by bootstrap over users.
+
+    Raises:
+        SettingsError: an option that is not for this kind of model.
+        DataError: no such log or model, or they do not belong together.
+        FormatError: a file is damaged.
+
+    Example: ``evaluate("model", "interactions.parquet")["history_left_out"]["recall@10"]``
+    """
+    model, log = ModelFolder.of(model), LogFile.of(log)
+    if family_of(model.path, ["ranker"]):
+        refuse(
+            {"--new-item-bonus": bool(model.new_item_bonus), "--new-users": new_users},
+            "is for recommenders; a ranker is asked for what was shown",
+        )
+        return _of_ranker(model, log, part, drop_unknown, seed)
+    return _of_recommender(model, log, part, drop_unknown, new_users, seed)
+
+
+def _of_recommender(
+    model: ModelFolder, log: LogFile, part: Part, drop_unknown: bool, new_users: bool, seed: int
+) -> dict[str, Any]:
+    """Figures of a recommender: all items are ranked for every user."""
+    recommender = model.recommender()
+    events, items, split = log.read(), recommender.items, recommender.split
+    if drop_unknown:
+        split = split.model_copy(update={"drop_unknown": True})
+    data = RetrievalData.of(events, items.ids or items.item_ids, split, new_users)
+    about = described(events, split, items.item_ids)
+    cases = data.test if part == "test" else data.validation
+    found = evaluate_retrieval(recommender, cases)
+    others = measured(baselines(data, recommender.kind), cases)
+    return {
+        "model": recommender.kind,
+        "part": part,
+        "items": len(items.item_ids),
+        **summary(found),
+        "measured": data.measured[part].to_dict(),
+        "intervals": {
+            "history_competes": _intervals(found, seed),
+            "history_left_out": _intervals(found.left_out, seed),
+        },
+        "baselines": {name: summary(other) for name, other in others.items()},
+        "verdict": verdict(recommender, found, others, part),
+        "log": about,
+        "warnings": [*_other_log(items, data), *concerns(about)],
+    }
+
+
+def _other_log(items: Items, data: RetrievalData) -> list[str]:
+    """What to say where the training part of the log is not what the model learned from."""
+    here = data.popularity()
+    if np.array_equal(items.popularity, here):
+        return []
+    return [
+        f"the training part of this log has {int(here.sum()):,} interactions and is not what the "
+        f"model learned from, which had {int(items.popularity.sum()):,}; if you did not mean "
+        "another log, give the columns that it was trained with (such as --label-column)"
+    ]
+
+
+def _intervals(found: Protocol, seed: int) -> dict[str, list[float]]:
+    """Ends of the 95% interval of each figure; all figures resample the same users."""
+    return {
+        name: list(bootstrap_interval(values, np.random.default_rng(seed))[1:])
+        for name, values in found.users.items()
+    }
+
+
+def _of_ranker(
+    folder: ModelFolder, log: LogFile, part: Part, drop_unknown: bool, seed: int
+) -> dict[str, Any]:
+    """The same of a ranker: every impression is predicted."""
+    model: Ranker[Any] = Ranker.load(folder.path, folder.device)
+    split = model.split
+    if folder.ids is not None:
+        model.with_ids(SemanticIDs.read(folder.ids))
+    if drop_unknown:
+        split = split.model_copy(update={"drop_unknown": True})
+    pieces = known_rows(log_of(model, log), split, model.ids)
+    data = RankingData.of(pieces, split)
+    about = described_impressions(pieces, data, split)
+    held = data.test if part == "test" else data.validation
+    found = evaluate_ranking(model, data, held)
+    beside = None
+    if model.kind != Means.kind:
+        beside = beside_means(found, fitted_means(data), data, held, part)
+    return {
+        "model": model.kind,
+        "part": part,
+        **ranking_summary(found),
+        "intervals": _ranking_intervals(found, held, seed),
+        "means": beside.means.figures if beside else None,
+        "verdict": [beside.sentence] if beside else [],
+        "log": about,
+        "warnings": [*_unmet(model, data, held), *repeats(about)],
+    }
+
+
+def _unmet(model: Ranker[Any], data: RankingData, held: Impressions) -> list[str]:
+    """Sentences on columns most of whose values training never met."""
+    numbers, found = model.numbering(data.met).column_numbers(held), []
+    for place, name in enumerate(model.vocabulary.columns):
+        values = data.met.column_values[name]
+        given = values.to_numpy(zero_copy_only=False)[np.asarray(held.columns)[:, place]] != ""
+        unmet = given & (numbers[:, place] == 0)
+        if 2 * int(unmet.sum()) > int(given.sum()):
+            first = values[int(np.asarray(held.columns)[unmet, place][0])].as_py()
+            found.append(
+                f"{unmet.sum():,} of {given.sum():,} rows have a value of the column {name} that "
+                f"training never met, such as {first!r}; is it written as it was for the training?"
+            )
+    return found
+
+
+def _ranking_intervals(
+    found: RankingEvaluation, held: Impressions, seed: int
+) -> dict[str, list[float]]:
+    """Ends of the 95% interval of AUC and GAUC."""
+    rng = np.random.default_rng(seed)
+    overall = auc_interval(held.users, held.labels, found.predictions, rng)
+    within = gauc_interval(found.by_user, np.random.default_rng(seed))
+    return {"auc": list(overall[1:]), "gauc": list(within[1:])}

@@ -1,0 +1,127 @@
+"""What verbs read: a log with its columns, a trained model in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmq.data.files import fingerprint
+from mmq.data.interactions import Interactions, read_interactions
+from mmq.errors import SettingsError
+from mmq.made_from import file_input
+from mmq.model_folder import family_of
+from mmq.ranking import Ranker
+from mmq.recommenders import HeterRec, Recommender
+from mmq.semantic_ids import SemanticIDs
+from mmq.workflows._run import refuse
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """An interaction log in a file, and what its columns are.
+
+    Attributes:
+        path: Parquet, CSV, TSV or JSON Lines; a folder of parts or a pattern.
+        columns: mmq's name of a column -> the file's, for those that differ; and
+            ``timestamp_format``.
+        further: columns that a ranker reads besides.
+        numeric: further columns of numbers although all of them are whole.
+    """
+
+    path: str | Path
+    columns: Mapping[str, str] = field(default_factory=dict)
+    further: Sequence[str] = ()
+    numeric: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, log: LogFile | str | Path) -> LogFile:
+        """The log, or that of a path with the usual columns."""
+        return log if isinstance(log, LogFile) else cls(log)
+
+    def read(self) -> Interactions:
+        """The interactions.
+
+        Raises:
+            DataError: no such file, or a column is missing.
+            FormatError: it is truncated or damaged.
+        """
+        return read_interactions(self.path, self.columns)
+
+    def as_input(self) -> dict[str, str]:
+        """Its name and hash, as a result says what it was made from."""
+        return file_input(self.path, fingerprint(self.path))
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A trained model in a folder, and how it is to answer.
+
+    Attributes:
+        path: the folder.
+        ids: a newer ID table of the same tokenizer, whose items it is to recommend.
+        new_item_bonus: nats added to the scores of items that training did not meet.
+        device: "auto" (a GPU where there is one), "cpu" or "cuda".
+    """
+
+    path: str | Path
+    ids: str | Path | None = None
+    new_item_bonus: float = 0.0
+    device: str = "auto"
+
+    @classmethod
+    def of(cls, model: ModelFolder | str | Path) -> ModelFolder:
+        """The model, or that of a folder as it was trained."""
+        return model if isinstance(model, ModelFolder) else cls(model)
+
+    def recommender(self) -> Recommender[Any]:
+        """The recommender, ready to recommend.
+
+        Raises:
+            SettingsError: a table or a bonus for a model that reads no semantic IDs, or a ranker.
+            FormatError: a damaged folder, or the table of another tokenizer.
+        """
+        if family_of(self.path, ["ranker"]):
+            raise SettingsError(
+                f"{self.path} holds a ranker, which judges items that are put before it and finds "
+                "none; give the folder that mmq train retrieval wrote"
+            )
+        model: Recommender[Any] = Recommender.load(self.path, self.device)
+        if not isinstance(model, HeterRec):
+            refuse(
+                {"--ids": self.ids is not None, "--new-item-bonus": bool(self.new_item_bonus)},
+                f"is not for {model.kind}, which knows items by their interactions alone; leave "
+                "it out, or train heterrec",
+            )
+            return model
+        if self.ids is not None:
+            model.with_ids(SemanticIDs.read(self.ids))
+        model.favour_new_items(self.new_item_bonus)
+        return model
+
+
+def training_inputs(
+    model: Recommender[Any] | Ranker[Any],
+    log: LogFile,
+    ids: str | Path | None,
+    table: SemanticIDs | None,
+    **more: Any,
+) -> dict[str, Any]:
+    """Everything that decides what a training makes of a model; see :mod:`mmq.made_from`.
+
+    Args:
+        model: with its settings.
+        log: that it learns from.
+        ids: where the table of IDs is, if there is one.
+        table: the IDs.
+        more: how the log is divided, and so on.
+    """
+    return {
+        "interactions": log.as_input(),
+        "ids": table and file_input(ids or "", table.fingerprint()),
+        "kind": model.kind,
+        "columns": dict(log.columns),
+        **more,
+        "settings": model.settings.to_dict(),
+    }

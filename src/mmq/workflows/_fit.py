@@ -1,0 +1,61 @@
+"""A catalogue -> a tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmq.artifacts import beside
+from mmq.data.parquet import CatalogueFile
+from mmq.made_from import Checkpoint, check_replaced, file_input, write_note
+from mmq.model import model_class
+from mmq.tokenizers.estimator import NetworkTokenizer
+from mmq.workflows._run import Run
+
+
+def fit(
+    catalogue: str | Path,
+    out: str | Path,
+    kind: str = "mmq",
+    *,
+    settings: Mapping[str, Any] | None = None,
+    hold_out: float = 0.0,
+    sample: int | None = None,
+    run: Run = Run(),
+) -> tuple[NetworkTokenizer[Any, Any], dict[str, Any]]:
+    """A tokenizer fitted to a catalogue's embeddings and written to a folder, and its figures.
+
+    Args:
+        catalogue: the catalogue (Parquet).
+        out: the folder to write.
+        kind: "mmq", "rqvae", "rqkmeans" or "opq".
+        settings: of the kind, by name.
+        hold_out: share of the items to measure on, not to fit.
+        sample: fit on so many items drawn at random.
+        run: seed, device, resume, force.
+
+    Raises:
+        SettingsError: an unknown kind or setting, or a value out of range.
+        DataError: no such catalogue, it cannot be fitted, or ``out`` holds something else.
+
+    Example: ``tokenizer, figures = fit("catalogue.parquet", "tokenizer", hold_out=0.1)``
+    """
+    maker = model_class("tokenizer", kind)
+    tokenizer: NetworkTokenizer[Any, Any] = maker(
+        run.parse(maker.settings_class, settings), device=run.device
+    )
+    tokenizer.folder_format.check_target(out)
+    file = CatalogueFile(catalogue)
+    read = file_input(catalogue, file.fingerprint())
+    inputs = {"catalogue": read, "kind": kind, "hold-out": hold_out, "sample": sample}
+    inputs |= {"settings": tokenizer.settings.to_dict()}
+    check_replaced(out, "a tokenizer", inputs, run.force)
+    checkpoint = Checkpoint(beside(out, "checkpoint.safetensors"), inputs, run.resume)
+    items = file.read(sample, tokenizer.settings.seed, attributes=False)
+    result = tokenizer.fit(items, hold_out, checkpoint)
+    tokenizer.save(out)
+    write_note(out, inputs)
+    checkpoint.path.unlink(missing_ok=True)
+    figures = {**result._asdict(), "tokenizer": kind, "length": tokenizer.length, "out": str(out)}
+    return tokenizer, figures

@@ -1,0 +1,128 @@
+"""A model and a history -> the items to show next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmq.errors import SettingsError
+from mmq.recommenders import Recommender
+from mmq.workflows._choice import History, Shown, allowed_items, history_of
+from mmq.workflows._files import LogFile, ModelFolder
+
+
+@dataclass(frozen=True)
+class ItemFilters:
+    """What may be recommended.
+
+    Attributes:
+        allow: a file of item ids, one a line: only these.
+        category: ``COLUMN=VALUE`` of the catalogue: only items that have it.
+        exclude_history: not the items of the history.
+    """
+
+    allow: str | Path | None = None
+    category: str | None = None
+    exclude_history: bool = False
+
+
+def recommend(
+    model: ModelFolder | str | Path,
+    history: Sequence[Any] | None = None,
+    k: int = 10,
+    *,
+    user: str | None = None,
+    log: LogFile | str | Path | None = None,
+    catalogue: str | Path | None = None,
+    filters: ItemFilters = ItemFilters(),
+    beams: int | None = None,
+) -> dict[str, Any]:
+    """Items that go on from a history, best first, with their scores.
+
+    Args:
+        model: a recommender.
+        history: item ids, oldest first; or instead a user and a log.
+        k: how many items.
+        user: whose history is taken.
+        log: where it is taken from.
+        catalogue: of titles and attributes.
+        filters: what may be recommended.
+        beams: search so many prefixes; None scores every item.
+
+    Raises:
+        SettingsError: neither a history nor a user, or an option that this model does not have.
+        DataError: an unknown item, user or category, or nothing that may be recommended.
+
+    Example: ``recommend("model", [1, 5, 9], k=5)["recommendations"][0]["item_id"]``
+    """
+    _check((history, user, log), filters, catalogue)
+    model = ModelFolder.of(model)
+    recommender = model.recommender()
+    _check_beams(recommender, beams)
+    shown = Shown(catalogue) if catalogue else None
+    allowed = allowed_items(recommender, filters.allow, filters.category, shown)
+    past = History(list(history or ()))
+    if user is not None and log is not None:
+        events = LogFile.of(log).read().positives(recommender.split.positive_above)
+        past = history_of(recommender, events, user)
+    found = recommender.recommend([past.items], k, allowed, filters.exclude_history, beams)
+    best = zip(_described(recommender, found.item_ids[0], shown), found.scores[0], strict=True)
+    return {
+        "model": recommender.kind,
+        "candidates": len(recommender.items.item_ids) if allowed is None else len(allowed),
+        "history": _described(recommender, past.items, shown),
+        "left_out": past.left_out,
+        "warnings": _unmet(past),
+        "recommendations": [{**item, "score": score} for item, score in best],
+    }
+
+
+def _check(of: tuple[Any, Any, Any], filters: ItemFilters, catalogue: Any) -> None:
+    """Raise :class:`~mmq.errors.SettingsError` for options that ask for each other."""
+    history, user, log = of
+    if (history is None) == (user is None) or (user is None) != (log is None):
+        raise SettingsError(
+            "give either --history ITEM,ITEM or both --user USER and --interactions LOG"
+        )
+    if filters.category is not None and catalogue is None:
+        raise SettingsError(
+            f"--category {filters.category} needs to know what the items are like; give their "
+            "catalogue with --catalogue"
+        )
+
+
+def _check_beams(recommender: Recommender[Any], beams: int | None) -> None:
+    if beams is not None and not recommender.needs_ids:
+        raise SettingsError(
+            f"--beams is not for {recommender.kind}, which scores every item; leave it out"
+        )
+
+
+def _described(
+    recommender: Recommender[Any], items: list[Any], shown: Shown | None
+) -> list[dict[str, Any]]:
+    """Id, title and semantic ID of items, as far as there are any."""
+    rows = recommender.rows_of(items, "the history")
+    known = recommender.items
+    named = known.item_ids.take(rows)
+    described: list[dict[str, Any]] = [{"item_id": item} for item in named.to_pylist()]
+    if shown is not None:
+        for item, title in zip(described, shown.titles(named), strict=True):
+            item["title"] = title
+    if known.ids is not None:
+        for item, code in zip(described, known.ids.codes[rows].tolist(), strict=True):
+            item["semantic_id"] = code
+    return described
+
+
+def _unmet(past: History) -> list[str]:
+    """What to say where the model knows less than half of a history."""
+    if past.left_out <= len(past.items):
+        return []
+    return [
+        f"{past.left_out:,} of the {past.left_out + len(past.items):,} items of the history were "
+        "never met in training, so the recommendations are of the others alone; are item ids "
+        "written as they were in the training log?"
+    ]

@@ -1,0 +1,51 @@
+"""How a verb is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from mmq.errors import SettingsError
+from mmq.settings import Settings
+
+S = TypeVar("S", bound=Settings)
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a verb does its work.
+
+    Attributes:
+        seed: of everything random; None leaves it to the settings.
+        device: "auto" (a GPU where there is one), "cpu" or "cuda".
+        resume: go on from where a killed run of the same call stopped.
+        force: replace what stands at ``out`` although other inputs made it.
+    """
+
+    seed: int | None = None
+    device: str = "auto"
+    resume: bool = False
+    force: bool = False
+
+    def parse(self, settings: type[S], values: Mapping[str, Any] | None) -> S:
+        """Settings of these values, and of the seed where they have one.
+
+        Raises:
+            SettingsError: an unknown name, or a value out of range.
+        """
+        values = dict(values or {})
+        if self.seed is not None and "seed" in settings.model_fields:
+            values["seed"] = self.seed
+        return settings.parse(values)
+
+
+def refuse(given: Mapping[str, bool], why: str) -> None:
+    """Raise :class:`~mmq.errors.SettingsError` for the first option that is given.
+
+    Args:
+        given: option -> whether it is.
+        why: the rest of the sentence after its name.
+    """
+    for option in (name for name, there in given.items() if there):
+        raise SettingsError(f"{option} {why}")

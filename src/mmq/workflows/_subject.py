@@ -1,0 +1,73 @@
+"""A model that stage 2 trains, with what it learns from and how it is measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmq.errors import SettingsError
+from mmq.finetuning.control import Tested
+from mmq.metrics.resampling import PerUser
+from mmq.ranking import PPNet, Ranker, RankingData, evaluate_ranking
+from mmq.recommenders import HeterRec, RetrievalData, evaluate
+from mmq.workflows._files import LogFile, ModelFolder
+from mmq.workflows._impressions import known_rows, log_of
+
+
+class Subject(NamedTuple):
+    """A model with what it learns from.
+
+    Attributes:
+        student: the model.
+        data: the log in its parts.
+        measure: gives the figures of a model of its kind on the test part.
+    """
+
+    student: Any
+    data: Any
+    measure: Callable[[Any], Tested]
+
+
+def retrieval_subject(model: ModelFolder, log: LogFile) -> Subject:
+    """A recommender, with the log divided as it was for its training.
+
+    Raises:
+        SettingsError: it has no semantic IDs.
+    """
+    student = model.recommender()
+    if not isinstance(student, HeterRec):
+        raise SettingsError(
+            f"{model.path} holds a {student.kind}, which has no semantic IDs to fine-tune; give a "
+            "heterrec model"
+        )
+    data = RetrievalData.of(log.read(), student.semantic_ids, student.split)
+
+    def measure(model: Any) -> Tested:
+        found, by = evaluate(model, data.test), "ndcg@10"
+        users = found.users[by]
+        return Tested(found.figures, by, PerUser(np.arange(len(users)), users))
+
+    return Subject(student, data, measure)
+
+
+def ranking_subject(model: ModelFolder, log: LogFile) -> Subject:
+    """The same of a ranker."""
+    student: Ranker[Any] = Ranker.load(model.path, model.device)
+    if not isinstance(student, PPNet):
+        raise SettingsError(
+            f"{model.path} holds {student.kind}, which has no semantic IDs to fine-tune; give a "
+            "ppnet model"
+        )
+    pieces = known_rows(log_of(student, log), student.split, student.semantic_ids)
+    data = RankingData.of(pieces, student.split)
+
+    def measure(model: Any) -> Tested:
+        found = evaluate_ranking(model, data)
+        figures = {name: each for name, each in found.figures.items() if math.isfinite(each)}
+        by_user = found.by_user
+        return Tested(figures, "auc within users", PerUser(by_user.users, by_user.auc))
+
+    return Subject(student, data, measure)

@@ -1,0 +1,146 @@
+"""A log of impressions -> a model that predicts whether an item will be liked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmq.artifacts import beside
+from mmq.errors import warn
+from mmq.made_from import Checkpoint, check_replaced, write_note
+from mmq.model import model_class
+from mmq.ranking import (
+    Means,
+    Pieces,
+    Ranker,
+    RankingData,
+    RankingEvaluation,
+    RankingFit,
+    RankingSplit,
+    evaluate_ranking,
+)
+from mmq.ranking.verdict import beside_means, fitted_means
+from mmq.semantic_ids import SemanticIDs
+from mmq.training.distributed import joined
+from mmq.workflows._files import LogFile, training_inputs
+from mmq.workflows._impressions import described, known_rows, rows_on_disk
+from mmq.workflows._retrieval_log import repeats
+from mmq.workflows._run import Run, refuse
+
+
+def train_ranking(
+    log: LogFile | str | Path,
+    out: str | Path,
+    kind: str = "ppnet",
+    *,
+    ids: str | Path | None = None,
+    split: RankingSplit | None = None,
+    settings: Mapping[str, Any] | None = None,
+    run: Run = Run(),
+) -> dict[str, Any] | None:
+    """Figures of a ranker that was trained on a log of impressions and written to a folder.
+
+    Means are measured on the same rows, and a sentence says whether the model is ahead of them.
+    None in processes of ``torchrun`` other than the first.
+
+    Args:
+        log: what was shown, and how it went; with further columns, if any.
+        out: the folder to write.
+        kind: "ppnet" or "means".
+        ids: the ID table of the items; without, they are known by their item IDs alone.
+        split: which rows were liked, and how they are divided.
+        settings: of the kind, by name.
+        run: seed, device, resume, force.
+
+    Raises:
+        SettingsError: an unknown kind or setting, or a value out of range.
+        DataError: no such log, it cannot be learned from, or ``out`` holds something else.
+
+    Example: ``train_ranking("interactions.parquet", "ranker", ids="ids.parquet")``
+    """
+    log, maker = LogFile.of(log), model_class("ranker", kind)
+    model: Ranker[Any] = maker(run.parse(maker.settings_class, settings), device=run.device)
+    refuse({"--ids": ids is not None and not model.reads_ids}, f"is not for {kind}; leave it out")
+    model.folder_format.check_target(out)
+    table = SemanticIDs.read(ids) if ids else None
+    pieces, split = _opened(log, split or RankingSplit(), table)
+    columns = {"further": pieces.columns, "numeric": list(log.numeric)}
+    inputs = training_inputs(model, log, ids, table, **columns, **split.to_dict())
+    check_replaced(out, "a model", inputs, run.force)
+    checkpoint = Checkpoint(beside(out, "checkpoint.safetensors"), inputs, run.resume)
+    with rows_on_disk(out, pieces) as spool, joined(model.device) as first:
+        data = RankingData.of(pieces, split, spool=spool)
+        data.test.require_both_labels("test")  # rather now than after the training
+        fit = model.fit(data, table, checkpoint)
+        if not first:
+            return None
+        model.save(out)
+        write_note(out, inputs)
+        checkpoint.path.unlink(missing_ok=True)
+        about = {**_learned(model, data), "log": described(pieces, data, split)}
+        end = {"out": str(out), "warnings": repeats(about["log"])}
+        return {**about, **_figures(model, data, fit), **end}
+
+
+def _opened(
+    log: LogFile, split: RankingSplit, table: SemanticIDs | None
+) -> tuple[Pieces, RankingSplit]:
+    """The log, and how it is divided: resolved, so that other logs are divided so as well."""
+    columns = [*log.further, *log.numeric]
+    pieces = Pieces.open(log.path, log.columns, columns).with_numeric(list(log.numeric))
+    pieces = known_rows(pieces, split, table)
+    resolved = split.resolved_split(pieces.names)
+    if resolved == "random" != split.split:
+        warn("the log has no timestamps, so a hash of user and item divides its rows at random")
+    return pieces, RankingSplit.parse({**split.to_dict(), "split": resolved})
+
+
+def _learned(model: Ranker[Any], data: RankingData) -> dict[str, Any]:
+    """What the model learned from."""
+    return {
+        "model": model.kind,
+        "users": len(model.vocabulary.users),
+        "items": len(model.vocabulary.items),
+        "impressions": {"train": len(data.train), "validation": len(data.validation)},
+    }
+
+
+def _figures(model: Ranker[Any], data: RankingData, fit: RankingFit) -> dict[str, Any]:
+    """Where the ranker stands beside means, on both held-out parts, and how it learned."""
+    tested, held = evaluate_ranking(model, data), evaluate_ranking(model, data, data.validation)
+    means, verdict = None, []
+    if model.kind != Means.kind:
+        fitted = fitted_means(data)
+        beside = beside_means(held, fitted, data, data.validation, "validation")
+        means = {"validation": beside.means.figures, "test": evaluate_ranking(fitted, data).figures}
+        verdict = [beside.sentence]
+    return {
+        "validation": fit.validation,
+        "test": summary(tested),
+        "means": means,
+        "verdict": verdict,
+        "epochs": fit.epochs,
+        "best_epoch": fit.best_epoch,
+        "rows_per_second": fit.rows_per_second,
+    }
+
+
+def summary(found: RankingEvaluation) -> dict[str, Any]:
+    """What an evaluation says, for JSON."""
+    by_user, bins = found.by_user, found.calibration
+    return {
+        "impressions": found.rows,
+        "liked": found.positives,
+        "users": by_user.all_users,
+        "eligible_users": by_user.eligible_users,
+        "eligible_impressions": by_user.eligible_rows,
+        **found.figures,
+        "strata": {name: each._asdict() for name, each in found.strata.items()},
+        "calibration": [
+            {"predicted": p, "liked": o, "impressions": n}
+            for p, o, n in zip(
+                bins.predicted.tolist(), bins.observed.tolist(), bins.rows.tolist(), strict=True
+            )
+        ],
+    }

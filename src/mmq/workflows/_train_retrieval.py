@@ -1,0 +1,123 @@
+"""An interaction log -> a model that recommends the next item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmq.artifacts import beside
+from mmq.data.interactions import Interactions
+from mmq.made_from import Checkpoint, check_replaced, write_note
+from mmq.model import model_class
+from mmq.recommenders import (
+    Evaluation,
+    Recommender,
+    RetrievalData,
+    RetrievalFit,
+    SplitSettings,
+    evaluate,
+)
+from mmq.recommenders.verdict import baselines, measured, verdict
+from mmq.semantic_ids import SemanticIDs
+from mmq.training.distributed import joined
+from mmq.workflows._files import LogFile, training_inputs
+from mmq.workflows._retrieval_log import concerns, described, liked_by, require_order
+from mmq.workflows._run import Run
+
+
+def train_retrieval(
+    log: LogFile | str | Path,
+    out: str | Path,
+    kind: str = "heterrec",
+    *,
+    ids: str | Path | None = None,
+    split: SplitSettings | None = None,
+    settings: Mapping[str, Any] | None = None,
+    run: Run = Run(),
+) -> dict[str, Any] | None:
+    """Figures of a recommender that was trained on a log and written to a folder.
+
+    Popularity and item-kNN are measured on the same cases, and a sentence says who is ahead. None
+    in processes of ``torchrun`` other than the first.
+
+    Args:
+        log: the interactions.
+        out: the folder to write.
+        kind: "heterrec", "sasrec", "item-knn", "ease" or "popularity".
+        ids: the ID table of the items to recommend; "heterrec" needs one.
+        split: which interactions count, and how they are divided; without times, give ``ties``.
+        settings: of the kind, by name.
+        run: seed, device, resume, force.
+
+    Raises:
+        SettingsError: an unknown kind or setting, or a value out of range.
+        DataError: no such log, it cannot be learned from, or ``out`` holds something else.
+
+    Example: ``train_retrieval("interactions.parquet", "model", ids="ids.parquet")``
+    """
+    log, split, maker = LogFile.of(log), split or SplitSettings(), model_class("recommender", kind)
+    model: Recommender[Any] = maker(run.parse(maker.settings_class, settings), device=run.device)
+    model.folder_format.check_target(out)
+    table = SemanticIDs.read(ids) if ids else None
+    events = log.read()
+    require_order(events, kind != "popularity", split)
+    inputs = training_inputs(model, log, ids, table, **split.to_dict())
+    check_replaced(out, "a model", inputs, run.force)
+    data = RetrievalData.of(events, table, split)
+    checkpoint = Checkpoint(beside(out, "checkpoint.safetensors"), inputs, run.resume)
+    with joined(model.device) as first:
+        fit = model.fit(data, checkpoint)
+    if not first:
+        return None
+    model.save(out)
+    write_note(out, inputs)
+    checkpoint.path.unlink(missing_ok=True)
+    about = _about(data, events, split)
+    figures = {"model": kind, **about, **_figures(model, data, fit)}
+    return {**figures, "out": str(out), "warnings": concerns(about["log"])}
+
+
+def _about(data: RetrievalData, log: Interactions, split: SplitSettings) -> dict[str, Any]:
+    """What a model learns from."""
+    return {
+        "items": len(data.item_ids),
+        "users": int((data.train.lengths > 0).sum()),
+        "training_interactions": int(data.train.lengths.sum()),
+        "log": described(log, split, data.item_ids if data.ids else None),
+        "rows": len(log),
+        "liked_by": liked_by(log),
+        "new_items": int((data.popularity() == 0).sum()),
+    }
+
+
+def _figures(model: Recommender[Any], data: RetrievalData, fit: RetrievalFit) -> dict[str, Any]:
+    """Where the model stands beside its baselines, and how it learned."""
+    parts = {"validation": data.validation, "test": data.test}
+    found = {name: evaluate(model, cases) for name, cases in parts.items()}
+    floor = baselines(data, model.kind)
+    others = {name: measured(floor, cases) for name, cases in parts.items()}
+    return {
+        **{name: summary(each) for name, each in found.items()},
+        "measured": {name: each.to_dict() for name, each in data.measured.items()},
+        "baselines": {
+            name: {part: summary(others[part][name]) for part in parts} for name in floor
+        },
+        "verdict": verdict(model, found["validation"], others["validation"], "validation"),
+        "epochs": fit.epochs,
+        "best_epoch": fit.best_epoch,
+        "seconds_per_epoch": fit.seconds_per_epoch,
+    }
+
+
+def summary(found: Evaluation) -> dict[str, Any]:
+    """What an evaluation says of all users together, for JSON."""
+    both = {"history_competes": found, "history_left_out": found.left_out}
+    ids = {name: each.id_level for name, each in both.items()}
+    return {
+        "users": len(next(iter(found.users.values()))),
+        "cases": found.cases,
+        "item_level": found.figures,  # what those who read this JSON have always read
+        **{name: {**each.figures, "coverage": each.coverage} for name, each in both.items()},
+        "id_level": ids if found.id_level else None,
+    }
