@@ -100,6 +100,22 @@ def encode(record: Mapping[str, Any]) -> str:
     return table([*header, "of the least floor", "peak MiB"], rows)
 
 
+def readers(record: Mapping[str, Any]) -> str:
+    """Speed of the readers, beside that of another checkout."""
+    rows = [
+        [
+            each["file"],
+            f"{each['rows']:,}",
+            f"{each['megabytes']:,.1f}",
+            f"{each['rows_per_second']['after']:,}",
+            f"{each['megabytes_per_second']['after']:,.0f}",
+            f"{each['ratio']:.2f}",
+        ]
+        for each in record["rows"]
+    ]
+    return table(["file", "rows", "MB", "rows/s", "MB/s", "of before"], rows)
+
+
 def fit(record: Mapping[str, Any]) -> str:
     """Speed of training."""
     rows = [
@@ -148,6 +164,12 @@ The start that the data choose, which here is by clusters of one modality each, 
 {source(found["probes_chosen"], "python benchmarks/probes.py --chosen --out benchmarks/results/probes_chosen.json")}
 What holds with a joint start: the factor that only both modalities together reveal (pairing) is read from the shared experts' codes and is at chance from all specific codes, together or alone; what both modalities tell (size, toy) and what is prominent (team, badge) is read from the shared codes, the rest from those of its modality. What does not hold with the start that the data choose: pairing is at chance everywhere. The codes of an ID together still tell it (each of team and badge has its code), but no single code names it.
 
+## Speed of the readers
+
+Files of a log and of items, read on one core; *before* is commit 1ed5e10, which knew less of what files hold. Medians of pairs of readings, processor time.
+
+{readers(found["readers"])}
+{source(found["readers"], "python benchmarks/bench_readers.py --against CHECKOUT")}
 ## Speed of encoding
 
 Two modalities of 256 dimensions, latent 256, six codebooks. *Compute* is the time inside `MMQTokenizer.encode`, *whole command* adds reading and writing Parquet. The plain floor is the multiply-adds of experts and look-up over the rate of a 2,048-cube product measured in the same run; the least floor counts the experts folded into the codebooks where that is less, as the code does. Peak memory is what the operating system reports for the process, which counts its parent's at the fork: an upper bound.

@@ -177,13 +177,18 @@ def test_what_is_neither_is_refused(tmp_path, name, data, message):
 
 def signs_of(text):
     """Letter by letter: what a first look should find."""
-    ends = '"\r\n,'
-    within = range(1, len(text) - 1)
+    ends, last = '"\r\n,', len(text) - 1
+    stray = [
+        text[k - 1]
+        for k in range(1, last)
+        if text[k] == '"' and text[k - 1] not in ends and text[k + 1] not in ends
+    ]
+    pairs = {text[k : k + 2] for k in range(len(text))}
     return Signs(
         text.count('"'),
-        any(text[k] == '"' and text[k - 1] not in ends and text[k + 1] not in ends for k in within)
-        or any(text[k : k + 2] in ('\\"', "\\,", "\\\n") for k in range(len(text))),
+        bool(stray) or bool(pairs & {'\\"', "\\,", "\\\n"}),
         "\n" in text and text.count("\r") > text.count("\r\n"),
+        bool(stray) and set(stray) == {"\\"},
     )
 
 
@@ -195,3 +200,39 @@ def test_a_look_in_pieces_sees_what_a_look_at_the_whole_sees(text, size):
         found = dialect.look(data, ",")
         assert dialect.lone_returns(data) == found.returns
     assert found == signs_of(text)
+
+
+@pytest.mark.parametrize("sign", [";", "\t", "|"])
+@pytest.mark.parametrize("options", [{}, WRITERS["escaped"], WRITERS["no quotes"]], ids=str)
+def test_csv_may_be_parted_by_other_signs(tmp_path, sign, options):
+    rows = numbered([*ALL, "a;b", "a|b", "a\tb", "1;2|3,4"])
+    path = with_csv(tmp_path / "a.csv", rows, delimiter=sign, **options)
+    assert column_names(path) == ["item_id", "title"]
+    assert read(path) == rows
+
+
+def test_a_header_with_commas_is_parted_by_them(tmp_path):
+    (tmp_path / "a.csv").write_text('item_id,"a;b",c|d\n1,2;3,4\n')
+    assert read_table(tmp_path / "a.csv").to_pylist() == [
+        {"item_id": "1", "a;b": "2;3", "c|d": "4"}
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.item"])
+def test_a_header_alone_is_a_table_without_rows(tmp_path, name):
+    header = {"a.csv": "i,t", "a.tsv": "i\tt", "a.item": "i:token\tt:token"}[name]
+    for end in ("", "\n"):
+        (tmp_path / name).write_text(header + end)
+        table = read_table(tmp_path / name)
+        assert (table.column_names, len(table)) == (["i", "t"], 0)
+
+
+@pytest.mark.parametrize("sign", [",", ";"])
+@pytest.mark.parametrize("title", ['say "hi" now', '"Heroes"', '5" disc', 'a\\"b', '"'])
+def test_marks_behind_backslashes_are_told_in_bare_values(tmp_path, sign, title):
+    """As pandas writes them (escapechar, no doubling) where nothing else is odd."""
+    rows = [("i1", title), ("i2", "end\\"), ("i3", 'the "other" one')]
+    path = with_csv(tmp_path / "a.csv", rows, delimiter=sign, **WRITERS["escaped"])
+    assert read(path) == rows
+    path.write_text('item_id,title\ni1,a 5" disc\ni2,b 5\\" disc\n')  # one is none
+    assert read(path) == [("i1", 'a 5" disc'), ("i2", 'b 5\\" disc')]

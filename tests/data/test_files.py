@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pytest
 from mmq.data.files import fingerprint, table_parts
 from mmq.data.interactions import Interactions, read_interactions
 from mmq.data.tables import column_names, read_table
-from mmq.errors import DataError
+from mmq.errors import DataError, FormatError
 from mmq.ranking import Pieces, RankingData
 
 ROWS = {"user_id": [1, 2, 1, 3], "item_id": [7, 8, 9, 7], "timestamp": [5, 6, 7, 8]}
@@ -130,3 +131,35 @@ def test_what_is_no_table_is_refused(tmp_path):
     (tmp_path / "a.xls").touch()
     with pytest.raises(DataError, match="suffix that is not known"):
         table_parts(tmp_path / "a.xls")
+
+
+def test_a_part_that_lacks_a_column_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("user_id,item_id,rating\n1,2,5\n")
+    (tmp_path / "b.csv").write_text("user_id,item_id\n1,3\n")
+    with pytest.raises(DataError, match=r"b.csv has no column 'rating', which other parts have"):
+        read_interactions(tmp_path)
+    assert len(read_interactions(tmp_path, {"rating": "none"})) == 2
+    (tmp_path / "a.csv").write_text("user_id,item_id,rating\n")  # no rows, as Spark writes
+    assert read_interactions(tmp_path).table.to_pylist()[0]["user_id"] == 1
+    (tmp_path / "a.csv").unlink()
+    (tmp_path / "b.csv").rename(tmp_path / "c.jsonl")
+    (tmp_path / "c.jsonl").write_text('{"user_id": 1, "item_id": 2}\n')
+    (tmp_path / "d.jsonl").write_text('{"user_id": 1, "item_id": 2, "rating": 5}\n')
+    assert read_interactions(tmp_path).table["rating"].to_pylist() == [None, 5.0]
+
+
+def test_ids_that_are_names_of_folders_are_numbers_like_others(tmp_path):
+    for user in (1, 2):
+        (tmp_path / f"user_id={user}").mkdir()
+        pq.write_table(pa.table({"item_id": [user]}), tmp_path / f"user_id={user}" / "a.parquet")
+    assert read_interactions(tmp_path).user_ids.to_pylist() == [1, 2]
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [(".bz2", bz2.compress), (".gz", gzip.compress)])
+def test_json_lines_may_be_packed(tmp_path, suffix, pack):
+    path = tmp_path / f"a.jsonl{suffix}"
+    path.write_bytes(pack(b'{"i": 1}\n{"i": 2}\n' * 50))
+    assert read_table(path)["i"].to_pylist() == [1, 2] * 50
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(FormatError, match="is not a whole"):
+        read_table(path)

@@ -123,3 +123,16 @@ def test_recbole_columns_by_name(tmp_path):
     assert found.items.to_pylist() == [{"item_id": 10, "title": "Half-Life"}]
     assert found.interactions.times.tolist() == [5_500_000]
     assert np.array_equal(found.interactions.item_ids, [10])
+
+
+def test_a_sequence_of_tokens_is_a_history(tmp_path):
+    path = tmp_path / "a.inter"
+    path.write_text("user_id:token\titem_id:token_seq\nu\t3 1 2\nv\t5\n")
+    log = read_interactions(path)
+    assert log.user_ids.to_pylist() == ["u", "u", "u", "v"]
+    assert log.item_ids.to_pylist() == [3, 1, 2, 5]
+    assert log.times.tolist()[:3] == [0, 1, 2]
+    path.write_text(
+        "user_id:token\titem_id:token_seq\ttimestamp:float_seq\nu\ta b\t1600000000 1600000001.5\n"
+    )
+    assert read_interactions(path).times.tolist() == [1_600_000_000_000_000, 1_600_000_001_500_000]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mmq import Interactions, SemanticIDs, read_catalogue
 from mmq.data.interactions import read_interactions
-from mmq.data.item_ids import as_ids, as_item_ids, joined, same_type
+from mmq.data.item_ids import as_ids, as_item_ids, as_numbers, joined, same_type
 from mmq.errors import DataError
 
 TEXTS = ["B002", "B001", "B010"]
@@ -124,3 +124,29 @@ def test_a_user_without_id_is_refused_in_every_format(tmp_path, name, nothing):
         path.write_text(f"{head}\nu1{sign}1\n{blank}{sign}2\n")
     with pytest.raises(DataError, match="row 1 has no user id"):
         read_interactions(path)
+
+
+@pytest.mark.parametrize(
+    ("texts", "numbers"),
+    [
+        (["1.0", "-23.0", None], [1, -23, None]),  # pandas, beside a missing one
+        (["1", "NULL", "2"], [1, None, 2]),
+        (["1.0", "nan", "NaN", "None", "<NA>"], [1, None, None, None, None]),
+        (["0.0", "7.0"], [0, 7]),
+        (["1.0", "2"], None),
+        (["1.10", "2.0"], None),
+        (["01.0", "2.0"], None),
+        (["-0", "0"], None),
+        (["NULL", "bob"], None),
+        (["nan", "null"], None),
+        (["1" * 30, "2"], None),
+    ],
+)
+def test_whole_numbers_that_are_spelt_otherwise(texts, numbers):
+    found = as_numbers(pa.chunked_array([texts], pa.string()))
+    assert found.to_pylist() == (texts if numbers is None else numbers)
+    late = as_numbers(pa.chunked_array([["5"] * 100, texts], pa.string()))
+    if numbers is not None and "1.0" not in texts and "0.0" not in texts:
+        assert late.to_pylist() == [5] * 100 + numbers
+    else:
+        assert late.to_pylist() == ["5"] * 100 + texts or texts == ["nan", "null"]

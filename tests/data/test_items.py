@@ -114,3 +114,14 @@ def test_damaged_items(tmp_path, text, kind, message):
     (tmp_path / "i.jsonl").write_text(text)
     with pytest.raises(kind, match=message):
         read_items(tmp_path / "i.jsonl", "id")
+
+
+def test_empty_text_is_null_in_every_format(tmp_path):
+    table = pa.table({"item_id": ["a", "b"], "title": ["", "T"], "brand": ["x", ""]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    (tmp_path / "b.csv").write_text('item_id,title,brand\na,"",x\nb,T,\n')
+    (tmp_path / "c.tsv").write_text("item_id\ttitle\tbrand\na\t\tx\nb\tT\t\n")
+    (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, table.to_pylist())))
+    for path in sorted(tmp_path.iterdir()):
+        _, shown = read_display(path, ItemColumns(attributes=("brand",)))
+        assert shown.to_pydict() == {"title": [None, "T"], "brand": ["x", None]}, path.name

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mmq import Interactions
 from mmq.data.interactions import read_interactions
-from mmq.data.outcomes import as_labels, as_ratings, means_another
+from mmq.data.outcomes import as_labels, as_ratings, as_splits, means_another
 from mmq.errors import DataError, DataWarning
 from mmq.ranking import RankingData, RankingSplit
 
@@ -94,3 +94,16 @@ def test_a_column_of_another_meaning_is_left_alone_unless_it_is_named(tmp_path):
         read_interactions(path, {"label": "label", "rating": "none"})
     quiet = read_interactions(path, {"label": "none", "rating": "none"})
     assert quiet.table.column_names == ["user_id", "item_id", "timestamp"]
+
+
+def test_labels_that_are_missing_are_no_other_meaning():
+    for values in (pa.array([1.0, np.nan]), pa.array(["1", "nan"]), pa.array([1, None])):
+        assert not means_another("label", values)
+        with pytest.raises(DataError, match="row 1 has the label None"):
+            as_labels(values)
+
+
+def test_parts_may_be_written_in_capitals():
+    values = pa.array([" Train", "TEST", "Val"])
+    assert not means_another("split", values)
+    assert as_splits(values).to_pylist() == ["train", "test", "validation"]

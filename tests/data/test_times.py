@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmq.data.times import UNKNOWN, Clock, as_times, nanoseconds, ticks
-from mmq.errors import DataError
+from mmq.errors import DataError, DataWarning
 
 # whole microseconds of the years 1980 to 2100
 MOMENTS = st.lists(st.integers(315_532_800_000_000, 4_102_444_800_000_000), min_size=1, max_size=20)
@@ -169,3 +169,15 @@ def test_a_clock_brings_pieces_to_one_unit(pieces):
         assert ratio in (1, 10**3, 10**6, 10**9)
         assert (times[known] * ratio).tolist() == told
         assert ratio == 10**9 or any(each % (ratio * 1000) for each in told) or ratio >= 1000
+
+
+@pytest.mark.parametrize("scale", [1e3, 1e6, 1e9])
+@pytest.mark.parametrize("kind", [pa.int64(), pa.float64()])
+def test_times_of_two_units_are_told(scale, kind):
+    numbers = pa.array([1_600_000_000 * int(scale), 1_600_000_100 * (int(scale) // 1000)])
+    values = numbers.cast(kind, safe=False)
+    with pytest.warns(DataWarning, match=r"1 of 2 times look as if they were in (s|ms|us), such"):
+        as_times(values)
+    as_times(
+        pa.array([0, 5, 1_600_000_000 * int(scale)]).cast(kind, safe=False)
+    )  # a moment of 1970 may be

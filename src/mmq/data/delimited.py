@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -73,6 +74,8 @@ def read_csv(
 ) -> pa.Table:
     """Columns of text of a file with a header, whose values may stand in quotation marks.
 
+    Values are parted by commas, or as :func:`open_csv` finds.
+
     Args:
         path: the file.
         columns: names to read where the file has them; all where None.
@@ -83,7 +86,7 @@ def read_csv(
             or a quoted value is not closed as it should.
         DataError: two columns have the same name.
     """
-    text = Text.open(path, ",")
+    text = open_csv(path)
     return _quoted(text, _header(text), columns, hints or {})
 
 
@@ -125,7 +128,16 @@ def read_tsv(
 
 def delimited_names(path: Path, delimiter: str) -> list[str]:
     """Names of the columns of a file with a header."""
-    return _header(Text.open(path, delimiter))
+    return _header(open_csv(path) if delimiter == "," else Text.open(path, delimiter))
+
+
+def open_csv(path: Path) -> Text:
+    """A CSV file. Where the header has no comma, the first sign of ``;``, tab and ``|`` in it parts
+    values: some countries, whose decimals have a comma, write their CSV so."""
+    text = Text.open(path, ",")
+    header = re.sub(rb'"[^"]*"', b"", text.first_line())
+    signs = [sign for sign in (",", ";", "\t", "|") if sign.encode() in header]
+    return text._replace(delimiter=signs[0]) if signs else text
 
 
 def read_literal(
@@ -163,7 +175,7 @@ def _quoted(
     if not wanted:
         return pa.table({})
     signs = dialect.look(text.data, text.delimiter)
-    escaped = signs.odd and dialect.is_escaped(text.data, text.delimiter, text.path)
+    escaped = signs.odd and dialect.is_escaped(text.data, text.delimiter, text.path, signs.told)
     parse = pcsv.ParseOptions(delimiter=text.delimiter, newlines_in_values=signs.marks > 0)
     kinds = _kinds(text, names, wanted, hints)
     try:
@@ -205,6 +217,8 @@ def _parsed(
     escaped: bool = False,
 ) -> pa.Table:
     """The columns as Arrow reads them; all are text where one that may be a number is none."""
+    if len(text.data) < 1 << 20 and not np.isin(text.data, (10, 13)).any():  # no line has ended
+        return pa.table({name: pa.array([], kind) for name, kind in kinds.items()})
     read = pcsv.ReadOptions(column_names=list(names), skip_rows_after_names=1, block_size=1 << 24)
     if hide:
         source = pa.py_buffer(dialect.hidden(text.data.tobytes(), escaped))

@@ -28,6 +28,8 @@ _HIDDEN = {
     '"': "\x02mmq-mark\x03",
     ",": "\x02mmq-comma\x03",
     "\t": "\x02mmq-tab\x03",
+    ";": "\x02mmq-semicolon\x03",
+    "|": "\x02mmq-bar\x03",
 }
 
 
@@ -39,28 +41,35 @@ class Signs(NamedTuple):
         odd: whether one stands where RFC 4180 has none, or a backslash before one, before a
             delimiter or before a line feed.
         returns: whether a carriage return stands alone though line feeds end the lines.
+        told: whether marks stand within values that have none around them, each behind a
+            backslash: who doubles marks would have put some around such a value.
     """
 
     marks: int
     odd: bool
     returns: bool
+    told: bool
 
 
 def look(data: np.ndarray, delimiter: str) -> Signs:
     """The signs of ``data`` ``(bytes,)`` uint8, read once in bounded memory."""
     marks, odd, alone, feeds = 0, False, False, False
+    escaped = bare = False
     for letters in _blocks(data):
         feed, returns, mark = letters == _FEED[0], letters == _RETURN[0], letters == _MARK[0]
         slash = letters == _BACKSLASH[0]
         marks += int(np.count_nonzero(mark[:_PIECE]))
         feeds = feeds or bool(feed.any())
         alone = alone or bool((returns[:-1] & ~feed[1:]).any())
-        if odd or not (slash.any() or mark.any()):
+        if bare or not (slash.any() or mark.any()):
             continue
         parts = letters == ord(delimiter)
-        escaped = bool((slash[:-1] & (mark | parts | feed)[1:]).any())
-        odd = escaped or _stray(mark, parts | feed | returns | (letters == _PAD))
-    return Signs(marks, odd, alone and feeds)
+        odd = odd or bool((slash[:-1] & (mark | parts | feed)[1:]).any())
+        stray = _stray(mark, parts | feed | returns | (letters == _PAD))
+        escaped = escaped or bool((stray & slash[:-2]).any())
+        bare = bare or bool((stray & ~slash[:-2]).any())
+        odd = odd or escaped or bare
+    return Signs(marks, odd, alone and feeds, escaped and not bare)
 
 
 def lone_returns(data: np.ndarray) -> bool:
@@ -81,15 +90,21 @@ def _blocks(data: np.ndarray) -> Iterator[np.ndarray]:
         yield np.append(letters, np.full(missing, _PAD, np.uint8)) if missing else letters
 
 
-def is_escaped(data: np.ndarray, delimiter: str, path: object) -> bool:
+def is_escaped(data: np.ndarray, delimiter: str, path: object, told: bool) -> bool:
     """Whether a backslash, not a second mark, stands before a quotation mark within a value.
+
+    Args:
+        data: the file.
+        delimiter: between values.
+        path: of the file, for errors.
+        told: see :class:`Signs`.
 
     Raises:
         FormatError: the file is neither of the two; the line is named.
     """
     plain = first_fault(data, delimiter, None)
     if plain is None:
-        return False
+        return told and first_fault(data, delimiter, "\\") is None
     if first_fault(data, delimiter, "\\") is None:
         return True
     raise FormatError(f"{path} line {plain.line} {plain.what}")
@@ -197,7 +212,7 @@ def _without_escapes(data: bytes) -> bytes:
     """Escapes undone. Some writers put a backslash before marks alone, others before backslashes
     as well: where one stands before anything else, it is of the former and stays."""
     names = {sign.encode(): name.encode() for sign, name in _HIDDEN.items()} | {b"\\": b"\\"}
-    if re.search(rb'(?:^|[^\\])(?:\\\\)*\\[^\\"\r\n,\tN]', data) is None:
+    if re.search(rb'(?:^|[^\\])(?:\\\\)*\\[^\\"\r\n,;|\tN]', data) is None:
         return re.sub(
             rb"\\([^N])", lambda found: names.get(found[1], found[1]), data, flags=re.DOTALL
         )
@@ -209,12 +224,16 @@ def _without_escapes(data: bytes) -> bytes:
     return re.sub(rb'(\\+)"', mark, data)
 
 
-def _stray(mark: np.ndarray, ends: np.ndarray) -> bool:
-    """Whether a mark has something other than a mark, a delimiter or a line end on both sides.
+def _stray(mark: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Marks that have something other than a mark, a delimiter or a line end on both sides.
 
     Args:
         mark: ``(letters,)`` bool: where marks stand; one at either end counts with its neighbours.
         ends: ``(letters,)`` bool: where delimiters and line ends do.
+
+    Returns:
+        ``(letters - 2,)`` bool, of all letters but the first and the last.
     """
     inner = ~(mark | ends)
-    return bool((mark[1:-1] & inner[:-2] & inner[2:]).any())
+    found: np.ndarray = mark[1:-1] & inner[:-2] & inner[2:]
+    return found

@@ -64,7 +64,7 @@ def read_display(path: str | Path, columns: ItemColumns) -> tuple[pa.Array, pa.T
     """Item ids, and the columns to show: ``title``, ``image_path`` and the attributes.
 
     Image paths are made absolute, starting from the folder of the items file; web addresses stay
-    as they are. An empty title or path is null.
+    as they are. Empty text is null, as an empty field of CSV is.
 
     Raises:
         DataError: a column that was asked for is missing or is neither text, lists of text nor
@@ -91,7 +91,8 @@ def read_display(path: str | Path, columns: ItemColumns) -> tuple[pa.Array, pa.T
     if image in table.column_names:
         shown["image_path"] = _absolute(table.column(image), Path(path).parent, image)
     for name in columns.attributes:
-        shown[name] = _texts(table, name, path)
+        values = _texts(table, name, path)
+        shown[name] = values if is_list(values.type) else _empty_as_null(values)
     return joined(table.column(columns.item_id)), pa.table(shown)
 
 

@@ -41,7 +41,7 @@ class Block(NamedTuple):
 def blocks(
     path: str | Path, size: int = BLOCK_BYTES, advance: Callable[[int], None] | None = None
 ) -> Iterator[Block]:
-    """Consecutive blocks of whole lines of a text file, which may be gzipped (``.gz``).
+    """Consecutive blocks of whole lines of a text file, perhaps ``.gz``, ``.bz2`` or ``.zst``.
 
     Args:
         path: the file.
@@ -50,12 +50,12 @@ def blocks(
 
     Raises:
         DataError: there is no such file.
-        FormatError: the gzip stream is truncated or damaged.
+        FormatError: the compressed stream is truncated or damaged.
     """
     path = require_file(path, "file")
     line, rest = 1, b""
     with path.open("rb") as raw:
-        stream = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if path.suffix == ".gz" else raw
+        stream = _unpacked(raw, path)
         while data := _read(stream, size, path):
             if line == 1 and not rest:
                 data = data.removeprefix(_BYTE_ORDER_MARK)
@@ -230,12 +230,22 @@ def _inexact(column: pa.ChunkedArray) -> bool:
     return largest is not None and largest >= 2.0**53
 
 
+def _unpacked(raw: BinaryIO, path: Path) -> BinaryIO:
+    if path.suffix == ".gz":
+        return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
+    codec = {".bz2": "bz2", ".zst": "zstd"}.get(path.suffix)
+    return raw if codec is None else cast(BinaryIO, pa.CompressedInputStream(raw, codec))
+
+
 def _read(stream: BinaryIO, size: int, path: Path) -> bytes:
     try:
         return stream.read(size)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile, pa.ArrowInvalid, OSError) as error:
+        if path.suffix not in (".gz", ".bz2", ".zst"):
+            raise
+        kind = "gzip" if path.suffix == ".gz" else path.suffix[1:]
         raise FormatError(
-            f"{path} is not a whole gzip file ({error}); it is truncated or damaged, "
+            f"{path} is not a whole {kind} file ({error}); it is truncated or damaged, "
             "download or make it again"
         ) from error
 

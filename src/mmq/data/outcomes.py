@@ -51,6 +51,7 @@ def as_labels(values: pa.Array) -> pa.Array:
     Raises:
         DataError: a row has something else; the first is named.
     """
+    values = _missing_as_null(values)
     numbers = _label_numbers(values)
     wrong = ~_mask(pc.is_in(numbers, pa.array([0.0, 1.0])))
     if wrong.any():
@@ -69,7 +70,7 @@ def as_splits(values: pa.Array) -> pa.Array:
     Raises:
         DataError: a word is not known.
     """
-    words = values.cast(pa.string())
+    words = _words(values)
     for word in words.unique().to_pylist():
         if word not in SPLITS:
             raise DataError(
@@ -87,12 +88,13 @@ def means_another(name: str, values: pa.Array) -> bool:
     of other words (an experiment). A label of -1 or 2 beside 0 and 1 is one, written otherwise.
     """
     if name == "split":
-        return not set(values.cast(pa.string()).unique().to_pylist()) <= SPLITS.keys()
+        return not set(_words(values).unique().to_pylist()) <= SPLITS.keys()
     try:
         if name == "rating":
             told = is_text(values.type) and values.null_count < len(values)
             return told and not pc.any(_are_numbers(values)).as_py()
         if name == "label":
+            values = _missing_as_null(values)
             numbers = _label_numbers(values)
             lost = numbers.null_count > values.null_count
             return lost or not set(numbers.drop_null().unique().to_pylist()) <= _NEARLY
@@ -101,11 +103,24 @@ def means_another(name: str, values: pa.Array) -> bool:
     return False
 
 
+def _words(values: pa.Array) -> pa.Array:
+    return pc.ascii_lower(pc.utf8_trim_whitespace(values.cast(pa.string())))
+
+
+def _missing_as_null(values: pa.Array) -> pa.Array:
+    """The values with null where they are NaN, or text of it."""
+    if pa.types.is_floating(values.type):
+        return _nan_as_null(values)
+    if not is_text(values.type):
+        return values
+    return pc.if_else(pc.equal(_words(values), "nan"), pa.scalar(None, values.type), values)
+
+
 def _label_numbers(values: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     if is_text(values.type):
-        words = pc.ascii_lower(pc.utf8_trim_whitespace(values.cast(pa.string())))
+        words = _words(values)
         known = pc.index_in(words, pa.array(list(_LABELS)))
         found = pa.array(list(map(float, _LABELS.values()))).take(known)
         number = pc.if_else(_are_numbers(words), words, pa.scalar(None, pa.string()))
@@ -151,7 +166,7 @@ def _nan_as_null(values: pa.Array) -> pa.Array:
     unknown = pc.is_nan(values)
     if not pc.any(unknown).as_py():
         return values
-    return pc.if_else(unknown, pa.scalar(None, pa.float64()), values)
+    return pc.if_else(unknown, pa.scalar(None, values.type), values)
 
 
 def _mask(values: pa.Array) -> np.ndarray:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from mmq.artifacts import require_file
 from mmq.data.delimited import Hints, Text, read_literal
+from mmq.data.item_ids import as_numbers, joined
 from mmq.data.outcomes import as_ratings
 from mmq.errors import DataError, warn
 
@@ -18,7 +19,10 @@ TYPES = ("token", "token_seq", "float", "float_seq")
 
 
 def read_atomic(
-    path: str | Path, columns: Collection[str] | None = None, hints: Hints | None = None
+    path: str | Path,
+    columns: Collection[str] | None = None,
+    hints: Hints | None = None,
+    ids: Collection[str] = (),
 ) -> pa.Table:
     """The columns of an atomic file (``.inter``, ``.item``, ...), without their type suffixes.
 
@@ -32,6 +36,7 @@ def read_atomic(
         path: the file.
         columns: names to read where the file has them; all where None.
         hints: columns that may be numbers, and are text otherwise, whatever their type.
+        ids: columns of ids; a sequence of them, as of a column of ``hints``, is a list of text.
 
     Raises:
         DataError: no such file, a header that is not typed, or a sequence that holds no numbers.
@@ -39,16 +44,28 @@ def read_atomic(
     """
     text = Text.open(require_file(path, "RecBole atomic file"), "\t")
     kinds = _header(text)
-    hints = hints or {}
-    table = read_literal(text, list(kinds), columns, hints)
-    return pa.table(
-        {
-            name: table.column(name)
-            if name in hints
-            else _typed(table.column(name), kinds[name], name, text.path)
-            for name in table.column_names
-        }
-    )
+    single = {
+        name: kind for name, kind in (hints or {}).items() if "_seq" not in kinds.get(name, "")
+    }
+    table = read_literal(text, list(kinds), columns, single)
+    found = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if kinds[name].endswith("_seq") and (name in ids or name in (hints or {})):
+            found[name] = _sequences(column, name in ids)
+        elif name in single:
+            found[name] = column
+        else:
+            found[name] = _typed(column, kinds[name], name, text.path)
+    return pa.table(found)
+
+
+def _sequences(texts: pa.ChunkedArray, ids: bool) -> pa.Array:
+    """The words of each text; ids are numbers if all of them are."""
+    words = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(texts)).combine_chunks()
+    flat = pa.chunked_array([words.flatten()])
+    lengths = pc.fill_null(pc.list_value_length(words), 0).to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), joined(as_numbers(flat) if ids else flat))
 
 
 def atomic_names(path: Path) -> list[str]:

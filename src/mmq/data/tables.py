@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,11 +57,25 @@ def read_table(
     """
     parts = table_parts(path)
     untyped = format_of(parts[0].path) not in ("parquet", "jsonl")
-    tables = [_with_ids(_read(part, columns, hints), ids, untyped) for part in parts]
+    tables = [_with_ids(_read(part, columns, hints, ids), ids, part, untyped) for part in parts]
     if len(tables) == 1:
         return tables[0]
-    tables = [table for table in tables if table.num_columns]
+    if format_of(parts[0].path) != "jsonl":  # whose lines have the keys that they need
+        _check_columns(parts, tables)
+    tables = [table for table in tables if len(table)] or [each for each in tables if each.schema]
     return _together(tables, ids, path) if tables else pa.table({})
+
+
+def _check_columns(parts: Sequence[Part], tables: Sequence[pa.Table]) -> None:
+    """Raise :class:`DataError` for a part that has rows and lacks a column that others have."""
+    names = {name for table in tables if len(table) for name in table.column_names}
+    for part, table in zip(parts, tables, strict=True):
+        lacking = names.difference(table.column_names)
+        if lacking and len(table):
+            raise DataError(
+                f"{part.path} has no column '{min(lacking)}', which other parts have; add it, or "
+                "give files that have the same columns"
+            )
 
 
 def column_names(path: str | Path) -> list[str]:
@@ -79,7 +93,9 @@ def column_names(path: str | Path) -> list[str]:
     return [*names, *(name for name in part.values if name not in names)]
 
 
-def _read(part: Part, columns: Collection[str] | None, hints: Hints | None) -> pa.Table:
+def _read(
+    part: Part, columns: Collection[str] | None, hints: Hints | None, ids: Collection[str]
+) -> pa.Table:
     kind = format_of(part.path)
     if kind == "jsonl":
         table = read_jsonl(part.path, columns)
@@ -90,21 +106,22 @@ def _read(part: Part, columns: Collection[str] | None, hints: Hints | None) -> p
     elif kind == "tsv":
         table = read_tsv(part.path, columns, hints)
     else:
-        table = read_atomic(part.path, columns, hints)
+        table = read_atomic(part.path, columns, hints, ids)
     for name, value in part.values.items():
         if name not in table.column_names and (columns is None or name in columns):
             table = table.append_column(name, pa.array([value] * len(table), pa.string()))
     return table
 
 
-def _with_ids(table: pa.Table, ids: Collection[str], untyped: bool) -> pa.Table:
+def _with_ids(table: pa.Table, ids: Collection[str], part: Part, untyped: bool) -> pa.Table:
     """The table with ids of int64 or text; in a file without types, digits are a number."""
     for name in set(table.column_names).intersection(ids):
         column = table.column(name)
         if not is_list(storage_of(column.type)):
             place = table.column_names.index(name)
             found = as_ids(column, f"the {name}s")
-            table = table.set_column(place, name, as_numbers(found) if untyped else found)
+            text = untyped or name in part.values
+            table = table.set_column(place, name, as_numbers(found) if text else found)
     return table
 
 

@@ -12,13 +12,15 @@ import pyarrow.compute as pc
 from mmq.data.item_ids import joined
 from mmq.data.kinds import is_text
 from mmq.data.time_texts import of_texts
-from mmq.errors import DataError
+from mmq.errors import DataError, warn
 
 UNKNOWN = np.iinfo(np.int64).min
 """The moment of a row without one; before all others."""
 
 _UNITS = (("s", 1e11), ("ms", 1e14), ("us", 1e17), ("ns", np.inf))
 """Unit of whole numbers by their size: what stays below the bound, which is past the year 5000."""
+_OUR_DAYS = 4e-3
+"""Times the bound of a unit: a moment of 1982."""
 _BLOCK = 1 << 20
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
@@ -157,6 +159,7 @@ def _of_numbers(values: pa.Array) -> pa.Array:
         whole[known] = moments.astype(np.int64)
         return _of_integers(pa.array(whole, mask=~known))
     unit, finest = _unit(float(np.abs(moments).max())), "us"
+    _check_one_unit(moments, unit)
     factor = 10**6 // _PER_SECOND[unit] if unit in ("s", "ms") else 1
     exact = moments * factor
     rest = np.abs(exact - np.rint(exact))
@@ -176,9 +179,25 @@ def _of_integers(values: pa.Array) -> pa.Array:
     if form is not None:
         return pc.strptime(values.cast(pa.string()), form, "s").cast(pa.timestamp("us"))
     unit = _unit(max(abs(ends["min"]), abs(ends["max"])))
+    _check_one_unit(values.drop_null().to_numpy(), unit)
     if unit == "ns":
         return _shortened(values.cast(pa.timestamp("ns")))
     return values.cast(pa.timestamp(unit)).cast(pa.timestamp("us"))
+
+
+def _check_one_unit(numbers: np.ndarray, unit: str) -> None:
+    """Warn of numbers that would be of our days in the next coarser unit, and of 1970 in theirs."""
+    place = [name for name, _ in _UNITS].index(unit)
+    if place == 0:
+        return
+    coarser, bound = _UNITS[place - 1]
+    sizes = np.abs(numbers)
+    odd = numbers[(sizes > _OUR_DAYS * bound) & (sizes < bound)]
+    if len(odd):
+        warn(
+            f"{len(odd):,} of {len(numbers):,} times look as if they were in {coarser}, such as "
+            f"{odd[0]:.0f}, and others are in {unit}, as which all are read; give them one unit"
+        )
 
 
 def _calendar(values: pa.Array, least: int, most: int) -> str | None:

@@ -17,6 +17,8 @@ T = TypeVar("T", pa.Array, pa.ChunkedArray)
 
 _EXACT = 2.0**53
 """Doubles from here on stand for several whole numbers."""
+_SPELT = r"^(0|-?[1-9][0-9]*)(\.0)?$"
+_MISSING = [None, "nan", "null", "none", "na", "n/a", "<na>"]
 _OFFSETS = 2**31 - 1
 """Bytes of text that fit in one Arrow array of the type string."""
 
@@ -72,6 +74,9 @@ def as_ids(values: Any, what: str = "item ids") -> pa.ChunkedArray:
 def as_numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     """``texts`` as int64 if every one is a whole number without leading zeros, else as it is.
 
+    Numbers that all end in ``.0`` are whole, as pandas writes them beside a missing one; what other
+    tools write for a missing value (``NULL``, ``nan``) is null beside whole numbers alone.
+
     >>> as_numbers(pa.chunked_array([["7", None, "12"]])).type
     DataType(int64)
     >>> as_numbers(pa.chunked_array([["007", "12"]])).type
@@ -80,7 +85,24 @@ def as_numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     if texts.null_count == len(texts) or not pa.types.is_string(texts.type):
         return texts
     numbers = cast_or_none(texts, pa.int64())
-    return texts if numbers is None or numbers.cast(pa.string()) != texts else numbers
+    if numbers is None:
+        return _of_spelt(texts)
+    return texts if numbers.cast(pa.string()) != texts else numbers
+
+
+def _of_spelt(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whole numbers that are spelt otherwise than Arrow reads them; other texts as they are."""
+    for piece in (texts.slice(0, 64), texts):  # most often the first say that they are none
+        known = piece.filter(pc.invert(pc.is_in(pc.utf8_lower(piece), pa.array(_MISSING))))
+        if not len(known) or not pc.all(pc.match_substring_regex(known, _SPELT)).as_py():
+            return texts
+    dotted = pc.sum(pc.ends_with(known, ".0")).as_py()
+    if dotted not in (0, len(known)):
+        return texts
+    missing = pc.is_in(pc.utf8_lower(texts), pa.array(_MISSING))
+    whole = pc.replace_substring(texts, ".0", "") if dotted else texts
+    found = cast_or_none(pc.if_else(missing, pa.scalar(None, pa.string()), whole), pa.int64())
+    return texts if found is None else found
 
 
 def joined(column: pa.ChunkedArray | pa.Array) -> pa.Array:
