@@ -7,7 +7,8 @@ DATA is the folder of the data set. Histories are 5-core, of ML-1M those rated a
 leave-one-out. On ML-1M a random 5% of the items, another for every seed, is withheld from the log
 altogether; their interactions are the cold cases. SASRec, item-kNN and EASE have the settings of
 the command line; HeterRec is narrower and trained for fewer epochs than by default, since its rows
-are dear. Semantic IDs come from one tokenizer (seed 0), fitted without any interaction.
+are dear. Semantic IDs come from one MMQ tokenizer (its defaults, seed 0), fitted without any
+interaction.
 
 A cell (row and seed) is stored when it is done and never run again; a training that was killed goes
 on. Every cell is a process of its own, so that its peak memory is its own. The rows of
@@ -28,9 +29,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from common import RESULTS, mean_sd, provenance, read, write
 
-from mmq import SemanticIDs
+from mmq import MMQTokenizer, SemanticIDs
 from mmq.data.cold import withhold_items
 from mmq.data.interactions import read_interactions
 from mmq.experiments.origin import peak_memory, restart_peak
@@ -42,7 +44,7 @@ from mmq.recommenders import (
     RetrievalData,
     evaluate,
 )
-from recommenders import COLD_SHARE, DATASETS, Job, Row, codes, items_of
+from recommenders import COLD_SHARE, DATASETS, Job, Row, items_of
 
 HETERREC = {"hidden_dim": 64, "token_layers": 1, "epochs": 8, "dropout": 0.5}
 """Reduced: the default is twice as wide and trained longer."""
@@ -112,28 +114,30 @@ def run(place: Place) -> dict[str, Any]:
 def fitted(
     recommender: Recommender[Any], data: RetrievalData, place: Place
 ) -> tuple[Recommender[Any], dict[str, Any]]:
-    """The trained model of a cell and what its fit gave; kept beside the cell, never fitted again.
+    """The trained model of a cell, what its fit gave and cost; kept, never fitted again.
 
-    What a fit cost is known of a run that trained it, not of a model that was there.
+    A training that was killed and went on is known to cost what was left of it, so nothing is said.
     """
-    folder, cost = place.file.with_suffix(".model"), {}
+    folder, kept = place.file.with_suffix(".model"), place.file.with_suffix(".cost")
+    checkpoint = place.file.with_suffix(".checkpoint")
     if not folder.exists():
+        whole = not checkpoint.exists()
         restart_peak()
         started, work = time.monotonic(), time.process_time()
-        file = place.file.with_suffix(".checkpoint")
-        recommender.fit(data, Checkpoint(file, resume=True))
+        recommender.fit(data, Checkpoint(checkpoint, resume=True))
         cost = {
             "seconds": time.monotonic() - started,
             "processor_seconds": time.process_time() - work,
             "peak_mb": peak_memory(),
         }
+        write(kept, cost if whole else {})
         recommender.save(folder)
-        place.file.with_suffix(".checkpoint").unlink(missing_ok=True)
+        checkpoint.unlink(missing_ok=True)
     recommender = Recommender.load(folder, "cpu")
     figures = read(folder / "config.json")["figures"]
     log = folder / "training.jsonl"
     epochs = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    return recommender, {**cost, **figures, "training": epochs}
+    return recommender, {**read(kept), **figures, "training": epochs}
 
 
 def known_items(job: Job, row: Row) -> Any:
@@ -144,8 +148,15 @@ def known_items(job: Job, row: Row) -> Any:
     names = [everything[number] for number in rows]
     if not row.tokenizer:
         return names
-    found, sizes = codes(job, row, 0)
-    return SemanticIDs.build(names, found[rows], sizes)
+    file = job.cache / f"{job.name}.npz"
+    if not file.exists():
+        catalogue = job.dataset.catalogue(job.folder)
+        tokenizer = MMQTokenizer(seed=0)
+        tokenizer.fit(catalogue)
+        job.cache.mkdir(parents=True, exist_ok=True)
+        np.savez(file, codes=tokenizer.encode(catalogue), sizes=tokenizer.codebook_sizes)
+    with np.load(file) as stored:
+        return SemanticIDs.build(names, stored["codes"][rows], stored["sizes"].tolist())
 
 
 def both(found: Evaluation) -> dict[str, Any]:

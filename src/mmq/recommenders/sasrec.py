@@ -17,8 +17,6 @@ from mmq.recommenders.settings import RecommenderSettings
 class SASRecSettings(RecommenderSettings):
     """Settings of :class:`SASRec`; chosen on the validation part of Beauty, one seed."""
 
-    hidden_dim: PositiveInt = 64
-    """d: width of an item's and of a user's vector."""
     heads: PositiveInt = 2
     """Attention heads; they share the width."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
