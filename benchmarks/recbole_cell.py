@@ -186,18 +186,19 @@ def figures(ranks: Tensor) -> dict[str, float]:
 
 
 @torch.no_grad()
-def same_loss(config: Any, dataset: Any, batch: Any) -> list[float]:
+def same_loss(config: Any, grouped: ByLength, train: Any) -> dict[str, float]:
     """The loss of a batch by RecBole's SASRec and by :class:`ByLength`, of the same weights.
 
     Raises:
         SystemExit: they differ.
     """
-    whole, grouped = SASRec(config, dataset).eval(), ByLength(config, dataset).eval()
-    grouped.load_state_dict(whole.state_dict())
-    losses = [model.calculate_loss(batch).item() for model in (whole, grouped)]
-    if not math.isclose(*losses, rel_tol=1e-5):
-        raise SystemExit(f"the loss changes from {losses[0]} to {losses[1]} without padding")
-    return losses
+    whole = SASRec(config, train.dataset)
+    whole.load_state_dict(grouped.state_dict())
+    batch = next(iter(train))
+    padded, by_length = (each.eval().calculate_loss(batch).item() for each in (whole, grouped))
+    if not math.isclose(padded, by_length, rel_tol=1e-5):
+        raise SystemExit(f"the loss changes from {padded} to {by_length} without padding")
+    return {"padded": padded, "by length": by_length}
 
 
 def trained(trainer: Trainer, parts: tuple[Any, ...], diary: Diary, checkpoint: Path) -> dict:
@@ -227,9 +228,6 @@ def main() -> None:
     dataset = create_dataset(config)
     train, validation, test = data_preparation(config, dataset)
     sequences = sequences_of(dataset, folder / "rows" / "rows.inter")
-    losses = same_loss(config, train.dataset, next(iter(train)))
-    print("loss of a batch, padded and by length:", *losses, flush=True)
-    init_seed(seed, reproducibility=True)
     model, checkpoint = ByLength(config, train.dataset), folder / f"{seed}.pth"
     trainer = Trainer(config, model)
     trainer.saved_model_file, trainer.batches = str(checkpoint), train
@@ -246,7 +244,7 @@ def main() -> None:
         "validation": measured(model, validation, sequences, 2)["history_competes"],
         "test": measured(model, test, sequences, 1),
         "test by RecBole": trainer.evaluate(test, load_best_model=False),
-        "loss of a batch": dict(zip(("padded", "by length"), losses, strict=True)),
+        "loss of a batch": same_loss(config, model, train),
         "training": diary.lines(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
