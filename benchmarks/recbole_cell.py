@@ -5,11 +5,13 @@
 It reads FOLDER/rows/rows.inter (every user's rows together, in the order of time) and writes
 FOLDER/SEED.json, with figures of the best epoch on RecBole's own test and validation parts. Before
 a case is measured its target and history are compared with the rows. Data, loss, optimiser, early
-stop and checkpoint are RecBole's; a killed training goes on from the best epoch so far.
+stop and checkpoint are RecBole's; a killed training goes on from the best epoch so far, and with 0
+minutes that epoch is measured.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import platform
@@ -203,14 +205,14 @@ def same_loss(config: Any, grouped: ByLength, train: Any) -> dict[str, float]:
 
 def trained(trainer: Trainer, parts: tuple[Any, ...], diary: Diary, checkpoint: Path) -> dict:
     """Fit, with what it cost where no earlier training had begun, and why it ended."""
-    fresh, why = not checkpoint.exists(), "early stopping"
+    fresh, why = not checkpoint.exists(), "time"
     if not fresh:
         trainer.resume_checkpoint(checkpoint)
     work = time.process_time()
-    try:
-        trainer.fit(*parts, callback_fn=diary)
-    except TimeUpError:
-        why = "time"
+    with contextlib.suppress(TimeUpError):
+        if fresh or diary.minutes:
+            trainer.fit(*parts, callback_fn=diary)
+            why = "early stopping"
     cost = {
         "seconds": time.monotonic() - diary.started,
         "processor_seconds": time.process_time() - work,
