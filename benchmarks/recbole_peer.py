@@ -1,13 +1,13 @@
 """SASRec of RecBole, as a peer of ours: the same rows, split and protocols as leaderboard.py.
 
     python -m venv RECBOLE
-    RECBOLE/bin/pip install -e '.[recbole]' -c constraints.txt
-    OMP_NUM_THREADS=1 RECBOLE/bin/python benchmarks/recbole_peer.py beauty --data DATA
-        [--seeds 0] [--minutes 90] [--cells out/recbole] [--python ANOTHER]
+    RECBOLE/bin/pip install recbole==1.2.1 "numpy<1.24" "pandas<2" "scipy<1.12" -c constraints.txt
+    OMP_NUM_THREADS=1 python benchmarks/recbole_peer.py beauty --data DATA
+        --python RECBOLE/bin/python [--seeds 0] [--minutes 90] [--cells out/recbole]
 
-RecBole 1.2.1 does not run on NumPy 2, so it has an environment of its own; ``--python`` names
-another one for RecBole alone. The rows go there in RecBole's format (each user's in our order),
-recbole_cell.py trains and measures, and the row of the leaderboard goes to
+RecBole 1.2.1 needs a NumPy before 2, newer releases of Arrow one from 2 on: so RecBole has an
+environment of its own and is no extra. The rows go there in RecBole's format (each user's in our
+order), recbole_cell.py trains and measures, and the row of the leaderboard goes to
 benchmarks/results/recbole_DATASET.json. A seed whose cell is there is not run again.
 """
 
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", choices=[name for name, of in DATASETS.items() if not of.cold])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--python", type=Path, default=Path(sys.executable), help="has RecBole")
+    parser.add_argument("--python", type=Path, required=True, help="that has RecBole")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--minutes", type=float, default=90.0, help="longest training of a seed")
     parser.add_argument("--cells", type=Path, default=Path("out/recbole"))
