@@ -68,6 +68,30 @@ def short_leaderboard(rows: Sequence[Row]) -> str:
     return table(header, found)
 
 
+def with_peer(rows: Sequence[Row], peer: Sequence[Row]) -> list[Row]:
+    """The rows of a leaderboard, with SASRec of another library below ours."""
+    found: list[Row] = []
+    for row in rows:
+        found += [row, *peer] if row["row"] == "SASRec" else [row]
+    return found
+
+
+def peer_measured(peer: Sequence[Row], command: str) -> str:
+    """Where the row of another library comes from, and how long it was trained."""
+    found = []
+    for row in peer:
+        runs = zip(row["runs"].values(), row["best_epochs"], strict=True)
+        epochs = ", ".join(
+            f"{len(run['training'])} epochs (best: {best}; ended by {run['ended_by']})"
+            for run, best in runs
+        )
+        versions = row["machine"]["versions"].items()
+        origin = f"commit {', '.join(row['commit'])}; {epochs}"
+        named = ", ".join(f"{name} {number}" for name, number in versions)
+        found.append(f"{row['row']}: `{command}`, {origin}; {named}.\n")
+    return "".join(found)
+
+
 def measured(rows: Sequence[Row], command: str) -> str:
     """Where the rows of a leaderboard come from."""
     commits = sorted({commit for row in rows for commit in row["commit"]})

@@ -233,6 +233,7 @@ def readme(text: str) -> str:
     )
     text = filled(text, "results", f"{block}\n{note}")
     rows = read(RESULTS / "leaderboard_beauty.json")
+    rows = recommender_tables.with_peer(rows, list(read(RESULTS / "recbole_beauty.json")))
     block = recommender_tables.short_leaderboard(rows)
     note = (
         "Mean ± sd over the seeds that are named (3 where none is; popularity, item-kNN and EASE "
@@ -310,9 +311,12 @@ def recommenders(text: str) -> str:
     for name in ("beauty", "ml1m"):
         rows = read(RESULTS / f"leaderboard_{name}.json")
         if rows:
-            command = f"python benchmarks/leaderboard.py {name} --data {name.upper()}"
-            block = f"{recommender_tables.leaderboard(rows)}\n"
-            block += recommender_tables.measured(rows, command)
+            peer = list(read(RESULTS / f"recbole_{name}.json"))
+            place = f"{name} --data {name.upper()}"
+            block = f"{recommender_tables.leaderboard(recommender_tables.with_peer(rows, peer))}\n"
+            block += recommender_tables.measured(rows, f"python benchmarks/leaderboard.py {place}")
+            command = f"python benchmarks/recbole_peer.py {place}"
+            block += recommender_tables.peer_measured(peer, command)
             text = filled(text, f"leaderboard-{name}", block)
     record = read(RESULTS / "new_items_ml1m.json")
     command = "python benchmarks/new_items.py --data ML1M --reproduction OUT"
