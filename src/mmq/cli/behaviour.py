@@ -11,7 +11,15 @@ import typer
 
 from mmq.cli.frame import ConfigOption, ForceOption, JsonOption, SetOption, emit
 from mmq.cli.log_columns import Columns, with_columns
-from mmq.cli.retrieval import liked_by, read_log, refuse, told_by
+from mmq.cli.retrieval import (
+    DedupeOption,
+    DropUnknownOption,
+    TiesOption,
+    liked_by,
+    read_log,
+    refuse,
+    told_by,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,6 +63,9 @@ def command(
             help="Leave out users and items with fewer (k-core); 5 if not given.",
         ),
     ] = None,
+    ties: TiesOption = None,
+    dedupe: DedupeOption = False,
+    drop_unknown: DropUnknownOption = False,
     settings: SetOption = None,
     config: ConfigOption = None,
     force: ForceOption = False,
@@ -83,7 +94,12 @@ def command(
 
     start = time.perf_counter()
     chosen: BehaviourSettings = BehaviourSettings.parse(gather(config, settings or []))
-    filters: dict[str, Any] = {"positive_above": positive_above}
+    filters: dict[str, Any] = {
+        "positive_above": positive_above,
+        "ties": ties or "file",
+        "dedupe": dedupe,
+        "drop_unknown": drop_unknown,
+    }
     filters |= {"split": split} if split is not None else {}
     filters |= {"min_interactions": min_interactions} if min_interactions is not None else {}
     if purpose == "ranking":
@@ -181,6 +197,13 @@ def _model_input(folder: Path) -> dict[str, str]:
     return file_input(folder, fingerprint(folder))
 
 
+def _remedy(name: str, value: Any) -> str:
+    option = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return f"give {option}" if value else f"leave {option} out"
+    return f"give {option} {value}"
+
+
 def _of_model(
     folder: Path, item_ids: pa.Array, histories: Sequences, filters: Mapping[str, Any]
 ) -> BehaviourEmbeddings:
@@ -215,7 +238,7 @@ def _of_model(
         if own[name] != asked[name]:
             raise SettingsError(
                 f"{folder} was trained with {name} {own[name]}, not {asked[name]}, so that its "
-                f"vectors know another training part; give --{name.replace('_', '-')} {own[name]}"
+                f"vectors know another training part; {_remedy(name, own[name])}"
             )
     rows = ItemIndex(model.items.item_ids).find(item_ids)
     met = np.bincount(histories.pack().rows, minlength=len(item_ids))
