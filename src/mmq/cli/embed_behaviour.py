@@ -53,6 +53,9 @@ def command(
     split: _Split = None,
     positive_above: opt.PositiveAbove = 3.0,
     min_interactions: _MinInteractions = None,
+    ties: opt.Ties = None,
+    dedupe: opt.Dedupe = False,
+    drop_unknown: opt.DropUnknown = False,
     settings: opt.Set = None,
     config: opt.Config = None,
     force: opt.Force = False,
@@ -78,6 +81,7 @@ def command(
     if of_ranking and min_interactions is not None:
         raise SettingsError(_NO_CORE)
     given = {"split": split, "positive_above": positive_above, "min_interactions": min_interactions}
+    given |= {"ties": ties, "dedupe": dedupe, "drop_unknown": drop_unknown}
     filters = {name: value for name, value in given.items() if value is not None}
     result = embed_behaviour(
         catalogue,
