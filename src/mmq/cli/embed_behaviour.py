@@ -80,7 +80,11 @@ def command(
     of_ranking = purpose == "ranking"
     if of_ranking and min_interactions is not None:
         raise SettingsError(_NO_CORE)
-    given = {"split": split, "positive_above": positive_above, "min_interactions": min_interactions}
+    given: dict[str, Any] = {
+        "split": split,
+        "positive_above": positive_above,
+        "min_interactions": min_interactions,
+    }
     given |= {"ties": ties, "dedupe": dedupe, "drop_unknown": drop_unknown}
     filters = {name: value for name, value in given.items() if value is not None}
     result = embed_behaviour(
