@@ -29,10 +29,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from common import RESULTS, mean_sd, provenance, read, write
 
-from mmq import MMQTokenizer, SemanticIDs
+from mmq import SemanticIDs
 from mmq.data.cold import withhold_items
 from mmq.data.interactions import read_interactions
 from mmq.experiments.origin import peak_memory, restart_peak
@@ -44,7 +43,7 @@ from mmq.recommenders import (
     RetrievalData,
     evaluate,
 )
-from recommenders import COLD_SHARE, DATASETS, Job, Row, items_of
+from recommenders import COLD_SHARE, DATASETS, Job, Row, default_codes, items_of
 
 HETERREC = {"hidden_dim": 64, "token_layers": 1, "epochs": 8, "dropout": 0.5}
 """Reduced: the default is twice as wide and trained longer."""
@@ -148,15 +147,8 @@ def known_items(job: Job, row: Row) -> Any:
     names = [everything[number] for number in rows]
     if not row.tokenizer:
         return names
-    file = job.cache / f"{job.name}.npz"
-    if not file.exists():
-        catalogue = job.dataset.catalogue(job.folder)
-        tokenizer = MMQTokenizer(seed=0)
-        tokenizer.fit(catalogue)
-        job.cache.mkdir(parents=True, exist_ok=True)
-        np.savez(file, codes=tokenizer.encode(catalogue), sizes=tokenizer.codebook_sizes)
-    with np.load(file) as stored:
-        return SemanticIDs.build(names, stored["codes"][rows], stored["sizes"].tolist())
+    found, sizes = default_codes(job)
+    return SemanticIDs.build(names, found[rows], sizes)
 
 
 def both(found: Evaluation) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """Rankers on ML-1M: means, and PPNet with item IDs, with semantic IDs, and with these alone.
 
     python benchmarks/ranking.py --data ML1M [--seeds 0,1,2] [--only "NAME|NAME"]
-                                 [--cache out/recommenders]
+                                 [--cache out/leaderboard/codes]
 
-The log's own chronological split and labels; settings of the command line. The tokenizer is MMQ of
-benchmarks/recommenders.py (seed 0 for all rows), fitted without any interaction; codes are kept in
-the cache folder. Every cell is stored when it is done and never run again; the AUC of every user
+The log's own chronological split and labels; settings of the command line. The tokenizer is MMQ at
+its defaults (seed 0 for all rows), fitted without any interaction; codes are kept in the cache
+folder. Every cell is stored when it is done and never run again; the AUC of every user
 goes to an .npz beside the results, for the paired tests.
 """
 
@@ -26,7 +26,7 @@ from mmq import SemanticIDs
 from mmq.model import model_class
 from mmq.ranking import Pieces, RankingData, evaluate_ranking
 from mmq.ranking.verdict import beside_means, fitted_means
-from recommenders import DATASETS, Job, Row, codes
+from recommenders import DATASETS, Job, default_codes
 
 
 class Ranked(NamedTuple):
@@ -49,7 +49,7 @@ def table_of(job: Job, tokenizer: str) -> SemanticIDs | None:
     """The IDs of all items."""
     if not tokenizer:
         return None
-    found, sizes = codes(job, Row("", tokenizer=tokenizer), 0)
+    found, sizes = default_codes(job)
     return SemanticIDs.build([item["item"] for item in items_of(job.folder)], found, sizes)
 
 
@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--only", default="")
-    parser.add_argument("--cache", type=Path, default=Path("out/recommenders"))
+    parser.add_argument("--cache", type=Path, default=Path("out/leaderboard/codes"))
     parser.add_argument("--out", type=Path, default=RESULTS / "ranking_ml1m.json")
     arguments = parser.parse_args()
     names = DATASETS["ml1m"].columns

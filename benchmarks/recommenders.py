@@ -30,7 +30,7 @@ from cells import done, store
 from common import RESULTS, mean_sd, provenance, read
 from tokenizers_ml1m import catalogue as ml1m
 
-from mmq import Catalogue, SemanticIDs
+from mmq import Catalogue, MMQTokenizer, SemanticIDs
 from mmq.data.cold import withhold_items
 from mmq.data.interactions import Interactions, read_interactions
 from mmq.data.sequences import Cases
@@ -150,6 +150,19 @@ def codes(job: Job, row: Row, seed: int) -> tuple[np.ndarray, list[int]]:
         tokenizer.fit(items)
         job.cache.mkdir(parents=True, exist_ok=True)
         np.savez(file, codes=tokenizer.encode(items), sizes=tokenizer.codebook_sizes)
+    with np.load(file) as stored:
+        return stored["codes"], stored["sizes"].tolist()
+
+
+def default_codes(job: Job) -> tuple[np.ndarray, list[int]]:
+    """Codes of all items by MMQ at its defaults, seed 0, and the codebook sizes; fitted once."""
+    file = job.cache / f"{job.name}.npz"
+    if not file.exists():
+        catalogue = job.dataset.catalogue(job.folder)
+        tokenizer = MMQTokenizer(seed=0)
+        tokenizer.fit(catalogue)
+        job.cache.mkdir(parents=True, exist_ok=True)
+        np.savez(file, codes=tokenizer.encode(catalogue), sizes=tokenizer.codebook_sizes)
     with np.load(file) as stored:
         return stored["codes"], stored["sizes"].tolist()
 
