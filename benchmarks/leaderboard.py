@@ -45,7 +45,7 @@ from mmq.recommenders import (
 )
 from recommenders import COLD_SHARE, DATASETS, Job, Row, default_codes, items_of
 
-HETERREC = {"hidden_dim": 64, "token_layers": 1, "epochs": 8, "dropout": 0.5}
+HETERREC = {"hidden_dim": 64, "token_layers": 1, "epochs": 8}
 """Reduced: the default is twice as wide and trained longer."""
 ROWS = {
     "Popularity": Row("popularity"),
