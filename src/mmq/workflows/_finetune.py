@@ -189,6 +189,7 @@ def _write(
         )
         student.rename(fit.codes_after, manifest)
         student.semantic_ids.write(temporary / IDS)
+        student.figures = {}  # of its weights before; those of now are in the file of results
         student.save(temporary / MODEL)
         write_moves(temporary / REPORT, student.semantic_ids, fit, subject.data, file, held)
         log = {"log": fit.log, **({"control_log": held.log} if held else {})}
