@@ -10,7 +10,7 @@ from mmq.data.interactions import Interactions, write_interactions
 from mmq.data.sequences import Packed, Sequences
 from mmq.encoders.behaviour import BehaviourSettings, embed_behaviour
 from mmq.encoders.predicted import learn_prediction
-from mmq.recommenders import Recommender, RetrievalData
+from mmq.recommenders import Recommender, RetrievalData, SplitSettings
 
 SMALLER = ["--set", "dimension=8"]
 LEFT = ["--set", "missing=left"]
@@ -200,3 +200,28 @@ def test_a_catalogue_of_other_inputs_is_replaced_with_force_alone(shop, capsys):
         assert (shop / "new.parquet").read_bytes() == before
     assert embed(capsys, "--set", "dimension=9", "--force")[0] == 0
     assert read_catalogue("new.parquet").dimensions["behaviour"] == 9
+
+
+def test_ties_are_those_of_the_model(shop, capsys):
+    """What is held out differs with them, and is not to be seen."""
+    log = columns()
+    log["timestamp"] = log["timestamp"] // 600  # several purchases of a user at one moment
+    write_interactions("log.parquet", Interactions.build(log))
+    shuffled = RetrievalData.of(
+        Interactions.build(log), read_catalogue("catalogue.parquet").item_ids,
+        SplitSettings(ties="shuffled"),
+    )  # fmt: skip
+    expected = embed_behaviour(shuffled.train, ITEMS + 5, BehaviourSettings(dimension=8))
+    assert embed(capsys, *SMALLER, *LEFT, "--ties", "shuffled")[0] == 0
+    found = read_catalogue("new.parquet").embeddings["behaviour"]
+    np.testing.assert_array_equal(found, expected.matrix)
+    assert embed(capsys, *SMALLER, *LEFT, "--force")[0] == 0
+    assert not np.array_equal(read_catalogue("new.parquet").embeddings["behaviour"], found)
+    options = ("--model", "sasrec", "--ties", "shuffled", "--dedupe", *SMALL)
+    assert train(shop, "model", *options) == 0
+    for given, remedy in (((), "give --ties shuffled"), (("--ties", "shuffled"), "give --dedupe")):
+        code, _, err = embed(capsys, "--model", "model", "--force", *given)
+        assert code == 2
+        assert remedy in err
+    given = ("--ties", "shuffled", "--dedupe")
+    assert embed(capsys, "--model", "model", "--force", *given)[0] == 0

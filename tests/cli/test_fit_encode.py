@@ -439,7 +439,7 @@ def test_bad_catalogue(fault, tmp_path, capsys):
         (["fit", "C", "--out", "t", "--config", "."], "no settings file"),
         (["fit", "C", "--out", "C/t"], "is a file, not a folder"),
         (["fit", "C", "--out", "x" * 300], "File name too long"),
-        (["fit", ".", "--out", "t"], "there is no catalogue at ."),
+        (["fit", "none/*.parquet", "--out", "t"], "no file matches none/*.parquet"),
         (["encode", "C", "--tokenizer", "none", "--out", "."], ". is a folder"),
         (["encode", "C", "--tokenizer", "none", "--out", "C"], "would be lost"),
         (["encode", "C", "--tokenizer", "none", "--out", "C/i"], "is a file, not a folder"),

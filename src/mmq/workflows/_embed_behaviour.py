@@ -140,6 +140,13 @@ def _histories(
     return Sequences(places[histories.rows], histories.first, histories.end), [told]
 
 
+def _remedy(name: str, value: Any) -> str:
+    option = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return f"give {option}" if value else f"leave {option} out"
+    return f"give {option} {value}"
+
+
 def _of_model(
     folder: str | Path,
     file: CatalogueFile,
@@ -169,7 +176,7 @@ def _of_model(
         if own[name] != asked[name]:
             raise SettingsError(
                 f"{folder} was trained with {name} {own[name]}, not {asked[name]}, so that its "
-                f"vectors know another training part; give --{name.replace('_', '-')} {own[name]}"
+                f"vectors know another training part; {_remedy(name, own[name])}"
             )
     item_ids = file.item_ids()
     rows = ItemIndex(model.items.item_ids).find(item_ids)
