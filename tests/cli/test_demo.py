@@ -7,10 +7,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from mmq import load
 from mmq.cli import main
 from mmq.data.interactions import read_interactions
 from mmq.semantic_ids import SemanticIDs
-from mmq.tokenizers import load_tokenizer
 from mmq.workflows import _demo
 
 
@@ -39,7 +39,7 @@ def result(folder: Path) -> dict[str, Any]:
 def test_every_file_is_there_and_can_be_read(result: dict[str, Any], folder: Path) -> None:
     ids = SemanticIDs.read(folder / "ids.parquet")
     assert len(ids) == result["items"] == 200
-    tokenizer = load_tokenizer(folder / "tokenizer")
+    tokenizer = load(folder / "tokenizer")
     assert list(tokenizer.positions) == ["shared", "text", "image"]
     assert len(read_interactions(folder / "interactions.parquet")) > 2000
     assert pq.read_table(folder / "factors.parquet").num_rows == 200

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import rank_shop
-from mmq.tokenizers.folder import fingerprint
 from retrieval_shop import SMALL, columns, run, write_shop
 
 from mmq import Catalogue, SemanticIDs, load, read_catalogue, write_catalogue
 from mmq.cli import main
 from mmq.data.interactions import Interactions, write_interactions
+from mmq.model_folder import fingerprint
 from mmq.semantic_ids import drift
 from mmq.testing.interruption import kill_at
 from mmq.tokenizers import MMQTokenizer, OPQTokenizer, RQKMeansTokenizer

@@ -473,7 +473,7 @@ def test_a_full_disk_when_the_tokenizer_is_saved_keeps_the_training(
 
     arguments = ["fit", catalogue, "--out", tmp_path / "t", *SMALL, "--set", "epochs=3"]
     with monkeypatch.context() as patch:
-        patch.setattr("mmq.tokenizers.folder.write_tensors", full)
+        patch.setattr("mmq.model_folder.write_tensors", full)
         code, _, err = run(capsys, *arguments)
     assert code == 2
     assert "the disk is full" in err

@@ -292,7 +292,7 @@ def test_a_full_disk_when_the_model_is_saved_keeps_the_training(shop, capsys, mo
     arguments = ["train", "ranking", "--interactions", shop / "log.parquet", "--out",
                  shop / "model", *SMALL]  # fmt: skip
     with monkeypatch.context() as patch:
-        patch.setattr("mmq.ranking.folder.write_tensors", full)
+        patch.setattr("mmq.model_folder.write_tensors", full)
         code, _, err = run(capsys, *arguments)
     assert code == 2
     assert "the disk is full" in err

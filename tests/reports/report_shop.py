@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from mmq.tokenizers.folder import fingerprint
 from PIL import Image
 
 from mmq.data import Catalogue, CatalogueFile, write_catalogue
+from mmq.model_folder import fingerprint
 from mmq.semantic_ids import CatalogueRef, SemanticIDs, TokenizerRef, build_manifest
 from mmq.tokenizers import MMQTokenizer
 

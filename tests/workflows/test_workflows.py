@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmq import Catalogue, Interactions, SemanticIDs, load_tokenizer, workflows, write_catalogue
+from mmq import Catalogue, Interactions, SemanticIDs, load, workflows, write_catalogue
 from mmq.cli import main
 from mmq.data.interactions import write_interactions
 from mmq.errors import DataError, FormatError, SettingsError
 from mmq.formats import to_json
 from mmq.ranking import RankingSplit
-from mmq.recommenders import SplitSettings, load_recommender
+from mmq.recommenders import SplitSettings
 from mmq.recommenders.heterrec import HeterRecSettings
 from mmq.recommenders.popularity import PopularitySettings
 from mmq.workflows import (
@@ -85,7 +85,7 @@ def test_tokenizer_and_ids_are_given_back_and_written(
     ids, counts = encode(catalogue, tmp_path / "t", tmp_path / "ids.parquet")
     assert (len(ids), counts["added"], counts["length"]) == (ITEMS, ITEMS, tokenizer.length)
     assert np.array_equal(ids.codes, SemanticIDs.read(tmp_path / "ids.parquet").codes)
-    assert load_tokenizer(tmp_path / "t").codebook_sizes == tokenizer.codebook_sizes
+    assert load(tmp_path / "t").codebook_sizes == tokenizer.codebook_sizes
     found = inspect(tmp_path / "ids.parquet", catalogue=catalogue, report=tmp_path / "r.html")
     assert found.ids.length == tokenizer.length
     assert (tmp_path / "r.html").is_file()
@@ -196,7 +196,7 @@ def test_a_log_without_times_has_to_say_what_ties_are(shop: Path, tmp_path: Path
     figures = train_retrieval(LogFile(log), tmp_path / "m", "item-knn", split=split)
     assert figures is not None
     assert figures["rows"] == USERS * LENGTH
-    assert load_recommender(tmp_path / "m").kind == "item-knn"
+    assert load(tmp_path / "m").kind == "item-knn"
 
 
 MISTAKES = {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -11,6 +12,10 @@ from mmq.cli import options as opt
 from mmq.cli.frame import emit
 from mmq.cli.log_columns import Columns, with_columns
 from mmq.cli.retrieval_lines import told_by
+
+if TYPE_CHECKING:
+    from mmq.ranking import RankingSplit
+    from mmq.recommenders import SplitSettings
 
 _MinInteractions = Annotated[
     int | None,
@@ -35,10 +40,6 @@ _Purpose = Annotated[
     Literal["retrieval", "ranking"],
     typer.Option("--for", help="Whose training part is read: mmq train retrieval or ranking."),
 ]
-
-_NO_CORE = (
-    "--min-interactions is not for ranking, which learns from all that was shown; leave it out"
-)
 
 
 @with_columns
@@ -71,33 +72,42 @@ def command(
     Example: mmq embed behaviour catalogue.parquet --interactions interactions.parquet
     --out with_behaviour.parquet
     """
-    from mmq.errors import SettingsError
-    from mmq.ranking import RankingSplit
-    from mmq.recommenders import SplitSettings
     from mmq.settings import gather
     from mmq.workflows import LogFile, embed_behaviour
 
-    of_ranking = purpose == "ranking"
-    if of_ranking and min_interactions is not None:
-        raise SettingsError(_NO_CORE)
-    given: dict[str, Any] = {
-        "split": split,
+    given: dict[str, Any] = {"split": split, "min_interactions": min_interactions}
+    given |= {
         "positive_above": positive_above,
-        "min_interactions": min_interactions,
+        "ties": ties,
+        "dedupe": dedupe,
+        "drop_unknown": drop_unknown,
     }
-    given |= {"ties": ties, "dedupe": dedupe, "drop_unknown": drop_unknown}
-    filters = {name: value for name, value in given.items() if value is not None}
     result = embed_behaviour(
         catalogue,
         LogFile(interactions, columns),
         out,
         name,
         model=model,
-        split=(RankingSplit if of_ranking else SplitSettings).parse(filters),
+        split=_split(purpose, {key: each for key, each in given.items() if each is not None}),
         settings=gather(config, settings or []),
         force=force,
     )
     emit(result, as_json, _lines(result))
+
+
+def _split(purpose: str, given: Mapping[str, Any]) -> SplitSettings | RankingSplit:
+    from mmq.errors import SettingsError
+    from mmq.ranking import RankingSplit
+    from mmq.recommenders import SplitSettings
+
+    if purpose == "retrieval":
+        return SplitSettings.parse(given)
+    if "min_interactions" in given:
+        raise SettingsError(
+            "--min-interactions is not for ranking, which learns from all that was shown; leave it "
+            "out"
+        )
+    return RankingSplit.parse(given)
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
