@@ -64,12 +64,7 @@ def embed_behaviour(
     check_writable(out, [catalogue, log.path])
     inputs = {
         "catalogue": file_input(catalogue, file.fingerprint()),
-        "interactions": log.as_input(),
-        "columns": dict(log.columns),
-        "name": name,
-        "model": model and _model_input(model, split),
-        "for": "ranking" if isinstance(split, RankingSplit) else "retrieval",
-        **split.to_dict(),
+        **_inputs(log, name, model, split),
         "settings": chosen.to_dict(),
     }
     check_replaced(out, inputs, force)
@@ -104,6 +99,19 @@ def _checked(catalogue: str | Path, name: str) -> CatalogueFile:
     if name in file.dimensions or name in file.attributes or name in TAKEN:
         raise SettingsError(f"{catalogue} has a column '{name}' already; give another with --name")
     return file
+
+
+def _inputs(
+    log: LogFile, name: str, model: str | Path | None, split: SplitSettings | RankingSplit
+) -> dict[str, Any]:
+    return {
+        "interactions": log.as_input(),
+        "columns": dict(log.columns),
+        "name": name,
+        "model": model and _model_input(model, split),
+        "for": "ranking" if isinstance(split, RankingSplit) else "retrieval",
+        **split.to_dict(),
+    }
 
 
 def _model_input(folder: str | Path, split: SplitSettings | RankingSplit) -> dict[str, str]:

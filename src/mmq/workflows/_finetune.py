@@ -47,12 +47,22 @@ class Stage1:
         model: folder of the model, trained on its IDs.
         catalogue: the items' embeddings.
         log: the interactions that the model was trained on.
+
+    Example: ``finetune("retrieval", Stage1("tokenizer", "model", "catalogue.parquet",
+    "interactions.parquet"), "tuned")``
     """
 
     tokenizer: str | Path
     model: str | Path
     catalogue: str | Path
     log: LogFile | str | Path
+
+    def opened(self, device: str) -> tuple[Any, CatalogueFile]:
+        """Tokenizer and catalogue, which belong together."""
+        tokenizer: Any = Tokenizer.load(self.tokenizer, device)
+        file = CatalogueFile(self.catalogue)
+        tokenizer.require_inputs(file)
+        return tokenizer, file
 
     def inputs(self, catalogue: CatalogueFile) -> dict[str, Any]:
         """Name and hash of each."""
@@ -90,17 +100,12 @@ def finetune(
     Raises:
         SettingsError: a model without semantic IDs, or a setting that is unknown or out of range.
         DataError: what is read does not belong together, or ``out`` holds something else.
-
-    Example: ``finetune("retrieval", Stage1("tokenizer", "model", "catalogue.parquet",
-    "interactions.parquet"), "tuned")``
     """
     out, log = Path(out), LogFile.of(stage1.log)
     chosen = run.parse(FinetuneSettings, settings)
     check_own_folder(out, (*FILES, NOTE), CONFIG, ("finetune", "mmq"))
     _check_apart(out, (stage1.tokenizer, stage1.model, stage1.catalogue, log.path))
-    tokenizer: Any = Tokenizer.load(stage1.tokenizer, run.device)
-    file = CatalogueFile(stage1.catalogue)
-    tokenizer.require_inputs(file)
+    tokenizer, file = stage1.opened(run.device)
     inputs = {"kind": what, **stage1.inputs(file), "settings": chosen.to_dict()}
     check_replaced(out, "a fine-tuned model", inputs, run.force)
     paths = (beside(out, f"{name}.safetensors") for name in ("checkpoint", "control"))
@@ -112,7 +117,7 @@ def finetune(
         fit = learn_together(tokenizer, subject.student, *rest, chosen, checkpoints[0])
         held, alone = None, frozen(chosen) if control else None
         if alone is not None:
-            again: Any = Tokenizer.load(stage1.tokenizer, run.device)
+            again, _ = stage1.opened(run.device)
             held = learn_together(again, twin, *rest, alone, checkpoints[1])
     if not first:
         return None

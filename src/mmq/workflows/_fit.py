@@ -9,7 +9,6 @@ from typing import Any
 from mmq.artifacts import beside
 from mmq.data.parquet import CatalogueFile
 from mmq.made_from import Checkpoint, check_replaced, file_input, write_note
-from mmq.model import model_class
 from mmq.tokenizers.estimator import NetworkTokenizer
 from mmq.workflows._run import Run
 
@@ -41,10 +40,7 @@ def fit(
 
     Example: ``tokenizer, figures = fit("catalogue.parquet", "tokenizer", hold_out=0.1)``
     """
-    maker = model_class("tokenizer", kind)
-    tokenizer: NetworkTokenizer[Any, Any] = maker(
-        run.parse(maker.settings_class, settings), device=run.device
-    )
+    tokenizer: NetworkTokenizer[Any, Any] = run.make("tokenizer", kind, settings)
     tokenizer.folder_format.check_target(out)
     file = CatalogueFile(catalogue)
     read = file_input(catalogue, file.fingerprint())

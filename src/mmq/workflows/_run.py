@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mmq.errors import SettingsError
+from mmq.model import model_class
 from mmq.settings import Settings
 
 S = TypeVar("S", bound=Settings)
@@ -38,6 +39,15 @@ class Run:
         if self.seed is not None and "seed" in settings.model_fields:
             values["seed"] = self.seed
         return settings.parse(values)
+
+    def make(self, family: str, kind: str, values: Mapping[str, Any] | None) -> Any:
+        """A model of a kind that has learned nothing yet.
+
+        Raises:
+            SettingsError: an unknown kind or setting, or a value out of range.
+        """
+        maker = model_class(family, kind)
+        return maker(self.parse(maker.settings_class, values), device=self.device)
 
 
 def refuse(given: Mapping[str, bool], why: str) -> None:

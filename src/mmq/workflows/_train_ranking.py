@@ -9,7 +9,6 @@ from typing import Any
 from mmq.artifacts import beside
 from mmq.errors import warn
 from mmq.made_from import Checkpoint, check_replaced, write_note
-from mmq.model import model_class
 from mmq.ranking import (
     Means,
     Pieces,
@@ -59,14 +58,14 @@ def train_ranking(
 
     Example: ``train_ranking("interactions.parquet", "ranker", ids="ids.parquet")``
     """
-    log, maker = LogFile.of(log), model_class("ranker", kind)
-    model: Ranker[Any] = maker(run.parse(maker.settings_class, settings), device=run.device)
+    log = LogFile.of(log)
+    model: Ranker[Any] = run.make("ranker", kind, settings)
     refuse({"--ids": ids is not None and not model.reads_ids}, f"is not for {kind}; leave it out")
     model.folder_format.check_target(out)
     table = SemanticIDs.read(ids) if ids else None
     pieces, split = _opened(log, split or RankingSplit(), table)
-    columns = {"further": pieces.columns, "numeric": list(log.numeric)}
-    inputs = training_inputs(model, log, ids, table, **columns, **split.to_dict())
+    how = {"further": pieces.columns, "numeric": list(log.numeric), **split.to_dict()}
+    inputs = training_inputs(model, log, ids, table, **how)
     check_replaced(out, "a model", inputs, run.force)
     checkpoint = Checkpoint(beside(out, "checkpoint.safetensors"), inputs, run.resume)
     with rows_on_disk(out, pieces) as spool, joined(model.device) as first:
@@ -78,9 +77,9 @@ def train_ranking(
         model.save(out)
         write_note(out, inputs)
         checkpoint.path.unlink(missing_ok=True)
-        about = {**_learned(model, data), "log": described(pieces, data, split)}
-        end = {"out": str(out), "warnings": repeats(about["log"])}
-        return {**about, **_figures(model, data, fit), **end}
+        about = described(pieces, data, split)
+        figures = {**_learned(model, data), "log": about, **_figures(model, data, fit)}
+    return {**figures, "out": str(out), "warnings": repeats(about)}
 
 
 def _opened(

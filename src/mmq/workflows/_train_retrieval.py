@@ -9,7 +9,6 @@ from typing import Any
 from mmq.artifacts import beside
 from mmq.data.interactions import Interactions
 from mmq.made_from import Checkpoint, check_replaced, write_note
-from mmq.model import model_class
 from mmq.recommenders import (
     Evaluation,
     Recommender,
@@ -56,8 +55,8 @@ def train_retrieval(
 
     Example: ``train_retrieval("interactions.parquet", "model", ids="ids.parquet")``
     """
-    log, split, maker = LogFile.of(log), split or SplitSettings(), model_class("recommender", kind)
-    model: Recommender[Any] = maker(run.parse(maker.settings_class, settings), device=run.device)
+    log, split = LogFile.of(log), split or SplitSettings()
+    model: Recommender[Any] = run.make("recommender", kind, settings)
     model.folder_format.check_target(out)
     table = SemanticIDs.read(ids) if ids else None
     events = log.read()
