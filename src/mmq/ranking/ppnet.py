@@ -47,7 +47,7 @@ class PPNet(Ranker[PPNetSettings]):
         SettingsError: an unknown setting or device, or a value out of range.
     """
 
-    kind: ClassVar[str] = "ppnet"
+    kind, label = "ppnet", "PPNet"
     settings_class = PPNetSettings
     reads_ids: ClassVar[bool] = True
     _network: PPNetNetwork | None = None

@@ -54,6 +54,8 @@ class Recommender(Model[S], Generic[S]):
     folder_format = FORMAT
     needs_ids: ClassVar[bool] = False
     """Whether it can only be fitted to items with semantic IDs."""
+    reads_order: ClassVar[bool] = True
+    """Whether the order of a user's interactions changes what it learns."""
 
     def __init__(self, settings: S | None = None, *, device: str = "auto", **values: Any) -> None:
         super().__init__(settings, device=device, **values)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -50,7 +49,7 @@ class ItemKNN(ClosedForm[ItemKNNSettings]):
         settings: or their values by name, ``ItemKNN(neighbours=100)``.
     """
 
-    kind: ClassVar[str] = "item-knn"
+    kind, label = "item-knn", "Item-kNN"
     settings_class = ItemKNNSettings
     _similar: sparse.csr_array
 

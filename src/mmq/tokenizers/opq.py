@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor
 
 from mmq.made_from import Checkpoint
@@ -9,6 +12,7 @@ from mmq.tokenizers.estimator import NetworkTokenizer
 from mmq.tokenizers.fitting import fit_quantisers
 from mmq.tokenizers.fused import FusedNetwork
 from mmq.tokenizers.opq_quantiser import OPQ, OPQSettings
+from mmq.tokenizers.search_space import Choice, LogUniform, Space
 from mmq.training.loop import Trained
 
 
@@ -37,8 +41,17 @@ class OPQTokenizer(NetworkTokenizer[OPQSettings, FusedNetwork[OPQ]]):
         SettingsError: an unknown setting or device, or a value out of range.
     """
 
-    kind = "opq"
+    kind, label = "opq", "OPQ"
     settings_class = OPQSettings
+
+    @classmethod
+    def search_space(cls, fixed: Mapping[str, Any]) -> Space:
+        """See :meth:`Tokenizer.search_space`."""
+        return {
+            "rotations": Choice((5, 10, 20, 40)),
+            "iterations": Choice((10, 25, 50, 100)),
+            "shrinkage": LogUniform(0.5, 30.0),
+        }
 
     @property
     def ordered(self) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from pydantic import NonNegativeInt
@@ -13,6 +16,7 @@ from mmq.tokenizers.estimator import NetworkTokenizer
 from mmq.tokenizers.fitting import Advance, KMeansSettings, fit_quantisers
 from mmq.tokenizers.fused import FusedNetwork, Quantiser
 from mmq.tokenizers.kmeans import Start, kmeans, nearest, shrunk, starting_means
+from mmq.tokenizers.search_space import Choice, LogUniform, Space
 from mmq.training.loop import Log, Trained
 
 
@@ -132,8 +136,19 @@ class RQKMeansTokenizer(NetworkTokenizer[RQKMeansSettings, FusedNetwork[RQKMeans
         SettingsError: an unknown setting or device, or a value out of range.
     """
 
-    kind = "rqkmeans"
+    kind, label = "rqkmeans", "RQ-KMeans"
     settings_class = RQKMeansSettings
+
+    @classmethod
+    def search_space(cls, fixed: Mapping[str, Any]) -> Space:
+        """See :meth:`Tokenizer.search_space`."""
+        return {
+            "start": Choice(("spherical", "k-means++")),
+            "iterations": Choice((10, 25, 50, 100)),
+            "shrinkage": LogUniform(0.5, 30.0),
+            "refinement": Choice((0, 3)),
+            "balanced": Choice((False, True)),
+        }
 
     @property
     def ordered(self) -> bool:

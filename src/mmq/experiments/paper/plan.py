@@ -17,6 +17,8 @@ from mmq.experiments.paper.variants import (
     lengths,
     specific_only,
 )
+from mmq.ranking import PPNet
+from mmq.recommenders import Popularity, SASRec
 
 ARTEFACTS = ("table1", "table2", "figure3", "figure4", "figure5", "figure6")
 QUANTISATION, RETRIEVAL, RANKING = PARTS = ("quantisation", "retrieval", "ranking")
@@ -31,7 +33,7 @@ ITEM_TOKENS = "item tokens"
 SHUFFLED = "item tokens, codes shuffled"
 """The control: every item has the codes of another, which say nothing of its content."""
 
-POPULARITY, SASREC, ITEM_IDS = "Popularity", "SASRec", "PPNet, item IDs"
+POPULARITY, SASREC, ITEM_IDS = Popularity.label, SASRec.label, f"{PPNet.label}, item IDs"
 
 
 class Row(NamedTuple):

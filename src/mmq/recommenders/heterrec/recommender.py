@@ -49,7 +49,7 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
         settings: or their values by name, ``HeterRec(hidden_dim=64)``.
     """
 
-    kind: ClassVar[str] = "heterrec"
+    kind, label = "heterrec", "HeterRec"
     settings_class = HeterRecSettings
     needs_ids: ClassVar[bool] = True
 
