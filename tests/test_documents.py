@@ -12,17 +12,21 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import pytest
 
 import mmq
+from mmq import model
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
 EXECUTED = [
     ROOT / name
     for name in (
         "README.md",
+        "docs/guides/add_a_tokenizer.md",
+        "docs/guides/add_a_recommender.md",
         "docs/notebook.md",
         "docs/own_data.md",
         "docs/recommenders.md",
@@ -33,7 +37,10 @@ EXECUTED = [
 ]
 
 _NOT_RUN = "<!-- not run -->"
-_BLOCK = re.compile(rf"^({_NOT_RUN}\n)?```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    rf"^(?:({_NOT_RUN})\n|<!-- file: ([\w.]+) -->\n)?```(python|sh)\n(.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
 _LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 _FUNCTION = re.compile(r"`(src/[\w/]+\.py):(\w+)`")
 
@@ -53,17 +60,27 @@ def load(name: str) -> ModuleType:
         pytest.skip(f"{name} needs {error.name}, which an extra installs")
 
 
-def blocks(text: str) -> list[tuple[str, str]]:
-    """Language and content of the ``python`` and ``sh`` blocks that are to be run."""
-    return [(m[2], m[3]) for m in _BLOCK.finditer(text) if not m[1]]
+class Block(NamedTuple):
+    """A ``python`` or ``sh`` block; one with a file name is written, not run."""
+
+    file: str | None
+    language: str
+    code: str
+
+
+def blocks(text: str) -> list[Block]:
+    """The blocks of a document, but for those marked as not run."""
+    return [Block(*m.groups()[1:]) for m in _BLOCK.finditer(text) if not m[1]]
 
 
 def run_examples(text: str, name: str, folder: Path) -> None:
     """Run a document's blocks in turn: prompts as a doctest, plain Python and sh as programs."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     names: dict[str, object] = {}
-    for language, code in blocks(text):
-        if language == "sh":
+    for file, language, code in blocks(text):
+        if file is not None:
+            (folder / file).write_text(code, "utf-8")
+        elif language == "sh":
             subprocess.run(["bash", "-eu", "-c", code], cwd=folder, env=environment, check=True)
         elif ">>>" in code:
             test = doctest.DocTestParser().get_doctest(code, names, name, name, 0)
@@ -86,8 +103,11 @@ def test_docstring_examples_are_found() -> None:
 @pytest.mark.parametrize("path", EXECUTED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_examples_of_documents(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = path.read_text("utf-8")
-    assert {"python"} <= {language for language, _ in blocks(text)} <= {"python", "sh"}
+    assert {"python"} <= {block.language for block in blocks(text)} <= {"python", "sh"}
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    # what a document adds to the kinds is gone after it
+    monkeypatch.setattr(model, "_KINDS", {name: {**each} for name, each in model._KINDS.items()})
     run_examples(text, path.name, tmp_path)
 
 
