@@ -27,11 +27,11 @@ EXECUTED = [
         "README.md",
         "docs/guides/add_a_tokenizer.md",
         "docs/guides/add_a_recommender.md",
-        "docs/notebook.md",
-        "docs/own_data.md",
-        "docs/recommenders.md",
-        "docs/ranking.md",
-        "docs/finetuning.md",
+        "docs/guides/notebook.md",
+        "docs/guides/own_data.md",
+        "docs/guides/recommenders.md",
+        "docs/guides/ranking.md",
+        "docs/guides/finetuning.md",
         "examples/own_data.md",
     )
 ]
@@ -41,7 +41,8 @@ _BLOCK = re.compile(
     rf"^(?:({_NOT_RUN})\n|<!-- file: ([\w.]+) -->\n)?```(python|sh)\n(.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-_LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+_LINK = re.compile(r"\]\((?!https?://)([^)#]*)(?:#([^)]+))?\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _FUNCTION = re.compile(r"`(src/[\w/]+\.py):(\w+)`")
 
 
@@ -125,14 +126,26 @@ def test_a_wrong_example_is_found(block: str, error: type[Exception], tmp_path: 
         run_examples(block, "wrong", tmp_path)
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path: Path) -> None:
-    dead = [to for to in _LINK.findall(path.read_text("utf-8")) if not (path.parent / to).exists()]
-    assert dead == []
+    links = _LINK.findall(path.read_text("utf-8"))
+    assert [f"{to}#{place}" for to, place in links if not leads(path, to, place)] == []
+
+
+def leads(path: Path, to: str, place: str) -> bool:
+    """Whether a link of a document leads to a file, and to a heading of it where it names one."""
+    target = path.parent / to if to else path
+    return target.exists() and (not place or place in anchors(target.read_text("utf-8")))
+
+
+def anchors(text: str) -> set[str]:
+    """What links call the headings of a document."""
+    headings = (re.sub(r"[^\w\- ]", "", each).lower() for each in _HEADING.findall(text))
+    return {each.strip().replace(" ", "-") for each in headings}
 
 
 def test_architecture_names_what_exists() -> None:
-    named = _FUNCTION.findall((ROOT / "docs" / "architecture.md").read_text("utf-8"))
+    named = _FUNCTION.findall((ROOT / "docs" / "guides" / "architecture.md").read_text("utf-8"))
     assert len(named) > 15, "the table of equations was not read"
     assert [f"{path}:{name}" for path, name in named if name not in defined(ROOT / path)] == []
 
