@@ -26,7 +26,7 @@ from torch.profiler import ProfilerActivity, profile
 from mmq.finetuning import FinetuneSettings
 from mmq.finetuning.alternating import AlternatingTask
 from mmq.finetuning.joint import JointTask
-from mmq.training.early_stopping import SelectedTraining
+from mmq.training.early_stopping import EarlyStoppedTraining
 from mmq.training.loop import epoch_generator
 
 STEPS = 12
@@ -43,7 +43,7 @@ def measure(start: Start, room: str) -> dict[str, Any]:
         settings = FinetuneSettings(**{**STAGE2[room], "mode": "joint", **changes})
         start.tokenizer.network.requires_grad_(True)
         task = JointTask(start.student, start.tokenizer, start.data, inputs, settings)
-        trainings[name] = SelectedTraining(task, settings.learning(start.student.settings, 1))
+        trainings[name] = EarlyStoppedTraining(task, settings.learning(start.student.settings, 1))
     batches = {
         name: list(each.task.batches(epoch_generator(0, 0)))[: STEPS + 2]
         for name, each in trainings.items()
@@ -84,7 +84,7 @@ def measure(start: Start, room: str) -> dict[str, Any]:
     return found
 
 
-def peak(training: SelectedTraining, batch: Any) -> int:
+def peak(training: EarlyStoppedTraining, batch: Any) -> int:
     """The most bytes that are allocated at a time in a step, beyond those at its start."""
     total = torch.zeros(())
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:

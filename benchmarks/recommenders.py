@@ -44,7 +44,7 @@ BEAM_CASES = 2000
 
 
 class Row(NamedTuple):
-    """A row of the table: a recommender, and the tokenizer whose IDs it speaks."""
+    """A row of the table: a recommender, and the tokenizer whose IDs it reads."""
 
     recommender: str
     settings: Mapping[str, Any] = MappingProxyType({})

@@ -84,7 +84,7 @@ class Recommender(Model[S], Generic[S]):
         """
         if self.needs_ids and data.ids is None:
             raise DataError(
-                f"{self.kind} speaks semantic IDs and was given none; pass them with the data "
+                f"{self.kind} reads semantic IDs and was given none; pass them with the data "
                 "(--ids ids.parquet)"
             )
         if not (data.train.lengths > 1).any():
@@ -159,7 +159,7 @@ class Recommender(Model[S], Generic[S]):
 
     @property
     def tells_apart(self) -> bool:
-        """Of one that speaks IDs: whether items that share one have scores of their own."""
+        """Of one that reads IDs: whether items that share one have scores of their own."""
         return False
 
     @property

@@ -20,7 +20,8 @@ from mmq.settings import Settings
 _ROWS = 2048
 """Items whose neighbours are looked for at a time: memory holds so many rows of all items."""
 _LEAST = 1e-6
-"""What the most popular item scores by that alone: it orders items that no neighbour speaks for."""
+"""What the most popular item scores by that alone: it orders items that are like none of the
+history."""
 _NAMES = ("starts", "items", "similarities")
 
 
