@@ -3,9 +3,8 @@
     python benchmarks/bench_finetuning.py --data ML1M [--cache out/finetuning]
 
 Steps of all kinds take turns on the same batches, by processor time; memory is the peak of what
-torch allocates on the way, by its own profiler. Of the way by turns it is the turn after an epoch
-that is measured, the epoch with it against one without, and all epochs, of which not every one has
-a turn.
+torch allocates on the way, by its own profiler. Of the alternating way an epoch that moves codes is
+measured against one that does not, and all epochs, of which not every one moves codes.
 """
 
 from __future__ import annotations

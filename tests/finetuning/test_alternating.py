@@ -1,4 +1,4 @@
-"""Stage 2 by turns: what switches cost, and a tokenizer that learns to make the good ones."""
+"""Stage 2, alternating: what switches cost, and a tokenizer that learns to make the good ones."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -274,7 +274,7 @@ del ALTERNATING["refreshes"]
 
 
 @pytest.mark.parametrize("name", sorted(ALTERNATING))
-def test_every_setting_has_its_say_by_turns(name):
+def test_every_setting_has_its_say_alternating(name):
     changes = {"mode": "alternating", "moving": 1.0, "epochs": 2}
     assert log_of(**{**changes, name: ALTERNATING[name]}) != log_of(**changes)
 
