@@ -3,9 +3,8 @@
     python benchmarks/bench_finetuning.py --data ML1M [--cache out/finetuning]
 
 Steps of all kinds take turns on the same batches, by processor time; memory is the peak of what
-torch allocates on the way, by its own profiler. Of the way by turns it is the turn after an epoch
-that is measured, the epoch with it against one without, and all epochs, of which not every one has
-a turn.
+torch allocates on the way, by its own profiler. Of the alternating way an epoch that moves codes is
+measured against one that does not, and all epochs, of which not every one moves codes.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from torch.profiler import ProfilerActivity, profile
 from mmq.finetuning import FinetuneSettings
 from mmq.finetuning.alternating import AlternatingTask
 from mmq.finetuning.joint import JointTask
-from mmq.training.early_stopping import SelectedTraining
+from mmq.training.early_stopping import EarlyStoppedTraining
 from mmq.training.loop import epoch_generator
 
 STEPS = 12
@@ -43,7 +42,7 @@ def measure(start: Start, room: str) -> dict[str, Any]:
         settings = FinetuneSettings(**{**STAGE2[room], "mode": "joint", **changes})
         start.tokenizer.network.requires_grad_(True)
         task = JointTask(start.student, start.tokenizer, start.data, inputs, settings)
-        trainings[name] = SelectedTraining(task, settings.learning(start.student.settings, 1))
+        trainings[name] = EarlyStoppedTraining(task, settings.learning(start.student.settings, 1))
     batches = {
         name: list(each.task.batches(epoch_generator(0, 0)))[: STEPS + 2]
         for name, each in trainings.items()
@@ -84,7 +83,7 @@ def measure(start: Start, room: str) -> dict[str, Any]:
     return found
 
 
-def peak(training: SelectedTraining, batch: Any) -> int:
+def peak(training: EarlyStoppedTraining, batch: Any) -> int:
     """The most bytes that are allocated at a time in a step, beyond those at its start."""
     total = torch.zeros(())
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:

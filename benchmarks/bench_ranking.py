@@ -27,7 +27,7 @@ from mmq.ranking import Pieces, PPNet, RankingData
 from mmq.ranking.fit import RankingTask
 from mmq.ranking.impressions import Impressions
 from mmq.ranking.vocabulary import Numbering, Vocabulary
-from mmq.training.early_stopping import SelectedTraining, seeded
+from mmq.training.early_stopping import EarlyStoppedTraining, seeded
 from mmq.training.loop import epoch_generator
 
 HISTORY = 50
@@ -50,7 +50,7 @@ def ours(data: RankingData, epochs: int, precision: str) -> dict[str, Any]:
     tested = auc(data.test.labels, ranker.predict(data.test, data))
     numbering = ranker.numbering(data.met)
     task = RankingTask(ranker._seeded(), ranker.settings, data.train, numbering, dict)
-    training = SelectedTraining(task, ranker.settings)
+    training = EarlyStoppedTraining(task, ranker.settings)
     times = []
     for epoch in range(epochs):
         generator, total = epoch_generator(0, epoch), torch.zeros(())

@@ -133,7 +133,7 @@ class Reader:
 
 
 def paired(kind: str, path: Path, against: Path, repeats: int) -> np.ndarray:
-    """``(repeats, 2)`` seconds of this checkout and the other, who goes first by turns."""
+    """``(repeats, 2)`` seconds of this checkout and the other; who goes first alternates."""
     readers = [Reader(HERE, kind, path), Reader(against, kind, path)]
     for reader in readers:
         reader.seconds()  # the first finds the file in no cache and the code not yet imported

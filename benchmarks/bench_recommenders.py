@@ -27,7 +27,7 @@ from mmq.data.interactions import Interactions, read_interactions
 from mmq.model import model_class
 from mmq.recommenders import Items, RetrievalData
 from mmq.recommenders.fit import RetrievalTask
-from mmq.training.early_stopping import SelectedTraining
+from mmq.training.early_stopping import EarlyStoppedTraining
 
 MODELS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
     "SASRec, d 64": ("sasrec", {"hidden_dim": 64}, (6, 100)),
@@ -79,7 +79,7 @@ def measure(log: Interactions, kind: str, settings: dict[str, Any], shape: tuple
     recommender.load_items(Items(data.item_ids, data.ids, data.popularity()))
     network = recommender._make()
     task = RetrievalTask(network, recommender.settings, data.train, 1, dict)
-    training = SelectedTraining(task, recommender.settings)
+    training = EarlyStoppedTraining(task, recommender.settings)
     windows = data.train.windows(recommender.settings.history, np.random.default_rng(0))
     order = np.random.default_rng(1).permutation(len(windows))
     batches = np.array_split(order, -(-len(order) // recommender.settings.batch_size))

@@ -69,6 +69,6 @@ def costs(record: Row) -> str:
             [task, name, f"{found['ratio']:.2f}", f"{found['bytes'] / 1e6:.0f}"]
             for name, found in steps.items()
         ]
-        rows.append([task, "by turns, an epoch with a turn", f"{turns['ratio']:.2f}", "-"])
-        rows.append([task, "by turns, all epochs", f"{turns['ratio_of_all_epochs']:.2f}", "-"])
+        rows.append([task, "alternating, an epoch that moves codes", f"{turns['ratio']:.2f}", "-"])
+        rows.append([task, "alternating, all epochs", f"{turns['ratio_of_all_epochs']:.2f}", "-"])
     return table(["task", "way", "time, frozen = 1", "most memory of a step (MB)"], rows)

@@ -34,7 +34,7 @@ from mmq import Catalogue, MMQTokenizer, SemanticIDs
 from mmq.data.cold import withhold_items
 from mmq.data.interactions import Interactions, read_interactions
 from mmq.data.sequences import Cases
-from mmq.model import model_class
+from mmq.model import kinds, model_class
 from mmq.recommenders import Recommender, RetrievalData, evaluate
 
 COLD_SHARE = 0.05
@@ -44,7 +44,7 @@ BEAM_CASES = 2000
 
 
 class Row(NamedTuple):
-    """A row of the table: a recommender, and the tokenizer whose IDs it speaks."""
+    """A row of the table: a recommender, and the tokenizer whose IDs it reads."""
 
     recommender: str
     settings: Mapping[str, Any] = MappingProxyType({})
@@ -61,7 +61,7 @@ class Dataset(NamedTuple):
     rows: dict[str, Row]
 
 
-KIND = {"MMQ": "mmq", "RQ-VAE": "rqvae", "RQ-KMeans": "rqkmeans", "OPQ": "opq"}
+KIND = {made.label: kind for kind, made in kinds("tokenizer").items()}
 
 CYCLE = {"schedule": "one-cycle", "warmup": 0.05, "learning_rate": 0.002, "patience": 100}
 SASREC_BEAUTY = {**CYCLE, "hidden_dim": 128, "history": 50, "epochs": 20}

@@ -1,4 +1,4 @@
-"""Write docs/results.md and the results of the README from benchmarks/results/*.json.
+"""Write docs/results, the tables of docs/guides and the results of the README from benchmarks/results/*.json.
 
 python benchmarks/render.py          rewrites the documents
 python benchmarks/render.py --check  fails if a document is not what the results say
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from common import RESULTS, read
 from tables import cell, table
 
 ROOT = Path(__file__).parents[1]
-PLOT = ROOT / "docs" / "fvu_by_length.png"
+GUIDES, RESULT_PAGES = ROOT / "docs" / "guides", ROOT / "docs" / "results"
+PLOT = RESULT_PAGES / "fvu_by_length.png"
 
 
 def source(record: Mapping[str, Any], command: str) -> str:
@@ -132,15 +133,15 @@ def fit(record: Mapping[str, Any]) -> str:
 
 
 def results() -> str:
-    """The text of docs/results.md."""
+    """The text of docs/results/variants_and_speed.md."""
     found = {path.stem: read(path) for path in RESULTS.glob("*.json")}
-    return f"""# Results
+    return f"""# Variants, speed, other libraries
 
 Written by `python benchmarks/render.py` from the JSON under `benchmarks/results/`; every figure is the mean and sample standard deviation over the seeds that the JSON names. The data sets are not part of the project; the commands say what they read.
 
 ## ML-1M: the default beside its variants
 
-3,706 films, plots by MiniLM and posters by EfficientNet-lite0, PCA to 256 dimensions each; length 6, K = 100. "Held out": fitted on 90% of the films, measured on the other 10% of that seed's split; a constant zero has L_recon 2. The PCA is fitted on all films, for every row alike. The default's learning rate, noise and temperature were chosen beforehand on validation parts of other random splits of the same catalogue (one seed, about twenty runs): the held-out films of the seeds below chose nothing as such, but some of them took part in that choice on the other side of a split. "Literal" is Eq. 14 as printed: random codebooks that no term of the loss moves. RQ-KMeans (scikit-learn, three levels a modality) is there as a bar on the same splits, untuned. MMQ's L_recon is that of its decoders with the gates, which are no part of the ID: for figures of the codes alone, against tuned baselines, see [Which tokenizer?](tokenizers.md).
+3,706 films, plots by MiniLM and posters by EfficientNet-lite0, PCA to 256 dimensions each; length 6, K = 100. "Held out": fitted on 90% of the films, measured on the other 10% of that seed's split; a constant zero has L_recon 2. The PCA is fitted on all films, for every row alike. The default's learning rate, noise and temperature were chosen beforehand on validation parts of other random splits of the same catalogue (one seed, about twenty runs): the held-out films of the seeds below chose nothing as such, but some of them took part in that choice on the other side of a split. "Literal" is Eq. 14 as printed: random codebooks that no term of the loss moves. RQ-KMeans (scikit-learn, three levels a modality) is there as a bar on the same splits, untuned. MMQ's L_recon is that of its decoders with the gates, which are no part of the ID: for figures of the codes alone, against tuned baselines, see [Which tokenizer?](../guides/tokenizers.md).
 
 {ml1m(found["tokenizers_ml1m"])}
 {source(found["tokenizers_ml1m"], "python benchmarks/tokenizers_ml1m.py --data ML1M")}
@@ -184,7 +185,7 @@ The floor counts the multiply-adds of forward and backward pass over the same me
 {source(found["fit"], "python benchmarks/bench_fit.py")}
 ## Other libraries
 
-Libraries of the field on the same films and the same test items as [Which tokenizer?](tokenizers.md), at their published defaults, beside our tokenizers at *their* defaults; all from the codes alone. K = 100, length 6, but where K = 128 is named.
+Libraries of the field on the same films and the same test items as [Which tokenizer?](../guides/tokenizers.md), at their published defaults, beside our tokenizers at *their* defaults; all from the codes alone. K = 100, length 6, but where K = 128 is named.
 
 {tables.peers(found["peers_ml1m"])}
 {source(found["peers_ml1m"], "python benchmarks/peers.py --data ML1M")}
@@ -229,7 +230,8 @@ def readme(text: str) -> str:
         "Fraction of variance that the codes alone leave unexplained of items held out, mean ± sd "
         "over 3 seeds, all tokenizers at their defaults (RQ-VAE with fewer epochs). "
         f"{zoo_tables.sentence(record).strip()} From `python benchmarks/zoo.py`; all kinds: "
-        "[Which tokenizer?](docs/tokenizers.md); other figures: [results](docs/results.md).\n"
+        "[Which tokenizer?](docs/guides/tokenizers.md); other figures: "
+        "[variants, speed, other libraries](docs/results/variants_and_speed.md).\n"
     )
     text = filled(text, "results", f"{block}\n{note}")
     rows = read(RESULTS / "leaderboard_beauty.json")
@@ -239,8 +241,8 @@ def readme(text: str) -> str:
         "Mean ± sd over the seeds that are named (3 where none is; popularity, item-kNN and EASE "
         "have none), from `python benchmarks/leaderboard.py beauty`; all items are ranked. What "
         "item tokens and a bonus do to new items: [old items and new ones]"
-        "(docs/recommender_results.md#old-items-and-new-ones); ML-1M and all rows: "
-        "[recommenders, measured](docs/recommender_results.md).\n"
+        "(docs/results/recommenders.md#old-items-and-new-ones); ML-1M and all rows: "
+        "[recommenders, measured](docs/results/recommenders.md).\n"
     )
     return filled(text, "retrieval", f"{block}\n{note}")
 
@@ -267,8 +269,23 @@ def by_run(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def zoo(text: str) -> str:
+    """docs/guides/tokenizers.md with its tables renewed."""
+    record = read(RESULTS / "zoo.json")
+    names = zoo_tables.names_of(record)
+    command = f"python benchmarks/zoo.py --data DATA --epochs {record['epochs of RQ-VAE']}"
+    block = f"{zoo_tables.held_out(record, names)}\n{zoo_tables.sentence(record)}\n"
+    text = filled(text, "zoo", block + source(by_run(record), command))
+    text = filled(text, "zoo-use", zoo_tables.use(record, names))
+    parts = read(RESULTS / "zoo_ablation.json")
+    command = f"python benchmarks/zoo_ablation.py --data DATA --epochs {parts['epochs']}"
+    return filled(
+        text, "zoo-parts", f"{zoo_tables.ablation(parts)}\n{source(by_run(parts), command)}"
+    )
+
+
 def tokenizers(text: str) -> str:
-    """docs/tokenizers.md with its tables renewed."""
+    """docs/results/tokenizers.md with its tables renewed."""
     found = {
         name: read(RESULTS / f"quantisers_{name}.json") for name in ("ml1m", "beauty", "toyshop")
     }
@@ -278,17 +295,6 @@ def tokenizers(text: str) -> str:
         )
         block = f"{tables.quantisers(record)}\n{source(record, command)}"
         text = filled(text, f"quantisers-{name}", block)
-    zoo = read(RESULTS / "zoo.json")
-    names = zoo_tables.names_of(zoo)
-    command = f"python benchmarks/zoo.py --data DATA --epochs {zoo['epochs of RQ-VAE']}"
-    block = f"{zoo_tables.held_out(zoo, names)}\n{zoo_tables.sentence(zoo)}\n"
-    text = filled(text, "zoo", block + source(by_run(zoo), command))
-    text = filled(text, "zoo-use", zoo_tables.use(zoo, names))
-    parts = read(RESULTS / "zoo_ablation.json")
-    command = f"python benchmarks/zoo_ablation.py --data DATA --epochs {parts['epochs']}"
-    text = filled(
-        text, "zoo-parts", f"{zoo_tables.ablation(parts)}\n{source(by_run(parts), command)}"
-    )
     main = found["ml1m"]
     text = filled(text, "unrefined", tables.unrefined(main))
     speed = {**main["speed"], "cells": []}
@@ -300,7 +306,7 @@ def tokenizers(text: str) -> str:
 
 
 def recommenders(text: str) -> str:
-    """docs/recommender_results.md with its tables renewed."""
+    """docs/results/recommenders.md with its tables renewed."""
     for name, against in (("beauty", "SASRec"), ("ml1m", "HeterRec, MMQ")):
         record = read(RESULTS / f"recommenders_{name}.json")
         command = f"python benchmarks/recommenders.py {name} --data {name.upper()}"
@@ -325,7 +331,7 @@ def recommenders(text: str) -> str:
 
 
 def ranking(text: str) -> str:
-    """docs/ranking_results.md with its tables renewed."""
+    """docs/results/ranking.md with its tables renewed."""
     record = read(RESULTS / "ranking_ml1m.json")
     command = "python benchmarks/ranking.py --data ML1M"
     block = f"{ranking_tables.beside_means(record)}\n{origin(record, command)}"
@@ -341,7 +347,7 @@ def ranking(text: str) -> str:
 
 
 def finetuning(text: str) -> str:
-    """docs/finetuning.md with its tables renewed."""
+    """docs/results/finetuning.md with its tables renewed."""
     data = {"toyshop": "", "retrieval": "ML1M", "beauty": "BEAUTY", "ranking": "ML1M"}
     for room, given in data.items():
         record = read(RESULTS / f"finetuning_{room}.json")
@@ -363,7 +369,7 @@ def finetuning(text: str) -> str:
 
 
 def own_data(text: str) -> str:
-    """docs/own_data.md with ties of public data sets renewed."""
+    """docs/guides/own_data.md with ties of public data sets renewed."""
     ties = read(RESULTS / "ties.json")
     rows = [
         [
@@ -378,12 +384,12 @@ def own_data(text: str) -> str:
 
 
 def reproduce(text: str) -> str:
-    """docs/reproduce.md with costs renewed."""
+    """docs/guides/reproduce.md with costs renewed."""
     return filled(text, "paper-cost", paper_tables.cost())
 
 
 def reproduced(text: str) -> str:
-    """docs/reproduced.md with results renewed."""
+    """docs/results/reproduced.md with results renewed."""
     for path in sorted(RESULTS.glob("paper_*.json")):
         name = path.stem.removeprefix("paper_")
         text = filled(text, f"paper-{name}", paper_tables.page(read(path)))
@@ -400,30 +406,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
-    readme_path, results_path = ROOT / "README.md", ROOT / "docs" / "results.md"
-    page = ROOT / "docs" / "tokenizers.md"
-    recommender_page = ROOT / "docs" / "recommender_results.md"
-    ranking_page = ROOT / "docs" / "ranking_results.md"
-    finetuning_page = ROOT / "docs" / "finetuning.md"
-    own_page = ROOT / "docs" / "own_data.md"
-    paper_page, found_page = ROOT / "docs" / "reproduce.md", ROOT / "docs" / "reproduced.md"
-    wanted = {
-        readme_path: readme(readme_path.read_text("utf-8")),
-        results_path: results(),
-        page: tokenizers(page.read_text("utf-8")),
-        recommender_page: recommenders(recommender_page.read_text("utf-8")),
-        ranking_page: ranking(ranking_page.read_text("utf-8")),
-        finetuning_page: finetuning(finetuning_page.read_text("utf-8")),
-        own_page: own_data(own_page.read_text("utf-8")),
-        paper_page: reproduce(paper_page.read_text("utf-8")),
-        found_page: reproduced(found_page.read_text("utf-8")),
+    pages: dict[Path, Callable[[str], str]] = {
+        ROOT / "README.md": readme,
+        RESULT_PAGES / "variants_and_speed.md": lambda _: results(),
+        RESULT_PAGES / "tokenizers.md": tokenizers,
+        RESULT_PAGES / "recommenders.md": recommenders,
+        RESULT_PAGES / "ranking.md": ranking,
+        RESULT_PAGES / "finetuning.md": finetuning,
+        RESULT_PAGES / "reproduced.md": reproduced,
+        GUIDES / "tokenizers.md": zoo,
+        GUIDES / "own_data.md": own_data,
+        GUIDES / "reproduce.md": reproduce,
     }
     if not arguments.check:
         tables.plot_lengths(read(RESULTS / "quantisers_ml1m.json"), PLOT)
-    for path, text in wanted.items():
+    for path, renewed in pages.items():
+        before = path.read_text("utf-8")
+        text = renewed(before)
         if not arguments.check:
             path.write_text(text, "utf-8")
-        elif not path.exists() or path.read_text("utf-8") != text:
+        elif before != text:
             sys.exit(f"{path.name} is not what benchmarks/results says; run benchmarks/render.py")
 
 

@@ -12,29 +12,37 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import pytest
 
 import mmq
+from mmq import model
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
 EXECUTED = [
     ROOT / name
     for name in (
         "README.md",
-        "docs/notebook.md",
-        "docs/own_data.md",
-        "docs/recommenders.md",
-        "docs/ranking.md",
-        "docs/finetuning.md",
+        "docs/guides/add_a_tokenizer.md",
+        "docs/guides/add_a_recommender.md",
+        "docs/guides/notebook.md",
+        "docs/guides/own_data.md",
+        "docs/guides/recommenders.md",
+        "docs/guides/ranking.md",
+        "docs/guides/finetuning.md",
         "examples/own_data.md",
     )
 ]
 
 _NOT_RUN = "<!-- not run -->"
-_BLOCK = re.compile(rf"^({_NOT_RUN}\n)?```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+_BLOCK = re.compile(
+    rf"^(?:({_NOT_RUN})\n|<!-- file: ([\w.]+) -->\n)?```(python|sh)\n(.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+_LINK = re.compile(r"\]\((?!https?://)([^)#]*)(?:#([^)]+))?\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _FUNCTION = re.compile(r"`(src/[\w/]+\.py):(\w+)`")
 
 
@@ -53,17 +61,27 @@ def load(name: str) -> ModuleType:
         pytest.skip(f"{name} needs {error.name}, which an extra installs")
 
 
-def blocks(text: str) -> list[tuple[str, str]]:
-    """Language and content of the ``python`` and ``sh`` blocks that are to be run."""
-    return [(m[2], m[3]) for m in _BLOCK.finditer(text) if not m[1]]
+class Block(NamedTuple):
+    """A ``python`` or ``sh`` block; one with a file name is written, not run."""
+
+    file: str | None
+    language: str
+    code: str
+
+
+def blocks(text: str) -> list[Block]:
+    """The blocks of a document, but for those marked as not run."""
+    return [Block(*m.groups()[1:]) for m in _BLOCK.finditer(text) if not m[1]]
 
 
 def run_examples(text: str, name: str, folder: Path) -> None:
     """Run a document's blocks in turn: prompts as a doctest, plain Python and sh as programs."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     names: dict[str, object] = {}
-    for language, code in blocks(text):
-        if language == "sh":
+    for file, language, code in blocks(text):
+        if file is not None:
+            (folder / file).write_text(code, "utf-8")
+        elif language == "sh":
             subprocess.run(["bash", "-eu", "-c", code], cwd=folder, env=environment, check=True)
         elif ">>>" in code:
             test = doctest.DocTestParser().get_doctest(code, names, name, name, 0)
@@ -86,8 +104,11 @@ def test_docstring_examples_are_found() -> None:
 @pytest.mark.parametrize("path", EXECUTED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_examples_of_documents(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = path.read_text("utf-8")
-    assert {"python"} <= {language for language, _ in blocks(text)} <= {"python", "sh"}
+    assert {"python"} <= {block.language for block in blocks(text)} <= {"python", "sh"}
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    # what a document adds to the kinds is gone after it
+    monkeypatch.setattr(model, "_KINDS", {name: {**each} for name, each in model._KINDS.items()})
     run_examples(text, path.name, tmp_path)
 
 
@@ -105,14 +126,26 @@ def test_a_wrong_example_is_found(block: str, error: type[Exception], tmp_path: 
         run_examples(block, "wrong", tmp_path)
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path: Path) -> None:
-    dead = [to for to in _LINK.findall(path.read_text("utf-8")) if not (path.parent / to).exists()]
-    assert dead == []
+    links = _LINK.findall(path.read_text("utf-8"))
+    assert [f"{to}#{place}" for to, place in links if not leads(path, to, place)] == []
+
+
+def leads(path: Path, to: str, place: str) -> bool:
+    """Whether a link of a document leads to a file, and to a heading of it where it names one."""
+    target = path.parent / to if to else path
+    return target.exists() and (not place or place in anchors(target.read_text("utf-8")))
+
+
+def anchors(text: str) -> set[str]:
+    """What links call the headings of a document."""
+    headings = (re.sub(r"[^\w\- ]", "", each).lower() for each in _HEADING.findall(text))
+    return {each.strip().replace(" ", "-") for each in headings}
 
 
 def test_architecture_names_what_exists() -> None:
-    named = _FUNCTION.findall((ROOT / "docs" / "architecture.md").read_text("utf-8"))
+    named = _FUNCTION.findall((ROOT / "docs" / "guides" / "architecture.md").read_text("utf-8"))
     assert len(named) > 15, "the table of equations was not read"
     assert [f"{path}:{name}" for path, name in named if name not in defined(ROOT / path)] == []
 

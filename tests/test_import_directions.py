@@ -1,4 +1,4 @@
-"""Imports point one way, and the light rooms stay free of torch. Read from the source by ast."""
+"""Imports point one way, and the light packages stay free of torch. Read from the source by ast."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ WITHOUT_TORCH = {"data", "semantic_ids", "metrics"}
 Imports = dict[str, set[str]]
 
 
-def level(room: str) -> int:
-    """How high a room is; a new room has to be given its place in LAYERS."""
-    return next(height for height, rooms in enumerate(LAYERS) if room in rooms)
+def level(package: str) -> int:
+    """How high a package is; a new one has to be given its place in LAYERS."""
+    return next(height for height, layer in enumerate(LAYERS) if package in layer)
 
 
-def room_of(module: str) -> str:
+def package_of(module: str) -> str:
     return [*module.split("."), "__init__"][1]
 
 
@@ -80,25 +80,25 @@ def upward(imports: Imports) -> list[str]:
         f"{own} imports {other}"
         for own, others in imports.items()
         for other in others & imports.keys()
-        if level(room_of(other)) > level(room_of(own))
+        if level(package_of(other)) > level(package_of(own))
     ]
 
 
 def circle(imports: Imports) -> list[str]:
-    """Rooms that import one another in a circle, or none."""
+    """Packages that import one another in a circle, or none."""
     graph: dict[str, set[str]] = {}
     for own, others in imports.items():
-        rooms = {room_of(other) for other in others & imports.keys()}
-        graph.setdefault(room_of(own), set()).update(rooms - {room_of(own)})
+        packages = {package_of(other) for other in others & imports.keys()}
+        graph.setdefault(package_of(own), set()).update(packages - {package_of(own)})
     return _circle(graph)
 
 
 def reaching_torch(imports: Imports) -> list[str]:
-    """Modules of light rooms that import torch, directly or through another module."""
+    """Modules of light packages that import torch, directly or through another module."""
     heavy = {own for own, others in imports.items() if "torch" in others}
     while more := {own for own, others in imports.items() if others & heavy} - heavy:
         heavy |= more
-    return sorted(own for own in heavy if room_of(own) in WITHOUT_TORCH)
+    return sorted(own for own in heavy if package_of(own) in WITHOUT_TORCH)
 
 
 def beside_formulas(imports: Imports) -> list[str]:
@@ -107,7 +107,7 @@ def beside_formulas(imports: Imports) -> list[str]:
         f"{own} imports {other}"
         for own, others in imports.items()
         for other in others & imports.keys()
-        if room_of(own) == "nn" != room_of(other)
+        if package_of(own) == "nn" != package_of(other)
     ]
 
 
@@ -137,15 +137,15 @@ CHECKS = [upward, circle, module_circle, beside_formulas, reaching_torch, drawer
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_the_house_stands(check) -> None:
+def test_imports_point_one_way(check) -> None:
     imports = read_imports(SOURCE)
     assert "mmq.data.catalogue" in imports["mmq.data.parquet"], "the imports were not read"
     assert check(imports) == []
 
 
-def test_every_room_has_its_place() -> None:
-    rooms = {room_of(module) for module in read_imports(SOURCE)}
-    assert rooms <= set().union(*LAYERS), "give the new room its layer in LAYERS"
+def test_every_package_has_its_place() -> None:
+    packages = {package_of(module) for module in read_imports(SOURCE)}
+    assert packages <= set().union(*LAYERS), "give the new package its layer in LAYERS"
 
 
 PLANTED = {

@@ -46,6 +46,8 @@ class Model(ABC, Generic[S]):
     folder_format: ClassVar[FolderFormat]
     kind: ClassVar[str]
     """Name in config.json and on the command line."""
+    label: ClassVar[str]
+    """Name in tables ("RQ-KMeans"); that of the kind, unless the class says another."""
     settings_class: type[S]
 
     def __init__(self, settings: S | None = None, *, device: str = "auto", **values: Any) -> None:
@@ -66,6 +68,8 @@ class Model(ABC, Generic[S]):
             _FAMILY_CLASSES[cls.folder_format.family] = cls
         if "kind" in vars(cls):
             _KINDS[cls.folder_format.family][cls.kind] = cls
+            if "label" not in vars(cls):
+                cls.label = cls.kind
 
     @abstractmethod
     def tensors(self) -> dict[str, np.ndarray]:

@@ -472,7 +472,7 @@ def test_help_says_what_there_is(capsys):
         assert option in out
 
 
-def test_by_turns(shop, capsys):
+def test_alternating(shop, capsys):
     found = tuned(capsys, "retrieval", "--set", "mode=alternating", "--set", "moving=1")
     assert found["settings"]["mode"] == "alternating"
     log = json.loads((shop / "tuned" / "finetune.json").read_text())["log"]

@@ -298,7 +298,7 @@ def test_two_processes_make_the_steps_of_one(shop, capsys):
 
 BAD = [
     (["--model", "hetrec"], "there is no recommender 'hetrec'; did you mean 'heterrec'?"),
-    ([], "heterrec speaks semantic IDs and was given none"),
+    ([], "heterrec reads semantic IDs and was given none"),
     (["--ids", "none.parquet"], "there is no semantic ID table at none.parquet"),
     (["--ids", "catalogue.parquet"], "no semantic ID table of mmq"),
     (["--ids", "few.parquet"], "10 of 40 items of the interactions have no semantic ID"),

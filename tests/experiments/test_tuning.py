@@ -5,22 +5,13 @@ import numpy as np
 import pytest
 
 from mmq.errors import DataError, FormatError, SettingsError
-from mmq.experiments import tuning
-from mmq.experiments.tuning import SPACES, TunePlan, tune
-from mmq.experiments.tuning.spaces import (
-    BY_GRADIENT,
-    Choice,
-    LogUniform,
-    Size,
-    Split,
-    Uniform,
-    draws,
-    settled,
-    space_of,
-)
+from mmq.experiments.tuning import TunePlan, tune
+from mmq.experiments.tuning.draws import draws, settled, unfixed
 from mmq.model import kinds
 from mmq.testing import tiny_catalogue
-from mmq.tokenizers import MMQSettings
+from mmq.tokenizers import MMQSettings, MMQTokenizer, RQKMeansTokenizer
+from mmq.tokenizers.mmq.space import BY_GRADIENT, Split
+from mmq.tokenizers.search_space import Choice, LogUniform, Size, Uniform
 
 FIXED = {
     "learning": "gradient",
@@ -45,13 +36,17 @@ def held_out(trial):
 
 GRADIENT = {"learning": "gradient"}
 ALL_SPACES = [
-    *((kind, space, {}) for kind, space in SPACES.items()),
+    *((kind, made.search_space({}), {}) for kind, made in kinds("tokenizer").items()),
     ("mmq", BY_GRADIENT, GRADIENT),
 ]
 
 
+def space_of_mmq(fixed):
+    return unfixed(MMQTokenizer.search_space(fixed), fixed)
+
+
 def test_every_kind_has_a_space_of_its_own_settings():
-    assert SPACES.keys() == kinds("tokenizer").keys()
+    assert all(space for _, space, _ in ALL_SPACES)
     for kind, space, fixed in ALL_SPACES:
         settings = kinds("tokenizer")[kind].settings_class
 
@@ -70,7 +65,7 @@ def test_every_kind_has_a_space_of_its_own_settings():
 
 
 def test_noise_is_drawn_around_the_default_of_so_many_items():
-    space, defaults = space_of("mmq", GRADIENT), MMQSettings(learning="gradient")
+    space, defaults = BY_GRADIENT, MMQSettings(learning="gradient")
     for items in (2_000, 1_000_000):
         drawn = [
             settled(values, space, defaults, Size(items, 2))["input_noise"]
@@ -93,7 +88,7 @@ def test_every_value_of_a_space_is_allowed_with_the_defaults():
 
 @pytest.mark.parametrize("modalities", [1, 2, 3])
 def test_experts_are_split_anew_and_the_id_keeps_its_length(modalities):
-    space = space_of("mmq", {})
+    space = space_of_mmq({})
     made = [
         settled(v, space, MMQSettings(), Size(500, modalities)) for v in draws(space, 60, 0)[1:]
     ]
@@ -103,11 +98,11 @@ def test_experts_are_split_anew_and_the_id_keeps_its_length(modalities):
 
 
 def test_what_the_user_fixes_is_not_searched():
-    assert "specific_experts" not in space_of("mmq", {"shared_experts": 3})
-    assert "smoothing" not in space_of("mmq", {"smoothing": 0.5})
-    assert "learning_rate" not in space_of("mmq", {})
-    assert "learning_rate" in space_of("mmq", GRADIENT)
-    assert "smoothing" not in space_of("mmq", GRADIENT)
+    assert "specific_experts" not in space_of_mmq({"shared_experts": 3})
+    assert "smoothing" not in space_of_mmq({"smoothing": 0.5})
+    assert "learning_rate" not in space_of_mmq({})
+    assert "learning_rate" in space_of_mmq(GRADIENT)
+    assert "smoothing" not in space_of_mmq(GRADIENT)
 
 
 def test_draws_begin_with_the_defaults_and_do_not_repeat():
@@ -174,7 +169,7 @@ def test_everything_is_written_down(searched):
     assert set(record["space"]) == searched_over
     for name in searched_over:
         source = BY_GRADIENT[name]
-        assert record["space"][name] == {type(source).__name__: json.loads(json.dumps([*source]))}
+        assert record["space"][name] == json.loads(json.dumps(source.described()))
     assert record["best"]["settings"] == found.settings
     lines = (folder / "trials.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == record["trials"]
@@ -220,7 +215,7 @@ def test_another_figure_may_be_chosen():
 
 def test_a_trial_that_diverges_is_recorded_and_the_rest_goes_on(monkeypatch, tmp_path):
     space = {"learning_rate": Choice((1e12, 1e11, 6e-3))}
-    monkeypatch.setattr(tuning.search, "space_of", lambda *_: space)
+    monkeypatch.setattr(MMQTokenizer, "search_space", lambda _: space)
     found = tune(tiny_catalogue(), "mmq", PLAN, FIXED, tmp_path / "t")
     failed = [trial for trial in found.trials if trial.error]
     assert len(failed) == 2
@@ -231,6 +226,12 @@ def test_a_trial_that_diverges_is_recorded_and_the_rest_goes_on(monkeypatch, tmp
     assert again == found
 
 
+def test_a_kind_that_names_no_settings_is_refused(monkeypatch):
+    monkeypatch.setattr(RQKMeansTokenizer, "search_space", lambda _: {})
+    with pytest.raises(SettingsError, match="rqkmeans names no settings to search"):
+        tune(tiny_catalogue(), "rqkmeans", PLAN)
+
+
 def test_a_search_of_failures_is_an_error():
     with pytest.raises(DataError, match=r"none of the 2 trials succeeded; the first said: .*div"):
         tune(tiny_catalogue(), "mmq", TunePlan(trials=2), {**FIXED, "learning_rate": 1e12})
@@ -238,7 +239,7 @@ def test_a_search_of_failures_is_an_error():
 
 def test_settings_that_do_not_fit_together_fail_alone(monkeypatch):
     space = {"shared_experts": Choice((0, 1))}
-    monkeypatch.setattr(tuning.search, "space_of", lambda *_: space)
+    monkeypatch.setattr(MMQTokenizer, "search_space", lambda _: space)
     plan = TunePlan(trials=3, hold_out=0.2)
     found = tune(
         tiny_catalogue(), "mmq", plan, {**FIXED, "specific_experts": {"text": 0, "image": 0}}

@@ -1,4 +1,4 @@
-"""Stage 2 by turns: what switches cost, and a tokenizer that learns to make the good ones."""
+"""Stage 2, alternating: what switches cost, and a tokenizer that learns to make the good ones."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from mmq.tokenizers.network import SoftInputs
 from mmq.training import loop
 from mmq.training.loop import epoch_generator
 
-BY_TURNS = {
+ALTERNATING = {
     "epochs": 3, "learning_rate": 0.02, "tokenizer_rate": 0.5, "moving": 1.0, "max_colliding": 1,
     "tokenizer_steps": 20, "least_gain": 0.0,
 }  # fmt: skip
@@ -30,7 +30,7 @@ BY_TURNS = {
 def tuned(room="retrieval", kind="mmq", **changes):
     made = tokenizer(kind)
     student, data = STUDENTS[room](made)
-    fit = finetune(made, student, data, catalogue(), FinetuneSettings(**{**BY_TURNS, **changes}))
+    fit = finetune(made, student, data, catalogue(), FinetuneSettings(**{**ALTERNATING, **changes}))
     return made, student, data, fit
 
 
@@ -135,7 +135,7 @@ def test_what_is_told_to_pay_pays(scale, steps):
 def test_a_recommender_that_looks_several_steps_ahead_is_fine_tuned():
     made = tokenizer()
     student, data = retrieval(made, steps=2)
-    fit = finetune(made, student, data, catalogue(), FinetuneSettings(**BY_TURNS))
+    fit = finetune(made, student, data, catalogue(), FinetuneSettings(**ALTERNATING))
     assert fit.log[-1]["codes_moved"] > 0
 
 
@@ -224,7 +224,7 @@ def turn(kind="mmq", **changes):
     """The task of a fine-tuning before its first turn."""
     made = tokenizer(kind)
     student, data = retrieval(made, epochs=8, learning_rate=0.02)
-    settings = FinetuneSettings(**{**BY_TURNS, **changes})
+    settings = FinetuneSettings(**{**ALTERNATING, **changes})
     task = AlternatingTask(student, made, data, made.inputs(catalogue()), settings)
     task.refresh()
     return task
@@ -319,7 +319,7 @@ def test_resumed_after_a_kill_is_the_same_to_the_bit(tmp_path, monkeypatch):
     made = tokenizer()
     student, data = retrieval(made)
     checkpoint = Checkpoint(tmp_path / "checkpoint")
-    settings = FinetuneSettings(**BY_TURNS)
+    settings = FinetuneSettings(**ALTERNATING)
     with monkeypatch.context() as patch:
         kill_after(2, patch)
         with pytest.raises(KeyboardInterrupt):
@@ -335,7 +335,7 @@ def test_a_loss_over_codes_cannot_tell():
     made = tokenizer()
     student, data = retrieval(made, objective="codes")
     with pytest.raises(SettingsError, match="mode=joint"):
-        finetune(made, student, data, catalogue(), FinetuneSettings(**BY_TURNS))
+        finetune(made, student, data, catalogue(), FinetuneSettings(**ALTERNATING))
 
 
 WORKER = """

@@ -260,7 +260,7 @@ def test_epochs_and_patience_end_it():
     assert len(tuned(epochs=6, patience=2, **still)[2].log) == 2
 
 
-BY_TURNS = {
+ALTERNATING = {
     **{name: CHANGES[name] for name in CHANGES.keys() - {"target_codes", "items_per_step"}},
     "temperature_end": 0.2,
     "behaviour_weight": 1.0,
@@ -270,18 +270,18 @@ BY_TURNS = {
     "tokenizer_steps": 7,
     "moving": 0.0,
 }
-del BY_TURNS["refreshes"]
+del ALTERNATING["refreshes"]
 
 
-@pytest.mark.parametrize("name", sorted(BY_TURNS))
-def test_every_setting_has_its_say_by_turns(name):
+@pytest.mark.parametrize("name", sorted(ALTERNATING))
+def test_every_setting_has_its_say_alternating(name):
     changes = {"mode": "alternating", "moving": 1.0, "epochs": 2}
-    assert log_of(**{**changes, name: BY_TURNS[name]}) != log_of(**changes)
+    assert log_of(**{**changes, name: ALTERNATING[name]}) != log_of(**changes)
 
 
 def test_all_other_settings_are_covered():
     assert set(FinetuneSettings.model_fields) == {
-        *CHANGES, *BY_TURNS, "mode", "epochs", "patience", "max_colliding",
+        *CHANGES, *ALTERNATING, "mode", "epochs", "patience", "max_colliding",
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from finetuning.tiny import STUDENTS, catalogue, tokenizer
 from mmq.finetuning import FinetuneSettings, finetune
 from mmq.finetuning.joint import JointTask
 from mmq.testing.processes import in_two_processes
-from mmq.training.early_stopping import SelectedTraining
+from mmq.training.early_stopping import EarlyStoppedTraining
 from mmq.training.loop import epoch_generator
 
 SETTINGS = {"noise": 0.5, "items_per_step": 9, "tokenizer_rate": 0.5, "commitment_weight": 0.1}
@@ -27,7 +27,7 @@ def step_of(room, kind="mmq"):
     task = JointTask(
         student, made, data, made.inputs(catalogue()), FinetuneSettings(mode="joint", **SETTINGS)
     )
-    training = SelectedTraining(task, task.settings.learning(student.settings, 2))
+    training = EarlyStoppedTraining(task, task.settings.learning(student.settings, 2))
     total = torch.zeros(())
     batch = next(iter(task.batches(epoch_generator(0, 0))))
     task.network.train()

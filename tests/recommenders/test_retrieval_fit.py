@@ -8,7 +8,7 @@ from mmq.recommenders import HeterRec, SASRec, evaluate
 from mmq.recommenders.fit import RetrievalTask
 from mmq.recommenders.sasrec import SASRecNetwork, SASRecSettings
 from mmq.testing import tiny_retrieval_data
-from mmq.training.early_stopping import SelectedTraining
+from mmq.training.early_stopping import EarlyStoppedTraining
 from mmq.training.loop import train
 
 SMALL = {"hidden_dim": 8, "heads": 2, "item_layers": 1, "history": 5, "batch_size": 16}
@@ -26,7 +26,7 @@ def training_of(figures, **changes):
         return {"ndcg@10": next(left)}
 
     task = RetrievalTask(network, settings, tiny_retrieval_data().train, 1, validate)
-    return SelectedTraining(task, settings), seen
+    return EarlyStoppedTraining(task, settings), seen
 
 
 def same(one, other):

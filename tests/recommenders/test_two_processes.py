@@ -13,7 +13,7 @@ from mmq.recommenders.heterrec.settings import HeterRecSettings
 from mmq.recommenders.sasrec import SASRecNetwork, SASRecSettings
 from mmq.testing import tiny_ids, tiny_retrieval_data
 from mmq.testing.processes import in_two_processes
-from mmq.training.early_stopping import SelectedTraining
+from mmq.training.early_stopping import EarlyStoppedTraining
 from mmq.training.loop import epoch_generator
 
 SMALL = {"hidden_dim": 8, "heads": 2, "item_layers": 1, "history": 5, "batch_size": 16}
@@ -35,7 +35,7 @@ def step_of(name, windows):
     train = tiny_retrieval_data().train
     settings = network_settings(name)
     task = RetrievalTask(network, settings, train, steps_of(name), dict)
-    training = SelectedTraining(task, settings)
+    training = EarlyStoppedTraining(task, settings)
     total = torch.zeros(())
     chosen = train.windows(5, epoch_generator(0, 0)).take(slice(0, windows))
     training.step(chosen, 0.5, total)

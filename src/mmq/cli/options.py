@@ -50,7 +50,7 @@ Attribute = Annotated[
 ]
 Kind = Annotated[
     str,
-    typer.Option("--tokenizer", help="Kind of tokenizer: mmq, rqvae, rqkmeans or opq."),
+    typer.Option("--tokenizer", help="Kind of tokenizer; an unknown one is answered with all."),
 ]
 Fusion = Annotated[
     Literal["aligned", "separated"] | None,

@@ -48,7 +48,10 @@ def command(
     columns: Columns,
     interactions: _Interactions,
     out: Annotated[Path, typer.Option("--out", help="Folder of the model to write.")],
-    kind: Annotated[str, typer.Option("--model", help="Kind of model: ppnet or means.")] = "ppnet",
+    kind: Annotated[
+        str,
+        typer.Option("--model", help="Kind of model; an unknown one is answered with all."),
+    ] = "ppnet",
     ids: _Ids = None,
     split: _Split = None,
     positive_above: Annotated[

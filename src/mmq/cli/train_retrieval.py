@@ -14,7 +14,7 @@ from mmq.cli.retrieval_lines import trained_lines
 
 _Kind = Annotated[
     str,
-    typer.Option("--model", help="Kind of model: heterrec, sasrec, item-knn, ease or popularity."),
+    typer.Option("--model", help="Kind of model; an unknown one is answered with all."),
 ]
 _MinInteractions = Annotated[
     int,
@@ -24,7 +24,7 @@ _MinInteractions = Annotated[
 ]
 _Ids = Annotated[
     Path | None,
-    typer.Option("--ids", help="ID table of the items to recommend; heterrec needs one."),
+    typer.Option("--ids", help="ID table of the items to recommend, if the model reads IDs."),
 ]
 _Split = Annotated[
     Literal["leave-one-out", "chronological", "stored"],

@@ -1,4 +1,4 @@
-"""Stage 2 by turns: the model learns for an epoch, then the tokenizer learns what it would gain.
+"""Stage 2, alternating: the model learns for an epoch, then the tokenizer what it would gain.
 
 The slope of a loss, which is all that the soft index of Eq. 18 passes back, says little of what a
 switch to another code does: codewords lie far apart, and a batch shows an item a few times only.

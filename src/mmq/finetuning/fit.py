@@ -18,7 +18,7 @@ from mmq.tokenizers.evaluation import evaluate
 from mmq.tokenizers.inputs import Inputs
 from mmq.tokenizers.soft import SoftTokenizer
 from mmq.training.distributed import is_first
-from mmq.training.early_stopping import SelectedTraining
+from mmq.training.early_stopping import EarlyStoppedTraining
 from mmq.training.loop import Log, Trained, train
 
 TASKS: dict[str, type[MovingTask]] = {"alternating": AlternatingTask, "joint": JointTask}
@@ -95,12 +95,12 @@ def finetune(
     try:
         before = task.figures()
         learning = settings.learning(student.settings, settings.epochs)
-        training = SelectedTraining(task, learning, before[task.selected_by])
+        training = EarlyStoppedTraining(task, learning, before[task.monitor])
         trained = train(training, settings.seed, checkpoint)
         task.network.load_state_dict(training.best)
         after, seconds, log = task.figures(), trained.seconds, trained.log
         if settings.refit_epochs:
-            refitted = _refit(student, data, settings, again, after[task.selected_by])
+            refitted = _refit(student, data, settings, again, after[task.monitor])
             after, seconds = task.figures(), seconds + refitted.seconds
             log = [*log, *({**each, "refit": 1.0} for each in refitted.log)]
     except BaseException:
@@ -131,7 +131,7 @@ def _refit(
 ) -> Trained:
     """Let the recommender learn alone, on the IDs that it has; kept if it is above the floor."""
     learning = settings.learning(student.settings, settings.refit_epochs)
-    training = SelectedTraining(student.task(data), learning, floor)
+    training = EarlyStoppedTraining(student.task(data), learning, floor)
     found = train(training, settings.seed, checkpoint)
     student.network.load_state_dict(training.best)
     return found

@@ -32,7 +32,7 @@ class RowTask(Protocol):
 
     network: Any
     items: int
-    selected_by: str
+    monitor: str
 
     def batches(self, generator: np.random.Generator) -> Batches:
         """The batches of an epoch."""
@@ -121,7 +121,7 @@ class MovingTask(Task):
         self.inputs, self.x, self.present = inputs, inputs.x, inputs.present
         self.settings = settings
         self.own: RowTask = student.task(data)
-        self.items, self.selected_by = self.own.items, self.own.selected_by
+        self.items, self.monitor = self.own.items, self.own.monitor
         student.network.requires_grad_(True)
         tokenizer.network.requires_grad_(False)
         parts = {"recommender": student.network, "tokenizer": tokenizer.network}

@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from mmq.settings import Settings
-from mmq.training.early_stopping import SelectedSettings
+from mmq.training.early_stopping import EarlyStoppingSettings
 from mmq.training.loop import Share
 
 
@@ -127,7 +127,7 @@ class FinetuneSettings(Settings):
         start = self.temperature or (0.02 if self.mode == "alternating" else 0.07)
         return float(start * ((self.temperature_end or start) / start) ** progress)
 
-    def learning(self, of: SelectedSettings, epochs: int) -> SelectedSettings:
+    def learning(self, of: EarlyStoppingSettings, epochs: int) -> EarlyStoppingSettings:
         """Settings of a training for so many epochs of a recommender with the settings ``of``."""
         return of.model_copy(
             update={

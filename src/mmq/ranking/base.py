@@ -159,7 +159,7 @@ class Ranker(Model[S], Generic[S]):
         return Numbering.of(met, self.vocabulary, None, None)
 
     def with_ids(self, ids: SemanticIDs) -> None:
-        """Speak of the items of a newer table of the same tokenizer, new items among them.
+        """Read the items of a newer table of the same tokenizer, new items among them.
 
         Raises:
             SettingsError: the ranker does not read semantic IDs.

@@ -95,7 +95,7 @@ class RankingTask(Task):
         figures: gives those of the network as it is.
     """
 
-    selected_by = "auc"
+    monitor = "auc"
 
     def __init__(
         self,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from pydantic import PositiveFloat
@@ -43,7 +42,7 @@ class Means(Ranker[MeansSettings]):
         settings: or their values by name, ``Means(smoothing=20)``.
     """
 
-    kind: ClassVar[str] = "means"
+    kind, label = "means", "Means"
     settings_class = MeansSettings
     _weights: np.ndarray | None = None
     """``(1 + rates,)`` float64, the bias first."""

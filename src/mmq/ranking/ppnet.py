@@ -23,7 +23,7 @@ from mmq.ranking.settings import PPNetSettings
 from mmq.ranking.switches import switch_costs
 from mmq.ranking.vocabulary import Numbering, Vocabulary
 from mmq.semantic_ids import Manifest, SemanticIDs, require_newer_table
-from mmq.training.early_stopping import SelectedTraining
+from mmq.training.early_stopping import EarlyStoppedTraining
 from mmq.training.loop import train
 from mmq.training.weights import load_arrays, to_arrays
 
@@ -47,7 +47,7 @@ class PPNet(Ranker[PPNetSettings]):
         SettingsError: an unknown setting or device, or a value out of range.
     """
 
-    kind: ClassVar[str] = "ppnet"
+    kind, label = "ppnet", "PPNet"
     settings_class = PPNetSettings
     reads_ids: ClassVar[bool] = True
     _network: PPNetNetwork | None = None
@@ -64,7 +64,7 @@ class PPNet(Ranker[PPNetSettings]):
                 settings=self.settings.to_dict(),
             )
         try:
-            training = SelectedTraining(self.task(data), self.settings)
+            training = EarlyStoppedTraining(self.task(data), self.settings)
             trained = train(training, self.settings.seed, checkpoint)
         except BaseException:
             self._network = None  # half-trained weights are no ranker
@@ -147,7 +147,7 @@ class PPNet(Ranker[PPNetSettings]):
         """Raise unless it reads soft codes and ``data`` is what it was fitted to.
 
         Raises:
-            SettingsError: it has no semantic IDs, reads prefixes of them, or speaks of another
+            SettingsError: it has no semantic IDs, reads prefixes of them, or reads another
                 table by now (:meth:`with_ids`).
             DataError: other users, items or values of columns in the training part; its labels
                 are not compared.

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from mmq.settings import Settings
-from mmq.training.early_stopping import SelectedSettings
+from mmq.training.early_stopping import EarlyStoppingSettings
 from mmq.training.loop import Share
 
 PartShare = Annotated[float, Field(gt=0, lt=0.5)]
@@ -50,7 +50,7 @@ class RankingSplit(Settings):
         return 1 - held, self.validation_share, self.test_share
 
 
-class RankerSettings(SelectedSettings):
+class RankerSettings(EarlyStoppingSettings):
     """How a ranker learns."""
 
     batch_size: PositiveInt = 4096

@@ -54,6 +54,8 @@ class Recommender(Model[S], Generic[S]):
     folder_format = FORMAT
     needs_ids: ClassVar[bool] = False
     """Whether it can only be fitted to items with semantic IDs."""
+    reads_order: ClassVar[bool] = True
+    """Whether the order of a user's interactions changes what it learns."""
 
     def __init__(self, settings: S | None = None, *, device: str = "auto", **values: Any) -> None:
         super().__init__(settings, device=device, **values)
@@ -82,7 +84,7 @@ class Recommender(Model[S], Generic[S]):
         """
         if self.needs_ids and data.ids is None:
             raise DataError(
-                f"{self.kind} speaks semantic IDs and was given none; pass them with the data "
+                f"{self.kind} reads semantic IDs and was given none; pass them with the data "
                 "(--ids ids.parquet)"
             )
         if not (data.train.lengths > 1).any():
@@ -157,7 +159,7 @@ class Recommender(Model[S], Generic[S]):
 
     @property
     def tells_apart(self) -> bool:
-        """Of one that speaks IDs: whether items that share one have scores of their own."""
+        """Of one that reads IDs: whether items that share one have scores of their own."""
         return False
 
     @property

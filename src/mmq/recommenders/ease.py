@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -42,7 +41,7 @@ class EASE(ClosedForm[EASESettings]):
         settings: or their values by name, ``EASE(penalty=300)``.
     """
 
-    kind: ClassVar[str] = "ease"
+    kind, label = "ease", "EASE"
     settings_class = EASESettings
     _rows: np.ndarray
     """``(met,)`` int64 rows of the items that training met, rising; others have no weights."""

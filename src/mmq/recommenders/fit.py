@@ -30,7 +30,7 @@ class RetrievalTask(Task):
         figures: gives those of the network as it is.
     """
 
-    selected_by = "ndcg@10"
+    monitor = "ndcg@10"
 
     def __init__(
         self,

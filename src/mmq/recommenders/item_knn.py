@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -21,7 +20,8 @@ from mmq.settings import Settings
 _ROWS = 2048
 """Items whose neighbours are looked for at a time: memory holds so many rows of all items."""
 _LEAST = 1e-6
-"""What the most popular item scores by that alone: it orders items that no neighbour speaks for."""
+"""What the most popular item scores by that alone: it orders items that are like none of the
+history."""
 _NAMES = ("starts", "items", "similarities")
 
 
@@ -50,7 +50,7 @@ class ItemKNN(ClosedForm[ItemKNNSettings]):
         settings: or their values by name, ``ItemKNN(neighbours=100)``.
     """
 
-    kind: ClassVar[str] = "item-knn"
+    kind, label = "item-knn", "Item-kNN"
     settings_class = ItemKNNSettings
     _similar: sparse.csr_array
 

@@ -23,7 +23,8 @@ class PopularitySettings(Settings):
 class Popularity(ClosedForm[PopularitySettings]):
     """Scores an item by its interactions in the training part."""
 
-    kind: ClassVar[str] = "popularity"
+    kind, label = "popularity", "Popularity"
+    reads_order: ClassVar[bool] = False
     settings_class = PopularitySettings
 
     def _learn(self, data: RetrievalData) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
@@ -52,7 +50,7 @@ class SASRec(SequentialRecommender[SASRecSettings, SASRecNetwork]):
         settings: or their values by name, ``SASRec(hidden_dim=32)``.
     """
 
-    kind: ClassVar[str] = "sasrec"
+    kind, label = "sasrec", "SASRec"
     settings_class = SASRecSettings
 
     def _make(self) -> SASRecNetwork:

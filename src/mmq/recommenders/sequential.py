@@ -23,7 +23,7 @@ from mmq.recommenders.fit import RetrievalTask
 from mmq.recommenders.network import HistoryNetwork
 from mmq.recommenders.results import RetrievalFit
 from mmq.recommenders.settings import RecommenderSettings
-from mmq.training.early_stopping import SelectedTraining
+from mmq.training.early_stopping import EarlyStoppedTraining
 from mmq.training.loop import train
 from mmq.training.weights import load_arrays, to_arrays
 
@@ -73,7 +73,7 @@ class SequentialRecommender(Recommender[R], Generic[R, N]):
     def _fit(self, data: RetrievalData, checkpoint: Checkpoint | None) -> RetrievalFit:
         network = self._seeded().to(self.device)
         self._network = network.eval()
-        training = SelectedTraining(self.task(data), self.settings)
+        training = EarlyStoppedTraining(self.task(data), self.settings)
         if checkpoint is not None:
             checkpoint = checkpoint.of(data=data.fingerprint(), settings=self.settings.to_dict())
         trained = train(training, self.settings.seed, checkpoint)

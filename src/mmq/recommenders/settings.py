@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from mmq.training.early_stopping import SelectedSettings
+from mmq.training.early_stopping import EarlyStoppingSettings
 from mmq.training.loop import Share
 
 
-class RecommenderSettings(SelectedSettings):
+class RecommenderSettings(EarlyStoppingSettings):
     """How a recommender over histories is built and trained."""
 
     history: PositiveInt = 50

@@ -23,7 +23,7 @@ from mmq.reports.page import MODALITIES, SHARED
 from mmq.reports.plots import INK, LINE, MUTED, STYLE, data_uri, svg
 
 PALETTE = (*MODALITIES[:2], SHARED, MODALITIES[4], MODALITIES[2], MODALITIES[3], MODALITIES[5])
-"""The house's colours, in an order that keeps like ones apart; lighter ones follow."""
+"""The project's colours, in an order that keeps like ones apart; lighter ones follow."""
 
 MARKERS = "osD^vPX"
 """One a colour, so that lines can be told apart in print without colours."""
@@ -35,7 +35,7 @@ HEIGHT, ENTRY = 2.65, 0.18
 """Inches of a row of panels, and of a row of the legend."""
 
 MOST_LABELS = 8
-"""Bars of a panel that still have room for their values above them."""
+"""Bars of a panel that still have space for their values above them."""
 
 CLOSEST = 0.09
 """Share of the axis that two numbers on it may be apart; nearer ones are spaced evenly instead."""

@@ -1,4 +1,4 @@
-"""Filling the templates of this room: pages that need no other file and no network."""
+"""Filling the templates of this package: pages that need no other file and no network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmq.version import __version__
 
 
 def write_page(path: Path, template: str, context: Mapping[str, Any]) -> None:
-    """Fill a template of this room, whole or not at all."""
+    """Fill a template of this package, whole or not at all."""
     environment = Environment(
         loader=PackageLoader("mmq", "reports"),
         autoescape=True,

@@ -16,14 +16,14 @@ from mmq.formats import write_tensors
 _SLOWED = """
 import sys, time
 import mmq.training.loop as loop
-from mmq.training.early_stopping import SelectedTraining
+from mmq.training.early_stopping import EarlyStoppedTraining
 loop.SECONDS_BETWEEN_CHECKPOINTS = 0.0
-plain = SelectedTraining.run_epoch
+plain = EarlyStoppedTraining.run_epoch
 def slow(self, generator, advance):
     if self.epoch:
         time.sleep(0.3)
     return plain(self, generator, advance)
-SelectedTraining.run_epoch = slow
+EarlyStoppedTraining.run_epoch = slow
 from mmq.cli import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -278,12 +278,12 @@ class RecommenderConformance:
         assert fit.validation == evaluate(self.fitted(), data.validation).figures
 
     def test_what_it_refuses_to_fit(self) -> None:
-        """Nothing to learn from; items without semantic IDs, if it speaks them."""
+        """Nothing to learn from; items without semantic IDs, if it reads them."""
         data = tiny_retrieval_data()
         with raises(DataError, "no user has two interactions"):
             self.make().fit(data._replace(train=data.train.latest(1)))
         if self.fitted().needs_ids:
-            with raises(DataError, "speaks semantic IDs and was given none"):
+            with raises(DataError, "reads semantic IDs and was given none"):
                 self.make().fit(data._replace(ids=None))
 
     def test_what_it_refuses_to_recommend(self) -> None:

@@ -16,6 +16,7 @@ from mmq.model import Model
 from mmq.model_folder import Config, FolderFormat
 from mmq.settings import Settings
 from mmq.tokenizers.card import tokenizer_card
+from mmq.tokenizers.search_space import Space
 from mmq.training.loop import LearningSettings
 from mmq.version import __version__
 
@@ -150,6 +151,15 @@ class Tokenizer(Model[S], Generic[S]):
     def __init__(self, settings: S | None = None, *, device: str = "auto", **values: Any) -> None:
         super().__init__(settings, device=device, **values)
         self.reductions, self.tuned_from = {}, []
+
+    @classmethod
+    def search_space(cls, fixed: Mapping[str, Any]) -> Space:
+        """Where ``mmq tune`` draws settings from; nothing is searched of a kind that has none.
+
+        Args:
+            fixed: settings that the user has fixed, which may say which others there are.
+        """
+        return {}
 
     @property
     @abstractmethod

@@ -38,10 +38,10 @@ def evaluate(network: CodingNetwork, inputs: Inputs, parts: Mapping[str, Tensor]
         chosen = rows[:: -(-len(rows) // SAMPLE)]
         for name, value in reconstruction(network, inputs.take(chosen))._asdict().items():
             figures[name][part] = value
-    speaks = network.speaks(inputs.present.to(network.device)).cpu().numpy()
+    mask = network.code_mask(inputs.present.to(network.device)).cpu().numpy()
     counts = [
         np.bincount(column[own], minlength=size)
-        for column, own, size in zip(codes.T, speaks.T, network.codebook_sizes, strict=True)
+        for column, own, size in zip(codes.T, mask.T, network.codebook_sizes, strict=True)
     ]
     return {
         **figures,

@@ -137,7 +137,7 @@ class FusedNetwork(CodingNetwork, Generic[Q]):
         logits = torch.cat([quantiser.logits(part) for quantiser, part in pairs], dim=1)
         if not self.refinement:
             return logits
-        movable = self.speaks(present)
+        movable = self.code_mask(present)
         scores = self._refiner()(x, present, best(logits), movable)[1]
         return torch.where(movable[:, :, None], scores, logits)
 
@@ -146,16 +146,16 @@ class FusedNetwork(CodingNetwork, Generic[Q]):
         if not self.refinement:
             return self._found
         refine = self._refiner()
-        return lambda x, present: refine(x, present, self._found(x, present), self.speaks(present))[
-            0
-        ]
+        return lambda x, present: refine(
+            x, present, self._found(x, present), self.code_mask(present)
+        )[0]
 
     def _found(self, x: Tensor, present: Tensor) -> Tensor:
         """Codes ``(b, n)`` int64 as the quantisers find them."""
         pairs = zip(self.groups(), self.inputs(x, present), strict=True)
         return torch.cat([quantiser.encode(part) for quantiser, part in pairs], dim=1)
 
-    def speaks(self, present: Tensor) -> Tensor:
+    def code_mask(self, present: Tensor) -> Tensor:
         """``(b, n)`` whether an item has any of what the quantiser of a position reads."""
         columns = [
             seen[:, None].expand(-1, len(quantiser.codebook_sizes))

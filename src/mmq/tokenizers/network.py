@@ -74,8 +74,8 @@ class CodingNetwork(nn.Module, ABC):
         return next(chain(self.parameters(), self.buffers())).device
 
     @abstractmethod
-    def speaks(self, present: Tensor) -> Tensor:
-        """``(b, n)`` bool: whether an item has anything that a position speaks of."""
+    def code_mask(self, present: Tensor) -> Tensor:
+        """``(b, n)`` bool: whether an item has a modality that the position codes."""
 
     @abstractmethod
     def logits(self, x: Tensor, present: Tensor) -> Tensor:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor
 
 from mmq.made_from import Checkpoint
-from mmq.tokenizers.estimator import NetworkTokenizer
 from mmq.tokenizers.fitting import fit_quantisers
 from mmq.tokenizers.fused import FusedNetwork
+from mmq.tokenizers.fused_tokenizer import FusedTokenizer
 from mmq.tokenizers.opq_quantiser import OPQ, OPQSettings
+from mmq.tokenizers.search_space import Choice, LogUniform, Space
 from mmq.training.loop import Trained
 
 
-class OPQTokenizer(NetworkTokenizer[OPQSettings, FusedNetwork[OPQ]]):
+class OPQTokenizer(FusedTokenizer[OPQSettings, OPQ]):
     """Optimised product quantisation of the modalities side by side, or of each on its own.
 
     A fit is short and the same each time, so a checkpoint is neither written nor read: a fit that
@@ -37,22 +41,25 @@ class OPQTokenizer(NetworkTokenizer[OPQSettings, FusedNetwork[OPQ]]):
         SettingsError: an unknown setting or device, or a value out of range.
     """
 
-    kind = "opq"
+    kind, label = "opq", "OPQ"
     settings_class = OPQSettings
+
+    @classmethod
+    def search_space(cls, fixed: Mapping[str, Any]) -> Space:
+        """See :meth:`Tokenizer.search_space`."""
+        return {
+            "rotations": Choice((5, 10, 20, 40)),
+            "iterations": Choice((10, 25, 50, 100)),
+            "shrinkage": LogUniform(0.5, 30.0),
+        }
 
     @property
     def ordered(self) -> bool:
         """False: every code is of a part of its own."""
         return False
 
-    def _make(self, dimensions: dict[str, int]) -> FusedNetwork[OPQ]:
-        def make(width: int, parts: int) -> OPQ:
-            return OPQ(width, parts, self.settings)
-
-        return FusedNetwork(dimensions, self.settings, make)
-
-    def _addends(self, network: FusedNetwork[OPQ]) -> tuple[Tensor, Tensor]:
-        return network.addends()
+    def _quantiser(self, width: int, length: int) -> OPQ:
+        return OPQ(width, length, self.settings)
 
     def _train(
         self, network: FusedNetwork[OPQ], x: Tensor, present: Tensor, checkpoint: Checkpoint | None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from pydantic import NonNegativeInt
@@ -9,10 +12,11 @@ from torch import Tensor
 
 from mmq.made_from import Checkpoint
 from mmq.nn.codebook import best
-from mmq.tokenizers.estimator import NetworkTokenizer
 from mmq.tokenizers.fitting import Advance, KMeansSettings, fit_quantisers
 from mmq.tokenizers.fused import FusedNetwork, Quantiser
+from mmq.tokenizers.fused_tokenizer import FusedTokenizer
 from mmq.tokenizers.kmeans import Start, kmeans, nearest, shrunk, starting_means
+from mmq.tokenizers.search_space import Choice, LogUniform, Space
 from mmq.training.loop import Log, Trained
 
 
@@ -107,7 +111,7 @@ class RQKMeans(Quantiser):
         return torch.zeros_like(self.codebooks[0, 0]), self.codebooks
 
 
-class RQKMeansTokenizer(NetworkTokenizer[RQKMeansSettings, FusedNetwork[RQKMeans]]):
+class RQKMeansTokenizer(FusedTokenizer[RQKMeansSettings, RQKMeans]):
     """Residual k-means over the modalities side by side, or over each on its own.
 
     A fit is short and the same each time, so a checkpoint is neither written nor read: a fit that
@@ -132,22 +136,27 @@ class RQKMeansTokenizer(NetworkTokenizer[RQKMeansSettings, FusedNetwork[RQKMeans
         SettingsError: an unknown setting or device, or a value out of range.
     """
 
-    kind = "rqkmeans"
+    kind, label = "rqkmeans", "RQ-KMeans"
     settings_class = RQKMeansSettings
+
+    @classmethod
+    def search_space(cls, fixed: Mapping[str, Any]) -> Space:
+        """See :meth:`Tokenizer.search_space`."""
+        return {
+            "start": Choice(("spherical", "k-means++")),
+            "iterations": Choice((10, 25, 50, 100)),
+            "shrinkage": LogUniform(0.5, 30.0),
+            "refinement": Choice((0, 3)),
+            "balanced": Choice((False, True)),
+        }
 
     @property
     def ordered(self) -> bool:
         """True where one quantiser makes the whole ID, level upon level, and no code is refined."""
         return len(self.network.positions) == 1 and not self.settings.sweeps
 
-    def _make(self, dimensions: dict[str, int]) -> FusedNetwork[RQKMeans]:
-        def make(width: int, levels: int) -> RQKMeans:
-            return RQKMeans(width, levels, self.settings)
-
-        return FusedNetwork(dimensions, self.settings, make, self.settings.refinement)
-
-    def _addends(self, network: FusedNetwork[RQKMeans]) -> tuple[Tensor, Tensor]:
-        return network.addends()
+    def _quantiser(self, width: int, length: int) -> RQKMeans:
+        return RQKMeans(width, length, self.settings)
 
     def _train(
         self,

@@ -23,7 +23,7 @@ from mmq.training.distributed import place
 from mmq.training.loop import Adam, LearningSettings, Log, Totals
 
 
-class SelectedSettings(LearningSettings):
+class EarlyStoppingSettings(LearningSettings):
     """Settings of a training that is stopped by its validation part."""
 
     epochs: NonNegativeInt | None = None
@@ -59,18 +59,18 @@ class Part(NamedTuple):
 
 
 class Task(ABC):
-    """What a :class:`SelectedTraining` learns.
+    """What a :class:`EarlyStoppedTraining` learns.
 
     Attributes:
         network: what learns.
         items: targets that an epoch passes.
-        selected_by: the figure of :meth:`validate` that tells the best epoch; higher is better.
+        monitor: the figure of :meth:`validate` that tells the best epoch; higher is better.
         slower: start of a parameter's name -> factor of its learning rate.
     """
 
     network: nn.Module
     items: int
-    selected_by: str
+    monitor: str
     slower: Mapping[str, float] = MappingProxyType({})
 
     @property
@@ -98,7 +98,7 @@ class Task(ABC):
         return False
 
 
-class SelectedTraining:
+class EarlyStoppedTraining:
     """A training that :func:`mmq.training.loop.train` runs, whose best epoch is kept.
 
     Args:
@@ -107,7 +107,9 @@ class SelectedTraining:
         floor: the figure of the network as it is, which is kept unless an epoch is better.
     """
 
-    def __init__(self, task: Task, settings: SelectedSettings, floor: float = -math.inf) -> None:
+    def __init__(
+        self, task: Task, settings: EarlyStoppingSettings, floor: float = -math.inf
+    ) -> None:
         self.task, self.settings, self.items = task, settings, task.items
         self.device = next(task.network.parameters()).device
         self.adam = Adam(task.network, settings, task.slower)
@@ -139,7 +141,7 @@ class SelectedTraining:
 
     def run_epoch(self, generator: np.random.Generator, advance: Callable[..., None]) -> Totals:
         """One pass over the training part, then the validation."""
-        network, name = self.task.network, self.task.selected_by
+        network, name = self.task.network, self.task.monitor
         batches = self.task.batches(generator)
         steps = len(batches)
         total = torch.zeros((), device=self.device)
@@ -172,7 +174,7 @@ class SelectedTraining:
         return part.targets
 
     def _score(self, figures: Mapping[str, float]) -> float:
-        return -math.inf if self.task.refused(figures) else figures[self.task.selected_by]
+        return -math.inf if self.task.refused(figures) else figures[self.task.monitor]
 
     def state(self) -> dict[str, Tensor]:
         """Weights, moments, and the best weights so far."""

@@ -28,7 +28,7 @@ def fit(
     Args:
         catalogue: the catalogue (Parquet).
         out: the folder to write.
-        kind: "mmq", "rqvae", "rqkmeans" or "opq".
+        kind: of tokenizer, one of ``mmq.model.kinds("tokenizer")``.
         settings: of the kind, by name.
         hold_out: share of the items to measure on, not to fit.
         sample: fit on so many items drawn at random.

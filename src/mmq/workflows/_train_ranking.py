@@ -46,7 +46,7 @@ def train_ranking(
     Args:
         log: what was shown, and how it went; with further columns, if any.
         out: the folder to write.
-        kind: "ppnet" or "means".
+        kind: of ranker, one of ``mmq.model.kinds("ranker")``.
         ids: the ID table of the items; without, they are known by their item IDs alone.
         split: which rows were liked, and how they are divided.
         settings: of the kind, by name.

@@ -43,8 +43,8 @@ def train_retrieval(
     Args:
         log: the interactions.
         out: the folder to write.
-        kind: "heterrec", "sasrec", "item-knn", "ease" or "popularity".
-        ids: the ID table of the items to recommend; "heterrec" needs one.
+        kind: of recommender, one of ``mmq.model.kinds("recommender")``.
+        ids: the ID table of the items to recommend; a kind with ``needs_ids`` needs one.
         split: which interactions count, and how they are divided; without times, give ``ties``.
         settings: of the kind, by name.
         run: seed, device, resume, force.
@@ -60,7 +60,7 @@ def train_retrieval(
     model.folder_format.check_target(out)
     table = SemanticIDs.read(ids) if ids else None
     events = log.read()
-    require_order(events, kind != "popularity", split)
+    require_order(events, maker.reads_order, split)
     inputs = training_inputs(model, log, ids, table, **split.to_dict())
     check_replaced(out, "a model", inputs, run.force)
     data = RetrievalData.of(events, table, split)

@@ -29,7 +29,7 @@ def tune(
     Args:
         catalogue: the catalogue.
         out: folder of the result and of all trials.
-        kind: "mmq", "rqvae", "rqkmeans" or "opq".
+        kind: of tokenizer, one of ``mmq.model.kinds("tokenizer")``.
         plan: how many trials, what is held out, and the seed.
         settings: that are fixed, and not searched.
         run: device, resume, force.

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from mmq.experiments.paper.plan import (
-    BY_TURNS,
+    ALTERNATING,
     JOINTLY,
     LONGER,
     POPULARITY,
@@ -34,7 +34,7 @@ _HETERREC = 1.6e-4  # an interaction and epoch, width 64
 _SASREC = 6e-5  # the same
 _PPNET = 1.4e-5  # an impression and epoch
 _EPOCHS = 15  # of a retrieval model whose epochs are not set
-_STAGE2 = {LONGER: 1.0, JOINTLY: 1.5, BY_TURNS: 2.0}  # over an epoch of training
+_STAGE2 = {LONGER: 1.0, JOINTLY: 1.5, ALTERNATING: 2.0}  # over an epoch of training
 
 
 class Size(NamedTuple):

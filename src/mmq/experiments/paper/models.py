@@ -10,7 +10,7 @@ import numpy as np
 from mmq.data import Catalogue
 from mmq.experiments.paper.folders import CODES, Made, Places, settings_of
 from mmq.experiments.paper.plan import (
-    BY_TURNS,
+    ALTERNATING,
     ITEM_IDS,
     JOINTLY,
     LONGER,
@@ -43,14 +43,14 @@ from mmq.tokenizers import Tokenizer
 STAGES: Mapping[str, Mapping[str, Any]] = {
     LONGER: {"mode": "joint", "tokenizer_rate": 0.0},
     JOINTLY: {"mode": "joint"},
-    BY_TURNS: {"mode": "alternating"},
+    ALTERNATING: {"mode": "alternating"},
 }
 MEASURED = ("eligible_users", "all_users", "eligible_rows", "all_rows")
 """How many users and impressions a GAUC is of, of how many."""
 
 
 def _ids_of(cell: Cell, setup: Setup, places: Places, items: Catalogue) -> SemanticIDs:
-    """The IDs that a model speaks, of the items of its world."""
+    """The IDs that a model reads, of the items of its world."""
     with np.load(places.of(tokenizer_cell(cell)) / CODES) as stored:
         codes, sizes = stored["codes"], stored["sizes"].tolist()
     rows = catalogue_of(setup).rows(items.item_ids.to_pylist())

@@ -17,6 +17,8 @@ from mmq.experiments.paper.variants import (
     lengths,
     specific_only,
 )
+from mmq.ranking import PPNet
+from mmq.recommenders import Popularity, SASRec
 
 ARTEFACTS = ("table1", "table2", "figure3", "figure4", "figure5", "figure6")
 QUANTISATION, RETRIEVAL, RANKING = PARTS = ("quantisation", "retrieval", "ranking")
@@ -24,14 +26,14 @@ QUANTISATION, RETRIEVAL, RANKING = PARTS = ("quantisation", "retrieval", "rankin
 TUNING = "tuning"
 """The search for the settings of a tokenizer, which is a cell too."""
 
-LONGER, JOINTLY, BY_TURNS = "trained longer", "fine-tuned", "fine-tuned by turns"
+LONGER, JOINTLY, ALTERNATING = "trained longer", "fine-tuned", "fine-tuned by turns"
 """Stages after the first: the control, the paper's way (Eq. 15-19) and ours."""
 ITEM_TOKENS = "item tokens"
 """No stage after another: a retrieval model whose items have tokens of their own beside codes."""
 SHUFFLED = "item tokens, codes shuffled"
 """The control: every item has the codes of another, which say nothing of its content."""
 
-POPULARITY, SASREC, ITEM_IDS = "Popularity", "SASRec", "PPNet, item IDs"
+POPULARITY, SASREC, ITEM_IDS = Popularity.label, SASRec.label, f"{PPNet.label}, item IDs"
 
 
 class Row(NamedTuple):
@@ -147,14 +149,14 @@ def cell_of(row: Row, part: str, seed: int) -> Cell:
 
 
 def tokenizer_cell(cell: Cell) -> Cell:
-    """The cell of the tokenizer whose IDs a model speaks."""
+    """The cell of the tokenizer whose IDs a model reads."""
     world = cell.part if cell.row.variant == WITH_BEHAVIOUR else ""
     return Cell(QUANTISATION, Row(cell.row.variant), cell.seed, world)
 
 
 def goes_on(cell: Cell) -> bool:
     """Whether its model is another one, taken further."""
-    return cell.row.stage in (LONGER, JOINTLY, BY_TURNS)
+    return cell.row.stage in (LONGER, JOINTLY, ALTERNATING)
 
 
 def has_tokens(cell: Cell) -> bool:
@@ -186,7 +188,7 @@ def _before(cell: Cell, searched: Mapping[str, str]) -> list[Cell]:
 def _table1(modalities: Sequence[str]) -> list[Row]:
     def with_stages(variant: str) -> list[Row]:
         stages = [
-            Row(variant, stage, (RETRIEVAL, RANKING)) for stage in (LONGER, JOINTLY, BY_TURNS)
+            Row(variant, stage, (RETRIEVAL, RANKING)) for stage in (LONGER, JOINTLY, ALTERNATING)
         ]
         return [Row(variant), *stages, Row(variant, ITEM_TOKENS, (RETRIEVAL,))]
 

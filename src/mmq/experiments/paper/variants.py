@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-MMQ = "MMQ"
+from mmq.tokenizers import MMQTokenizer, OPQTokenizer, RQKMeansTokenizer, RQVAETokenizer
+
+MMQ = MMQTokenizer.label
 BY_GRADIENT = "MMQ by gradient"
 """The paper's MMQ, whose experts and codebooks learn by gradient."""
-_BASELINES = {"RQ-VAE": "rqvae", "RQ-KMeans": "rqkmeans", "OPQ": "opq"}
+_BASELINES = {each.label: each.kind for each in (RQVAETokenizer, RQKMeansTokenizer, OPQTokenizer)}
 _FUSIONS = {"MA": "aligned", "MS": "separated"}
 
 

@@ -4,6 +4,5 @@ from __future__ import annotations
 
 from mmq.experiments.tuning.journal import Trial
 from mmq.experiments.tuning.search import TunePlan, Tuning, tune
-from mmq.experiments.tuning.spaces import SPACES
 
-__all__ = ["SPACES", "Trial", "TunePlan", "Tuning", "tune"]
+__all__ = ["Trial", "TunePlan", "Tuning", "tune"]

@@ -21,12 +21,12 @@ from pydantic import Field, PositiveInt, field_validator
 
 from mmq.data import Catalogue
 from mmq.errors import DataError, DivergedError, SettingsError
+from mmq.experiments.tuning.draws import draws, settled, unfixed
 from mmq.experiments.tuning.journal import Journal, Standing, Trial
-from mmq.experiments.tuning.spaces import Size, described, draws, settled, space_of
 from mmq.model import model_class
 from mmq.settings import Settings
-from mmq.tokenizers.base import TokenizerSettings
-from mmq.tokenizers.estimator import NetworkTokenizer
+from mmq.tokenizers.base import Tokenizer, TokenizerSettings
+from mmq.tokenizers.search_space import Size, Space
 from mmq.version import __version__
 
 SHARE = 3
@@ -90,7 +90,7 @@ def tune(
 
     Args:
         catalogue: the items; none of them may belong to a test.
-        kind: of the tokenizer, a key of :data:`~mmq.experiments.tuning.spaces.SPACES`.
+        kind: of a tokenizer that has a search space.
         plan: how to search.
         fixed: settings that are the same in all trials, and not searched.
         folder: where trials and result are written; None writes nothing.
@@ -100,13 +100,14 @@ def tune(
         watch: called after every fit.
 
     Raises:
-        SettingsError: an unknown kind, or an unknown or bad fixed setting.
+        SettingsError: an unknown kind, one without a search space, or an unknown or bad fixed
+            setting.
         DataError: the folder holds something else, too few items, or no trial succeeded.
         FormatError: the folder holds a tuning of other data or another plan.
     """
     plan, fixed = plan or TunePlan(), dict(fixed or {})
-    maker = model_class("tokenizer", kind)
-    space = space_of(kind, fixed)
+    maker: type[Tokenizer[Any]] = model_class("tokenizer", kind)
+    space = _space(maker, fixed)
     base = {"seed": plan.seed, **fixed}
     defaults = maker.settings_class.parse(base)
     held = int(len(catalogue) * plan.hold_out)
@@ -120,7 +121,7 @@ def tune(
         "catalogue": catalogue.fingerprint() if folder is not None else "",
         "plan": plan.to_dict(),
         "fixed": fixed,
-        "space": described(space),
+        "space": {name: source.described() for name, source in space.items()},
     }
     journal = Journal(folder, mark, standing)
 
@@ -141,11 +142,22 @@ def tune(
     return _choose(full, search, maker.settings_class)
 
 
+def _space(maker: type[Tokenizer[Any]], fixed: Mapping[str, Any]) -> Space:
+    """What is searched of a kind of tokenizer, without what the user has fixed."""
+    whole = maker.search_space(fixed)
+    if not whole:
+        raise SettingsError(
+            f"{maker.kind} names no settings to search, so there is nothing to tune; fit it with "
+            "mmq fit, or give its class a search_space"
+        )
+    return unfixed(whole, fixed)
+
+
 class _Search(NamedTuple):
     """Everything that the fits of a search share."""
 
     catalogue: Catalogue
-    maker: type[NetworkTokenizer[Any, Any]]
+    maker: type[Tokenizer[Any]]
     plan: TunePlan
     journal: Journal
     items: int

@@ -49,7 +49,7 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
         settings: or their values by name, ``HeterRec(hidden_dim=64)``.
     """
 
-    kind: ClassVar[str] = "heterrec"
+    kind, label = "heterrec", "HeterRec"
     settings_class = HeterRecSettings
     needs_ids: ClassVar[bool] = True
 
@@ -70,7 +70,7 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
 
     @property
     def semantic_ids(self) -> SemanticIDs:
-        """The table that it speaks."""
+        """The table that it reads."""
         ids = self.items.ids
         assert ids is not None, "fit and load refuse items without semantic IDs"
         return ids
@@ -124,7 +124,7 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
         """Raise unless ``data`` is what it was fitted to; soft codes it always reads.
 
         Raises:
-            SettingsError: it speaks of another table by now (:meth:`with_ids`).
+            SettingsError: it reads another table by now (:meth:`with_ids`).
             DataError: other items, or other interactions in the training part.
         """
         fitted = self.fitted

@@ -50,7 +50,7 @@ class Plan(NamedTuple):
 
     Attributes:
         name: for the log.
-        scopes: ``(n, m)`` bool: of which modalities each position speaks.
+        scopes: ``(n, m)`` bool: the modalities that each position codes.
         start: makes the first tables.
     """
 

@@ -21,7 +21,7 @@ SHARED = "shared"
 
 
 def scopes_of(positions: Mapping[str, slice], modalities: Iterable[str]) -> np.ndarray:
-    """``(n, m)`` bool: of which modalities each position speaks."""
+    """``(n, m)`` bool: the modalities that each position codes."""
     names = list(modalities)
     scopes = np.zeros((max(place.stop for place in positions.values()), len(names)), bool)
     for group, place in positions.items():
@@ -79,13 +79,13 @@ class AdditiveNetwork(CodingNetwork):
         parts = x.split(list(self.dimensions.values()), 1)
         return torch.cat([p + p @ a for p, a in zip(parts, self.adapters, strict=True)], 1)
 
-    def speaks(self, present: Tensor) -> Tensor:
-        """``(b, n)`` bool: whether an item has anything that a position speaks of."""
+    def code_mask(self, present: Tensor) -> Tensor:
+        """``(b, n)`` bool: whether an item has a modality that the position codes."""
         return present @ self.scopes.T > 0
 
     def logits(self, x: Tensor, present: Tensor) -> Tensor:
         """What each codeword takes off the error in the light of the others, ``(b, n, k)``."""
-        movable = self.speaks(present)
+        movable = self.code_mask(present)
         scores = self._refiner()(self.aim(x), present, None, movable)[1]
         halves = -0.5 * self.tables().square().sum(2)
         return torch.where(movable[:, :, None], scores, halves)
@@ -93,7 +93,7 @@ class AdditiveNetwork(CodingNetwork):
     def search(self) -> Callable[[Tensor, Tensor], Tensor]:
         """Codes of inputs."""
         refine = self._refiner()
-        return lambda x, present: refine(self.aim(x), present, None, self.speaks(present))[0]
+        return lambda x, present: refine(self.aim(x), present, None, self.code_mask(present))[0]
 
     def reconstruct(self, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """What the codes stand for (nothing else is known of an item), and the codes."""
@@ -112,7 +112,7 @@ class AdditiveNetwork(CodingNetwork):
         square of what its position has to say.
         """
         aim, table = self.aim(inputs.x), self.tables()
-        movable = self.speaks(inputs.present)
+        movable = self.code_mask(inputs.present)
         codes = inputs.codes
         if codes is None:
             with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What tables are fitted to: the items, what each position speaks of, and noise of their own kind.
+"""What tables are fitted to: the items, what each position codes, and noise of their own kind.
 
 Axes: ``b`` items, ``m`` modality, ``n`` code position, ``d`` coordinate of the frame.
 """
@@ -25,7 +25,7 @@ class Problem(NamedTuple):
         x: ``(b, d)``, zero where missing.
         present: ``(b, m)`` presence.
         widths: of the modalities.
-        scopes: ``(n, m)`` bool: of which modalities a position speaks.
+        scopes: ``(n, m)`` bool: the modalities that each position codes.
         size: K.
     """
 

@@ -48,7 +48,7 @@ def layouts(scopes: np.ndarray) -> dict[str, Layout]:
     lets them speak of the others as well.
 
     Args:
-        scopes: ``(n, m)`` bool: of which modalities a position speaks.
+        scopes: ``(n, m)`` bool: the modalities that each position codes.
     """
     joint = tuple(tuple(np.flatnonzero(row).tolist()) for row in scopes)
     turn, separate = 0, list[tuple[int, ...]]()

@@ -60,8 +60,8 @@ class Stage1:
         self.network.train()
         for batch, rows in enumerate(order.tensor_split(self.batches)):
             progress = (self.epoch + batch / self.batches) / self.epochs
-            values, output, spoken = self._step(rows, progress, generator)
-            used.scatter_add_(1, output.codes.T, spoken.T)
+            values, output, mask = self._step(rows, progress, generator)
+            used.scatter_add_(1, output.codes.T, mask.T)
             for name, value in values.items():
                 totals[name] = totals.get(name, 0.0) + value / self.batches
             advance(len(rows))
@@ -75,15 +75,15 @@ class Stage1:
         settings, network = self.settings, self.network
         target, present = self.x[rows], self.present[rows]
         x, seen = self._disturb(target, present, generator)
-        spoken = network.spoken_for(seen)
+        mask = network.mask(seen)
         tau = temperature(settings, progress)
         output = network(x, seen, tau)
         parts = loss_terms(network, output, target, present, seen, tau)
         terms = weighted_losses(settings, parts)
         self.adam.step(torch.stack(list(terms.values())).sum(), progress)
         if settings.codebook == "ema":
-            self._move_averages(output, spoken)
-        return {name: float(term.detach()) for name, term in terms.items()}, output, spoken
+            self._move_averages(output, mask)
+        return {name: float(term.detach()) for name, term in terms.items()}, output, mask
 
     def _disturb(
         self, x: Tensor, present: Tensor, generator: np.random.Generator
@@ -110,10 +110,10 @@ class Stage1:
         drawn = generator.integers(len(self.x), size=4 * used.shape[1])
         rows = torch.from_numpy(drawn).to(self.device)
         latents, _ = network.latents(self.x[rows], self.present[rows])
-        spoken = network.spoken_for(self.present[rows]) > 0
+        mask = network.mask(self.present[rows]) > 0
         revived = 0
         for n in range(network.length):
-            points = latents[spoken[:, n], n]
+            points = latents[mask[:, n], n]
             slots = torch.nonzero(dead[n]).flatten()[: len(points)]
             network.codebooks[n, slots] = points[: len(slots)]
             self.member_sums[n, slots] = points[: len(slots)]
@@ -122,14 +122,14 @@ class Stage1:
         return float(revived)
 
     @torch.no_grad()
-    def _move_averages(self, output: MMQOutput, spoken: Tensor) -> None:
+    def _move_averages(self, output: MMQOutput, mask: Tensor) -> None:
         """codebook="ema": codewords are moving averages of their members' latents."""
         codebooks = self.network.codebooks
         n, k, d = codebooks.shape
         index = (output.codes + k * torch.arange(n, device=self.device)).flatten()
-        members = (output.latents * spoken.unsqueeze(2)).flatten(0, 1)
+        members = (output.latents * mask.unsqueeze(2)).flatten(0, 1)
         counts = torch.zeros_like(self.member_counts).view(-1)
-        counts = counts.index_add_(0, index, spoken.flatten()).view(n, k)
+        counts = counts.index_add_(0, index, mask.flatten()).view(n, k)
         sums = torch.zeros_like(self.member_sums).view(-1, d)
         sums = sums.index_add_(0, index, members).view(n, k, d)
         self.member_counts.lerp_(counts, 1 - self.settings.ema_decay)

@@ -175,7 +175,7 @@ class MMQNetwork(CodingNetwork):
         z, _ = self.latents(x, present)
         similarities = similarity(z, self.codebooks, self.settings.distance)
         if self.settings.sweeps:
-            movable = self.spoken_for(present) > 0
+            movable = self.mask(present) > 0
             _, scores = self._refiner()(x, present, similarities.argmax(2).T, movable)
             similarities = torch.where(movable.T[:, :, None], scores.transpose(0, 1), similarities)
         return similarities.transpose(0, 1)
@@ -193,7 +193,7 @@ class MMQNetwork(CodingNetwork):
             return nearest
         refine = self._refiner()
         return lambda x, present: refine(
-            x, present, nearest(x, present).long(), self.spoken_for(present) > 0
+            x, present, nearest(x, present).long(), self.mask(present) > 0
         )[0]
 
     def reconstruct(self, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
@@ -216,7 +216,7 @@ class MMQNetwork(CodingNetwork):
         counts = torch.zeros_like(self.mean_weights)
         for block, mask in zip(x.split(_BLOCK), present.split(_BLOCK), strict=True):
             total += self.mixing_weights(self.filled(block, mask)[1], mask).sum(0)
-            counts += self.spoken_for(mask).sum(0)
+            counts += self.mask(mask).sum(0)
         self.mean_weights.copy_(total / counts.clamp_min(1))
         self.mean_weights[: self.settings.shared] = 1.0
 
@@ -239,11 +239,11 @@ class MMQNetwork(CodingNetwork):
             if isinstance(module, LinearExperts | MLPExperts)
         }
 
-    def speaks(self, present: Tensor) -> Tensor:
+    def code_mask(self, present: Tensor) -> Tensor:
         """``(b, n)`` bool: whether the position's expert has an input."""
-        return self.spoken_for(present) > 0
+        return self.mask(present) > 0
 
-    def spoken_for(self, present: Tensor) -> Tensor:
+    def mask(self, present: Tensor) -> Tensor:
         """``(b, n)`` one where the position's expert has an input: always for shared experts."""
         columns = [present.new_ones(len(present), self.settings.shared)]
         for m, modality in enumerate(self.dimensions):

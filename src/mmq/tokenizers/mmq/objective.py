@@ -33,12 +33,12 @@ def loss_terms(
     """
     parts = target.split(list(network.dimensions.values()), dim=1)
     masks: list[Tensor | None] = [None] * len(parts)
-    wide = heard = None  # no masks where nothing is missing
+    wide = code_mask = None  # no masks where nothing is missing
     if not bool(present.all()):
         wide = torch.cat([present[:, m, None].expand_as(p) for m, p in enumerate(parts)], dim=1)
     if not bool(seen.all()):
         masks = [seen[:, m : m + 1] for m in range(seen.shape[1])]
-        heard = network.spoken_for(seen).unsqueeze(2)
+        code_mask = network.mask(seen).unsqueeze(2)
     return {
         "reconstruction": lambda: losses.squared_error(output.reconstruction, target, wide),
         "auxiliary": lambda: sum_of(
@@ -47,9 +47,11 @@ def loss_terms(
         ),
         "orthogonality": lambda: orthogonality(network, output),
         "commitment": lambda: losses.squared_error(
-            output.latents, output.codewords.detach(), heard
+            output.latents, output.codewords.detach(), code_mask
         ),
-        "codebook": lambda: losses.squared_error(output.latents.detach(), output.codewords, heard),
+        "codebook": lambda: losses.squared_error(
+            output.latents.detach(), output.codewords, code_mask
+        ),
         "entropy": lambda: -losses.usage_entropy(output.logits, tau),
     }
 

@@ -27,7 +27,7 @@ OF_GRADIENT = (
 
 
 class MMQSettings(TrainingSettings):
-    """Settings of the MMQ tokenizer; the defaults are those measured in docs/results.md."""
+    """Settings of the MMQ tokenizer; defaults are those of docs/results/variants_and_speed.md."""
 
     learning: Literal["least-squares", "gradient"] = "least-squares"
     """"least-squares": codes of all positions are found together, and codewords fitted to them in

@@ -52,9 +52,9 @@ def start_codebooks(
     """Set every codebook to k-means of its expert's outputs, over items that have its modality."""
     size = network.settings.codebook_size
     order = torch.from_numpy(generator.permutation(len(x))).to(x.device)
-    spoken = network.spoken_for(present) > 0
+    mask = network.mask(present) > 0
     for place, _ in network.expert_groups().values():
-        drawn = order[spoken[order, place.start]][: max(_DRAWN, MEMBERS * size)]
+        drawn = order[mask[order, place.start]][: max(_DRAWN, MEMBERS * size)]
         if len(drawn) < size:  # a modality that few items have keeps its random start
             continue
         latents, _ = network.latents(x[drawn], present[drawn])

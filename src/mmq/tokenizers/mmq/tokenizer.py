@@ -17,7 +17,9 @@ from mmq.tokenizers.mmq.fit import Stage1
 from mmq.tokenizers.mmq.network import MMQNetwork, expert_positions
 from mmq.tokenizers.mmq.objective import loss_terms
 from mmq.tokenizers.mmq.settings import MMQSettings
+from mmq.tokenizers.mmq.space import BY_GRADIENT, BY_LEAST_SQUARES
 from mmq.tokenizers.network import Softened, SoftInputs
+from mmq.tokenizers.search_space import Space
 from mmq.tokenizers.soft import SoftTokenizer
 from mmq.training.loop import Trained, train
 
@@ -49,8 +51,13 @@ class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
         SettingsError: an unknown setting or device, or a value out of range.
     """
 
-    kind = "mmq"
+    kind, label = "mmq", "MMQ"
     settings_class = MMQSettings
+
+    @classmethod
+    def search_space(cls, fixed: Mapping[str, Any]) -> Space:
+        """See :meth:`Tokenizer.search_space`."""
+        return BY_GRADIENT if fixed.get("learning") == "gradient" else BY_LEAST_SQUARES
 
     @property
     def ordered(self) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor
 
 from mmq.made_from import Checkpoint
@@ -10,6 +13,7 @@ from mmq.tokenizers.network import Softened, SoftInputs
 from mmq.tokenizers.rqvae.fit import RQVAETraining
 from mmq.tokenizers.rqvae.network import RQVAENetwork
 from mmq.tokenizers.rqvae.settings import RQVAESettings
+from mmq.tokenizers.search_space import Choice, Factor, LogUniform, Space
 from mmq.tokenizers.soft import SoftTokenizer
 from mmq.training.loop import Trained, train
 
@@ -35,8 +39,21 @@ class RQVAETokenizer(SoftTokenizer[RQVAESettings, RQVAENetwork]):
         SettingsError: an unknown setting or device, or a value out of range.
     """
 
-    kind = "rqvae"
+    kind, label = "rqvae", "RQ-VAE"
     settings_class = RQVAESettings
+
+    @classmethod
+    def search_space(cls, fixed: Mapping[str, Any]) -> Space:
+        """See :meth:`Tokenizer.search_space`."""
+        return {
+            "learning_rate": LogUniform(5e-4, 1e-2),
+            "hidden_sizes": Choice(([], [512], [512, 256, 128])),
+            "latent_dim": Choice((64, 128)),
+            "codebook": Choice(("loss", "ema", "index")),
+            "commitment_weight": Choice((0.25, 0.5, 1.0, 2.5)),
+            "input_noise": Factor(0.0, 1.6, "resolved_noise"),
+            "refinement": Choice((0, 3)),
+        }
 
     @property
     def ordered(self) -> bool:
