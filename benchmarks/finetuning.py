@@ -8,8 +8,8 @@ For each tokenizer, on the content alone and with behaviour as one more modality
 positive mutual information of the training part; items without history borrow it by their content;
 IDs have six codes all the same): a recommender on its IDs (*frozen*), the same trained on with the
 tokenizer frozen (*longer*, the control), and fine-tuned for as many epochs: alternating (*fine-
-tuned*) or at every step (*fine-tuned jointly*). In retrieval also a recommender that lets items that nobody
-met compete a little (*weight 0.1*) or fully (*weight 1*); on logs of users also SASRec, on Beauty
+tuned*) or at every step (*fine-tuned jointly*). In retrieval also a recommender that lets items
+that nobody met compete a little (*weight 0.1*) or fully (*weight 1*); on logs of users also SASRec, on Beauty
 one whose items have tokens of their own beside their codes (*item tokens*); in ranking also one
 that knows items by their codes alone (*no item IDs*). *From scratch* is a recommender that has
 learned nothing before. `--sweep` tries settings of stage 2 for MMQ on the content, seed 0, by the

@@ -60,7 +60,7 @@ def train_retrieval(
     model.folder_format.check_target(out)
     table = SemanticIDs.read(ids) if ids else None
     events = log.read()
-    require_order(events, maker.reads_order, split)
+    require_order(events, model.reads_order, split)
     inputs = training_inputs(model, log, ids, table, **split.to_dict())
     check_replaced(out, "a model", inputs, run.force)
     data = RetrievalData.of(events, table, split)
