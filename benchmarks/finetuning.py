@@ -19,7 +19,8 @@ items that nobody met. toyshop is retrieval in a generated shop, another one for
 match decides what sells. Beauty is retrieval by titles alone, where an aligned RQ-VAE of the
 content is a separated one too. Retrieval withholds 5% of the items, another sample for every seed;
 ranking has the log's own split. Fitted tokenizers and recommenders are kept in the cache folder;
-every cell is stored when it is done and never run again. """
+every cell is stored when it is done and never run again.
+"""
 
 from __future__ import annotations
 

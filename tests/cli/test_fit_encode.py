@@ -502,8 +502,18 @@ def test_bad_embedding_met_while_encoding(fault, tokenizer, tmp_path, capsys):
     [
         ("config.json", '"format": 2', '"format": 3', "has format 3, this mmq reads up to 2"),
         ("config.json", '"mmq",', '"mqm",', "did you mean 'mmq'?"),
-        ("config.json", '"text": 12', '"text": "12"', "'modalities' of"),
-        ("config.json", '"reductions": {}', '"reductions": []', "'reductions' of"),
+        (
+            "config.json",
+            '"text": 12',
+            '"text": "12"',
+            "('modalities.text' is not as mmq writes it)",
+        ),
+        (
+            "config.json",
+            '"reductions": {}',
+            '"reductions": []',
+            "('reductions' is not as mmq writes it)",
+        ),
         ("config.json", '"codebook_size": 16', '"codebook_size": 17', "config.json asks for"),
         ("config.json", '"codebook_size"', '"codebok_size"', "did you mean 'codebook_size'?"),
         ("config.json", "}", "", "is not valid JSON"),

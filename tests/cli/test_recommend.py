@@ -335,7 +335,7 @@ DAMAGE = [
       for file in ("config.json", "model.safetensors", "items.parquet")],
     ("sasrec", "config.json", '"format": 2', '"format": 3', "reads up to 2; upgrade mmq"),
     ("sasrec", "config.json", '"format": 2', '"format": "1"', "'format' is not as mmq writes it"),
-    ("sasrec", "config.json", '"split": {', '"spilt": {', "no 'split'"),
+    ("sasrec", "config.json", '"split": {', '"spilt": {', "('split' is not as mmq writes it)"),
     ("sasrec", "config.json", '"ids": null', '"ids": 3', "'ids' is not as mmq writes it"),
     ("sasrec", "config.json", '"recommender": "sas', '"recommender": "s', "did you mean 'sasrec'"),
     ("sasrec", "config.json", '"hidden_dim": 16', '"hidden_dim": 32', "config.json asks for"),

@@ -107,14 +107,15 @@ def test_a_reproduction_from_the_plan_to_the_report(tiny, tmp_path, capsys):
     assert "5 of 10 runs are still to be done" in page
 
     for change, what in (
-        (["--set", "cold_share=0.2"], "another scale or other settings"),
-        (["--scale", "full"], "another scale or other settings"),
+        (["--set", "cold_share=0.2"], "cold_share 0"),
+        (["--scale", "full"], "history 20, not 50"),
         (["--timestamp-column", "item_id"], None),
     ):
         code, out, err = run(capsys, *command, *change)
         assert (code, out) == (2, "")
         if what:
-            assert f"holds a reproduction of {what}; choose another --out" in err
+            assert "holds a reproduction made from other inputs (" in err
+            assert what in err
 
 
 def test_a_failed_cell_is_told_and_the_exit_code_says_so(tiny, tmp_path, capsys):
@@ -244,7 +245,9 @@ def test_a_folder_of_other_data_is_left_alone(tiny, shop, tmp_path, capsys, name
     (out / "reproduction.json").write_text(json.dumps({"format": 1, name: digest}))
     code, _, err = run(capsys, "table1", *tiny, "--dry-run")
     assert code == 2
-    assert err.startswith(f"mmq: {out} holds a reproduction of another")
+    assert err.startswith(
+        f"mmq: {out} holds a reproduction made from other inputs (another {name})"
+    )
     assert "or replace it with --force" in err
     assert json.loads((out / "reproduction.json").read_text())[name] == digest
     for kept, gone in (("thesis.txt", "figure4.svg"), ("notes", "cells")):

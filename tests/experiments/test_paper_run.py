@@ -395,7 +395,7 @@ def test_a_shop_that_was_not_generated_to_the_end_is_generated_again(tmp_path, m
     prepared = prepare(wanted)
     assert (prepared.about["name"], prepared.about["items"]) == ("toyshop", 200)
     assert len(prepared.left()) == len(prepared.plan.cells) > 30
-    with pytest.raises(DataError, match="a reproduction of another scale or other settings"):
+    with pytest.raises(DataError, match="a reproduction made from other inputs"):
         prepare(request(None, tmp_path / "out", settings={**GENERATED, "cold_share": 0.2}))
 
 

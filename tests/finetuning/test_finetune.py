@@ -399,7 +399,14 @@ def test_what_is_broken_off_leaves_both_as_they_were(tmp_path, monkeypatch):
     before = weights(fitted), weights(student), student.semantic_ids
     kill_after(1, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
-        finetune(fitted, student, data, catalogue(), FinetuneSettings(**MOVING), tmp_path / "c")
+        finetune(
+            fitted,
+            student,
+            data,
+            catalogue(),
+            FinetuneSettings(**MOVING),
+            Checkpoint(tmp_path / "c"),
+        )
     assert same(before[0], weights(fitted))
     assert same(before[1], weights(student))
     assert student.semantic_ids.fingerprint() == before[2].fingerprint()

@@ -44,7 +44,7 @@ def same(one, other):
 )
 def test_it_stops_when_it_no_longer_gets_better_and_keeps_the_best(figures, best, epochs):
     training, seen = training_of(figures)
-    trained = train(training, 0, Checkpoint())
+    trained = train(training, 0)
     assert trained.epochs == len(trained.log) == len(seen) == epochs
     assert training.best_epoch == best
     assert same(training.best, seen[best - 1])
@@ -66,7 +66,7 @@ def test_killed_between_the_best_and_the_last(tmp_path, monkeypatch):
     monkeypatch.setattr("mmq.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     figures = [0.1, 0.3, 0.2, 0.1, 0.1]
     whole, seen = training_of(figures)
-    log = train(whole, 0, Checkpoint()).log
+    log = train(whole, 0).log
     killed, _ = training_of(figures[:3])
     with pytest.raises(StopIteration):  # the fourth validation
         train(killed, 0, Checkpoint(tmp_path / "checkpoint"))
