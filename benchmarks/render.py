@@ -321,7 +321,7 @@ def recommenders(text: str) -> str:
             place = f"{name} --data {name.upper()}"
             block = f"{recommender_tables.leaderboard(recommender_tables.with_peer(rows, peer))}\n"
             block += recommender_tables.measured(rows, f"python benchmarks/leaderboard.py {place}")
-            command = f"python benchmarks/recbole_peer.py {place}"
+            command = f"python benchmarks/recbole_peer.py {place} --python RECBOLE/bin/python"
             block += recommender_tables.peer_measured(peer, command)
             text = filled(text, f"leaderboard-{name}", block)
     record = read(RESULTS / "new_items_ml1m.json")
