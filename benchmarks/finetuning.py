@@ -7,20 +7,19 @@
 For each tokenizer, on the content alone and with behaviour as one more modality (SVD of the shifted
 positive mutual information of the training part; items without history borrow it by their content;
 IDs have six codes all the same): a recommender on its IDs (*frozen*), the same trained on with the
-tokenizer frozen (*longer*, the control), and fine-tuned for as many epochs: alternating (*fine-
-tuned*) or at every step (*fine-tuned jointly*). In retrieval also a recommender that lets items that nobody
-met compete a little (*weight 0.1*) or fully (*weight 1*); on logs of users also SASRec, on Beauty
-one whose items have tokens of their own beside their codes (*item tokens*); in ranking also one
-that knows items by their codes alone (*no item IDs*). *From scratch* is a recommender that has
-learned nothing before. `--sweep` tries settings of stage 2 for MMQ on the content, seed 0, by the
-validation part alone. `--bonuses` measures frozen IDs with bonuses for items that nobody met.
-toyshop is retrieval in a generated shop, another one for every seed (101, 102, ...), where the
-words say a toy's team, the picture shows its badge, and only whether the two match decides what
-sells. Beauty is retrieval by titles alone, where an aligned RQ-VAE of the content is a separated
-one too. Retrieval withholds 5% of the items, another sample for every seed; ranking has the log's
-own split. Fitted tokenizers and recommenders are kept in the cache folder; every cell is stored
-when it is done and never run again.
-"""
+tokenizer frozen (*longer*, the control), and fine-tuned for as many epochs: alternating
+(*fine-tuned*) or at every step (*fine-tuned jointly*). In retrieval also a recommender that lets
+items without interactions compete a little (*weight 0.1*) or fully (*weight 1*); on logs of users
+also SASRec, on Beauty one whose items have tokens of their own beside their codes (*item tokens*);
+in ranking also one that knows items by their codes alone (*no item IDs*). *From scratch* is a
+recommender that has learned nothing before. `--sweep` tries settings of stage 2 for MMQ on the
+content, seed 0, by the validation part alone. `--bonuses` measures frozen IDs with bonuses for
+items without interactions. toyshop is retrieval in a generated shop, another for every seed (101,
+102, ...), where the words say a toy's team, the picture shows its badge, and only whether the two
+match decides what sells. Beauty is retrieval by titles alone, where an aligned RQ-VAE of the
+content is a separated one too. Retrieval withholds 5% of the items, another sample for every seed;
+ranking has the log's own split. Fitted tokenizers and recommenders are kept in the cache folder;
+every cell is stored when it is done and never run again."""
 
 from __future__ import annotations
 
@@ -50,7 +49,7 @@ SASREC = {
 """Rooms with a row of it."""
 
 BONUSES = (-100.0, -2.0, -1.0, 0.0, 1.0)
-"""What --bonuses adds to the scores of items that nobody met; at -100 old items are alone."""
+"""What --bonuses adds to the scores of items without interactions; at -100 old items are alone."""
 
 
 class Measured(NamedTuple):
@@ -107,7 +106,7 @@ def pairing(codes: np.ndarray, factors: Mapping[str, np.ndarray]) -> float:
 
 def unmet_fvu(start: Start) -> float:
     """FVU of the items that nobody liked in the training part; the tokenizer saw their content."""
-    _, rows = start.data.liked()
+    _, rows = start.data.positives()
     ids = start.data.item_ids.take(np.setdiff1d(np.arange(len(start.data.item_ids)), rows))
     items = start.catalogue.take(start.catalogue.rows(ids.to_pylist()))
     return float(start.tokenizer.measure(items).fvu)

@@ -48,7 +48,7 @@ AT_REST = {"learning_rate": 5e-4}
 """Stage 2 after it, which must not undo what was learned."""
 
 WEIGHTS = (0.1, 1.0)
-"""Of items that nobody met among the competitors: a little, and as if they had been refused."""
+"""Of items without interactions among the competitors: a little, and as if they were refused."""
 
 SWEEP: dict[str, dict[str, dict[str, Any]]] = {
     "toyshop": {

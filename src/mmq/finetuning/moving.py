@@ -54,7 +54,7 @@ class Data(Protocol):
     def item_ids(self) -> pa.Array:
         """Its items."""
 
-    def liked(self) -> tuple[np.ndarray, np.ndarray]:
+    def positives(self) -> tuple[np.ndarray, np.ndarray]:
         """Who liked what in the training part: numbers of users, and of items."""
 
     def fingerprint(self) -> str:

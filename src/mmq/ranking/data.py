@@ -112,7 +112,7 @@ class RankingData(NamedTuple):
         """The items of the log."""
         return self.met.item_ids
 
-    def liked(self) -> tuple[np.ndarray, np.ndarray]:
+    def positives(self) -> tuple[np.ndarray, np.ndarray]:
         """Who liked what in the training part: numbers of users, and rows of items."""
         liked = np.asarray(self.train.labels) == 1
         return np.asarray(self.train.users)[liked], np.asarray(self.train.items)[liked]

@@ -36,7 +36,7 @@ class Liked(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Impressions:
-    """Items that were shown to users. Numbers are places in what the log met.
+    """Items that were shown to users. Numbers are places among what occurs in the log.
 
     A history is what the user liked before the impression.
 
