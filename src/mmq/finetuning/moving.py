@@ -55,7 +55,7 @@ class Data(Protocol):
         """Its items."""
 
     def positives(self) -> tuple[np.ndarray, np.ndarray]:
-        """Who liked what in the training part: numbers of users, and of items."""
+        """The positives of the training part: numbers of users, and of items."""
 
     def fingerprint(self) -> str:
         """Content hash of what is learned from and selected on."""
