@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from common import RESULTS, provenance, write
 from finetuning_rows import STAGE2
-from finetuning_starts import ROOMS, Kind, Place, Start
+from finetuning_starts import SETUPS, Kind, Place, Start
 from torch.profiler import ProfilerActivity, profile
 
 from mmq.finetuning import FinetuneSettings
@@ -34,12 +34,12 @@ KINDS = {"frozen": {"tokenizer_rate": 0.0}} | {
 }
 
 
-def measure(start: Start, room: str) -> dict[str, Any]:
+def measure(start: Start, setup: str) -> dict[str, Any]:
     """Seconds and bytes of a step of every kind."""
     inputs = start.tokenizer.inputs(start.catalogue)
     trainings = {}
     for name, changes in KINDS.items():
-        settings = FinetuneSettings(**{**STAGE2[room], "mode": "joint", **changes})
+        settings = FinetuneSettings(**{**STAGE2[setup], "mode": "joint", **changes})
         start.tokenizer.network.requires_grad_(True)
         task = JointTask(start.student, start.tokenizer, start.data, inputs, settings)
         trainings[name] = EarlyStoppedTraining(task, settings.learning(start.student.settings, 1))
@@ -66,14 +66,14 @@ def measure(start: Start, room: str) -> dict[str, Any]:
             "ratio": median(ratios),
             "bytes": peak(training, batches[name][-1]),
         }
-    settings = FinetuneSettings(**STAGE2[room], moving=1.0)
+    settings = FinetuneSettings(**STAGE2[setup], moving=1.0)
     task = AlternatingTask(start.student, start.tokenizer, start.data, inputs, settings)
     batch_count = len(trainings["frozen"].task.batches(epoch_generator(0, 0)))
     began = time.process_time()
     task.end_epoch(np.random.default_rng(0), 0.5)
     turn = time.process_time() - began
     epoch = found["frozen"]["seconds"] * batch_count
-    chosen = FinetuneSettings(**STAGE2[room])
+    chosen = FinetuneSettings(**STAGE2[setup])
     turns = sum(chosen.has_turn((each + 1) / chosen.epochs) for each in range(chosen.epochs))
     found["by turns"] = {
         "seconds_a_turn": turn,
@@ -104,11 +104,11 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     record: dict[str, Any] = {**provenance()}
-    for room in ("retrieval", "ranking"):
-        place = Place(room, Kind("MMQ", False), 0, arguments.cache)
-        record[room] = measure(ROOMS[room](arguments.data, place), room)
-        for name, found in record[room].items():
-            print(room, name, found, flush=True)
+    for setup in ("retrieval", "ranking"):
+        place = Place(setup, Kind("MMQ", False), 0, arguments.cache)
+        record[setup] = measure(SETUPS[setup](arguments.data, place), setup)
+        for name, found in record[setup].items():
+            print(setup, name, found, flush=True)
     write(arguments.out, record)
 
 

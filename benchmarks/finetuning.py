@@ -9,12 +9,12 @@ positive mutual information of the training part; items without history borrow i
 IDs have six codes all the same): a recommender on its IDs (*frozen*), the same trained on with the
 tokenizer frozen (*longer*, the control), and fine-tuned for as many epochs: alternating
 (*fine-tuned*) or at every step (*fine-tuned jointly*). In retrieval also a recommender that lets
-items that nobody met compete a little (*weight 0.1*) or fully (*weight 1*); on logs of users also
-SASRec, on Beauty one whose items have tokens of their own beside their codes (*item tokens*); in
-ranking also one that knows items by their codes alone (*no item IDs*). *From scratch* is a
+items without interactions compete a little (*weight 0.1*) or fully (*weight 1*); on logs of users
+also SASRec, on Beauty one whose items have tokens of their own beside their codes (*item tokens*);
+in ranking also one that knows items by their codes alone (*no item IDs*). *From scratch* is a
 recommender that has learned nothing before. `--sweep` tries settings of stage 2 for MMQ on the
 content, seed 0, by the validation part alone. `--bonuses` measures frozen IDs with bonuses for
-items that nobody met. toyshop is retrieval in a generated shop, another one for every seed (101,
+items without interactions. toyshop is retrieval in a generated shop, another for every seed (101,
 102, ...), where the words say a toy's team, the picture shows its badge, and only whether the two
 match decides what sells. Beauty is retrieval by titles alone, where an aligned RQ-VAE of the
 content is a separated one too. Retrieval withholds 5% of the items, another sample for every seed;
@@ -35,7 +35,7 @@ import numpy as np
 from cells import done, store
 from common import RESULTS, mean_sd, provenance, read, write
 from finetuning_rows import STAGE2, SWEEP, rows
-from finetuning_starts import ROOMS, Kind, Place, Start, Withheld, liked
+from finetuning_starts import SETUPS, Kind, Place, Start, Withheld, positives
 
 from mmq.data.sequences import Cases
 from mmq.finetuning import FinetuneSettings, finetune
@@ -47,10 +47,10 @@ SASREC = {
     "retrieval": SASREC_ML1M,
     "beauty": {**SASREC_BEAUTY, "hidden_dim": 64},
 }
-"""Rooms with a row of it."""
+"""Setups with a row of it."""
 
 BONUSES = (-100.0, -2.0, -1.0, 0.0, 1.0)
-"""What --bonuses adds to the scores of items that nobody met; at -100 old items are alone."""
+"""What --bonuses adds to the scores of items without interactions; at -100 old items are alone."""
 
 
 class Measured(NamedTuple):
@@ -60,10 +60,10 @@ class Measured(NamedTuple):
     users: dict[str, np.ndarray]
 
 
-def sasrec(room: str, folder: Path, seed: int) -> tuple[Any, Any]:
+def sasrec(setup: str, folder: Path, seed: int) -> tuple[Any, Any]:
     """A row of a model that knows items by their tokens alone."""
-    rest, data, cold = Withheld.of(liked(room, folder), seed)
-    model = SASRec(**SASREC[room], seed=seed)
+    rest, data, cold = Withheld.of(positives(setup, folder), seed)
+    model = SASRec(**SASREC[setup], seed=seed)
     fit = model.fit(data)
     found = measure_retrieval(model, data, cold, tested_users(rest, data))
     about = {"settings": model.settings.to_dict(), "best_epoch": fit.best_epoch}
@@ -107,7 +107,7 @@ def pairing(codes: np.ndarray, factors: Mapping[str, np.ndarray]) -> float:
 
 def unmet_fvu(start: Start) -> float:
     """FVU of the items that nobody liked in the training part; the tokenizer saw their content."""
-    _, rows = start.data.liked()
+    _, rows = start.data.positives()
     ids = start.data.item_ids.take(np.setdiff1d(np.arange(len(start.data.item_ids)), rows))
     items = start.catalogue.take(start.catalogue.rows(ids.to_pylist()))
     return float(start.tokenizer.measure(items).fvu)
@@ -146,7 +146,7 @@ class Job(NamedTuple):
     """What is to be done.
 
     Attributes:
-        room: which data.
+        setup: which data.
         data: folder of it.
         cache: folder of starts.
         out: JSON of the results.
@@ -154,7 +154,7 @@ class Job(NamedTuple):
         only: names of rows; empty for all.
     """
 
-    room: str
+    setup: str
     data: Path
     cache: Path
     out: Path
@@ -163,7 +163,7 @@ class Job(NamedTuple):
 
     def start(self, kind: Kind, seed: int) -> Start:
         """What a row starts from."""
-        return ROOMS[self.room](self.data, Place(self.room, kind, seed, self.cache))
+        return SETUPS[self.setup](self.data, Place(self.setup, kind, seed, self.cache))
 
     def wants(self, name: str) -> bool:
         """Whether a row was asked for."""
@@ -172,13 +172,13 @@ class Job(NamedTuple):
 
 def rows_of(job: Job) -> None:
     """Make the cells of the table."""
-    known = rows(job.room)
-    order = [*(["SASRec"] if job.room in SASREC else []), *known]
+    known = rows(job.setup)
+    order = [*(["SASRec"] if job.setup in SASREC else []), *known]
     for seed, name in itertools.product(job.seeds, filter(job.wants, order)):
         if done(job.out, name, seed):
             continue
         if name == "SASRec":
-            found, users = sasrec(job.room, job.data, seed)
+            found, users = sasrec(job.setup, job.data, seed)
         else:
             found, users = cell(job.start(known[name].kind, seed), known[name].settings, seed)
         print(name, seed, found["figures"], flush=True)
@@ -187,11 +187,11 @@ def rows_of(job: Job) -> None:
 
 def sweep(job: Job) -> None:
     """Validation figures of settings of stage 2, MMQ on the content, seed 0."""
-    for name, changes in SWEEP[job.room].items():
+    for name, changes in SWEEP[job.setup].items():
         if name in read(job.out).get("sweep", {}):
             continue
         start = job.start(Kind("MMQ", False), 0)
-        chosen = FinetuneSettings(**{**STAGE2[job.room], **changes})
+        chosen = FinetuneSettings(**{**STAGE2[job.setup], **changes})
         fit = finetune(start.tokenizer, start.student, start.data, start.catalogue, chosen)
         selected = [round(each.get("ndcg@10", each.get("auc", 0.0)), 4) for each in fit.log]
         print(name, selected, [round(each["codes_moved"], 3) for each in fit.log], flush=True)
@@ -206,7 +206,7 @@ def bonuses(job: Job) -> None:
     """What frozen IDs find of old and new items with a bonus for new ones, for all tokenizers."""
     frozen = {
         name: row.kind
-        for name, row in rows(job.room).items()
+        for name, row in rows(job.setup).items()
         if job.wants(name) and row.settings is None and not row.kind.model
     }
     for (name, kind), seed in itertools.product(frozen.items(), job.seeds):
@@ -225,7 +225,7 @@ def bonuses(job: Job) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("room", choices=ROOMS)
+    parser.add_argument("setup", choices=SETUPS)
     parser.add_argument("--data", type=Path, default=Path())
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--only", default="")
@@ -234,15 +234,15 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("out/finetuning"))
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    room = arguments.room
-    if arguments.sweep and room not in SWEEP:
-        parser.error(f"there is no sweep of {room}; take one of {', '.join(SWEEP)}")
-    if arguments.bonuses and room == "ranking":
-        parser.error("bonuses are for retrieval; take another room")
-    out = arguments.out or RESULTS / f"finetuning_{room}.json"
+    setup = arguments.setup
+    if arguments.sweep and setup not in SWEEP:
+        parser.error(f"there is no sweep of {setup}; take one of {', '.join(SWEEP)}")
+    if arguments.bonuses and setup == "ranking":
+        parser.error("bonuses are for retrieval; take another setup")
+    out = arguments.out or RESULTS / f"finetuning_{setup}.json"
     seeds = [int(each) for each in arguments.seeds.split(",")]
     only = [each for each in arguments.only.split("|") if each]
-    job = Job(room, arguments.data, arguments.cache, out, seeds, only)
+    job = Job(setup, arguments.data, arguments.cache, out, seeds, only)
     make = sweep if arguments.sweep else bonuses if arguments.bonuses else rows_of
     make(job)
 

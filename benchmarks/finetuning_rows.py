@@ -48,7 +48,7 @@ AT_REST = {"learning_rate": 5e-4}
 """Stage 2 after it, which must not undo what was learned."""
 
 WEIGHTS = (0.1, 1.0)
-"""Of items that nobody met among the competitors: a little, and as if they had been refused."""
+"""Of items without interactions among the competitors: a little, and as if they were refused."""
 
 SWEEP: dict[str, dict[str, dict[str, Any]]] = {
     "toyshop": {
@@ -93,7 +93,7 @@ SWEEP: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }  # fmt: skip
-"""What --sweep tries in a room."""
+"""What --sweep tries in a setup."""
 
 
 class Row(NamedTuple):
@@ -103,40 +103,40 @@ class Row(NamedTuple):
     settings: Mapping[str, Any] | None = None
 
 
-def rows(room: str) -> dict[str, Row]:
+def rows(setup: str) -> dict[str, Row]:
     """The rows of a table, by name; SASRec, where it is one, has a maker of its own."""
     stages: dict[str, Mapping[str, Any] | None] = {
         "frozen": None,
-        "longer": {**STAGE2[room], "tokenizer_rate": 0.0},
-        "fine-tuned": STAGE2[room],
-        "fine-tuned jointly": {**STAGE2[room], "mode": "joint"},
+        "longer": {**STAGE2[setup], "tokenizer_rate": 0.0},
+        "fine-tuned": STAGE2[setup],
+        "fine-tuned jointly": {**STAGE2[setup], "mode": "joint"},
     }
     found: dict[str, Row] = {}
     for name, behaviour in itertools.product(TOKENIZERS, (False, True)):
-        if room == "beauty" and name == "MS-RQ-VAE" and not behaviour:
+        if setup == "beauty" and name == "MS-RQ-VAE" and not behaviour:
             continue  # of one modality it is the aligned one
         found |= _rows(Kind(name, behaviour), stages)
-        if room == "ranking":
+        if setup == "ranking":
             continue
         for weight in WEIGHTS:
             kind = Kind(name, behaviour, {"unmet_weight": weight}, f"model, weight {weight:g}")
             found |= _rows(kind, {f"frozen, weight {weight:g}": None})
-        if room == "beauty":
+        if setup == "beauty":
             found |= _rows(Kind(name, behaviour, ITEM_TOKENS, "tokens"), {"item tokens": None})
     for behaviour in (False, True):
-        if room == "retrieval":
+        if setup == "retrieval":
             kind = Kind("MMQ", behaviour, CONVERGED, "converged")
             at_rest = {each: how and {**how, **AT_REST} for each, how in stages.items()}
             found |= _rows(kind, at_rest, "20 epochs")
-        if room == "ranking":
+        if setup == "ranking":
             found |= _rows(
                 Kind("MMQ", behaviour, NO_ITEM_IDS, "no item IDs"), stages, "no item IDs"
             )
         kind, of = Kind("MMQ", behaviour, {"epochs": 0}, "untrained"), "from scratch"
-        if room == "ranking":  # by their own IDs a ranker knows items whatever their codes are
+        if setup == "ranking":  # by their own IDs a ranker knows items whatever their codes are
             kind = kind._replace(model={"epochs": 0, **NO_ITEM_IDS}, kept="untrained, no item IDs")
             of = f"no item IDs, {of}"
-        untrained = FROM_SCRATCH.get(room, {})
+        untrained = FROM_SCRATCH.get(setup, {})
         to_the_end = {each: {**how, "patience": how["epochs"]} for each, how in untrained.items()}
         found |= _rows(kind, to_the_end, of)
     return found

@@ -35,7 +35,7 @@ DATA = DATASETS["ml1m"]
 TOKENIZERS = {"MMQ": "mmq", "MA-RQ-VAE": "rqvae", "MS-RQ-VAE": "rqvae"}
 FUSIONS = {"MA-RQ-VAE": "aligned", "MS-RQ-VAE": "separated"}
 TUNED_ON = {"toyshop": "toyshop", "retrieval": "ml1m", "ranking": "ml1m", "beauty": "beauty"}
-"""Room -> the data set whose tuned settings its tokenizers have."""
+"""Setup -> the data set whose tuned settings its tokenizers have."""
 OF_TWO = {"text": 1, "image": 1, "behaviour": 2}
 EXPERTS = {
     "toyshop": OF_TWO, "retrieval": OF_TWO, "ranking": OF_TWO,
@@ -103,13 +103,13 @@ class Place(NamedTuple):
     """Where a start is kept.
 
     Attributes:
-        room: which data.
+        setup: which data.
         kind: of both.
         seed: of all.
         cache: folder of all starts.
     """
 
-    room: str
+    setup: str
     kind: Kind
     seed: int
     cache: Path
@@ -118,7 +118,7 @@ class Place(NamedTuple):
     def folder(self) -> Path:
         """Of the tokenizer, and of recommenders of its IDs."""
         behaviour = " behaviour" * self.kind.behaviour
-        return self.cache / f"{self.room} {self.kind.name}{behaviour} {self.seed}"
+        return self.cache / f"{self.setup} {self.kind.name}{behaviour} {self.seed}"
 
     @property
     def model(self) -> Path:
@@ -148,17 +148,17 @@ class Withheld(NamedTuple):
         return cls(rest, data, data.cold_cases(found))
 
 
-def liked(room: str, folder: Path) -> Interactions:
+def positives(setup: str, folder: Path) -> Interactions:
     """The log that retrieval learns from."""
-    known = DATASETS[TUNED_ON[room]]
+    known = DATASETS[TUNED_ON[setup]]
     log = read_interactions(folder / "interactions.parquet", known.columns)
     return log.positives().k_core(5)
 
 
 def retrieval(folder: Path, place: Place) -> Start:
     """HeterRec on IDs of a tokenizer, on ML-1M or Beauty."""
-    items = DATASETS[TUNED_ON[place.room]].catalogue(folder)
-    return of_log(place, liked(place.room, folder), items)
+    items = DATASETS[TUNED_ON[place.setup]].catalogue(folder)
+    return of_log(place, positives(place.setup, folder), items)
 
 
 def shop(_: Path, place: Place) -> Start:
@@ -183,7 +183,7 @@ def of_log(place: Place, log: Interactions, items: Catalogue) -> Start:
     tokenizer = fitted(place, items)
     data = plain._replace(ids=ids_of(tokenizer, items))
     if not place.model.exists():
-        made = HeterRec(**{**HETERREC[place.room], **place.kind.model}, seed=place.seed)
+        made = HeterRec(**{**HETERREC[place.setup], **place.kind.model}, seed=place.seed)
         made.fit(data)
         made.save(place.model)
     users = tested_users(rest, data)
@@ -225,13 +225,13 @@ def fitted(place: Place, items: Catalogue) -> Any:
     """The tokenizer, fitted once, without refinement so that its codes have a gradient."""
     folder, name = place.folder / "tokenizer", place.kind.name
     if not folder.exists():
-        known = read(RESULTS / f"quantisers_{TUNED_ON[place.room]}.json")["tuning"]
+        known = read(RESULTS / f"quantisers_{TUNED_ON[place.setup]}.json")["tuning"]
         tuned = known.get(name) or known[name.removeprefix("MA-").removeprefix("MS-")]
         own: dict[str, Any] = {"refinement": 0, "seed": place.seed}
         if name in FUSIONS:
             own["fusion"] = FUSIONS[name]
         elif place.kind.behaviour:
-            own["specific_experts"] = EXPERTS[place.room]
+            own["specific_experts"] = EXPERTS[place.setup]
         kind = TOKENIZERS[name]
         way = {"learning": "gradient"} if kind == "mmq" else {}
         tokenizer = model_class("tokenizer", kind)(**{**way, **tuned["settings"], **own})
@@ -240,7 +240,7 @@ def fitted(place: Place, items: Catalogue) -> Any:
     return NetworkTokenizer.load(folder)
 
 
-ROOMS: dict[str, Callable[[Path, Place], Start]] = {
+SETUPS: dict[str, Callable[[Path, Place], Start]] = {
     "toyshop": shop,
     "retrieval": retrieval,
     "ranking": ranking,

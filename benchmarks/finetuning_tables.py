@@ -22,7 +22,7 @@ FIGURES = {
     "items_moved": "new IDs",
     "colliding": "colliding",
     "utilisation": "codes used",
-    "held_out_fvu": "FVU, items nobody met",
+    "held_out_fvu": "FVU, unseen items",
 }
 CONTROL = "longer"
 

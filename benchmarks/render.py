@@ -349,19 +349,19 @@ def ranking(text: str) -> str:
 def finetuning(text: str) -> str:
     """docs/results/finetuning.md with its tables renewed."""
     data = {"toyshop": "", "retrieval": "ML1M", "beauty": "BEAUTY", "ranking": "ML1M"}
-    for room, given in data.items():
-        record = read(RESULTS / f"finetuning_{room}.json")
-        command = f"python benchmarks/finetuning.py {room}{given and f' --data {given}'}"
+    for setup, given in data.items():
+        record = read(RESULTS / f"finetuning_{setup}.json")
+        command = f"python benchmarks/finetuning.py {setup}{given and f' --data {given}'}"
         block = f"{finetuning_tables.comparison(record)}\n{origin(record, command)}"
-        text = filled(text, f"finetuning-{room}", block)
+        text = filled(text, f"finetuning-{setup}", block)
         if "bonuses" in record:
             found = record["bonuses"]
             block = (
                 f"{recommender_tables.new_items(found)}\n{origin(found, f'{command} --bonuses')}"
             )
-            text = filled(text, f"bonuses-{room}", block)
+            text = filled(text, f"bonuses-{setup}", block)
         if "sweep" in record:
-            text = filled(text, f"sweep-{room}", finetuning_tables.sweep(record))
+            text = filled(text, f"sweep-{setup}", finetuning_tables.sweep(record))
     record = read(RESULTS / "finetuning_speed.json")
     command = "python benchmarks/bench_finetuning.py --data ML1M"
     block = f"{finetuning_tables.costs(record)}\n{source(record, command)}"

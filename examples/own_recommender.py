@@ -1,4 +1,4 @@
-"""A recommender of your own: items that the same users liked (Linden et al. 2003).
+"""A recommender of your own: items that the same users have (Linden et al. 2003).
 
 mmq reproduce table1 --parts retrieval --own examples/own_recommender.py
 """
@@ -15,7 +15,7 @@ class Neighbours(Recommender[Settings]):  # Settings: it has none of its own
     kind, settings_class = "neighbours", Settings
 
     def _fit(self, data, checkpoint):
-        pairs = np.unique(np.stack(data.liked()), axis=1)  # a user likes an item once
+        pairs = np.unique(np.stack(data.positives()), axis=1)  # an item counts once for a user
         values = torch.from_numpy(np.bincount(pairs[1])[pairs[1]] ** -0.5).float()
         likes = torch.sparse_coo_tensor(pairs, values, (len(data.train), len(data.item_ids)))
         cosines = torch.sparse.mm(likes.T, likes).coalesce()

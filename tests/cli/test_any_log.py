@@ -184,7 +184,7 @@ def test_codes_and_truth_values_are_the_same_categories_in_csv(place, capsys):
     assert across["warnings"] == []
     rank_shop.write("other.parquet", **{**further, "store": [f"s{k % 9}" for k in range(1000)]})
     warned, _ = result(capsys, "evaluate", "a", "--interactions", "other.parquet")
-    assert "column store that training never met" in warned["warnings"][0]
+    assert "column store that training did not see" in warned["warnings"][0]
 
 
 def test_measurements_are_no_categories(place, capsys):

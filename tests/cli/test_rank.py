@@ -93,7 +93,7 @@ def test_people_read_lines(shop, capsys):
     assert "trained on 800 impressions of 40 items to 30 users; best epoch" in out
     assert re.search(r"\n  validation: AUC 0\.\d{4}, log-loss 0\.\d{4}\n", out)
     assert re.search(
-        r"on the test part: 100 impressions, \d\d of them liked\n  AUC +0\.\d{4}\n", out
+        r"on the test part: 100 impressions, \d\d of them positive\n  AUC +0\.\d{4}\n", out
     )
     assert re.search(r"GAUC is of the \d+ of \d+ users who have rows of both labels", out)
     code, out, _ = run(capsys, "evaluate", shop / "model", "--interactions", shop / "log.parquet")

@@ -197,7 +197,7 @@ def test_what_the_model_does_not_know_of_a_user_is_left_out(shop, capsys):
         capsys, "recommend", "popularity", "--user", "ann", "--interactions", "ann.parquet"
     )
     assert code == 0
-    assert "warning: 2 of the 3 items of the history were never met in training" in out
+    assert "warning: 2 of the 3 items of the history were not seen in training" in out
 
 
 def test_new_items_are_recommended_without_training(shop, capsys):

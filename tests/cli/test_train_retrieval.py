@@ -119,7 +119,7 @@ def test_people_read_a_table(shop, capsys):
     assert code == 0
     assert out.startswith(f"heterrec for 45 items -> {shop / 'model'}\n")
     assert "trained on 360 interactions of 60 users; the log has 540 rows, of which" in out
-    assert "5 of the items were not met in training" in out
+    assert "5 of the items were not seen in training" in out
     assert re.search(r"best epoch [12] of 2, \d+\.\d s each", out)
     assert re.search(r"\n  validation, history competes +0\.\d{4} ", out)
     assert re.search(r"\n  test, history left out +0\.\d{4} ", out)
@@ -418,4 +418,4 @@ def test_another_log_than_that_of_the_training_is_told(shop, capsys):
         capsys, "train", "retrieval", "--interactions", shop / "log.parquet", "--model",
         "popularity", "--out", shop / "other",
     )  # fmt: skip
-    assert "540 rows, which all count as liked, since no rating and no label was read" in out
+    assert "540 rows, which all count as positives, since no rating and no label was read" in out

@@ -106,7 +106,7 @@ def test_histories_do_not_tell_labels_where_only_likes_have_times():
     liked = made.train.labels[rows] == 1
     assert abs(alike[liked].mean() - alike[~liked].mean()) < 0.03
     assert not (found.rows == made.train.items[rows]).any()
-    assert not data().train.liked.dealt  # the shop's own log has all times, and keeps them
+    assert not data().train.positives.dealt  # the shop's own log has all times, and keeps them
 
 
 def _without_times(log):

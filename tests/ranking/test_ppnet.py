@@ -97,7 +97,7 @@ def test_only_the_last_of_a_history_is_read():
     np.testing.assert_allclose(made.score(105, history[::-1], asked), expected, rtol=1e-5)
 
 
-# --- what training never met ---
+# --- what training did not see ---
 
 
 def test_unknown_users_are_alike():

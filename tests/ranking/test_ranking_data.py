@@ -290,7 +290,7 @@ def arrays(data):
     for name, part in zip(PARTS, data.parts, strict=True):
         for field in ("users", "items", "labels", "columns", "ends"):
             found[f"{name} {field}"] = getattr(part, field)
-        for field, value in part.liked._asdict().items():
+        for field, value in part.positives._asdict().items():
             found[f"{name} liked {field}"] = value
     return found
 

@@ -1,4 +1,4 @@
-"""What rankers learn of the shop's rule, and of what they never met."""
+"""What rankers learn of the shop's rule, and of what training did not see."""
 
 import itertools
 

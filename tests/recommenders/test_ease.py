@@ -16,7 +16,7 @@ def fitted(**changes):
 
 def test_every_item_is_the_ridge_regression_on_all_others():
     data, made = tiny_retrieval_data(), fitted()
-    users, rows = data.liked()
+    users, rows = data.positives()
     met = np.zeros((len(data.train), len(data.item_ids)))
     met[users, rows] = 1
     weights = np.zeros((30, 30))

@@ -27,7 +27,7 @@ class Log:
         liked = [(u, i) for u in range(users) for i in range(ITEMS) if (u + i) % 4 == 0]
         self.pairs = np.array(liked * (1 + twice), np.int64).reshape(-1, 2)
 
-    def liked(self):
+    def positives(self):
         return self.pairs[:, 0], self.pairs[:, 1]
 
     def fingerprint(self):

@@ -77,8 +77,8 @@ Ties = Annotated[
     Literal["file", "shuffled"] | None,
     typer.Option(
         "--ties",
-        help="Order of what a user met at one moment: that of the rows (file), or a random one "
-        "that does not depend on it.",
+        help="Order of a user's interactions at one moment: that of the rows (file), or a random "
+        "one that does not depend on it.",
     ),
 ]
 Dedupe = Annotated[

@@ -8,10 +8,10 @@ from typing import Any
 
 def trained_lines(result: Mapping[str, Any]) -> Iterator[str]:
     """Of :func:`~mmq.workflows.train_ranking`."""
-    met = result["impressions"]["train"]
+    count = result["impressions"]["train"]
     yield f"{result['model']} -> {result['out']}"
     yield (
-        f"  trained on {met:,} impressions of {result['items']:,} items to {result['users']:,} "
+        f"  trained on {count:,} impressions of {result['items']:,} items to {result['users']:,} "
         f"users; best epoch {result['best_epoch']} of {result['epochs']}"
     )
     figures = result["validation"]
@@ -46,7 +46,7 @@ def evaluated_lines(result: Mapping[str, Any]) -> Iterator[str]:
     """Of :func:`~mmq.workflows.evaluate`."""
     yield (
         f"{result['model']} on the {result['part']} part: {result['impressions']:,} impressions, "
-        f"{result['liked']:,} of them liked"
+        f"{result['liked']:,} of them positive"
     )
     intervals = result.get("intervals", {})
     for name, title in (("auc", "AUC"), ("gauc", "GAUC"), ("gauc_unweighted", "GAUC, unweighted")):
@@ -58,7 +58,7 @@ def evaluated_lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {'log-loss':<18}{result['log_loss']:>8.4f}"
     yield (
         f"  {'calibration':<18}{result['calibration_ratio']:>8.4f}   mean prediction over share "
-        f"of liked; expected error {result['calibration_error']:.4f}"
+        f"of positives; expected error {result['calibration_error']:.4f}"
     )
     for name, stratum in result["strata"].items():
         figure = "-" if stratum["auc"] is None else f"{stratum['auc']:.4f}"

@@ -9,14 +9,14 @@ from typing import Any
 def trained_lines(result: Mapping[str, Any]) -> Iterator[str]:
     """Of :func:`~mmq.workflows.train_retrieval`."""
     yield f"{result['model']} for {result['items']:,} items -> {result['out']}"
-    met = result["training_interactions"]
+    count = result["training_interactions"]
     yield (
-        f"  trained on {met:,} interactions of {result['users']:,} users; the log has "
+        f"  trained on {count:,} interactions of {result['users']:,} users; the log has "
         f"{result['rows']:,} rows{_repeats(result['log'])}, {told_by(result['liked_by'])}"
     )
     if result["new_items"]:
         yield (
-            f"  {result['new_items']:,} of the items were not met in training (or less often than "
+            f"  {result['new_items']:,} of the items were not seen in training (or less often than "
             "--min-interactions) and count as new"
         )
     if result["epochs"]:
@@ -67,10 +67,10 @@ def _measured(measured: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def told_by(columns: Sequence[str]) -> str:
-    """A clause on the columns that tell what was liked."""
+    """A clause on the columns that tell what is positive."""
     if not columns:
-        return "which all count as liked, since no rating and no label was read"
-    return f"of which those count that were liked by {' or '.join(columns)}"
+        return "which all count as positives, since no rating and no label was read"
+    return f"of which those count that are positive by {' or '.join(columns)}"
 
 
 def _words(protocol: str) -> str:

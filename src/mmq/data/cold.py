@@ -1,4 +1,4 @@
-"""Cold items: some items lose all their interactions, which then ask for items nobody ever met."""
+"""Cold items: some items lose all their interactions, which then are cases for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interaction log: who met which item, when, and how it went. One Arrow table, checked once."""
+"""The interaction log: user, item, time, and how it went. One Arrow table, checked once."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class Sequences:
         """Pieces of at most ``length + 1`` entries whose every entry but the first is a target.
 
         Each entry but the first of a sequence is a target once. Where a long sequence is cut is
-        drawn anew with every call, so that an entry is met at the end of longer and shorter
+        drawn anew with every call, so that an entry stands at the end of longer and shorter
         pieces.
         """
         targets = self.lengths - 1

@@ -1,4 +1,4 @@
-"""What users would do with items that nobody met yet, told from what the items are.
+"""What users would do with items without interactions, told from what the items are.
 
 An item without history has no behaviour. Left missing, it gets codes that no user ever led to, and
 a recommender never finds it. Ridge regression from the content tells about where its behaviour

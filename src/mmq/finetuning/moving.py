@@ -54,8 +54,8 @@ class Data(Protocol):
     def item_ids(self) -> pa.Array:
         """Its items."""
 
-    def liked(self) -> tuple[np.ndarray, np.ndarray]:
-        """Who liked what in the training part: numbers of users, and of items."""
+    def positives(self) -> tuple[np.ndarray, np.ndarray]:
+        """The positives of the training part: numbers of users, and of items."""
 
     def fingerprint(self) -> str:
         """Content hash of what is learned from and selected on."""

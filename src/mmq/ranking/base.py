@@ -136,8 +136,8 @@ class Ranker(Model[S], Generic[S]):
         """``(items,)`` float32 probability that a user will like each item.
 
         Args:
-            user_id: of the user; one that training never met is known by the history alone.
-            history: ids of what the user liked, oldest first; may be empty.
+            user_id: of the user; one not seen in training is known by the history alone.
+            history: ids of the user's positives, oldest first; may be empty.
             item_ids: of the items.
             columns: name of each further column -> its value, or a list of one for each item.
 
@@ -172,7 +172,7 @@ class Ranker(Model[S], Generic[S]):
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """Who and what it met in training."""
+        """Who and what it saw in training."""
         if self._vocabulary is None:
             raise self._unfitted()
         return self._vocabulary

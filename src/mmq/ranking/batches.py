@@ -54,7 +54,7 @@ def shown_batch(
 
 
 def hidden(shown: Shown, share: float) -> Shown:
-    """The batch with a random share of users, items and values as if they had never been met.
+    """The batch with a random share of users, items and values as if training had not seen them.
 
     So are numbers, as if they were missing.
     """

@@ -15,7 +15,7 @@ from mmq.data.sequences import Sequences
 from mmq.data.spool import Spool
 from mmq.ranking.impressions import BLOCK, Impressions
 from mmq.ranking.log import Pieces
-from mmq.ranking.parts import like, read_parts
+from mmq.ranking.parts import positives_of, read_parts
 from mmq.ranking.settings import RankingSplit
 from mmq.ranking.survey import survey
 
@@ -93,7 +93,9 @@ class RankingData(NamedTuple):
         read, dealt = read_parts(pieces, known, space, settings.ties == "shuffled")
         users = len(known.user_ids)
         parts = [
-            part.impressions(like(read[: number + 1], users), space, None if number else dealt)
+            part.impressions(
+                positives_of(read[: number + 1], users), space, None if number else dealt
+            )
             for number, part in enumerate(read)
         ]
         again = rows - pieces.rows if settings.dedupe else known.repeated
@@ -112,15 +114,17 @@ class RankingData(NamedTuple):
         """The items of the log."""
         return self.met.item_ids
 
-    def liked(self) -> tuple[np.ndarray, np.ndarray]:
-        """Who liked what in the training part: numbers of users, and rows of items."""
+    def positives(self) -> tuple[np.ndarray, np.ndarray]:
+        """The positives of the training part: numbers of users, and rows of items."""
         liked = np.asarray(self.train.labels) == 1
         return np.asarray(self.train.users)[liked], np.asarray(self.train.items)[liked]
 
     def histories(self) -> Sequences:
-        """What each user liked in the training part, oldest first."""
-        liked = self.train.liked
-        return Sequences(liked.items.astype(np.int64), liked.starts[:-1], liked.starts[1:])
+        """The positives of each user in the training part, oldest first."""
+        positives = self.train.positives
+        return Sequences(
+            positives.items.astype(np.int64), positives.starts[:-1], positives.starts[1:]
+        )
 
     def fingerprint(self) -> str:
         """Content hash (SHA-256) of what is learned from and selected on."""
@@ -130,5 +134,5 @@ class RankingData(NamedTuple):
                 columns = (piece.columns, piece.numbers)
                 for array in (piece.users, piece.items, piece.labels, *columns, piece.ends):
                     digest.update(np.ascontiguousarray(array).data)
-            digest.update(part.liked.items.data)
+            digest.update(part.positives.items.data)
         return digest.hexdigest()

@@ -38,8 +38,8 @@ class RankingEvaluation(NamedTuple):
 
     Attributes:
         figures: ``auc``, ``gauc``, ``gauc_unweighted``, ``log_loss``, ``calibration_ratio`` (mean
-            prediction over share of liked), ``calibration_error``. The GAUCs are NaN where no user
-            has rows of both labels.
+            prediction over share of positives), ``calibration_error``. The GAUCs are NaN where no
+            user has rows of both labels.
         rows: impressions.
         positives: those that were liked.
         by_user: AUC within each user who has rows of both labels.

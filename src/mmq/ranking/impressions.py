@@ -15,13 +15,13 @@ BLOCK = 1 << 18
 """Rows that are looked at together."""
 
 
-class Liked(NamedTuple):
+class Positives(NamedTuple):
     """What users liked, oldest first: user u's items are ``items[starts[u] : starts[u + 1]]``.
 
     Attributes:
-        items: ``(liked,)`` int32.
+        items: ``(positives,)`` int32.
         starts: ``(users + 1,)`` int64.
-        keys: ``(liked,)`` int64, rising: user times ``span`` plus time.
+        keys: ``(positives,)`` int64, rising: user times ``span`` plus time.
         span: more than any time.
         dealt: whether histories end at times that were dealt to the impressions, so that what was
             liked may be in its own history, which is left out.
@@ -36,7 +36,7 @@ class Liked(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Impressions:
-    """Items that were shown to users. Numbers are places in what the log met.
+    """Items that were shown to users. Numbers are places among what occurs in the log.
 
     A history is what the user liked before the impression.
 
@@ -45,8 +45,8 @@ class Impressions:
         items: ``(rows,)`` int32.
         labels: ``(rows,)`` uint8, 1 for what was liked.
         columns: ``(rows, c)`` int32, values of further columns of categories.
-        liked: where histories lie.
-        ends: ``(rows,)`` int64 end of each history in ``liked``.
+        positives: where histories lie.
+        ends: ``(rows,)`` int64 end of each history in ``positives``.
         numbers: ``(rows, numeric columns)`` float32, NaN where there is none.
     """
 
@@ -54,7 +54,7 @@ class Impressions:
     items: np.ndarray
     labels: np.ndarray
     columns: np.ndarray
-    liked: Liked
+    positives: Positives
     ends: np.ndarray
     numbers: np.ndarray
 
@@ -74,13 +74,13 @@ class Impressions:
         """Some of the impressions."""
         parts = (self.users, self.items, self.labels, self.columns, self.ends, self.numbers)
         users, items, labels, columns, ends, numbers = (np.asarray(part[rows]) for part in parts)
-        return Impressions(users, items, labels, columns, self.liked, ends, numbers)
+        return Impressions(users, items, labels, columns, self.positives, ends, numbers)
 
     def histories(self, length: int) -> Packed:
         """The last ``length`` items of each history; it may be empty."""
-        first = self.liked.starts[self.users]
-        found = Sequences(self.liked.items, first, self.ends).latest(length).pack()
-        if not self.liked.dealt:
+        first = self.positives.starts[self.users]
+        found = Sequences(self.positives.items, first, self.ends).latest(length).pack()
+        if not self.positives.dealt:
             return found
         rows = np.repeat(np.arange(len(self)), found.lengths)
         other = found.rows != self.items[rows]

@@ -11,7 +11,7 @@ from mmq.data.item_ids import ItemIndex
 from mmq.data.splits import TRAIN
 from mmq.data.spool import Spool
 from mmq.errors import DataError
-from mmq.ranking.impressions import BLOCK, Impressions, Liked
+from mmq.ranking.impressions import BLOCK, Impressions, Positives
 from mmq.ranking.log import Pieces, hashes_of
 from mmq.ranking.numbers import number_columns
 from mmq.ranking.survey import PARTS, Survey, as_values
@@ -47,24 +47,24 @@ class Rows(NamedTuple):
         return Rows(*found)
 
     def impressions(
-        self, liked: Liked, spool: Spool, dealt: np.ndarray | None = None
+        self, positives: Positives, spool: Spool, dealt: np.ndarray | None = None
     ) -> Impressions:
-        """The rows with their histories, which lie in ``liked``.
+        """The rows with their histories, which lie in ``positives``.
 
         Args:
-            liked: what users liked.
+            positives: of the users, by time.
             spool: makes arrays.
             dealt: ``(rows,)`` times that histories end at, where these are not those of the rows.
         """
         ends = spool.empty(len(self.users), np.int64)
         moments = self.times if dealt is None else dealt
-        liked = liked._replace(dealt=dealt is not None)
+        positives = positives._replace(dealt=dealt is not None)
         for start in range(0, len(ends), BLOCK):
             block = slice(start, start + BLOCK)
-            keys = self.users[block].astype(np.int64) * liked.span + moments[block]
-            ends[block] = np.searchsorted(liked.keys, keys)
+            keys = self.users[block].astype(np.int64) * positives.span + moments[block]
+            ends[block] = np.searchsorted(positives.keys, keys)
         return Impressions(
-            self.users, self.items, self.labels, self.columns, liked, ends, self.numbers
+            self.users, self.items, self.labels, self.columns, positives, ends, self.numbers
         )
 
 
@@ -150,8 +150,8 @@ def _numbers(pieces: Pieces, known: Survey, hashed: bool) -> Iterator[_Numbers]:
         yield _Numbers(users.find(log.user_ids), items.find(log.item_ids), stacked, numbers, keys)
 
 
-def like(parts: Sequence[Rows], users: int) -> Liked:
-    """What each of so many users liked in these parts, by time."""
+def positives_of(parts: Sequence[Rows], users: int) -> Positives:
+    """The positives of so many users in these parts, by time."""
     masks = [part.labels == 1 for part in parts]
     who, times, items = (
         np.concatenate([each[mask] for each, mask in zip(arrays, masks, strict=True)])
@@ -162,7 +162,7 @@ def like(parts: Sequence[Rows], users: int) -> Liked:
     order = np.argsort(keys, kind="stable")
     starts = np.zeros(users + 1, np.int64)
     np.cumsum(np.bincount(who, minlength=users), out=starts[1:])
-    return Liked(items[order], starts, keys[order], span)
+    return Positives(items[order], starts, keys[order], span)
 
 
 def _counts(known: Survey) -> np.ndarray:

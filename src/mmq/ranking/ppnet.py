@@ -36,8 +36,8 @@ class PPNet(Ranker[PPNetSettings]):
 
     Items are known by their own embedding, by the codes of their semantic ID, or by both; a user
     by an embedding and by what they liked before; users, items and further values by the share that
-    was liked as well. What training never met has an embedding that stands for all of its kind, so
-    that an item that is new is known by its codes.
+    was liked as well. What training did not see has an embedding that stands for all of its kind,
+    so that an item that is new is known by its codes.
 
     Args:
         settings: or their values by name.
@@ -159,8 +159,8 @@ class PPNet(Ranker[PPNetSettings]):
             )
         if self.settings.code_features != "codes":
             raise SettingsError(
-                "a ranker of prefixes has an embedding for those alone that it met, so its IDs "
-                "cannot be fine-tuned; train it with code_features=codes"
+                "a ranker of prefixes has an embedding for those alone that it saw in training, so "
+                "its IDs cannot be fine-tuned; train it with code_features=codes"
             )
         if not self.vocabulary.alike(Vocabulary.of(data)):
             raise DataError(

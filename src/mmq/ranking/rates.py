@@ -21,7 +21,7 @@ class Tally(NamedTuple):
 
     @classmethod
     def empty(cls, n: int) -> Tally:
-        """Of ``n`` that nobody met yet."""
+        """Of ``n`` without impressions yet."""
         return cls(np.zeros(n, np.int64), np.zeros(n, np.int64))
 
     def add(self, numbers: np.ndarray, labels: np.ndarray) -> None:
@@ -34,7 +34,7 @@ class Tally(NamedTuple):
         return Tally(*(each[self.shown > 0] for each in self))
 
     def with_others(self) -> Tally:
-        """The same behind one, number 0, that was never met."""
+        """The same behind one, number 0, that training did not see."""
         return Tally(*(np.concatenate([[0], each]) for each in self))
 
 

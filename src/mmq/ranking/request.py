@@ -11,7 +11,7 @@ import pyarrow as pa
 from mmq.data.item_ids import as_item_ids
 from mmq.errors import DataError
 from mmq.ranking.data import Met
-from mmq.ranking.impressions import Impressions, Liked
+from mmq.ranking.impressions import Impressions, Positives
 from mmq.ranking.numbers import number_columns
 from mmq.ranking.survey import as_values
 
@@ -43,13 +43,13 @@ def request(
     names = tuple(name for name in given if name in numeric)
     values = {name: as_values(each, name) for name, each in given.items() if name not in names}
     places = np.arange(rows)
-    liked = Liked(np.arange(before), np.array([0, before]), np.zeros(before, np.int64), 1)
+    positives = Positives(np.arange(before), np.array([0, before]), np.zeros(before, np.int64), 1)
     impressions = Impressions(
         users=np.zeros(rows, np.int64),
         items=places + before,
         labels=np.zeros(rows, np.uint8),
         columns=np.repeat(places[:, None], len(values), 1),
-        liked=liked,
+        positives=positives,
         ends=np.full(rows, before),
         numbers=number_columns(pa.table({name: given[name] for name in names}), names)
         if names

@@ -92,6 +92,6 @@ class PPNetSettings(RankerSettings):
     is for codes that refine each other."""
     unknown_share: Share = 0.05
     """Share of users, items and further values that training hides, so that the embedding of those
-    it never met is learned."""
+    it did not see is learned."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Share of the tower's input that is dropped in training."""

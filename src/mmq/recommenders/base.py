@@ -225,8 +225,8 @@ class Recommender(Model[S], Generic[S]):
             exclude_history: whether to leave out what is in the user's own history.
             beams: see :meth:`search`.
             lenient: leave out what the model does not know, of histories and of ``allowed``,
-                instead of refusing all; whose history is empty then is given what training met
-                most often.
+                instead of refusing all; whose history is empty then is given what is most
+                popular.
 
         Raises:
             DataError: an empty history or an unknown item (unless ``lenient``), ``k`` below 1 or
@@ -280,7 +280,7 @@ class Recommender(Model[S], Generic[S]):
         exclude_history: bool,
         beams: int | None,
     ) -> Decoded:
-        """:meth:`search`, and what training met most often for histories that are empty."""
+        """:meth:`search`, and the most popular items for histories that are empty."""
         known = np.flatnonzero(rows.lengths)
         own = rows.take(known)
         filters = Filters(allowed, exclude(own) if exclude_history else None)

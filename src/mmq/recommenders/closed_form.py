@@ -67,7 +67,7 @@ class ClosedForm(Recommender[S], Generic[S]):
 
 
 def met_by(train: Sequences, items: int) -> sparse.csr_array:
-    """``(users, items)`` float32: 1 where a user met an item, however often."""
+    """``(users, items)`` float32: 1 where a user interacted with an item, however often."""
     rows, lengths = train.pack()
     users = np.repeat(np.arange(len(lengths)), lengths)
     ones = np.ones(len(rows), np.float32)
@@ -77,9 +77,9 @@ def met_by(train: Sequences, items: int) -> sparse.csr_array:
 
 
 def faded(histories: Sequences, items: int, decay: float) -> sparse.csr_array:
-    """``(histories, items)`` float32: ``decay ** steps`` since each item of a history was met.
+    """``(histories, items)`` float32: ``decay ** steps`` since each item of a history.
 
-    The last item counts 1; one that was met several times counts the sum.
+    The last item counts 1; one that comes several times counts the sum.
     """
     rows, lengths = histories.pack()
     users = np.repeat(np.arange(len(lengths)), lengths)

@@ -47,8 +47,8 @@ class SplitSettings(Settings):
     min_interactions: NonNegativeInt = 5
     """Users and items with fewer are left out (k-core); 0 keeps all."""
     ties: Literal["file", "shuffled"] = "file"
-    """Order of what a user met at one moment: that of the log's rows, or a random one that a hash
-    of user, item and time gives, whatever the order of the rows."""
+    """Order of a user's interactions at one moment: that of the log's rows, or a random one that a
+    hash of user, item and time gives, whatever the order of the rows."""
     dedupe: bool = False
     """Whether rows that an earlier one equals in all columns are left out."""
     drop_unknown: bool = False
@@ -70,7 +70,7 @@ class SplitSettings(Settings):
     def stages(
         self, interactions: Interactions, item_ids: pa.Array | None = None
     ) -> tuple[Interactions, Interactions, Interactions]:
-        """The log, what of it was liked, and what of that counts; takes and raises as :meth:`kept`.
+        """The log, its positives, and those that count; takes and raises as :meth:`kept`.
 
         The log is without rows that are left out for their own sake, if any are.
         """
@@ -187,7 +187,7 @@ class RetrievalData(NamedTuple):
         digest.update(np.ascontiguousarray(held.targets).data)
         return f"{digest.hexdigest()} {len(self.item_ids)}"
 
-    def liked(self) -> tuple[np.ndarray, np.ndarray]:
+    def positives(self) -> tuple[np.ndarray, np.ndarray]:
         """Who took what in the training part: numbers of users, and rows of items."""
         packed = self.train.pack()
         return np.repeat(np.arange(len(packed.lengths)), packed.lengths), packed.rows

@@ -38,7 +38,7 @@ def best_items(scores: Tensor, k: int) -> Decoded:
     # the k-th best score first, then a stable sort of what reaches it: topk breaks ties anyhow
     least = scores.topk(k, dim=1).values[:, -1:]
     most = int((scores >= least).sum(1).max())
-    if most > 4 * k:  # a plateau, such as items that nobody met: sorting all is simplest
+    if most > 4 * k:  # a plateau, such as items without interactions: sorting all is simplest
         found, order = scores.sort(dim=1, descending=True, stable=True)
         found, order = found[:, :k], order[:, :k]
     else:

@@ -34,7 +34,8 @@ class EASESettings(Settings):
 class EASE(ClosedForm[EASESettings]):
     """Scores items by a weight from every item of the history to every other.
 
-    ``B = -P / diag(P)`` with zeros on the diagonal, ``P = (X' X + penalty I)^-1``, X who met what.
+    ``B = -P / diag(P)`` with zeros on the diagonal, ``P = (X' X + penalty I)^-1``, X the
+    interactions of users and items.
     Users are weighed alike in the fit; the latest items of a history tell most (``decay``).
 
     Args:
@@ -44,7 +45,7 @@ class EASE(ClosedForm[EASESettings]):
     kind, label = "ease", "EASE"
     settings_class = EASESettings
     _rows: np.ndarray
-    """``(met,)`` int64 rows of the items that training met, rising; others have no weights."""
+    """``(met,)`` int64 rows of the items seen in training, rising; others have no weights."""
     _weights: np.ndarray
     """``(met, met)`` float32, from an item of the history to one that is recommended."""
 
@@ -76,7 +77,7 @@ class EASE(ClosedForm[EASESettings]):
         return torch.from_numpy(scores).to(self.device)
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Rows of the items that training met, and the weights between them."""
+        """Rows of the items seen in training, and the weights between them."""
         return dict(zip(_NAMES, (self._rows, self._weights), strict=True))
 
     def restore(self, tensors: Mapping[str, np.ndarray], folder: Path) -> None:

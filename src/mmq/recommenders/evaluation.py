@@ -147,7 +147,7 @@ def _scores(recommender: Recommender[Any], histories: Sequences) -> Tensor:
 
 
 def _known_or_popular(recommender: Recommender[Any], histories: Sequences) -> Tensor:
-    """``(b, items)``: how often training met an item, where nothing is known of a user."""
+    """``(b, items)``: interactions of an item in training, where nothing is known of a user."""
     known = np.flatnonzero(histories.lengths)
     if len(known) == len(histories):
         return recommender.score_block(histories)

@@ -1,4 +1,4 @@
-"""Item-kNN: what the same users met, and what followed; the baseline that is hard to beat."""
+"""Item-kNN: items of the same users, and items that followed; the baseline that is hard to beat."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ItemKNNSettings(Settings):
     shrinkage: NonNegativeFloat = 20.0
     """Added to what a cosine is divided by, so that few users in common prove little."""
     following: NonNegativeFloat = 2.0
-    """Weight of how often an item came right after another, beside how many users met both."""
+    """Weight of how often an item came right after another, beside how many users have both."""
     decay: float = Field(default=0.6, gt=0, le=1)
     """What an item of a history counts less for every item that came after it."""
 

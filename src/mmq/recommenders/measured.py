@@ -18,7 +18,7 @@ class Measured:
     Attributes:
         users: all users of the log.
         measured: those with a case.
-        nothing_liked: none of their interactions counts as liked.
+        nothing_liked: none of their interactions is a positive.
         too_few: left out by ``min_interactions``, themselves or all of their items.
         nothing_held_out: none of their interactions is in the part: it ends before the part
             begins, or they have too few for leave-one-out.
@@ -50,7 +50,7 @@ class Measured:
         """The counts of a part.
 
         Args:
-            stages: the log, what of it was liked, and what of that is kept.
+            stages: the log, what of it is positive, and what of that is kept.
             held_out: ``(kept interactions,)`` bool, those of the part.
             cases: that were made of them, of users without a history too.
             new_users: whether these are measured.

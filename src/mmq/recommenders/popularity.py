@@ -1,4 +1,4 @@
-"""Popularity: the same most met items for everybody; what every recommender has to beat."""
+"""Popularity: the items with the most interactions, for everybody; the floor to beat."""
 
 from __future__ import annotations
 

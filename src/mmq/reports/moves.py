@@ -69,7 +69,7 @@ class Pair(NamedTuple):
 def nearness(ids: SemanticIDs, fit: FinetuneFit, data: Data, seed: int = 0) -> Nearness:
     """Compare the items that enough users liked, by their IDs and by these users."""
     generator = np.random.default_rng(seed)
-    users, items = data.liked()
+    users, items = data.positives()
     row_of = ids.find(data.item_ids)
     once = np.unique(users.astype(np.int64) * len(row_of) + items)  # whoever came back counts once
     users, items = np.divmod(once, len(row_of))

@@ -38,7 +38,7 @@ def tiny_ids(items: int = ITEMS_IN_ALL, seed: int = 0) -> SemanticIDs:
 
 
 def tiny_log(users: int = USERS, items: int = ITEMS_IN_ALL, seed: int = 0) -> Interactions:
-    """Users who walk through the items with steps of 1 to 3; the last two items are met by none."""
+    """Users who walk through the items with steps of 1 to 3; the last two items have no users."""
     generator = np.random.default_rng([seed, 11])
     lengths = generator.integers(5, 13, users)
     user = np.repeat(np.arange(users), lengths)
@@ -84,7 +84,7 @@ class RecommenderConformance:
         return made
 
     def test_every_item_has_a_score(self) -> None:
-        """Finite ones, of items that nobody met too."""
+        """Finite ones, of items without interactions too."""
         scores = self.fitted().score_block(tiny_retrieval_data().test.histories)
         assert scores.shape == (len(tiny_retrieval_data().test.targets), ITEMS_IN_ALL)
         assert scores.dtype == torch.float32

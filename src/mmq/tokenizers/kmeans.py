@@ -60,7 +60,7 @@ def kmeans(
         iterations: at most, passes of assignment and update.
         tolerance: relative gain of an iteration that is too little to go on.
         balanced: spend up to four fifths of the iterations on clusters of about the same size, and
-            go on without that from the best means that were met.
+            go on without that from the best means so far.
     """
     mean_square = float(torch.linalg.vector_norm(points).square()) / len(points)
     explained = list[float]()

@@ -96,7 +96,7 @@ class Shown:
 
 
 def history_of(model: Recommender[Any], log: Interactions, user: str) -> History:
-    """What a user met, without the items that the model does not know.
+    """The items of a user, without the items that the model does not know.
 
     Raises:
         DataError: the log has no such user, or the model knows none of the user's items.

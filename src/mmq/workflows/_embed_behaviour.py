@@ -161,7 +161,7 @@ def _of_model(
     histories: Sequences,
     split: SplitSettings | RankingSplit,
 ) -> BehaviourEmbeddings:
-    """The item vectors of a SASRec model, for the items that its training part met.
+    """The item vectors of a SASRec model, for the items of its training part.
 
     Args:
         folder: of the model.

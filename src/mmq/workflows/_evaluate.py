@@ -145,7 +145,7 @@ def _of_ranker(
 
 
 def _unmet(model: Ranker[Any], data: RankingData, held: Impressions) -> list[str]:
-    """Sentences on columns most of whose values training never met."""
+    """Sentences on columns most of whose values training did not see."""
     numbers, found = model.numbering(data.met).column_numbers(held), []
     for place, name in enumerate(model.vocabulary.columns):
         values = data.met.column_values[name]
@@ -155,7 +155,7 @@ def _unmet(model: Ranker[Any], data: RankingData, held: Impressions) -> list[str
             first = values[int(np.asarray(held.columns)[unmet, place][0])].as_py()
             found.append(
                 f"{unmet.sum():,} of {given.sum():,} rows have a value of the column {name} that "
-                f"training never met, such as {first!r}; is it written as it was for the training?"
+                f"training did not see, such as {first!r}; is it written as it was for training?"
             )
     return found
 

@@ -123,6 +123,6 @@ def _unmet(past: History) -> list[str]:
         return []
     return [
         f"{past.left_out:,} of the {past.left_out + len(past.items):,} items of the history were "
-        "never met in training, so the recommendations are of the others alone; are item ids "
+        "not seen in training, so the recommendations are of the others alone; are item ids "
         "written as they were in the training log?"
     ]

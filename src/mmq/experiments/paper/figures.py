@@ -48,7 +48,7 @@ def panel(
 
 
 def figure3(found: Found) -> list[Any]:
-    """What models find of the quarter of the items that is met most, and that is met least."""
+    """What models find of the most popular quarter of the items, and of the least popular."""
     rows, panels = found.plan.rows["figure3"], []
     for part, key, short, floor in (
         (RETRIEVAL, "recall@10", "R@10", 0.0),

@@ -100,7 +100,7 @@ def retrieval(cell: Cell, setup: Setup, places: Places) -> Made:
 
 
 def _by_popularity(model: Any, data: Any) -> dict[str, float]:
-    """Figures of targets among the quarter of the items that is met most, and that is met least."""
+    """Figures of targets among the most popular quarter of the items, and the least popular."""
     strata = popularity_strata(data.popularity())
     found: dict[str, float] = {}
     for name, stratum in (("head", 1), ("tail", -1)):

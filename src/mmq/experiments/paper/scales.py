@@ -44,7 +44,7 @@ class Scale(Settings):
     """Share of the items that are withheld: no tokenizer is fitted to them, and no retrieval model
     meets them. Another sample for every seed."""
     positive_above: float = 3.0
-    """Ratings above it count as liked."""
+    """Ratings above it count as positives."""
     min_interactions: NonNegativeInt = 5
     """Retrieval leaves out users and items with fewer (k-core)."""
 

@@ -89,7 +89,7 @@ def catalogue_of(setup: Setup) -> Catalogue:
 
 @functools.lru_cache(maxsize=1)
 def retrieval_world(setup: Setup, seed: int) -> RetrievalWorld:
-    """The liked items of a log, split by leave-one-out once the cold ones of a seed are out."""
+    """The positives of a log, split by leave-one-out once the cold ones of a seed are out."""
     scale = setup.scale
     split = SplitSettings(
         positive_above=scale.positive_above, min_interactions=scale.min_interactions

@@ -68,7 +68,7 @@ class HeterRecNetwork(HistoryNetwork):
             self.register_buffer(name, None, persistent=False)
         self.unmet_weight, self._met = settings.unmet_weight, int(met.sum())
         self.register_buffer("met", torch.from_numpy(met), persistent=False)
-        order = np.argsort(~met, kind="stable")  # those that training met come first
+        order = np.argsort(~met, kind="stable")  # those seen in training come first
         places = torch.from_numpy(np.argsort(order))
         competitors = torch.from_numpy(order if self.unmet_weight else order[: self._met])
         self.register_buffer("competitors", competitors, persistent=False)
@@ -177,7 +177,7 @@ class HeterRecNetwork(HistoryNetwork):
         return loss
 
     def competing(self, sums: CodeSums, classifiers: Tensor) -> Tensor:
-        """``(competitors, d + 1)``: what items are known by at the end, those training met first.
+        """``(competitors, d + 1)``: what items are known by at the end, those of training first.
 
         Their codes' classifiers added up, soft ones in stage 2, and their own tokens. A weight w of
         those that training did not meet is log w on their bias, as if so many of each were there.

@@ -41,7 +41,7 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
 
     After HeterRec (arXiv 2503.01469), whose full text could not be had: this is our reading.
 
-    It knows an item by its semantic ID, so items that nobody met yet can be recommended, and
+    It knows an item by its semantic ID, so items without interactions can be recommended, and
     :meth:`with_ids` gives it new ones without training. With ``item_token`` it knows those of the
     training part by a token of their own as well.
 
