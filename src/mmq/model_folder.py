@@ -32,6 +32,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="allow")
 
+    format: int
     settings: dict[str, Any]
 
 
@@ -89,22 +90,22 @@ class FolderFormat:
             raise FormatError(
                 f"{folder} has format {found}, whose network this mmq no longer has; {self.again}"
             )
-        wrong = next((name for name in ("format", self.family) if name not in config), None)
-        if wrong is None:
-            wrong = None if isinstance(found, int) else "format"
-        if wrong is None and not isinstance(config[self.family], str):
-            wrong = self.family
-        if wrong is None:
-            try:
-                self.config.model_validate(config)
-            except ValidationError as error:
-                wrong = ".".join(map(str, error.errors()[0]["loc"]))
-        if wrong is not None:
+        if wrong := self._wrong(config):
             raise FormatError(
                 f"{path} is not the config of an mmq {self.family} ('{wrong}' is not as mmq writes "
                 "it); copy the whole folder, or make it again"
             )
         return config
+
+    def _wrong(self, config: Mapping[str, Any]) -> str:
+        """Name of the first value that is missing or of another type; empty where none is."""
+        if not isinstance(config.get(self.family), str):
+            return self.family
+        try:
+            self.config.model_validate(config)
+        except ValidationError as error:
+            return ".".join(map(str, error.errors()[0]["loc"]))
+        return ""
 
 
 def write_contents(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +75,18 @@ class CatalogueFile:
 
     def fingerprint(self) -> str:
         """Content hash: that of the catalogue in it, see :meth:`Catalogue.fingerprint`."""
-        return content_hash(self.batches())
+        return self._content_hash
+
+    @cached_property
+    def _content_hash(self) -> str:
+        return content_hash(self.batches())  # a pass over all embeddings: made once
 
     def has_fingerprint(self, recorded: str) -> bool:
         """Whether a table was made from this content.
 
         Tables that were made by mmq before 0.2 name the SHA-256 of the file.
         """
-        return recorded in (fingerprint(self.path), self.fingerprint())
+        return recorded == self.fingerprint() or recorded == fingerprint(self.path)
 
     def item_ids(self) -> pa.Array:
         """All item ids, checked: none null, none twice."""
