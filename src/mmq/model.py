@@ -165,6 +165,11 @@ class Model(ABC, Generic[S]):
     from_pretrained = load
 
 
+def fit_figures(fit: Any) -> dict[str, Any]:
+    """What of a fit is the same whenever the same model is trained: no times."""
+    return {name: getattr(fit, name) for name in ("epochs", "best_epoch", "validation")}
+
+
 def kinds(family: str) -> Mapping[str, type[Model[Any]]]:
     """Kind -> class of a family."""
     import_module(FAMILIES[family])

@@ -13,7 +13,7 @@ from mmq.errors import SettingsError
 from mmq.made_from import Checkpoint
 from mmq.metrics.calibration import log_loss
 from mmq.metrics.ranking import auc, user_aucs
-from mmq.model import Model
+from mmq.model import Model, fit_figures
 from mmq.ranking.data import Met, RankingData
 from mmq.ranking.fit import RankingFit
 from mmq.ranking.folder import FORMAT, ranker_card, read_files, write_files
@@ -73,7 +73,7 @@ class Ranker(Model[S], Generic[S]):
         data.validation.require_both_labels("validation")
         self.load_vocabulary(Vocabulary.of(data), ids if self.reads_ids else None)
         fit = self._fit(data, checkpoint)
-        self.figures, self.split = fit.figures(), data.split
+        self.figures, self.split = fit_figures(fit), data.split
         return fit
 
     @abstractmethod

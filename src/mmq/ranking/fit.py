@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -78,10 +78,6 @@ class RankingFit(NamedTuple):
     seconds: float
     rows_per_second: float
     validation: dict[str, float]
-
-    def figures(self) -> dict[str, Any]:
-        """What is the same whenever the same model is trained: no times."""
-        return {"epochs": self.epochs, "best_epoch": self.best_epoch, "validation": self.validation}
 
 
 class RankingTask(Task):

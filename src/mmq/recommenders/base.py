@@ -17,7 +17,7 @@ from mmq.data.sequences import Packed, Sequences
 from mmq.decoding import Decoded, Filters
 from mmq.errors import DataError, SettingsError
 from mmq.made_from import Checkpoint
-from mmq.model import Model
+from mmq.model import Model, fit_figures
 from mmq.recommenders.candidates import exclude, of_users
 from mmq.recommenders.data import RetrievalData, SplitSettings
 from mmq.recommenders.dense import top_items
@@ -98,7 +98,7 @@ class Recommender(Model[S], Generic[S]):
         except BaseException:
             self._items = None  # half-trained weights are no recommender
             raise
-        self.figures, self.split, self.measured = fit.figures(), data.split, dict(data.measured)
+        self.figures, self.split, self.measured = fit_figures(fit), data.split, dict(data.measured)
         return fit
 
     @abstractmethod

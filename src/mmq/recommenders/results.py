@@ -52,7 +52,3 @@ class RetrievalFit(NamedTuple):
     seconds: float
     seconds_per_epoch: float
     validation: dict[str, float]
-
-    def figures(self) -> dict[str, Any]:
-        """What is the same whenever the same model is trained: no times."""
-        return {"epochs": self.epochs, "best_epoch": self.best_epoch, "validation": self.validation}
