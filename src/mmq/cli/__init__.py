@@ -8,19 +8,37 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from mmq.cli.frame import notes
 from mmq.errors import UserError
+from mmq.version import __version__
 
 app = typer.Typer(
     name="mmq",
     help="Semantic IDs for recommenders: from a catalogue's embeddings to IDs that mean something.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mmq {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _start(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None: ...
 
 
 _INTERRUPTED = 130
@@ -101,6 +119,7 @@ from mmq.cli import (  # noqa: E402  (they follow `app`)
     inspect,
     recommend,
     reproduce,
+    settings,
     train_ranking,
     train_retrieval,
     tune,
@@ -112,16 +131,22 @@ train_app = typer.Typer(help="Train a model on an interaction log.", no_args_is_
 train_app.command("ranking")(train_ranking.command)
 train_app.command("retrieval")(train_retrieval.command)
 
-app.add_typer(import_app, name="import")
-app.add_typer(embed_app, name="embed", help="Embed texts, images, or what users do.")
-app.command("fit")(fit.command)
-app.command("tune")(tune.command)
-app.command("encode")(encode.command)
-app.command("inspect")(inspect.command)
-app.add_typer(train_app, name="train")
-app.command("finetune")(finetune.command)
-app.command("evaluate")(evaluate.command)
-app.command("recommend")(recommend.command)
-app.command("reproduce")(reproduce.command)
-app.command("demo")(demo.command)
-app.command("doctor")(doctor.command)
+_IDS, _MODELS, _OTHER = "From items to semantic IDs", "From IDs to recommendations", "Beside them"
+"""The verbs by what they are for, in the order of a project."""
+
+app.add_typer(import_app, name="import", rich_help_panel=_IDS)
+app.add_typer(
+    embed_app, name="embed", help="Embed texts, images, or what users do.", rich_help_panel=_IDS
+)
+app.command("fit", rich_help_panel=_IDS)(fit.command)
+app.command("tune", rich_help_panel=_IDS)(tune.command)
+app.command("encode", rich_help_panel=_IDS)(encode.command)
+app.command("inspect", rich_help_panel=_IDS)(inspect.command)
+app.add_typer(train_app, name="train", rich_help_panel=_MODELS)
+app.command("finetune", rich_help_panel=_MODELS)(finetune.command)
+app.command("evaluate", rich_help_panel=_MODELS)(evaluate.command)
+app.command("recommend", rich_help_panel=_MODELS)(recommend.command)
+app.command("demo", rich_help_panel=_OTHER)(demo.command)
+app.command("settings", rich_help_panel=_OTHER)(settings.command)
+app.command("doctor", rich_help_panel=_OTHER)(doctor.command)
+app.command("reproduce", rich_help_panel=_OTHER)(reproduce.command)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from mmq.workflows._reproduce import plan_reproduction as plan_reproduction
     from mmq.workflows._reproduce import reproduce as reproduce
     from mmq.workflows._run import Run as Run
+    from mmq.workflows._settings import defaults_of as defaults_of
+    from mmq.workflows._settings import kinds_by_family as kinds_by_family
+    from mmq.workflows._settings import settings_of as settings_of
     from mmq.workflows._train_ranking import train_ranking as train_ranking
     from mmq.workflows._train_retrieval import train_retrieval as train_retrieval
     from mmq.workflows._tune import tune as tune
@@ -43,9 +46,12 @@ _HOMES = {
     "ModelFolder": "_files",
     "Run": "_run",
     "Stage1": "_finetune",
+    "defaults_of": "_settings",
     "import_data": "_import",
     "import_npy": "_import",
+    "kinds_by_family": "_settings",
     "plan_reproduction": "_reproduce",
+    "settings_of": "_settings",
 }
 
 __all__ = sorted(_HOMES)
