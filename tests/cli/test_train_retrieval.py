@@ -18,7 +18,7 @@ from mmq.testing.interruption import kill_at
 
 KINDS = ["heterrec", "sasrec", "item-knn", "ease", "popularity"]
 PROTOCOLS = ("history_competes", "history_left_out")
-FIGURES = {"recall@5", "ndcg@5", "recall@10", "ndcg@10", "coverage"}
+FIGURES = {f"{name}@{k}" for name in ("recall", "ndcg", "hit", "mrr") for k in (5, 10)}
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_train_prints_one_json_object(kind, shop, capsys):
     for part in ("validation", "test"):
         assert (result[part]["users"], result[part]["cases"]) == (USERS, USERS)
         for protocol in PROTOCOLS:
-            assert set(result[part][protocol]) == FIGURES
+            assert set(result[part][protocol]) == {*FIGURES, "coverage"}
             assert 0 < result[part][protocol]["coverage"] <= 1
         assert (result[part]["id_level"] is not None) == (kind == "heterrec")
     trained_by_epochs = kind in ("heterrec", "sasrec")
@@ -70,6 +70,47 @@ def test_train_prints_one_json_object(kind, shop, capsys):
     assert len(result["verdict"]) == len(others)
     assert Recommender.load(shop / "model").kind == kind
     assert not list(shop.glob(".*"))
+
+
+def test_evaluate_at_further_places_and_by_user(shop, capsys):
+    trained(capsys, shop, *options("popularity"))
+    file = shop / "users.parquet"
+    more = ("--k", "20, 3", "--per-user", file)
+    result = evaluated(capsys, shop, *more)
+    assert result["per_user"] == str(file)
+    table = pq.read_table(file)
+    assert sorted(table["user_id"].to_pylist()) == list(range(100, 100 + USERS))
+    assert set(table["targets"].to_pylist()) == {1}
+    for protocol in PROTOCOLS:
+        names = {f"{name}@{k}" for name in ("recall", "ndcg", "hit", "mrr") for k in (3, 20)}
+        assert result[protocol].keys() == {*names, "coverage"}
+        assert result["intervals"][protocol].keys() == names
+        for name in names:
+            values = table[f"{protocol}.{name}"].to_numpy()
+            assert result[protocol][name] == pytest.approx(values.mean())
+    before = file.read_bytes()
+    evaluated(capsys, shop, *more)
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [
+        (["--k", "0"], "--k '0' should be whole numbers from 1 on, such as 5,10"),
+        (["--k", "5,"], "--k '5,' should be whole numbers from 1 on, such as 5,10"),
+        (["--k", "ten"], "--k 'ten' should be whole numbers from 1 on, such as 5,10"),
+        (["--per-user", "{shop}/log.parquet"], "is what is read here and would be lost"),
+        (["--per-user", "{shop}/ids.parquet"], "exists and holds no figures of users"),
+        (["--per-user", "{shop}"], "is a folder; give the file to write"),
+    ],
+)
+def test_places_and_files_that_cannot_be(shop, capsys, more, error):
+    trained(capsys, shop, *options("popularity"))
+    asked = ["evaluate", shop / "model", "--interactions", shop / "log.parquet"]
+    code, out, err = run(capsys, *asked, *(each.format(shop=shop) for each in more))
+    assert (code, out) == (2, "")
+    assert error in err
+    assert err.count("\n") == 1
 
 
 def test_the_id_level_is_the_easier_one(shop, capsys):
@@ -129,7 +170,7 @@ def test_people_read_a_table(shop, capsys):
     code, out, _ = run(capsys, "evaluate", shop / "model", "--interactions", shop / "log.parquet")
     assert code == 0
     assert "60 cases of 60 users, 45 items ranked\n" in out
-    assert re.search(r"\n  history left out( +0\.\d{4}-[01]\.\d{4}){4}\n", out)
+    assert re.search(r"\n  history left out( +0\.\d{3}-[01]\.\d{3}){4}\n", out)
     assert re.search(r" item-knn .*N@10 on test", out)
 
 

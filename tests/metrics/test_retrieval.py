@@ -20,6 +20,7 @@ from mmq.metrics.retrieval import (
     expected_ndcg,
     expected_recall,
     exposure_gini,
+    first_hit_figures,
     retrieval_figures,
     user_figures,
 )
@@ -81,6 +82,13 @@ def test_expected_figures_are_means_over_all_ways_to_break_ties(shop, k: int) ->
     assert by_fitting[f"recall@{k}"] == pytest.approx(together[1])
     assert by_all[f"ndcg@{k}"] == by_fitting[f"ndcg@{k}"] == pytest.approx(together[2])
 
+    first = first_hit_figures(ranks, [k], users)
+    best = [min(place for place, item in enumerate(o) if item in targets) for o in orders]
+    hits = [place < k for place in best]
+    assert first[f"hit@{k}"] == pytest.approx(np.mean(hits))
+    gained = [hit / (place + 1) for hit, place in zip(hits, best, strict=True)]
+    assert first[f"mrr@{k}"] == pytest.approx(np.mean(gained))
+
 
 @given(st.lists(st.integers(0, 40), min_size=1), st.integers(1, 30))
 def test_without_ties_the_figures_are_the_ordinary_ones(places: list[int], k: int) -> None:
@@ -100,6 +108,19 @@ def test_expected_lies_between_best_and_worst_and_grows_with_the_cutoff(pairs, k
         assert (figure(worst, k) <= value + 1e-12).all()
         assert (value <= figure(best, k) + 1e-12).all()
         assert (value <= figure(ranks, k + 1) + 1e-12).all()
+
+
+@given(PLACES, CUTOFFS, st.data())
+def test_first_hits_of_many_users(pairs, cutoffs: list[int], data: st.DataObject) -> None:
+    """Users do not disturb one another, and one target a user makes the hit rate the recall."""
+    ranks = ranks_of(pairs)
+    alone = first_hit_figures(ranks, cutoffs)
+    for cutoff in cutoffs:
+        assert alone[f"hit@{cutoff}"] == pytest.approx(expected_recall(ranks, cutoff))
+    order = np.array(data.draw(st.permutations(range(len(pairs)))))
+    shuffled = first_hit_figures(Ranks(ranks.above[order], ranks.tied[order]), cutoffs)
+    for name, values in alone.items():
+        assert shuffled[name] == pytest.approx(values[order])
 
 
 @given(PLACES, CUTOFFS, st.data())

@@ -1,9 +1,12 @@
 """Where a model stands, in words."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from mmq.metrics.retrieval import Ranks
 from mmq.recommenders import HeterRec, ItemKNN, Popularity, SASRec, evaluate
 from mmq.recommenders.verdict import Standing, baselines, measured, verdict
 from mmq.testing import tiny_retrieval_data
@@ -76,24 +79,11 @@ def test_item_knn_stands_beside_popularity_alone():
 def test_protocols_may_disagree():
     """Who shows what users have seen already is behind where that competes alone."""
     data = tiny_retrieval_data()
-    model, other = knowing(1), knowing(1)
-    whole, worse = evaluate(model, data.validation), evaluate(knowing(-1), data.validation)
-    mixed = type(whole)(
-        worse.figures, None, worse.users, worse.coverage, whole.left_out, whole.cases
-    )
-    half = type(whole)(
-        {**whole.figures, "ndcg@10": 0.5},
-        None,
-        {**whole.users, "ndcg@10": whole.users["ndcg@10"] / 2},
-        1.0,
-        type(whole.left_out)(
-            {**whole.figures, "ndcg@10": 0.5},
-            None,
-            {**whole.users, "ndcg@10": whole.users["ndcg@10"] / 2},
-            1.0,
-        ),
-        whole.cases,
-    )
+    other = knowing(1)
+    whole, worse = evaluate(other, data.validation), evaluate(knowing(-1), data.validation)
+    mixed = replace(worse, left_out=whole.left_out)
+    third = Ranks(np.full(whole.cases, 2), np.ones(whole.cases, np.int64))  # gains 1 / log2(4)
+    half = replace(whole, ranks=third, left_out=replace(whole.left_out, ranks=third))
     (sentence,) = verdict(other, mixed, {"item-knn": half}, "test")
     assert sentence == (
         "behind item-knn where the history competes (0.0000 against 0.5000, N@10 on test), ahead "

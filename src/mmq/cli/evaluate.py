@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -30,6 +31,13 @@ def command(
             help="Measure users without a history too: they are given what is popular.",
         ),
     ] = False,
+    cutoffs: Annotated[
+        str, typer.Option("--k", help="Places that count, of a recommender: --k 5,10,20,50.")
+    ] = "5,10",
+    per_user: Annotated[
+        Path | None,
+        typer.Option("--per-user", help="Parquet file to write: a recommender's figures by user."),
+    ] = None,
     seed: opt.Seed = 0,
     device: opt.Device = "auto",
     as_json: opt.Json = False,
@@ -41,7 +49,7 @@ def command(
     item-kNN. Of a ranker: predict every impression, and see how far predictions tell the liked
     ones. The log is divided as it was for the training. Intervals are 95%, by bootstrap over users.
 
-    Example: mmq evaluate model --interactions interactions.parquet
+    Example: mmq evaluate model --interactions interactions.parquet --k 5,10,20
     """
     from mmq.workflows import LogFile, ModelFolder, evaluate
 
@@ -51,6 +59,8 @@ def command(
         part,
         drop_unknown=drop_unknown,
         new_users=new_users,
+        cutoffs=opt.whole_numbers(cutoffs, "--k"),
+        per_user=per_user,
         seed=seed,
     )
     lines = ranking_lines if "impressions" in result else retrieval_lines

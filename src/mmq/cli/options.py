@@ -94,3 +94,17 @@ Interactions = Annotated[Path, typer.Option("--interactions", help="The interact
 PositiveAbove = Annotated[
     float, typer.Option("--positive-above", help="Ratings above it count, where there are any.")
 ]
+
+
+def whole_numbers(text: str, option: str) -> tuple[int, ...]:
+    """The numbers of ``5,10,20``.
+
+    Raises:
+        SettingsError: one is not a whole number from 1 on.
+    """
+    from mmq.errors import SettingsError
+
+    parts = [each.strip() for each in text.split(",")]
+    if not all(each.isascii() and each.isdigit() and int(each) > 0 for each in parts):
+        raise SettingsError(f"{option} {text!r} should be whole numbers from 1 on, such as 5,10")
+    return tuple(map(int, parts))

@@ -46,10 +46,13 @@ def evaluated_lines(result: Mapping[str, Any]) -> Iterator[str]:
         f"{result['users']:,} users, {result['items']:,} items ranked"
     )
     yield from _table({"": result}, result["baselines"])
-    yield "  95% interval over users"
-    for protocol, intervals in result["intervals"].items():
-        ends = "".join(f"{f'{low:.4f}-{high:.4f}':>15}" for low, high in intervals.values())
-        yield f"  {_words(protocol):<36}{ends}"
+    yield "  95% intervals over users"
+    told = [name for name in result["item_level"] if name.startswith(("recall", "ndcg"))]
+    rows = {
+        _words(protocol): {name: f"{each[name][0]:.3f}-{each[name][1]:.3f}" for name in told}
+        for protocol, each in result["intervals"].items()
+    }
+    yield from figure_lines(rows)
     yield from (f"  {each}" for each in result["verdict"])
     yield from (f"  warning: {each}" for each in result["warnings"])
     yield from _measured({result["part"]: result["measured"]})
@@ -78,22 +81,53 @@ def _words(protocol: str) -> str:
     return protocol.replace("_", " ")
 
 
+def _told(found: Mapping[str, Any], protocol: str) -> dict[str, float]:
+    """The figures of a protocol; without the hit rate where it is the recall, of one target each.
+
+    The rest stands in the JSON.
+    """
+    once = found["cases"] == found["users"]
+    return {name: v for name, v in found[protocol].items() if not (once and name[:3] == "hit")}
+
+
+_COLUMNS = 6
+"""Figures that a terminal has room for side by side."""
+
+
 def _table(
     parts: Mapping[str, Mapping[str, Any]], others: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[str]:
-    """A line for each part and protocol, then one for each other model.
+    """A line for each part and protocol, then one for each other model; figures in a few blocks.
 
     Args:
         parts: name of a part -> figures of the model.
         others: kind of another model -> figures on the last of the parts.
     """
-    first = next(iter(parts.values()))
-    yield f"  {'':<36}" + "".join(f"{name:>15}" for name in first["history_competes"])
-    for title, found in [*parts.items(), *others.items()]:
-        for protocol in ("history_competes", "history_left_out"):
-            label = f"{title}, {_words(protocol)}" if title else _words(protocol)
-            yield f"  {label:<36}" + "".join(f"{v:>15.4f}" for v in found[protocol].values())
+    protocols = ("history_competes", "history_left_out")
+    rows = {
+        f"{title}, {_words(each)}" if title else _words(each): _told(found, each)
+        for title, found in [*parts.items(), *others.items()]
+        for each in protocols
+    }
     last = list(parts.values())[-1]
-    for protocol, figures in (last["id_level"] or {}).items():
-        label = f"IDs, {_words(protocol)}"
-        yield f"  {label:<36}" + "".join(f"{value:>15.4f}" for value in figures.values())
+    rows |= {f"IDs, {_words(each)}": found for each, found in (last["id_level"] or {}).items()}
+    yield from figure_lines(rows)
+
+
+def figure_lines(rows: Mapping[str, Mapping[str, float | str]]) -> Iterator[str]:
+    """A line for each row, in blocks of a few columns; a row without a block's figures is left out.
+
+    Args:
+        rows: name -> figure -> value, or text; the first row has all figures.
+    """
+    names = list(next(iter(rows.values())))
+    for start in range(0, len(names), _COLUMNS):
+        block = names[start : start + _COLUMNS]
+        yield f"  {'':<36}" + "".join(f"{name:>12}" for name in block)
+        for label, found in rows.items():
+            if found.keys() & set(block):
+                yield f"  {label:<36}" + "".join(f"{_cell(found.get(n, '')):>12}" for n in block)
+
+
+def _cell(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4f}"

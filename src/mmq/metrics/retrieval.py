@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
+from scipy.special import gammaln
 
 from mmq.errors import DataError, DivergedError, SettingsError
 from mmq.metrics.quantisation import gini, utilisation
@@ -194,6 +195,58 @@ def retrieval_figures(
     if all(len(values) == len(ranks) for values in each.values()):
         check_gain_law(figures, cutoffs)
     return figures
+
+
+def first_hit_figures(
+    ranks: Ranks, cutoffs: Sequence[int] = (5, 10), users: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Expected figures of every user's first hit, ``hit@5``, ``mrr@5``; ``(users,)`` each.
+
+    ``hit@k`` is the probability that any target of the user is among the first k, ``mrr@k`` the
+    expected reciprocal place, counted from 1, of the best one, 0 beyond k. Of the m best targets,
+    which tie with ``tied - m`` other items after ``above`` ones, none is among the first i of the
+    tied with probability ``C(tied - i, m) / C(tied, m)``; no other target can be better.
+
+    Args:
+        ranks: of the targets.
+        cutoffs: the k to measure at.
+        users: as in :func:`user_figures`.
+
+    Raises:
+        DataError: there are no targets.
+        SettingsError: no cutoff or one below 1.
+
+    >>> found = first_hit_figures(Ranks(np.array([0, 2, 2]), np.array([1, 4, 4])), [3], [0, 1, 1])
+    >>> {name: values.round(4).tolist() for name, values in found.items()}
+    {'hit@3': [1.0, 0.5], 'mrr@3': [1.0, 0.1667]}
+    """
+    _check(ranks, cutoffs, "targets")
+    group = np.arange(len(ranks)) if users is None else np.unique(users, return_inverse=True)[1]
+    best = np.full(int(group.max()) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(best, group, ranks.above)
+    first = ranks.above == best[group]
+    among, tied = np.bincount(group[first]), np.zeros_like(best)
+    tied[group[first]] = ranks.tied[first]
+    places = np.arange(max(cutoffs) + 1)
+    missed = _none_among(places - best[:, None], tied[:, None], among[:, None])
+    gained = np.cumsum((missed[:, :-1] - missed[:, 1:]) / (places[:-1] + 1), axis=1)
+    figures = {}
+    for cutoff in sorted(set(cutoffs)):
+        figures[f"hit@{cutoff}"] = 1 - missed[:, cutoff]
+        figures[f"mrr@{cutoff}"] = gained[:, cutoff - 1]
+    return figures
+
+
+def _none_among(drawn: np.ndarray, tied: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Probability that none of ``wanted`` is among the first ``drawn`` of ``tied``, in any order.
+
+    The three broadcast; ``drawn`` may be below 0 (then it is 1) or above ``tied`` (then 0).
+    """
+    left = np.clip(tied - np.maximum(drawn, 0), 0, None)
+    logs = gammaln(left + 1) - gammaln(np.maximum(left - wanted, 0) + 1)
+    logs = logs - gammaln(tied + 1) + gammaln(tied - wanted + 1)
+    probability: np.ndarray = np.where(left < wanted, 0.0, np.exp(np.minimum(logs, 0.0)))
+    return probability
 
 
 def check_gain_law(figures: Mapping[str, float], cutoffs: Sequence[int]) -> None:

@@ -108,6 +108,7 @@ class RetrievalData(NamedTuple):
         test: cases whose histories hold the validation part as well.
         measured: ``validation`` and ``test`` -> who is measured, and who is left out and why.
         split: which interactions count, and how they are divided.
+        user_ids: ``(users,)`` Arrow array: those whose numbers stand in the cases.
     """
 
     item_ids: pa.Array
@@ -117,6 +118,7 @@ class RetrievalData(NamedTuple):
     test: Cases
     measured: Mapping[str, Measured] = MappingProxyType({})
     split: SplitSettings = SplitSettings()
+    user_ids: pa.Array | None = None
 
     @classmethod
     def of(
@@ -164,7 +166,15 @@ class RetrievalData(NamedTuple):
                     f"before it ({len(log):,} interactions); give a longer log or another split"
                 )
         sequences = user_sequences(log, rows, train)
-        return cls(item_ids, ids, sequences, **parts, measured=measured, split=settings)
+        return cls(
+            item_ids,
+            ids,
+            sequences,
+            **parts,
+            measured=measured,
+            split=settings,
+            user_ids=log.users.ids,
+        )
 
     def cold_cases(self, withheld: Withheld) -> Cases:
         """The interactions with withheld items, each with what its user did before it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,7 +13,14 @@ from torch import Tensor
 from mmq.data.sequences import Cases, Sequences
 from mmq.errors import DataError, DivergedError
 from mmq.metrics.buckets import bucket_ids
-from mmq.metrics.retrieval import Ranks, count_ranks, coverage, retrieval_figures, user_figures
+from mmq.metrics.retrieval import (
+    Ranks,
+    count_ranks,
+    coverage,
+    first_hit_figures,
+    retrieval_figures,
+    user_figures,
+)
 from mmq.recommenders.base import BLOCK
 from mmq.semantic_ids import SemanticIDs
 
@@ -20,6 +28,8 @@ if TYPE_CHECKING:
     from mmq.recommenders.base import Recommender
 
 CUTOFFS = (5, 10)
+_SHOWN = 10
+"""Best items of a user that count for the coverage."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +42,27 @@ class Protocol:
         users: item level of every user, ``(users,)`` each, for intervals and paired tests; a user
             whose cases have several histories counts once for each.
         coverage: share of the items that occur in anybody's ten best.
+        ranks: where the target of each case stands.
+        lists: ``(cases,)`` the list of each case, in the order of which figures of users come.
     """
 
     figures: dict[str, float]
     id_level: dict[str, float] | None
     users: dict[str, np.ndarray]
     coverage: float
+    ranks: Ranks
+    lists: np.ndarray
+
+    def at(self, cutoffs: Sequence[int]) -> dict[str, np.ndarray]:
+        """Recall, NDCG, hit rate and MRR of every user at further cutoffs, ``(users,)`` each.
+
+        Raises:
+            SettingsError: no cutoff or one below 1.
+        """
+        return {
+            **user_figures(self.ranks, cutoffs, self.lists),
+            **first_hit_figures(self.ranks, cutoffs, self.lists),
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,15 +80,19 @@ class Evaluation(Protocol):
     cases: int
 
 
-def evaluate(recommender: Recommender[Any], cases: Cases) -> Evaluation:
+def evaluate(
+    recommender: Recommender[Any], cases: Cases, cutoffs: Sequence[int] = CUTOFFS
+) -> Evaluation:
     """Rank all items for every case, and see where the held-out one stands.
 
     Args:
         recommender: a fitted one.
         cases: of its items.
+        cutoffs: the k of recall and NDCG.
 
     Raises:
         DataError: there are no cases.
+        SettingsError: no cutoff or one below 1.
         DivergedError: a score is not a number.
     """
     if not len(cases.targets):
@@ -86,8 +115,8 @@ def evaluate(recommender: Recommender[Any], cases: Cases) -> Evaluation:
         competing.add(rows, scores, targets)
         _leave_out(scores, part.histories, lists[rows] * items, wanted)
         left_out.add(rows, scores, targets)
-    one, other = competing.protocol(cases), left_out.protocol(cases)
-    return Evaluation(one.figures, one.id_level, one.users, one.coverage, other, len(cases.targets))
+    one, other = (each.protocol(cases, cutoffs) for each in (competing, left_out))
+    return Evaluation(**vars(one), left_out=other, cases=len(cases.targets))
 
 
 class _Places:
@@ -108,7 +137,7 @@ class _Places:
         self.distinct, self.alike, self.items = distinct, alike, items
         self.ranks = Ranks(np.zeros(cases, np.int64), np.ones(cases, np.int64))
         self.id_ranks = Ranks(np.zeros(cases, np.int64), np.ones(cases, np.int64))
-        self.best = np.empty((cases, min(CUTOFFS[-1], items)), np.int64)
+        self.best = np.empty((cases, min(_SHOWN, items)), np.int64)
 
     def add(self, rows: slice, scores: Tensor, targets: Tensor) -> None:
         """A block of scores ``(b, items)``, and the target ``(b, 1)`` of each row."""
@@ -119,14 +148,16 @@ class _Places:
         ten = scores.topk(self.best.shape[1], dim=1)
         self.best[rows] = ten.indices.masked_fill(ten.values == -torch.inf, -1).cpu().numpy()
 
-    def protocol(self, cases: Cases) -> Protocol:
+    def protocol(self, cases: Cases, cutoffs: Sequence[int]) -> Protocol:
         """The figures of all blocks, which were those of ``cases``."""
         distinct, lists = self.distinct, cases.lists
         return Protocol(
-            retrieval_figures(self.ranks, CUTOFFS, lists),
-            None if distinct is None else _id_level(self.id_ranks, distinct, cases),
-            user_figures(self.ranks, CUTOFFS, lists),
+            retrieval_figures(self.ranks, cutoffs, lists),
+            None if distinct is None else _id_level(self.id_ranks, distinct, cases, cutoffs),
+            user_figures(self.ranks, cutoffs, lists),
             coverage(self.best, self.items),
+            self.ranks,
+            lists,
         )
 
 
@@ -178,12 +209,14 @@ def _leave_out(
     scores[tuple(out)] = -torch.inf
 
 
-def _id_level(ranks: Ranks, distinct: _Distinct, cases: Cases) -> dict[str, float]:
+def _id_level(
+    ranks: Ranks, distinct: _Distinct, cases: Cases, cutoffs: Sequence[int]
+) -> dict[str, float]:
     """Figures of distinct IDs; targets of one list that share an ID are one target."""
     lists, buckets = cases.lists, distinct.buckets.cpu().numpy()
     asked = np.stack([lists, buckets[cases.targets]])
     once = np.unique(asked, axis=1, return_index=True)[1]
-    return retrieval_figures(Ranks(ranks.above[once], ranks.tied[once]), CUTOFFS, lists[once])
+    return retrieval_figures(Ranks(ranks.above[once], ranks.tied[once]), cutoffs, lists[once])
 
 
 class _Distinct(NamedTuple):

@@ -16,7 +16,8 @@ from mmq.recommenders.item_knn import ItemKNN
 from mmq.recommenders.popularity import Popularity
 from mmq.recommenders.sequential import SequentialRecommender
 
-FIGURE, TITLE = "ndcg@10", "N@10"
+CUTOFF = 10
+FIGURE, TITLE = f"ndcg@{CUTOFF}", f"N@{CUTOFF}"
 _WORDS = {1: "ahead of", 0: "not significantly different from", -1: "behind"}
 
 
@@ -36,11 +37,11 @@ class Standing(NamedTuple):
     @classmethod
     def of(cls, model: Protocol, other: Protocol) -> Standing:
         """Of what both were measured on the same cases."""
-        own, theirs = model.users[FIGURE], other.users[FIGURE]
+        own, theirs = (each.at([CUTOFF])[FIGURE] for each in (model, other))
         test = paired_t_test(own, theirs) if len(own) > 1 else None
         sure = test is not None and test.p_value < SIGNIFICANT
         sign = 0 if test is None or not sure else 1 if test.difference > 0 else -1
-        return cls(model.figures[FIGURE], other.figures[FIGURE], sign)
+        return cls(float(own.mean()), float(theirs.mean()), sign)
 
     @property
     def figures(self) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -15,11 +16,13 @@ from mmq.ranking.impressions import Impressions
 from mmq.ranking.verdict import beside_means, fitted_means
 from mmq.recommenders import Items, Protocol, RetrievalData
 from mmq.recommenders import evaluate as evaluate_retrieval
-from mmq.recommenders.verdict import baselines, measured, verdict
+from mmq.recommenders.evaluation import CUTOFFS
+from mmq.recommenders.verdict import baselines, verdict
 from mmq.semantic_ids import SemanticIDs
 from mmq.workflows._files import LogFile, ModelFolder
 from mmq.workflows._impressions import described as described_impressions
 from mmq.workflows._impressions import known_rows, log_of
+from mmq.workflows._per_user import check_per_user, write_per_user
 from mmq.workflows._retrieval_log import concerns, described, repeats
 from mmq.workflows._run import refuse
 from mmq.workflows._train_ranking import summary as ranking_summary
@@ -35,6 +38,8 @@ def evaluate(
     *,
     drop_unknown: bool = False,
     new_users: bool = False,
+    cutoffs: Sequence[int] = CUTOFFS,
+    per_user: str | Path | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Figures of a model on held-out interactions, beside those of simple ones.
@@ -45,6 +50,8 @@ def evaluate(
         part: what to measure on.
         drop_unknown: leave out rows whose item has no semantic ID, in place of an error.
         new_users: of a recommender, measure users without a history too.
+        cutoffs: of a recommender, the k of recall, NDCG, hit rate and MRR.
+        per_user: of a recommender, a Parquet file to write: these figures of every user.
         seed: of the 95% intervals, by bootstrap over users.
 
     Raises:
@@ -57,39 +64,64 @@ def evaluate(
     model, log = ModelFolder.of(model), LogFile.of(log)
     if family_of(model.path, ["ranker"]):
         refuse(
-            {"--new-item-bonus": bool(model.new_item_bonus), "--new-users": new_users},
+            {
+                "--new-item-bonus": bool(model.new_item_bonus),
+                "--new-users": new_users,
+                "--k": tuple(cutoffs) != CUTOFFS,
+                "--per-user": per_user is not None,
+            },
             "is for recommenders; a ranker is asked for what was shown",
         )
         return _of_ranker(model, log, part, drop_unknown, seed)
-    return _of_recommender(model, log, part, drop_unknown, new_users, seed)
+    if per_user is not None:
+        check_per_user(per_user, [log.path])
+    asked = _Asked(part, tuple(sorted({*cutoffs})), drop_unknown, new_users, seed)
+    return _of_recommender(model, log, asked, per_user)
+
+
+class _Asked(NamedTuple):
+    """What is to be measured of a recommender; see :func:`evaluate`."""
+
+    part: Part
+    cutoffs: tuple[int, ...]
+    drop_unknown: bool
+    new_users: bool
+    seed: int
 
 
 def _of_recommender(
-    model: ModelFolder, log: LogFile, part: Part, drop_unknown: bool, new_users: bool, seed: int
+    model: ModelFolder, log: LogFile, asked: _Asked, per_user: str | Path | None
 ) -> dict[str, Any]:
     """Figures of a recommender: all items are ranked for every user."""
+    part, cutoffs = asked.part, asked.cutoffs
     recommender = model.recommender()
     events, items, split = log.read(), recommender.items, recommender.split
-    if drop_unknown:
+    if asked.drop_unknown:
         split = split.model_copy(update={"drop_unknown": True})
-    data = RetrievalData.of(events, items.ids or items.item_ids, split, new_users)
+    data = RetrievalData.of(events, items.ids or items.item_ids, split, asked.new_users)
     about = described(events, split, items.item_ids)
     cases = data.test if part == "test" else data.validation
-    found = evaluate_retrieval(recommender, cases)
-    others = measured(baselines(data, recommender.kind), cases)
+    found = evaluate_retrieval(recommender, cases, cutoffs)
+    others = {
+        name: evaluate_retrieval(other, cases, cutoffs)
+        for name, other in baselines(data, recommender.kind).items()
+    }
+    if per_user is not None:
+        write_per_user(per_user, found, cases, data.user_ids, cutoffs)
     return {
         "model": recommender.kind,
         "part": part,
         "items": len(items.item_ids),
-        **summary(found),
+        **summary(found, cutoffs),
         "measured": data.measured[part].to_dict(),
         "intervals": {
-            "history_competes": _intervals(found, seed),
-            "history_left_out": _intervals(found.left_out, seed),
+            name: _intervals(each, cutoffs, asked.seed)
+            for name, each in (("history_competes", found), ("history_left_out", found.left_out))
         },
-        "baselines": {name: summary(other) for name, other in others.items()},
+        "baselines": {name: summary(other, cutoffs) for name, other in others.items()},
         "verdict": verdict(recommender, found, others, part),
         "log": about,
+        **({"per_user": str(per_user)} if per_user is not None else {}),
         "warnings": [*_other_log(items, data), *concerns(about)],
     }
 
@@ -106,11 +138,11 @@ def _other_log(items: Items, data: RetrievalData) -> list[str]:
     ]
 
 
-def _intervals(found: Protocol, seed: int) -> dict[str, list[float]]:
+def _intervals(found: Protocol, cutoffs: Sequence[int], seed: int) -> dict[str, list[float]]:
     """Ends of the 95% interval of each figure; all figures resample the same users."""
     return {
         name: list(bootstrap_interval(values, np.random.default_rng(seed))[1:])
-        for name, values in found.users.items()
+        for name, values in found.at(cutoffs).items()
     }
 
 

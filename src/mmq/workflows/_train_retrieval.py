@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from mmq.recommenders import (
     SplitSettings,
     evaluate,
 )
+from mmq.recommenders.evaluation import CUTOFFS
 from mmq.recommenders.verdict import baselines, measured, verdict
 from mmq.semantic_ids import SemanticIDs
 from mmq.training.distributed import joined
@@ -109,14 +110,22 @@ def _figures(model: Recommender[Any], data: RetrievalData, fit: RetrievalFit) ->
     }
 
 
-def summary(found: Evaluation) -> dict[str, Any]:
+def summary(found: Evaluation, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, Any]:
     """What an evaluation says of all users together, for JSON."""
     both = {"history_competes": found, "history_left_out": found.left_out}
     ids = {name: each.id_level for name, each in both.items()}
+    figures = {
+        name: {
+            **each.figures,
+            **{figure: float(values.mean()) for figure, values in each.at(cutoffs).items()},
+            "coverage": each.coverage,
+        }
+        for name, each in both.items()
+    }
     return {
         "users": len(next(iter(found.users.values()))),
         "cases": found.cases,
         "item_level": found.figures,  # what those who read this JSON have always read
-        **{name: {**each.figures, "coverage": each.coverage} for name, each in both.items()},
+        **figures,
         "id_level": ids if found.id_level else None,
     }
