@@ -8,7 +8,7 @@ import torch
 
 from mmq.decoding import Filters
 from mmq.model import kinds
-from mmq.recommenders import EASE, HeterRec, ItemKNN, Popularity, SASRec
+from mmq.recommenders import EASE, CodeTransitions, HeterRec, ItemKNN, Popularity, SASRec
 from mmq.testing import RecommenderConformance
 
 SMALL = {"hidden_dim": 8, "heads": 2, "item_layers": 1, "history": 5, "epochs": 4, "patience": 4}
@@ -25,6 +25,10 @@ class TestItemKNN(RecommenderConformance):
 
 class TestEASE(RecommenderConformance):
     recommender = staticmethod(lambda: EASE(penalty=5))
+
+
+class TestCodeTransitions(RecommenderConformance):
+    recommender = staticmethod(lambda: CodeTransitions(smoothing=5))
 
 
 class TestSASRec(RecommenderConformance):
@@ -51,7 +55,7 @@ class TestHeterRecWithEverything(RecommenderConformance):
     )
 
 
-SUITES = (TestPopularity, TestItemKNN, TestEASE, TestSASRec, TestHeterRec)
+SUITES = (TestPopularity, TestItemKNN, TestEASE, TestCodeTransitions, TestSASRec, TestHeterRec)
 
 
 def test_every_kind_is_here():

@@ -110,6 +110,7 @@ def _complain(error: typer.TyperException) -> None:
 
 
 from mmq.cli import (  # noqa: E402  (they follow `app`)
+    compare,
     demo,
     doctor,
     encode,
@@ -145,6 +146,7 @@ app.command("inspect", rich_help_panel=_IDS)(inspect.command)
 app.add_typer(train_app, name="train", rich_help_panel=_MODELS)
 app.command("finetune", rich_help_panel=_MODELS)(finetune.command)
 app.command("evaluate", rich_help_panel=_MODELS)(evaluate.command)
+app.command("compare", rich_help_panel=_MODELS)(compare.command)
 app.command("recommend", rich_help_panel=_MODELS)(recommend.command)
 app.command("demo", rich_help_panel=_OTHER)(demo.command)
 app.command("settings", rich_help_panel=_OTHER)(settings.command)

@@ -4,6 +4,7 @@ A kind is a module of its own and a line here.
 """
 
 from mmq.recommenders.base import Recommender
+from mmq.recommenders.code_transitions import CodeTransitions, CodeTransitionsSettings
 from mmq.recommenders.data import RetrievalData, SplitSettings
 from mmq.recommenders.ease import EASE, EASESettings
 from mmq.recommenders.evaluation import Evaluation, Protocol, evaluate
@@ -15,6 +16,8 @@ from mmq.recommenders.sasrec import SASRec, SASRecSettings
 
 __all__ = [
     "EASE",
+    "CodeTransitions",
+    "CodeTransitionsSettings",
     "EASESettings",
     "Evaluation",
     "HeterRec",

@@ -11,6 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmq.workflows._compare import Contender as Contender
+    from mmq.workflows._compare import compare as compare
     from mmq.workflows._demo import demo as demo
     from mmq.workflows._doctor import doctor as doctor
     from mmq.workflows._embed import embed as embed
@@ -38,9 +40,13 @@ if TYPE_CHECKING:
     from mmq.workflows._tune import tune as tune
 
 _HOMES = {
-    **{name: f"_{name}" for name in ("demo", "doctor", "embed", "embed_behaviour", "encode")},
+    **{
+        name: f"_{name}"
+        for name in ("compare", "demo", "doctor", "embed", "embed_behaviour", "encode")
+    },
     **{name: f"_{name}" for name in ("evaluate", "finetune", "fit", "inspect", "recommend")},
     **{name: f"_{name}" for name in ("reproduce", "train_ranking", "train_retrieval", "tune")},
+    "Contender": "_compare",
     "ItemFilters": "_recommend",
     "LogFile": "_files",
     "ModelFolder": "_files",
