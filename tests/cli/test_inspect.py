@@ -87,9 +87,38 @@ def test_all_at_once(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path:
     printed = capsys.readouterr().out
     assert "item i7 Item 7: (" in printed
     assert "nearest by shared codes:" in printed
+    assert "most similar by what the IDs decode to:" in printed
+    assert [each["cosine"] for each in result["item"]["similar"]] == sorted(
+        (each["cosine"] for each in result["item"]["similar"]), reverse=True
+    )
     assert "since the older table: 120 items in both" in printed
     assert "variance unexplained, codes alone: text" in printed
     assert f"report -> {tmp_path}" in printed
+
+
+def test_a_code_in_words(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    ids = SemanticIDs.read(folder / "ids.parquet")
+    own = ids.codes[:, 5] == 2
+    rows = [
+        {"item_id": f"i{n}", "title": f"Item {n}", "kind": "a|rare" if own[n] else "b"}
+        for n in range(ITEMS)
+    ]
+    (tmp_path / "items.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    words = ["import", "npy", "--items", f"{tmp_path}/items.jsonl", "--attribute", "kind"]
+    words += ["--out", f"{tmp_path}/catalogue.parquet", "--modality", f"text={folder}/text.npy"]
+    assert main(words) == 0
+    capsys.readouterr()
+    asked = [folder / "ids.parquet", "--catalogue", tmp_path / "catalogue.parquet"]
+    code = as_json(capsys, *asked, "--code", "5=2")["code"]
+    assert (code["position"], code["code"], code["items"]) == (5, 2, own.sum())
+    assert {word["value"] for word in code["words"]} == {"a", "rare"}
+    assert all(ids.of(each["item_id"])[5] == 2 for each in code["examples"])
+    assert main(["inspect", *map(str, asked), "--code", "5=2"]) == 0
+    printed = capsys.readouterr().out
+    assert f"code 2 of position 5 (image): {own.sum()} items" in printed
+    assert f"  kind rare: 100% of them, {own.mean():.0%} of all items" in printed
+    assert main(["inspect", str(folder / "ids.parquet"), "--code", "5=2"]) == 0
+    assert "nothing that the catalogue says of them" in capsys.readouterr().out
 
 
 def test_warnings_are_said(
@@ -109,6 +138,10 @@ def test_warnings_are_said(
     ("words", "message"),
     [
         (["--item", "i999"], "item 'i999' is not among the 120 items"),
+        (["--code", "5"], "--code '5' should read POSITION=CODE, such as 0=17"),
+        (["--code", "6=1"], "--code 6=1: IDs have 6 codes, so positions are 0 to 5"),
+        (["--code", "5=6"], "--code 5=6: the codebook of position 5 has the codes 0 to 5"),
+        (["--code", "-1=6"], "--code '-1=6' should read POSITION=CODE"),
         (["--report", "report.parquet"], "should be a file that ends in .html"),
         (["--catalogue", "nowhere.parquet"], "there is no catalogue at nowhere.parquet"),
         (["--tokenizer", "nowhere"], "there is no tokenizer"),

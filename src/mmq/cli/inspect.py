@@ -25,6 +25,10 @@ def command(
     item: Annotated[
         str | None, typer.Option("--item", help="Look at one item and its nearest neighbours.")
     ] = None,
+    code: Annotated[
+        str | None,
+        typer.Option("--code", help="Look at one code, POSITION=CODE: what its items share."),
+    ] = None,
     against: Annotated[
         Path | None, typer.Option("--against", help="An older table: what changed since.")
     ] = None,
@@ -47,6 +51,7 @@ def command(
         catalogue=catalogue,
         tokenizer=tokenizer,
         item=item,
+        code=code,
         against=against,
         report=report,
         force=force,
@@ -64,6 +69,8 @@ def _lines(result: Mapping[str, Any]) -> Iterable[str]:
         yield from _drift(result["drift"])
     if "item" in result:
         yield from _item(result["item"])
+    if "code" in result:
+        yield from _code(result["code"])
     if "report" in result:
         yield f"report -> {result['report']}"
 
@@ -150,6 +157,23 @@ def _item(item: Mapping[str, Any]) -> Iterable[str]:
             f"    {near['shared_codes']} of {len(item['semantic_id'])}: {_named(near)} "
             f"{tuple(near['semantic_id'])}"
         )
+    if "similar" in item:
+        yield "  most similar by what the IDs decode to:"
+        yield from (f"    cosine {near['cosine']:.3f}: {_named(near)}" for near in item["similar"])
+
+
+def _code(code: Mapping[str, Any]) -> Iterable[str]:
+    yield f"code {code['code']} of position {code['position']} ({code['group']}): " + (
+        f"{code['items']:,} items"
+    )
+    for word in code["words"]:
+        yield (
+            f"  {word['column']} {word['value']}: {word['share']:.0%} of them, "
+            f"{word['share_of_all']:.0%} of all items"
+        )
+    if not code["words"]:
+        yield "  nothing that the catalogue says of them tells them from the others"
+    yield from (f"    {_named(each)}" for each in code["examples"])
 
 
 def _named(item: Mapping[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -54,6 +56,26 @@ def as_texts(column: pa.ChunkedArray, name: str = "values") -> pa.ChunkedArray:
     return pa.chunked_array(
         [_lists(piece.cast(kind), name) for piece in column.chunks], type=pa.list_(pa.string())
     )
+
+
+SEPARATOR = "|"
+"""What stands between several values of an item whose values are text, as in ``Action|Comedy``.
+
+In a list of texts nothing separates, so that a value may hold anything.
+"""
+
+
+def values_of(entry: Any) -> set[str]:
+    """The values of one item: an entry of :func:`as_texts`.
+
+    >>> sorted(values_of("Action|Comedy")), values_of(["a|b"]), values_of(None)
+    (['Action', 'Action|Comedy', 'Comedy'], {'a|b'}, set())
+    """
+    if entry is None:
+        return set()
+    if isinstance(entry, list):
+        return set(map(str, entry))
+    return {str(entry), *str(entry).split(SEPARATOR)}
 
 
 def _lists(lists: pa.Array, name: str) -> pa.Array:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmq.errors import DataError, SettingsError
 from mmq.metrics.buckets import bucket_ids
 from mmq.semantic_ids import SemanticIDs
 
@@ -80,6 +81,38 @@ def sample_codes(
                 chosen.add((position, code))
                 examples.append(_example(ids, group, position, code, rng))
     return examples
+
+
+def code_example(
+    ids: SemanticIDs, groups: Mapping[str, Sequence[int]], text: str, seed: int
+) -> CodeExample:
+    """The code of ``POSITION=CODE``, positions counted from 0, with items drawn at random.
+
+    Raises:
+        SettingsError: it does not read so, or there is no such position or code.
+        DataError: no item has the code.
+    """
+    position, code = _parsed(text, ids.codebook_sizes)
+    if not (ids.codes[:, position] == code).any():
+        raise DataError(f"no item has the code {code} at position {position}; try another code")
+    group = next(name for name, each in groups.items() if position in each)
+    return _example(ids, group, position, code, np.random.default_rng([seed, 3]))
+
+
+def _parsed(text: str, sizes: Sequence[int]) -> tuple[int, int]:
+    position, _, code = text.partition("=")
+    if not all(each.isascii() and each.isdigit() for each in (position, code)):
+        raise SettingsError(f"--code {text!r} should read POSITION=CODE, such as 0=17")
+    if int(position) >= len(sizes):
+        raise SettingsError(
+            f"--code {text}: IDs have {len(sizes)} codes, so positions are 0 to {len(sizes) - 1}"
+        )
+    size = sizes[int(position)]
+    if int(code) >= size:
+        raise SettingsError(
+            f"--code {text}: the codebook of position {position} has the codes 0 to {size - 1}"
+        )
+    return int(position), int(code)
 
 
 def sample_collisions(ids: SemanticIDs, seed: int) -> list[Collision]:

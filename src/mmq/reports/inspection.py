@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,11 +13,14 @@ import numpy as np
 from mmq.reports.examples import (
     CodeExample,
     Collision,
+    code_example,
     sample_codes,
     sample_collisions,
     sample_rows,
 )
+from mmq.reports.meaning import Word, Words
 from mmq.reports.neighbours import Neighbour, neighbours
+from mmq.reports.similar import Similar, similar
 from mmq.reports.similarity import shared_code_similarity, unexplained
 from mmq.reports.sources import Sources, open_sources
 from mmq.reports.survey import Shown, Survey, survey
@@ -40,12 +43,14 @@ class ItemView(NamedTuple):
             :data:`BUCKET` of them.
         bucket_size: how many there are.
         neighbours: the items nearest to it in code space.
+        similar: the items whose IDs decode to what is most like it; needs the tokenizer.
     """
 
     row: int
     bucket: np.ndarray
     bucket_size: int
     neighbours: list[Neighbour]
+    similar: list[Similar]
 
 
 class Examples(NamedTuple):
@@ -69,6 +74,8 @@ class Inspection:
         reconstruction: part -> modality -> fraction of variance unexplained; needs the tokenizer.
         similarity: group -> modality -> mean cosine of items that share a code; needs both.
         item: the item that was asked for.
+        code: the code that was asked for.
+        words: position and code -> what its items have in common; needs the catalogue.
         drift: what changed since an older table.
     """
 
@@ -80,6 +87,8 @@ class Inspection:
     reconstruction: dict[str, dict[str, float]]
     similarity: dict[str, dict[str, float]]
     item: ItemView | None
+    code: CodeExample | None
+    words: Mapping[tuple[int, int], list[Word]]
     drift: Drift | None
 
     @property
@@ -116,12 +125,27 @@ class Inspection:
             result["shared_code_similarity"] = self.similarity
         if self.item is not None:
             result["item"] = self._item(self.item)
+        if self.code is not None:
+            result["code"] = self._code(self.code)
         if self.drift is not None:
             result["drift"] = self.drift.to_dict()
         result["warnings"] = list(self.sources.warnings)
         return result
 
+    def _code(self, code: CodeExample) -> dict[str, Any]:
+        return {
+            "group": code.group,
+            "position": code.position,
+            "code": code.code,
+            "items": code.items,
+            "words": [word._asdict() for word in self.words.get((code.position, code.code), [])],
+            "examples": [self.describe(row) for row in code.rows.tolist()],
+        }
+
     def _item(self, item: ItemView) -> dict[str, Any]:
+        similar = [
+            {**self.describe(each.row), "cosine": round(each.cosine, 4)} for each in item.similar
+        ]
         return {
             **self.describe(item.row),
             "same_id": [self.describe(row) for row in item.bucket.tolist()],
@@ -130,6 +154,7 @@ class Inspection:
                 {**self.describe(near.row), "shared_codes": near.shared_codes}
                 for near in item.neighbours
             ],
+            **({"similar": similar} if similar else {}),
         }
 
 
@@ -140,6 +165,7 @@ def inspect_table(
     tokenizer: Path | None = None,
     against: Path | None = None,
     item: str | None = None,
+    code: str | None = None,
     seed: int = 0,
 ) -> Inspection:
     """Inspect an ID table, the better the more of what it was made from is given.
@@ -153,6 +179,7 @@ def inspect_table(
         tokenizer: tells which codes are shared and which of one modality, and what they keep.
         against: an older table.
         item: id of one item to look at.
+        code: one code to look at, as ``POSITION=CODE``.
         seed: of the items that a report shows.
 
     Raises:
@@ -162,13 +189,14 @@ def inspect_table(
     sources = open_sources(ids, catalogue, tokenizer)
     table = sources.ids
     changes = drift(SemanticIDs.read(against), table) if against is not None else None
-    view = _view(table, table.row(item)) if item is not None else None
+    view = _view(sources, table.row(item)) if item is not None else None
+    asked = None if code is None else code_example(table, sources.groups, code, seed)
     examples = Examples(
         sample_rows(table, SAMPLES, seed),
         sample_codes(table, sources.groups, seed),
         sample_collisions(table, seed),
     )
-    seen = survey(sources, _rows(examples, view)) if catalogue is not None else None
+    seen = survey(sources, _rows(examples, view, asked)) if catalogue is not None else None
     quality = _quality(sources, seen)
     return Inspection(
         sources,
@@ -179,6 +207,8 @@ def inspect_table(
         _reconstruction(sources, seen),
         _similarity(sources, seen),
         view,
+        asked,
+        _words(sources, [*examples.codes, *([asked] if asked else [])]),
         changes,
     )
 
@@ -193,12 +223,27 @@ def _quality(sources: Sources, seen: Survey | None) -> Quality:
     return found
 
 
-def _view(table: SemanticIDs, row: int) -> ItemView:
+def _view(sources: Sources, row: int) -> ItemView:
+    table, tokenizer = sources.ids, sources.tokenizer
     bucket = table.rows_of(table.codes[row : row + 1]).rows
-    return ItemView(row, bucket[:BUCKET], len(bucket), neighbours(table, row))
+    decoded = [] if tokenizer is None else similar(table, tokenizer, row)
+    return ItemView(row, bucket[:BUCKET], len(bucket), neighbours(table, row), decoded)
 
 
-def _rows(examples: Examples, view: ItemView | None) -> np.ndarray:
+def _words(sources: Sources, codes: Sequence[CodeExample]) -> dict[tuple[int, int], list[Word]]:
+    """Position and code -> what the items of the catalogue that have it have in common."""
+    if sources.catalogue is None:
+        return {}
+    words, known = Words(sources.catalogue.attribute_table()), sources.rows >= 0
+    column = np.full(len(sources.rows), -1, np.int64)
+    found = {}
+    for each in codes:
+        column[known] = sources.ids.codes[sources.rows[known], each.position]
+        found[each.position, each.code] = words.of(np.flatnonzero(column == each.code))
+    return found
+
+
+def _rows(examples: Examples, view: ItemView | None, asked: CodeExample | None) -> np.ndarray:
     """All rows that anything shows."""
     parts: Iterable[np.ndarray] = (
         examples.items,
@@ -206,8 +251,10 @@ def _rows(examples: Examples, view: ItemView | None) -> np.ndarray:
         *(collision.rows for collision in examples.collisions),
     )
     if view is not None:
-        near = np.array([neighbour.row for neighbour in view.neighbours], np.int64)
-        parts = (*parts, view.bucket, near, np.array([view.row]))
+        near = [each.row for each in view.neighbours] + [each.row for each in view.similar]
+        parts = (*parts, view.bucket, np.array([*near, view.row]))
+    if asked is not None:
+        parts = (*parts, asked.rows)
     return np.unique(np.concatenate(list(parts)))
 
 

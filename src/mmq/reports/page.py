@@ -139,6 +139,9 @@ def _context(found: Inspection, probes: Probes | None) -> dict[str, Any]:
                 "colour": colours[example.position],
                 "code": example.code,
                 "count": example.items,
+                "words": ", ".join(
+                    word.text for word in found.words.get((example.position, example.code), [])
+                ),
                 "items": [item(row) for row in example.rows.tolist()],
             }
             for example in found.examples.codes

@@ -13,18 +13,12 @@ import pyarrow.compute as pc
 from mmq.artifacts import require_file
 from mmq.data.item_ids import ItemIndex
 from mmq.data.parquet import CatalogueFile
-from mmq.data.texts import as_text, as_texts
+from mmq.data.texts import as_text, as_texts, values_of
 from mmq.errors import DataError, FormatError, SettingsError, nearest
 
 if TYPE_CHECKING:
     from mmq.data.interactions import Interactions
     from mmq.recommenders import Recommender
-
-_SEPARATOR = "|"
-"""What stands between several values of an item whose values are text, as in ``Action|Comedy``.
-
-In a list of texts nothing separates, so that a value may hold anything.
-"""
 
 
 class History(NamedTuple):
@@ -77,7 +71,7 @@ class Shown:
         if column not in known:
             hint = nearest(column, known) if known else "it was made without attributes"
             raise DataError(f"{self.path} has no column '{column}' of attributes; {hint}")
-        entries = list(map(_values, as_texts(self.attributes.column(column), column).to_pylist()))
+        entries = list(map(values_of, as_texts(self.attributes.column(column), column).to_pylist()))
         mask = pa.array([value in each for each in entries])
         if not pc.any(mask).as_py():
             values = set().union(*entries)
@@ -160,12 +154,3 @@ def _lines(path: str | Path) -> list[str]:
     if not ids:
         raise DataError(f"{path} allows no item; write one item id a line")
     return ids
-
-
-def _values(entry: Any) -> set[str]:
-    """The values of one item."""
-    if entry is None:
-        return set()
-    if isinstance(entry, list):
-        return set(map(str, entry))
-    return {str(entry), *str(entry).split(_SEPARATOR)}

@@ -15,6 +15,7 @@ def inspect(
     catalogue: str | Path | None = None,
     tokenizer: str | Path | None = None,
     item: str | None = None,
+    code: str | None = None,
     against: str | Path | None = None,
     report: str | Path | None = None,
     force: bool = False,
@@ -26,7 +27,10 @@ def inspect(
         ids: the table.
         catalogue: titles, pictures, a sharper verdict.
         tokenizer: what each code is about and keeps.
-        item: id of one item to look at.
+        item: id of one item to look at; with the tokenizer, similar items are those whose IDs
+            decode alike.
+        code: one code to look at, as ``POSITION=CODE``; with the catalogue, what its items have in
+            common, in words.
         against: an older table: what changed since.
         report: write all of it as one HTML file.
         force: replace a report of another table.
@@ -45,7 +49,13 @@ def inspect(
         inputs = {"ids": file_input(ids)}
         check_report(report, inputs, force)
     found = inspect_table(
-        Path(ids), catalogue=catalogue, tokenizer=tokenizer, against=against, item=item, seed=seed
+        Path(ids),
+        catalogue=catalogue,
+        tokenizer=tokenizer,
+        against=against,
+        item=item,
+        code=code,
+        seed=seed,
     )
     if report is not None:
         write_report(found, report, inputs=inputs)
