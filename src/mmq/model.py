@@ -62,6 +62,48 @@ class Model(ABC, Generic[S]):
         self.figures: dict[str, Any] = {}
         """Of the fit, without what depends on the machine's speed; empty before it."""
 
+    def __repr__(self) -> str:
+        """One line: the settings that are not at their defaults."""
+        usual = self.settings_class()
+        told = [
+            f"{name}={value!r}"
+            for name in self.settings_class.model_fields
+            if (value := getattr(self.settings, name)) != getattr(usual, name)
+        ]
+        return f"{type(self).__name__}({', '.join(told)})"
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The settings by name, and the device, as scikit-learn asks for them."""
+        return {**self.settings.model_dump(), "device": str(self.device)}
+
+    def set_params(self, **params: Any) -> Self:
+        """The same model with other settings, as scikit-learn sets them.
+
+        Raises:
+            SettingsError: an unknown setting, or a value out of range.
+            DataError: it is fitted; clone it first.
+        """
+        if self._is_fitted():
+            raise DataError(
+                f"this {self.folder_format.family} is fitted, and other settings would not be those"
+                " of what it learned; clone it first (sklearn.base.clone)"
+            )
+        device = params.pop("device", self.device)
+        self.settings = self.settings_class.parse({**self.settings.to_dict(), **params})
+        self.device = pick_device(str(device))
+        return self
+
+    def __sklearn_clone__(self) -> Self:
+        """An unfitted model of the same settings."""
+        return type(self)(self.settings, device=str(self.device))
+
+    def _is_fitted(self) -> bool:
+        try:
+            self.stored_tensors()
+        except DataError:
+            return False
+        return True
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "folder_format" in vars(cls):

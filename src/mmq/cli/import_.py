@@ -32,7 +32,10 @@ CoreOption = Annotated[
 def npy(
     items: Annotated[Path, typer.Option("--items", help="JSON Lines, CSV, TSV or Parquet.")],
     modality: Annotated[
-        list[str], typer.Option("--modality", help="NAME=FILE.npy, row for row. Repeats.")
+        list[str],
+        typer.Option(
+            "--modality", help="NAME=FILE.npy or NAME=FILE.parquet:COLUMN, row for row. Repeats."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The catalogue to write (Parquet).")],
     item_id: Annotated[str, typer.Option("--id", help="Column of item ids.")] = "item_id",
@@ -153,7 +156,9 @@ def _modalities(assignments: list[str]) -> dict[str, Path]:
     for assignment in assignments:
         name, separator, file = assignment.partition("=")
         if not (name and separator and file):
-            raise SettingsError(f"--modality {assignment!r} should read NAME=FILE.npy")
+            raise SettingsError(
+                f"--modality {assignment!r} should read NAME=FILE.npy or NAME=FILE.parquet:COLUMN"
+            )
         if name in modalities:
             raise SettingsError(f"--modality {name} is given twice; give each modality one file")
         modalities[name] = Path(file)

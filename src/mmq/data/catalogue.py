@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mmq.data.embeddings import Matrix, as_matrix, is_embedding, width_of
+from mmq.data.frames import as_table
 from mmq.data.item_ids import as_item_ids, check_ids, content
 from mmq.data.reduction import Reduction
 from mmq.errors import DataError, nearest
@@ -91,6 +93,40 @@ class Catalogue:
             matrices[modality], present[modality] = matrix, ~missing
         shown = _table(attributes or {})
         return cls(as_item_ids(item_ids), matrices, present, shown, reductions or {})
+
+    @classmethod
+    def of_frame(cls, frame: Any, item_column: str = "item_id") -> Catalogue:
+        """The catalogue of a data frame (pandas, polars, Arrow).
+
+        Columns of lists of floating-point numbers, all of one length, are embeddings; a null, or a
+        list of NaN, is missing. All other columns are attributes.
+
+        Args:
+            frame: a row for every item.
+            item_column: name of the column of item ids.
+
+        Raises:
+            DataError: no data frame, no such column, no embedding, or lists of several lengths.
+
+        >>> frame = pa.table({"item_id": [7, 9], "text": [[1.0, 0.0], None], "title": ["A", "B"]})
+        >>> Catalogue.of_frame(frame)
+        Catalogue(2 items: text (2, 1 missing); title)
+        """
+        table = as_table(frame, "catalogue")
+        if item_column not in table.column_names:
+            raise DataError(
+                f"the catalogue has no column '{item_column}'; "
+                f"{nearest(item_column, table.column_names)} (name it with item_column)"
+            )
+        ids = as_item_ids(table.column(item_column))
+        matrices: dict[str, Matrix] = {}
+        for name in table.column_names:
+            column = table.column(name)
+            if name != item_column and is_embedding(column.type) and (width := width_of(column)):
+                matrices[name] = as_matrix(column, name, width, ids)
+        embeddings = {name: each.values for name, each in matrices.items()}
+        present = {name: each.present for name, each in matrices.items()}
+        return cls(ids, embeddings, present, table.drop_columns([item_column, *matrices]))
 
     def __len__(self) -> int:
         return len(self.item_ids)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from mmq.artifacts import write_file
 from mmq.data.continued import continued
+from mmq.data.frames import as_table, is_frame
 from mmq.data.histories import one_row_each
 from mmq.data.item_ids import as_ids, joined, same_type, without_empty
 from mmq.data.kinds import is_list
@@ -73,9 +74,11 @@ class Interactions:
 
     @classmethod
     def build(
-        cls, columns: Mapping[str, Any] | pa.Table, timestamp_format: str | None = None
+        cls, columns: Mapping[str, Any] | Any, timestamp_format: str | None = None
     ) -> Interactions:
         """A log from columns (Arrow, numpy or lists) under the names of :data:`COLUMNS`.
+
+        A data frame of pandas, polars or Arrow with such columns is taken as well.
 
         Args:
             columns: ``user_id`` and ``item_id`` at least. Ids are what :func:`as_ids` takes, times
@@ -87,6 +90,8 @@ class Interactions:
             DataError: a column is missing, unknown or of another length, a user or item is null or
                 empty text, a label is not 0 or 1, a timestamp cannot be read, or there are no rows.
         """
+        if is_frame(columns):
+            columns = as_table(columns, "log")
         given = {name: _arrow(name, columns[name]) for name in _names(columns)}
         lengths = {name: len(array) for name, array in given.items()}
         if len(set(lengths.values())) > 1:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mmq.artifacts import check_writable, require_file
 from mmq.data.catalogue import Catalogue
+from mmq.data.embeddings import as_matrix, is_embedding, width_of
 from mmq.data.files import fingerprint
 from mmq.data.items import ItemColumns, read_display
 from mmq.data.parquet import BATCH, CatalogueFile, write_catalogue
 from mmq.data.reduction import Reduction
+from mmq.data.tables import damaged_parquet
 from mmq.errors import DataError, FormatError, SettingsError, nearest
 from mmq.made_from import file_input
 from mmq.progress import bar
@@ -25,13 +30,57 @@ FIT_ROWS = 50_000
 """Rows that a PCA is fitted on at most; of more, a fixed random sample of this size is taken."""
 
 
+class EmbeddingFile(NamedTuple):
+    """Where the embeddings of a modality lie, row for row with the items.
+
+    Attributes:
+        path: an array (``.npy``), or a Parquet file.
+        column: of lists of numbers in a Parquet file; empty for an array.
+    """
+
+    path: Path
+    column: str = ""
+
+    @classmethod
+    def of(cls, text: str | Path) -> EmbeddingFile:
+        """Of ``FILE.npy``, or ``FILE.parquet:COLUMN``.
+
+        Raises:
+            SettingsError: a Parquet file without a column.
+
+        >>> EmbeddingFile.of("items.parquet:text")
+        EmbeddingFile(path=PosixPath('items.parquet'), column='text')
+        """
+        whole = str(text)
+        if whole.endswith((".parquet", ".parquet:")):
+            raise SettingsError(f"{whole} should name its column, such as items.parquet:embedding")
+        file, separator, column = whole.rpartition(":")
+        if separator and file.endswith(".parquet"):
+            return cls(Path(file), column)
+        return cls(Path(whole))
+
+    def as_input(self) -> dict[str, str]:
+        """Name and hash, as a catalogue says what it was made from."""
+        told = file_input(self.path, what="embedding file")
+        return told | ({"column": self.column} if self.column else {})
+
+    def open(self) -> np.ndarray:
+        """``(items, dimension)`` floats; NaN throughout where an item lacks the modality.
+
+        Raises:
+            DataError: no such file or column, or no embeddings in it.
+            FormatError: it is truncated or damaged.
+        """
+        return open_column(self.path, self.column) if self.column else open_npy(self.path)
+
+
 @dataclass(frozen=True)
 class NpyImport:
     """What :func:`import_npy` is to do.
 
     Attributes:
         items: the items file; row i of every array belongs to its item i.
-        modalities: modality name -> ``.npy`` file.
+        modalities: modality name -> ``FILE.npy``, or ``FILE.parquet:COLUMN``.
         columns: which columns of the items file to use.
         reduce: dimensions to reduce wider modalities to by PCA; None for no PCA.
         reduce_like: an older catalogue whose PCA is applied instead of fitting one.
@@ -41,7 +90,7 @@ class NpyImport:
     """
 
     items: Path
-    modalities: Mapping[str, Path]
+    modalities: Mapping[str, Path | str]
     columns: ItemColumns = field(default_factory=ItemColumns)
     reduce: int | None = None
     reduce_like: Path | None = None
@@ -54,20 +103,22 @@ class NpyImport:
         if self.reduce is not None and self.reduce < 1:
             raise SettingsError(f"--reduce {self.reduce} should be 1 or more")
 
+    @cached_property
+    def sources(self) -> dict[str, EmbeddingFile]:
+        """Modality name -> where its embeddings lie."""
+        return {name: EmbeddingFile.of(each) for name, each in self.modalities.items()}
+
     def files(self) -> list[Path]:
         """All files that are read."""
         older = [] if self.reduce_like is None else [self.reduce_like]
-        return [self.items, *self.modalities.values(), *older]
+        return [self.items, *(each.path for each in self.sources.values()), *older]
 
     def inputs(self) -> dict[str, Any]:
         """Everything that decides what the catalogue holds; see :mod:`mmq.made_from`."""
         older = self.reduce_like and file_input(self.reduce_like, fingerprint(self.reduce_like))
         return {
             "items": file_input(self.items, fingerprint(self.items)),
-            **{
-                f"modality {name}": file_input(path, what="embedding file")
-                for name, path in self.modalities.items()
-            },
+            **{f"modality {name}": each.as_input() for name, each in self.sources.items()},
             "columns": dataclasses.asdict(self.columns),
             "reduce": self.reduce,
             "reduce-like": older,
@@ -100,6 +151,50 @@ def open_npy(path: str | Path) -> np.ndarray:
     return array
 
 
+def open_column(path: str | Path, column: str) -> np.ndarray:
+    """``(items, dimension)`` float32 of a Parquet file's lists, NaN where one is null or empty.
+
+    The rows lie in a temporary file and not in memory.
+
+    Raises:
+        DataError: no such file or column, it holds no lists of floats, or of several lengths.
+        FormatError: it is truncated or damaged.
+    """
+    path = require_file(path, "embedding file")
+    try:
+        file = pq.ParquetFile(path)
+        if column not in file.schema_arrow.names:
+            raise DataError(
+                f"{path} has no column '{column}'; {nearest(column, file.schema_arrow.names)}"
+            )
+        if not is_embedding(file.schema_arrow.field(column).type):
+            raise DataError(
+                f"the column '{column}' of {path} is {file.schema_arrow.field(column).type}; "
+                "embeddings are lists of floating-point numbers"
+            )
+        matrix, filled = np.empty((0, 0), np.float32), 0
+        for batch in file.iter_batches(BATCH, columns=[column]):
+            lists = batch.column(0)
+            if not filled:
+                if not (width := width_of(lists)):
+                    raise DataError(f"the column '{column}' of {path} starts without an embedding")
+                matrix = _scratch(file.metadata.num_rows, width)
+            rows = slice(filled, filled + len(batch))
+            numbers = pa.array(range(rows.start, rows.stop))
+            found = as_matrix(lists, column, matrix.shape[1], numbers)
+            matrix[rows] = np.where(found.present[:, None], found.values, np.float32(np.nan))
+            filled = rows.stop
+    except (pa.ArrowException, OSError) as error:
+        raise damaged_parquet(path, error) from error
+    return matrix
+
+
+def _scratch(rows: int, width: int) -> np.ndarray:
+    """An array in a file that is gone when nothing uses it any longer."""
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, np.float32, "w+", shape=(rows, width))
+
+
 def import_npy(
     source: NpyImport, out: str | Path, inputs: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -124,12 +219,12 @@ def import_npy(
         FormatError: a file is truncated or damaged.
     """
     check_writable(out, source.files())
-    arrays = {name: open_npy(path) for name, path in source.modalities.items()}
+    arrays = {name: each.open() for name, each in source.sources.items()}
     ids, attributes = read_display(source.items, source.columns)
     for name, array in arrays.items():
         if len(array) != len(ids):
             raise DataError(
-                f"{source.modalities[name]} has {len(array)} rows, {source.items} has {len(ids)} "
+                f"{source.sources[name].path} has {len(array)} rows, {source.items} has {len(ids)} "
                 "items; give one row an item, in the same order"
             )
     if source.reduce_like is not None:

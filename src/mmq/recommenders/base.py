@@ -140,7 +140,7 @@ class Recommender(Model[S], Generic[S]):
 
     def stored_tensors(self) -> dict[str, np.ndarray]:
         """What was learned, and the interactions of each item."""
-        return {**self.tensors(), POPULARITY: self.fitted.popularity}
+        return {POPULARITY: self.fitted.popularity, **self.tensors()}
 
     def write_files(self, folder: Path) -> dict[str, Any]:
         """The items that it was fitted to, or their IDs."""

@@ -177,16 +177,24 @@ class SemanticIDs:
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
-    def write(self, path: str | Path) -> None:
-        """Write the table as Parquet, whole or not at all; equal tables are equal bytes."""
+    def to_arrow(self) -> pa.Table:
+        """``item_id``, ``semantic_id`` (lists of int32) and ``rank``, a row for every item.
+
+        ``ids.to_arrow().to_pandas()`` and ``polars.from_arrow(ids.to_arrow())`` make frames of it.
+        """
         values = pa.array(self.codes.reshape(-1))
-        table = pa.table(
+        return pa.table(
             {
                 "item_id": self.item_ids,
                 "semantic_id": pa.FixedSizeListArray.from_arrays(values, self.length),
                 "rank": pa.array(self.rank, pa.int32()),
             }
-        ).replace_schema_metadata({_MANIFEST: to_json(self.manifest).encode()})
+        )
+
+    def write(self, path: str | Path) -> None:
+        """Write the table as Parquet, whole or not at all; equal tables are equal bytes."""
+        manifest = to_json(self.manifest).encode()
+        table = self.to_arrow().replace_schema_metadata({_MANIFEST: manifest})
         with write_file(path) as temporary:
             pq.write_table(
                 table,
