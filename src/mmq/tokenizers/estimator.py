@@ -70,13 +70,6 @@ class NetworkTokenizer(Tokenizer[S], Generic[S, N]):
     ) -> Trained:
         """Let the network learn from ``x`` ``(items, sum of dimensions)``, in place."""
 
-    @abstractmethod
-    def _addends(self, network: N) -> tuple[Tensor, Tensor]:
-        """Offset ``(d)`` and what every codeword of a trained network adds ``(n, k, d)``.
-
-        Asked for where codes are refined.
-        """
-
     @property
     def network(self) -> N | AdditiveNetwork:
         """The trained network."""
@@ -171,7 +164,7 @@ class NetworkTokenizer(Tokenizer[S], Generic[S, N]):
         trained = self._train(network, x[learn], present[learn], checkpoint)
         shape = self._shape(dimensions, [network.positions])
         with torch.no_grad():
-            offset, table = self._addends(network)
+            offset, table = network.addends()
             mask = self._additive(dimensions, network.positions).mask
             table = (table + offset * mask / mask.sum(0).clamp_min(1)) * mask
         x, present = x.to(self.device), present.to(self.device)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,6 +17,10 @@ from mmq.training.loop import Log, Trained
 
 Advance = Callable[..., None]
 
+ITEMS_PER_CODEWORD = 1024
+"""More items than this times K are not learned from but a sample of so many (a mean of 1,024
+members is within 1/1,024 of their variance of the true one); bounds time and memory."""
+
 
 class KMeansSettings(FusionSettings):
     """Settings of every tokenizer that is fitted by k-means."""
@@ -25,9 +30,8 @@ class KMeansSettings(FusionSettings):
     shrinkage: NonNegativeFloat = 0.0
     """Pseudo-members at the mean of all that each codeword is averaged with: less overfitting
     where few items share a codeword."""
-    items_per_codeword: PositiveInt = 1024
-    """More items than this times K are not learned from but a sample of so many (a mean of 1,024
-    members is within 1/1,024 of their variance of the true one); bounds time and memory."""
+
+    removed: ClassVar[Mapping[str, Any]] = {"items_per_codeword": 1024}
 
 
 def fit_quantisers(
@@ -62,7 +66,7 @@ def fit_quantisers(
         for group, (quantiser, seen) in enumerate(groups):
             rows = torch.nonzero(seen).flatten()
             generator = np.random.default_rng([settings.seed, group])
-            limit = settings.items_per_codeword * settings.codebook_size
+            limit = ITEMS_PER_CODEWORD * settings.codebook_size
             if len(rows) > limit:
                 drawn = generator.choice(len(rows), limit, replace=False)
                 rows = rows[torch.from_numpy(np.sort(drawn))]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Generic, TypeVar
 
-from torch import Tensor
-
 from mmq.tokenizers.estimator import NetworkTokenizer
 from mmq.tokenizers.fused import FusedNetwork, FusionSettings, Q
 
@@ -26,6 +24,3 @@ class FusedTokenizer(NetworkTokenizer[F, FusedNetwork[Q]], Generic[F, Q]):
 
     def _make(self, dimensions: dict[str, int]) -> FusedNetwork[Q]:
         return FusedNetwork(dimensions, self.settings, self._quantiser, self.settings.sweeps)
-
-    def _addends(self, network: FusedNetwork[Q]) -> tuple[Tensor, Tensor]:
-        return network.addends()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 import torch.distributed as dist
+from torch import Tensor, nn
 
 from mmq.errors import SettingsError
 
@@ -24,6 +25,11 @@ def is_first() -> bool:
     return place()[0] == 0
 
 
+def processes() -> int:
+    """How many processes ``torchrun`` started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[bool]:
     """Give :func:`is_first`; between processes of ``torchrun``, gradients can be exchanged inside.
@@ -36,7 +42,7 @@ def joined(device: torch.device) -> Iterator[bool]:
     Raises:
         SettingsError: there are fewer GPUs than processes.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if processes() == 1:
         yield True
         return
     if device.type == "cuda":
@@ -47,6 +53,32 @@ def joined(device: torch.device) -> Iterator[bool]:
         dist.barrier()
     finally:
         dist.destroy_process_group()
+
+
+def summed(tensor: Tensor) -> Tensor:
+    """A tensor, into which those of all other processes are added."""
+    if place()[1] > 1:
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Sum the gradients of all processes, in one message."""
+    if place()[1] == 1:
+        return
+    gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
+    flat = summed(torch.cat([each.flatten() for each in gradients]))
+    pieces = flat.split([each.numel() for each in gradients])
+    for parameter, piece in zip(parameters, pieces, strict=True):
+        parameter.grad = piece.view_as(parameter)
+
+
+@torch.no_grad()
+def like_the_first(tensors: Iterable[Tensor]) -> None:
+    """Give tensors the values of the first process: what others computed may differ in a bit."""
+    if place()[1] > 1:
+        for tensor in tensors:
+            dist.broadcast(tensor, 0)
 
 
 def _take_gpu(number: int) -> None:

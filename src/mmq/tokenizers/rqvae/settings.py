@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from mmq.tokenizers.base import TrainingSettings
 from mmq.tokenizers.fused import FusionSettings
-from mmq.training.loop import Share
 
 
 class RQVAESettings(TrainingSettings, FusionSettings):
@@ -28,28 +28,14 @@ class RQVAESettings(TrainingSettings, FusionSettings):
     """Hidden layers of the encoder, mirrored in the decoder; none makes both linear."""
     latent_dim: PositiveInt = 128
     """d: width of latents and codewords."""
-    activation: Literal["silu", "relu"] = "silu"
-    """Between the layers."""
-    distance: Literal["l2", "cosine"] = "l2"
-    """How the nearest codeword of a residual is found."""
 
     codebook: Literal["loss", "ema", "index"] = "loss"
     """How codewords learn: a codebook loss, moving averages of their members, or the index
     straight-through estimator (MMQ, Eq. 16-18)."""
-    codebook_weight: NonNegativeFloat = 1.0
-    """Pull of a codeword towards its members, for codebook="loss"."""
     commitment_weight: NonNegativeFloat = 0.25
     """Pull of a residual towards its codeword."""
     temperature: PositiveFloat = 0.05
     """tau of the soft index, for codebook="index" and soft codes."""
-    ema_decay: Share = 0.99
-    """Decay a step of codebook="ema"."""
-    assignment: Literal["nearest", "balanced"] = "nearest"
-    """Assignment in training: plain nearest, or balanced over the batch by Sinkhorn's iteration.
-    Export is always plain nearest."""
-    revival_until: Share = 0.8
-    """Share of the training up to which codes unused over an epoch restart at random residuals;
-    0 never."""
 
     input_noise: NonNegativeFloat | None = None
     """Norm of the Gaussian added to each unit embedding in training, then normalised again; None
@@ -60,12 +46,19 @@ class RQVAESettings(TrainingSettings, FusionSettings):
     all others; codewords are then fitted to such codes by least squares, in turn with them. 0
     leaves the codes as each level found them. Needs a linear decoder."""
 
+    removed: ClassVar[Mapping[str, Any]] = {
+        "activation": "silu",
+        "distance": "l2",
+        "codebook_weight": 1.0,
+        "ema_decay": 0.99,
+        "assignment": "nearest",
+        "revival_until": 0.8,
+    }
+
     @model_validator(mode="after")
     def _fits_together(self) -> RQVAESettings:
         if self.refinement and self.hidden_sizes:
             raise ValueError("refinement needs hidden_sizes = []; set refinement to 0")
-        if self.assignment == "balanced" and self.codebook == "index":
-            raise ValueError("assignment = 'balanced' is for codebook = 'loss' or 'ema'")
         return self
 
     @property

@@ -7,15 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
-from mmq.made_from import Checkpoint
 from mmq.tokenizers.fused import require_enough
 from mmq.tokenizers.network import Softened, SoftInputs
-from mmq.tokenizers.rqvae.fit import RQVAETraining
+from mmq.tokenizers.rqvae.fit import RQVAETask
 from mmq.tokenizers.rqvae.network import RQVAENetwork
 from mmq.tokenizers.rqvae.settings import RQVAESettings
 from mmq.tokenizers.search_space import Choice, Factor, LogUniform, Space
 from mmq.tokenizers.soft import SoftTokenizer
-from mmq.training.loop import Trained, train
 
 
 class RQVAETokenizer(SoftTokenizer[RQVAESettings, RQVAENetwork]):
@@ -67,14 +65,6 @@ class RQVAETokenizer(SoftTokenizer[RQVAESettings, RQVAENetwork]):
     def _make(self, dimensions: dict[str, int]) -> RQVAENetwork:
         return RQVAENetwork(dimensions, self.settings)
 
-    def _addends(self, network: RQVAENetwork) -> tuple[Tensor, Tensor]:
-        return network.addends()
-
-    def _train(
-        self, network: RQVAENetwork, x: Tensor, present: Tensor, checkpoint: Checkpoint | None
-    ) -> Trained:
+    def _task(self, network: RQVAENetwork, x: Tensor, present: Tensor) -> RQVAETask:
         require_enough(network, present, self.settings.codebook_size)
-        training = RQVAETraining(network, x, present)
-        trained = train(training, self.settings.seed, checkpoint)
-        training.set_mean_squares()
-        return trained
+        return RQVAETask(network, x, present)
