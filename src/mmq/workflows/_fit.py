@@ -70,8 +70,8 @@ def _require_gradient(tokenizer: NetworkTokenizer[Any, Any]) -> None:
     """Raise :class:`SettingsError` for several processes where one does all the work."""
     if processes() == 1 or tokenizer.settings.has_epochs:
         return
-    ways = ", or set learning=gradient" if "learning" in type(tokenizer.settings).model_fields else ""
+    by_gradient = ", or with learning=gradient" if tokenizer.kind == "mmq" else ""
     raise SettingsError(
-        f"{tokenizer.kind} is fitted by one process, in closed form or by k-means; start mmq fit "
-        f"without torchrun{ways}"
+        f"{tokenizer.kind} is fitted by one process, since it does not learn by gradient here; "
+        f"start mmq fit without torchrun{by_gradient}"
     )
