@@ -6,7 +6,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -60,6 +60,9 @@ class NetworkTokenizer(Tokenizer[S], Generic[S, N]):
         self._network: N | AdditiveNetwork | None = None
         self._frame: Frame | None = None
 
+    by_levels: ClassVar[bool] = False
+    """Whether every position of a group codes what the positions before it left over."""
+
     @abstractmethod
     def _make(self, dimensions: dict[str, int]) -> N:
         """A network that has not learned yet."""
@@ -92,6 +95,12 @@ class NetworkTokenizer(Tokenizer[S], Generic[S, N]):
     def codebook_sizes(self) -> tuple[int, ...]:
         """Codewords a position."""
         return self.network.codebook_sizes
+
+    @property
+    def ordered(self) -> bool:
+        """Whether all codes are levels of one quantiser, none of them refined."""
+        alone = self.by_levels and len(self.network.positions) == 1
+        return alone and not self.settings.sweeps
 
     @property
     def positions(self) -> dict[str, list[int]]:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
+from mmq.made_from import Checkpoint
 from mmq.progress import bar
-from mmq.tokenizers.fused import FusedNetwork, FusionSettings, Q, require_enough
+from mmq.tokenizers.fused import FusedNetwork, Quantiser, RefinementSettings, require_enough
+from mmq.tokenizers.fused_tokenizer import FusedTokenizer
 from mmq.training.loop import Log, Trained
+
+K = TypeVar("K", bound="KMeansSettings")
+KQ = TypeVar("KQ", bound="KMeansQuantiser")
 
 Advance = Callable[..., None]
 
@@ -22,7 +28,7 @@ ITEMS_PER_CODEWORD = 1024
 members is within 1/1,024 of their variance of the true one); bounds time and memory."""
 
 
-class KMeansSettings(FusionSettings):
+class KMeansSettings(RefinementSettings):
     """Settings of every tokenizer that is fitted by k-means."""
 
     iterations: PositiveInt = 25
@@ -34,13 +40,40 @@ class KMeansSettings(FusionSettings):
     removed: ClassVar[Mapping[str, Any]] = {"items_per_codeword": 1024}
 
 
+class KMeansQuantiser(Quantiser):
+    """A quantiser that is fitted to vectors at once."""
+
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """Iterations at most, for the progress bar."""
+
+    @abstractmethod
+    def fit(self, x: Tensor, generator: np.random.Generator, advance: Advance) -> Log:
+        """Set the codebooks.
+
+        Args:
+            x: ``(n, d)``, overwritten.
+            generator: source of all randomness.
+            advance: called with the iterations done.
+        """
+
+
+class KMeansTokenizer(FusedTokenizer[K, KQ], Generic[K, KQ]):
+    """A tokenizer that is fitted by k-means.
+
+    A fit is short and the same each time, so a checkpoint is neither written nor read: a fit that
+    was killed starts anew and ends in the same codebooks.
+    """
+
+    def _train(
+        self, network: FusedNetwork[KQ], x: Tensor, present: Tensor, checkpoint: Checkpoint | None
+    ) -> Trained:
+        return fit_quantisers(network, x, present, self.settings)
+
+
 def fit_quantisers(
-    network: FusedNetwork[Q],
-    x: Tensor,
-    present: Tensor,
-    settings: KMeansSettings,
-    fit: Callable[[Q, Tensor, np.random.Generator, Advance], Log],
-    steps: int,
+    network: FusedNetwork[KQ], x: Tensor, present: Tensor, settings: KMeansSettings
 ) -> Trained:
     """Fit the quantiser of every group on the items that have what it reads.
 
@@ -48,10 +81,7 @@ def fit_quantisers(
         network: whose quantisers and fillers are set, in place.
         x: ``(items, sum of dimensions)``, zero where missing.
         present: ``(items, m)``.
-        settings: seed and sample.
-        fit: of (quantiser, vectors that it may overwrite, source of randomness, progress): the
-            log; calls the last with every iteration done.
-        steps: iterations that are planned in all, for the progress bar.
+        settings: seed and codebook size.
 
     Raises:
         DataError: fewer items of a group than codewords.
@@ -62,7 +92,7 @@ def fit_quantisers(
     groups = zip(network.groups(), network.seen(present), strict=True)
     require_enough(network, present, settings.codebook_size)
     passes = passed = 0
-    with bar("fit", steps, unit="iterations") as advance:
+    with bar("fit", sum(each.steps for each in network.groups()), unit="iterations") as advance:
         for group, (quantiser, seen) in enumerate(groups):
             rows = torch.nonzero(seen).flatten()
             generator = np.random.default_rng([settings.seed, group])
@@ -72,7 +102,7 @@ def fit_quantisers(
                 rows = rows[torch.from_numpy(np.sort(drawn))]
             own = network.inputs(x[rows].to(network.device), present[rows].to(network.device))
             vectors = own[group].clone(memory_format=torch.contiguous_format)
-            own_log = fit(quantiser, vectors, generator, advance)
+            own_log = quantiser.fit(vectors, generator, advance)
             log += [{"group": group, **line} for line in own_log]
             own_passes = sum(int(line.get("iterations", 1)) for line in own_log)
             passes, passed = passes + own_passes, passed + own_passes * len(rows)

@@ -14,8 +14,7 @@ F = TypeVar("F", bound=FusionSettings)
 class FusedTokenizer(NetworkTokenizer[F, FusedNetwork[Q]], Generic[F, Q]):
     """A tokenizer of one quantiser for all modalities side by side, or one for each.
 
-    A kind gives its quantiser (:meth:`_quantiser`), how it learns (:meth:`_train`) and whether
-    codes are ordered.
+    A kind gives its quantiser (:meth:`_quantiser`) and how it learns (:meth:`_train`).
     """
 
     @abstractmethod

@@ -43,12 +43,7 @@ class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
     Learned by gradient its figures come twice: with the gates, which are real numbers of the item
     beside its ID, and from the codes alone, where catalogue-mean gates stand in.
 
-    Args:
-        settings: an :class:`MMQSettings`, or its fields as keyword arguments.
-        device: "auto" (a GPU where there is one), "cpu" or "cuda".
-
-    Raises:
-        SettingsError: an unknown setting or device, or a value out of range.
+    Settings are :class:`MMQSettings`; arguments are those of :class:`NetworkTokenizer`.
     """
 
     kind, label = "mmq", "MMQ"
@@ -58,11 +53,6 @@ class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
     def search_space(cls, fixed: Mapping[str, Any]) -> Space:
         """See :meth:`Tokenizer.search_space`."""
         return BY_GRADIENT if fixed.get("learning") == "gradient" else BY_LEAST_SQUARES
-
-    @property
-    def ordered(self) -> bool:
-        """False: every code comes from an expert of its own."""
-        return False
 
     def soften(self, inputs: SoftInputs) -> Softened:
         """As :meth:`SoftTokenizer.soften`."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from mmq.tokenizers.base import TrainingSettings
-from mmq.tokenizers.fused import FusionSettings
+from mmq.tokenizers.fused import RefinementSettings
 
 
-class RQVAESettings(TrainingSettings, FusionSettings):
+class RQVAESettings(TrainingSettings, RefinementSettings):
     """Settings of the RQ-VAE tokenizer.
 
     All losses are sums over dimensions and means over items. Embeddings have unit length, so that
@@ -25,7 +25,8 @@ class RQVAESettings(TrainingSettings, FusionSettings):
     """
 
     hidden_sizes: tuple[PositiveInt, ...] = ()
-    """Hidden layers of the encoder, mirrored in the decoder; none makes both linear."""
+    """Hidden layers of the encoder, mirrored in the decoder; none makes both linear, which is what
+    ``refinement`` needs."""
     latent_dim: PositiveInt = 128
     """d: width of latents and codewords."""
 
@@ -40,11 +41,6 @@ class RQVAESettings(TrainingSettings, FusionSettings):
     input_noise: NonNegativeFloat | None = None
     """Norm of the Gaussian added to each unit embedding in training, then normalised again; None
     takes 0.8 where a codeword has 50 items or fewer, and less the more it has."""
-
-    refinement: NonNegativeInt = 0
-    """Sweeps over the levels at export, each code chosen anew to lower the error in the light of
-    all others; codewords are then fitted to such codes by least squares, in turn with them. 0
-    leaves the codes as each level found them. Needs a linear decoder."""
 
     removed: ClassVar[Mapping[str, Any]] = {
         "activation": "silu",
@@ -65,11 +61,6 @@ class RQVAESettings(TrainingSettings, FusionSettings):
     def noise_setting(self) -> str:
         """It is trained with noise."""
         return "input_noise"
-
-    @property
-    def sweeps(self) -> int:
-        """The setting ``refinement``."""
-        return self.refinement
 
     def resolved_noise(self, items: int) -> float:
         """The setting, or for ``items`` items what keeps so few from being learned by heart."""

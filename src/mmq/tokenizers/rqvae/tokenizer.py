@@ -29,16 +29,12 @@ class RQVAETokenizer(SoftTokenizer[RQVAESettings, RQVAENetwork]):
     >>> tokenizer.encode(shop).shape
     (200, 6)
 
-    Args:
-        settings: an :class:`RQVAESettings`, or its fields as keyword arguments.
-        device: "auto" (a GPU where there is one), "cpu" or "cuda".
-
-    Raises:
-        SettingsError: an unknown setting or device, or a value out of range.
+    Settings are :class:`RQVAESettings`; arguments are those of :class:`NetworkTokenizer`.
     """
 
     kind, label = "rqvae", "RQ-VAE"
     settings_class = RQVAESettings
+    by_levels = True
 
     @classmethod
     def search_space(cls, fixed: Mapping[str, Any]) -> Space:
@@ -52,11 +48,6 @@ class RQVAETokenizer(SoftTokenizer[RQVAESettings, RQVAENetwork]):
             "input_noise": Factor(0.0, 1.6, "resolved_noise"),
             "refinement": Choice((0, 3)),
         }
-
-    @property
-    def ordered(self) -> bool:
-        """Whether all codes are levels of one quantiser, none of them refined."""
-        return len(self.network.positions) == 1 and not self.settings.sweeps
 
     def soften(self, inputs: SoftInputs) -> Softened:
         """As :meth:`SoftTokenizer.soften`."""
