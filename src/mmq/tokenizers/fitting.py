@@ -5,20 +5,17 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from mmq.made_from import Checkpoint
 from mmq.progress import bar
 from mmq.tokenizers.fused import FusedNetwork, Quantiser, RefinementSettings, require_enough
-from mmq.tokenizers.fused_tokenizer import FusedTokenizer
 from mmq.training.loop import Log, Trained
 
-K = TypeVar("K", bound="KMeansSettings")
 KQ = TypeVar("KQ", bound="KMeansQuantiser")
 
 Advance = Callable[..., None]
@@ -57,19 +54,6 @@ class KMeansQuantiser(Quantiser):
             generator: source of all randomness.
             advance: called with the iterations done.
         """
-
-
-class KMeansTokenizer(FusedTokenizer[K, KQ], Generic[K, KQ]):
-    """A tokenizer that is fitted by k-means.
-
-    A fit is short and the same each time, so a checkpoint is neither written nor read: a fit that
-    was killed starts anew and ends in the same codebooks.
-    """
-
-    def _train(
-        self, network: FusedNetwork[KQ], x: Tensor, present: Tensor, checkpoint: Checkpoint | None
-    ) -> Trained:
-        return fit_quantisers(network, x, present, self.settings)
 
 
 def fit_quantisers(

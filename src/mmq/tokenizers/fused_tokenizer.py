@@ -1,14 +1,20 @@
-"""A tokenizer of quantisers as an estimator."""
+"""Tokenizers of quantisers as estimators."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from typing import Generic, TypeVar
 
+from torch import Tensor
+
+from mmq.made_from import Checkpoint
 from mmq.tokenizers.estimator import NetworkTokenizer
+from mmq.tokenizers.fitting import KQ, KMeansSettings, fit_quantisers
 from mmq.tokenizers.fused import FusedNetwork, FusionSettings, Q
+from mmq.training.loop import Trained
 
 F = TypeVar("F", bound=FusionSettings)
+K = TypeVar("K", bound=KMeansSettings)
 
 
 class FusedTokenizer(NetworkTokenizer[F, FusedNetwork[Q]], Generic[F, Q]):
@@ -23,3 +29,16 @@ class FusedTokenizer(NetworkTokenizer[F, FusedNetwork[Q]], Generic[F, Q]):
 
     def _make(self, dimensions: dict[str, int]) -> FusedNetwork[Q]:
         return FusedNetwork(dimensions, self.settings, self._quantiser, self.settings.sweeps)
+
+
+class KMeansTokenizer(FusedTokenizer[K, KQ], Generic[K, KQ]):
+    """A tokenizer that is fitted by k-means.
+
+    A fit is short and the same each time, so a checkpoint is neither written nor read: a fit that
+    was killed starts anew and ends in the same codebooks.
+    """
+
+    def _train(
+        self, network: FusedNetwork[KQ], x: Tensor, present: Tensor, checkpoint: Checkpoint | None
+    ) -> Trained:
+        return fit_quantisers(network, x, present, self.settings)

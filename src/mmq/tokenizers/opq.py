@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mmq.tokenizers.fitting import KMeansTokenizer
+from mmq.tokenizers.fused_tokenizer import KMeansTokenizer
 from mmq.tokenizers.opq_quantiser import OPQ, OPQSettings
 from mmq.tokenizers.search_space import Choice, LogUniform, Space
 

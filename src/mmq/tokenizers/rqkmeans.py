@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from mmq.nn.codebook import best
-from mmq.tokenizers.fitting import Advance, KMeansQuantiser, KMeansSettings, KMeansTokenizer
+from mmq.tokenizers.fitting import Advance, KMeansQuantiser, KMeansSettings
+from mmq.tokenizers.fused_tokenizer import KMeansTokenizer
 from mmq.tokenizers.kmeans import Start, kmeans, nearest, shrunk, starting_means
 from mmq.tokenizers.search_space import Choice, LogUniform, Space
 from mmq.training.loop import Log
