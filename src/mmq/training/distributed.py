@@ -63,14 +63,19 @@ def summed(tensor: Tensor) -> Tensor:
 
 
 def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:
-    """Sum the gradients of all processes, in one message."""
+    """Sum the gradients of all processes, in one message; what none has a gradient of keeps none.
+
+    An optimiser leaves the latter alone, as it does in a single process.
+    """
     if place()[1] == 1:
         return
     gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
-    flat = summed(torch.cat([each.flatten() for each in gradients]))
-    pieces = flat.split([each.numel() for each in gradients])
-    for parameter, piece in zip(parameters, pieces, strict=True):
-        parameter.grad = piece.view_as(parameter)
+    given = gradients[0].new_tensor([each.grad is not None for each in parameters])
+    flat = summed(torch.cat([given, *(each.flatten() for each in gradients)]))
+    pieces = flat[len(given) :].split([each.numel() for each in gradients])
+    for number, (parameter, piece) in enumerate(zip(parameters, pieces, strict=True)):
+        if parameter.grad is not None or bool(flat[number]):
+            parameter.grad = piece.view_as(parameter)
 
 
 @torch.no_grad()
