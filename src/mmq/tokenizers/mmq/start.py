@@ -6,13 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmq.tokenizers.kmeans import spherical_kmeans
+from mmq.tokenizers.kmeans import spherical_kmeans, start_sample
 from mmq.tokenizers.mmq.network import MMQNetwork
 
-MEMBERS = 32
-"""Items drawn for a codeword: enough for a start, and bounded for large catalogues."""
-
-_DRAWN = 10_000  # items at least, where there are as many
+_DRAWN = 10_000  # items that decoders are fitted to
 
 RIDGE = 1e-2
 """Damping of the least squares, as a share of the mean variance of what is decoded."""
@@ -27,7 +24,7 @@ def start_codebooks(
     order = torch.from_numpy(generator.permutation(len(x))).to(x.device)
     mask = network.mask(present) > 0
     for place, _ in network.expert_groups().values():
-        drawn = order[mask[order, place.start]][: max(_DRAWN, MEMBERS * size)]
+        drawn = order[mask[order, place.start]][: start_sample(size)]
         if len(drawn) < size:  # a modality that few items have keeps its random start
             continue
         latents, _ = network.latents(x[drawn], present[drawn])
