@@ -48,13 +48,13 @@ def measure(start: Start, setup: str) -> dict[str, Any]:
         for name, each in trainings.items()
     }
     seconds: dict[str, list[float]] = {name: [] for name in KINDS}
-    total = torch.zeros(())
+    totals: dict[str, torch.Tensor] = {}
     for step in range(STEPS + 1):
         for name, training in trainings.items():
             start.tokenizer.network.requires_grad_(name != "frozen")
             training.task.network.train()
             began = time.process_time()
-            training.step(batches[name][step], 0.5, total)
+            training.step(batches[name][step], 0.5, totals)
             if step:
                 seconds[name].append(time.process_time() - began)
     found = {}
@@ -85,9 +85,9 @@ def measure(start: Start, setup: str) -> dict[str, Any]:
 
 def peak(training: EarlyStoppedTraining, batch: Any) -> int:
     """The most bytes that are allocated at a time in a step, beyond those at its start."""
-    total = torch.zeros(())
+    totals: dict[str, torch.Tensor] = {}
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
-        training.step(batch, 0.5, total)
+        training.step(batch, 0.5, totals)
     held = most = 0
     for event in recorded.profiler.kineto_results.events():
         if event.name() == "[memory]":

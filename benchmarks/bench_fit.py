@@ -21,9 +21,9 @@ from common import RESULTS, provenance, write
 
 from mmq import Catalogue, MMQSettings, read_catalogue, write_catalogue
 from mmq.tokenizers.inputs import unit_inputs
-from mmq.tokenizers.mmq.fit import Stage1
+from mmq.tokenizers.mmq.fit import MMQTask
 from mmq.tokenizers.mmq.network import MMQNetwork
-from mmq.training.loop import epoch_generator
+from mmq.training.loop import Training, epoch_generator
 
 
 def multiply_adds(settings: MMQSettings) -> int:
@@ -43,7 +43,7 @@ def measure(items: Catalogue, settings: MMQSettings, epochs: int) -> dict[str, A
     """Items a second over ``epochs`` passes, after one pass that is not counted."""
     x, present = unit_inputs(items, WIDTHS)
     torch.manual_seed(0)
-    training = Stage1(MMQNetwork(WIDTHS, settings), x, present)
+    training = Training(MMQTask(MMQNetwork(WIDTHS, settings), x, present), settings)
     training.begin()
     training.run_epoch(epoch_generator(0, 0), lambda count: None)
     rates = [matmul_rate()]

@@ -27,8 +27,8 @@ from mmq.ranking import Pieces, PPNet, RankingData
 from mmq.ranking.fit import RankingTask
 from mmq.ranking.impressions import Impressions
 from mmq.ranking.vocabulary import Numbering, Vocabulary
-from mmq.training.early_stopping import EarlyStoppedTraining, seeded
-from mmq.training.loop import epoch_generator
+from mmq.training.early_stopping import EarlyStoppedTraining
+from mmq.training.loop import epoch_generator, seeded
 
 HISTORY = 50
 
@@ -53,12 +53,12 @@ def ours(data: RankingData, epochs: int, precision: str) -> dict[str, Any]:
     training = EarlyStoppedTraining(task, ranker.settings)
     times = []
     for epoch in range(epochs):
-        generator, total = epoch_generator(0, epoch), torch.zeros(())
+        generator, totals = epoch_generator(0, epoch), dict[str, torch.Tensor]()
         start = time.process_time()
         with seeded(generator, ranker.device):
             task.network.train()
             for batch in task.batches(generator):
-                training.step(batch, 0.5, total)
+                training.step(batch, 0.5, totals)
         times.append(time.process_time() - start)
     return {
         "test_auc": tested,

@@ -83,16 +83,16 @@ def measure(log: Interactions, kind: str, settings: dict[str, Any], shape: tuple
     windows = data.train.windows(recommender.settings.history, np.random.default_rng(0))
     order = np.random.default_rng(1).permutation(len(windows))
     batches = np.array_split(order, -(-len(order) // recommender.settings.batch_size))
-    total = torch.zeros(())
+    totals: dict[str, torch.Tensor] = {}
     network.train()
     with FlopCounterMode(display=False) as counter:
-        training.step(windows.take(batches[0]), 0.5, total)
+        training.step(windows.take(batches[0]), 0.5, totals)
     products = counter.get_total_flops() / 2
     seconds, floors = [], []
     for batch in batches[1 : STEPS + 1]:
         floors.append(products / product_rate())
         started = time.perf_counter()
-        training.step(windows.take(batch), 0.5, total)
+        training.step(windows.take(batch), 0.5, totals)
         seconds.append(time.perf_counter() - started)
     return {
         "steps": len(batches),

@@ -42,11 +42,11 @@ from torch.nn.functional import normalize
 from vector_quantize_pytorch import ResidualVQ
 
 from mmq.nn import residual
-from mmq.nn.averages import MovingAverages
 from mmq.nn.losses import squared_error
 from mmq.tokenizers.rqvae.network import RQVAE
 from mmq.tokenizers.rqvae.settings import RQVAESettings
 from mmq.tokenizers.rqvae.start import start
+from mmq.training.codebooks import CodebookState, Members
 
 WIDTH, LEVELS, SIZE, LATENT = 512, 6, 100, 64
 COMMITMENT = 0.25
@@ -59,31 +59,26 @@ class Ours(nn.Module):
     def __init__(self, codebooks: Tensor, ema: bool) -> None:
         super().__init__()
         self.codebooks = nn.Parameter(codebooks.clone())
-        self.averages = MovingAverages(self.codebooks, 0.99) if ema else None
+        self.state, self.ema = CodebookState(self.codebooks), ema
         self.levels: residual.Levels
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Quantised vectors, loss summed over dimensions as a mean of items, codes."""
-        self.levels = residual.quantise(z, self.codebooks, "l2")
-        codebook = 1.0 if self.averages is None else 0.0
+        self.levels = residual.quantise(z, self.codebooks)
+        codebook = 0.0 if self.ema else 1.0
         out, loss = residual.straight_through(z, self.codebooks, self.levels, COMMITMENT, codebook)
         return out, loss / len(z), self.levels.codes.T
 
     def after(self) -> None:
         """What follows the optimiser's step."""
-        if self.averages is not None:
-            left, codes = self.levels.residuals[:-1], self.levels.codes
-            self.averages.move(self.codebooks, left, codes)
+        if self.ema:
+            self.state.move(Members(self.levels.residuals[:-1], self.levels.codes))
 
     @torch.no_grad()
     def revive(self, used: Tensor) -> None:
         """Restart codes that no item of the epoch used at residuals of the last batch."""
-        for level, counts in enumerate(used):
-            slots = torch.nonzero(counts == 0).flatten()
-            points = self.levels.residuals[level, : len(slots)]
-            self.codebooks[level, slots[: len(points)]] = points
-            if self.averages is not None:
-                self.averages.restart(level, slots[: len(points)], points)
+        self.state.used = used
+        self.state.revive(list(self.levels.residuals[:-1]))
 
 
 class Peer(nn.Module):

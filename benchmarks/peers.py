@@ -66,8 +66,15 @@ class Peer(nn.Module, ABC):
         self.width, self.levels = width, levels
         self.codebook_sizes = (size,) * levels
 
+    steps = 1
+
+    def fit(self, x: Tensor, generator: np.random.Generator, advance: Any) -> list[Any]:
+        """As :meth:`mmq.tokenizers.fitting.KMeansQuantiser.fit`."""
+        self.learn(x, int(generator.integers(2**30)))
+        return []
+
     @abstractmethod
-    def fit(self, x: Tensor, seed: int) -> None:
+    def learn(self, x: Tensor, seed: int) -> None:
         """Learn from vectors ``(n, d)``."""
 
     @abstractmethod
@@ -87,7 +94,7 @@ def array(x: Tensor) -> np.ndarray:
 class FaissKMeans(Peer):
     """faiss.Kmeans level upon level."""
 
-    def fit(self, x: Tensor, seed: int) -> None:
+    def learn(self, x: Tensor, seed: int) -> None:
         left = array(x)
         self.found = []
         for level in range(self.levels):
@@ -118,7 +125,7 @@ class FaissResidual(Peer):
         super().__init__(width, levels, size=2**self.bits)
         self.quantiser = faiss.ResidualQuantizer(width, levels, self.bits)
 
-    def fit(self, x: Tensor, seed: int) -> None:
+    def learn(self, x: Tensor, seed: int) -> None:
         self.quantiser.cp.seed = seed
         self.quantiser.cp.min_points_per_centroid = 1  # as above
         self.quantiser.train(array(x))
@@ -136,7 +143,7 @@ class FaissResidual(Peer):
 class NanoOPQ(Peer):
     """nanopq.OPQ of vectors filled up with zeros to a multiple of the parts."""
 
-    def fit(self, x: Tensor, seed: int) -> None:
+    def learn(self, x: Tensor, seed: int) -> None:
         self.model = nanopq.OPQ(M=self.levels, Ks=SIZE, verbose=False)
         self.model.fit(self._padded(x), seed=seed)
 
@@ -162,7 +169,7 @@ class VQAutoencoder(Peer):
         sizes = {"dim": self.dim, "num_quantizers": levels, "codebook_size": SIZE}
         self.quantiser = ResidualVQ(**sizes, kmeans_init=True, **options)
 
-    def fit(self, x: Tensor, seed: int) -> None:
+    def learn(self, x: Tensor, seed: int) -> None:
         torch.manual_seed(seed)
         with torch.no_grad():  # latents as long as the vectors, so that all losses have one scale
             self.encoder[-1].weight.mul_(x.norm() / self.encoder(x).norm())
@@ -199,7 +206,7 @@ class SemanticID(Peer):
 class SemanticIDKMeans(SemanticID):
     """semantic_id.RQKMeans."""
 
-    def fit(self, x: Tensor, seed: int) -> None:
+    def learn(self, x: Tensor, seed: int) -> None:
         sizes = {"n_levels": self.levels, "n_clusters": SIZE}
         self.model = semantic_id.RQKMeans(**sizes, random_state=seed)
         self.model.fit(array(x))
@@ -216,7 +223,7 @@ class SemanticIDVAE(SemanticID):
         super().__init__(width, levels)
         self.last, self.options = last, options
 
-    def fit(self, x: Tensor, seed: int) -> None:
+    def learn(self, x: Tensor, seed: int) -> None:
         torch.manual_seed(seed)
         sizes = {"in_dim": self.width, "num_emb_list": [SIZE] * self.levels}
         self.model = semantic_id.RQVAE(**sizes, verbose=10**6, **self.options)
@@ -317,14 +324,10 @@ def run_peer(items: Catalogue, row: Row, seed: int, test: np.ndarray) -> dict[st
     chosen = {"fusion": row.fusion, "length": LENGTH, "codebook_size": SIZE, "seed": seed}
     settings = KMeansSettings(**chosen)  # type: ignore[arg-type]
 
-    def fit(peer: Peer, vectors: Tensor, generator: np.random.Generator, _: Any) -> list[Any]:
-        peer.fit(vectors, int(generator.integers(2**30)))
-        return []
-
     torch.manual_seed(seed)
     network = FusedNetwork(items.dimensions, settings, row.make)
     began = time.process_time()
-    trained = fit_quantisers(network, x[fitted], present[fitted], settings, fit)
+    trained = fit_quantisers(network, x[fitted], present[fitted], settings)
     with torch.inference_mode():
         codes = network.encode(x, present).numpy()
     parts = {"fit": fitted, "held_out": torch.from_numpy(test)}

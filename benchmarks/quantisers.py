@@ -72,10 +72,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "w/o index estimator (EMA)": {"codebook": "ema"},
     "w/o revival": {"revival": False},
     "w/o noise": {"input_noise": 0.0},
-    "start from a rotation": {"start": "rotation"},
     "latent of 128": {"latent_dim": 128},
     "constant learning rate": {"schedule": "constant"},
-    "entropy regularisation": {"entropy_weight": 1.0},
     "150 epochs": {"epochs": 150},
 }
 """Changes of the tuned MMQ, over :data:`SHORT` epochs; the next four are the paper's Table 2 as far

@@ -298,7 +298,6 @@ def files(folder):
 @pytest.mark.parametrize("codebook", ["index", "ema"])
 def test_fit_resumed_after_a_kill_is_the_same_to_the_byte(codebook, catalogue, tmp_path):
     options = [*SMALL, "--set", "epochs=60", "--set", f"codebook={codebook}", "--hold-out", "0.1"]
-    options += ["--set", "modality_dropout=0.1"]
     assert main(["fit", str(catalogue), "--out", str(tmp_path / "whole"), *options]) == 0
     arguments = ["fit", str(catalogue), "--out", str(tmp_path / "killed"), *options]
     checkpoint = tmp_path / ".killed.checkpoint.safetensors"
@@ -478,7 +477,7 @@ def test_a_full_disk_when_the_tokenizer_is_saved_keeps_the_training(
     assert code == 2
     assert "the disk is full" in err
     assert not (tmp_path / "t").exists()
-    monkeypatch.setattr("mmq.tokenizers.mmq.fit.Stage1.run_epoch", full)  # none is to be run again
+    monkeypatch.setattr("mmq.training.loop.Training.run_epoch", full)  # none is to be run again
     code, out, _ = run(capsys, *arguments, "--resume", "--json")
     assert code == 0
     assert json.loads(out)["epochs"] == 3

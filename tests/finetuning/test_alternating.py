@@ -274,7 +274,7 @@ def test_codes_found_together_make_most_of_the_switches_wanted():
     """
     task = turn("additive", tokenizer_steps=200, input_noise=0.0)
     wanted, before = task._wanted(task._costs()), task.codes
-    task.end_epoch(np.random.default_rng(0), 1 / 3)
+    task.end_epoch(np.random.default_rng(0), 0, 1 / 3)
     task.refresh()
     switches = wanted != before
     assert (task.codes == wanted)[switches].float().mean() > 0.7
@@ -284,7 +284,7 @@ def test_codes_found_together_make_most_of_the_switches_wanted():
 def test_a_turn_of_the_tokenizer_pays(kind):
     task = turn(kind, tokenizer_steps=200, input_noise=0.0)
     costs, before = task._costs(), task.codes
-    task.end_epoch(np.random.default_rng(0), 1 / 3)
+    task.end_epoch(np.random.default_rng(0), 0, 1 / 3)
     task.refresh()
     assert not torch.equal(task.codes, before)
     assert float(costs.gather(2, task.codes[:, :, None]).sum()) < 0
@@ -295,7 +295,7 @@ def test_what_is_wanted_keeps_the_codes_of_others():
     for weight in (0.0, 30.0):
         task = turn(behaviour_weight=3.0, wanted_weight=weight, tokenizer_steps=100)
         wanted = task._wanted(task._costs())
-        task.end_epoch(np.random.default_rng(0), 1 / 3)
+        task.end_epoch(np.random.default_rng(0), 0, 1 / 3)
         task.refresh()
         moved.append(int((task.codes != wanted).sum()))
     assert moved[1] < moved[0]

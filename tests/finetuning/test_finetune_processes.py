@@ -9,6 +9,7 @@ from finetuning.tiny import STUDENTS, catalogue, tokenizer
 from mmq.finetuning import FinetuneSettings, finetune
 from mmq.finetuning.joint import JointTask
 from mmq.testing.processes import in_two_processes
+from mmq.training.distributed import summed
 from mmq.training.early_stopping import EarlyStoppedTraining
 from mmq.training.loop import epoch_generator
 
@@ -28,15 +29,15 @@ def step_of(room, kind="mmq"):
         student, made, data, made.inputs(catalogue()), FinetuneSettings(mode="joint", **SETTINGS)
     )
     training = EarlyStoppedTraining(task, task.settings.learning(student.settings, 2))
-    total = torch.zeros(())
+    totals = {}
     batch = next(iter(task.batches(epoch_generator(0, 0))))
     task.network.train()
-    training.step(batch, 0.5, total)
+    training.step(batch, 0.5, totals)
     gradients = [
         (torch.zeros_like(each) if each.grad is None else each.grad).flatten()
         for each in task.network.parameters()
     ]
-    return torch.cat([total[None], *gradients]), task._means()
+    return torch.cat([summed(totals["loss"])[None], *gradients]), task._means()
 
 
 def whole(room):

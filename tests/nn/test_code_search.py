@@ -11,7 +11,6 @@ CASES = [
     {"codebook_size": 64, "latent_dim": 8},  # it does not
     {"codebook_size": 10, "latent_dim": 32, "distance": "l2"},
     {"codebook_size": 64, "latent_dim": 8, "distance": "l2"},
-    {"codebook_size": 10, "latent_dim": 16, "experts": "mlp"},
     {"codebook_size": 10, "shared_experts": 0},
     {"codebook_size": 10, "specific_experts": {"a": 3, "b": 0}},
 ]

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from torch.nn.functional import cosine_similarity
 
 from mmq.nn.codebook import (
-    balanced_codes,
     hard_index,
     look_up,
     quantise_through_index,
@@ -100,16 +99,6 @@ def test_search_keys_find_the_nearest(seed, distance):
             else:
                 score = -((word - latent) ** 2).sum(1)
             assert score[codes[b, n]] == pytest.approx(score.max(), abs=1e-5)
-
-
-def test_balanced_codes_spread_what_argmax_piles_up():
-    generator = torch.Generator().manual_seed(1)
-    logits = torch.rand(1, 64, 8, generator=generator) * 0.3
-    logits[:, :, 0] += 0.5
-    assert (logits.argmax(2) == 0).float().mean() > 0.9
-    counts = torch.bincount(balanced_codes(logits, rounds=50)[:, 0], minlength=8)
-    assert counts.max() <= 16
-    assert counts.min() >= 3
 
 
 def test_straight_through_gives_the_value_of_one_and_the_gradient_of_the_other(case):

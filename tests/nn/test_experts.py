@@ -1,7 +1,6 @@
-import pytest
 import torch
 
-from mmq.nn.experts import Gate, LinearExperts, MLPExperts, decoder
+from mmq.nn.experts import Gate, LinearExperts, decoder
 
 
 def test_linear_experts_are_separate_layers_in_one_product():
@@ -21,23 +20,11 @@ def test_linear_experts_start_orthonormal():
     torch.testing.assert_close(block @ block.T, torch.eye(4), atol=1e-5, rtol=0)
 
 
-def test_mlp_experts_are_separate_networks():
-    experts = MLPExperts(6, 3, 4, hidden_dim=5)
-    x = torch.randn(7, 6)
-    z = experts(x)
-    assert z.shape == (7, 3, 4)
-    for n in range(3):
-        inner = x @ experts.inner.weight[5 * n : 5 * n + 5].T
-        torch.testing.assert_close(z[:, n], torch.nn.functional.silu(inner) @ experts.weight[n])
-    assert experts.weight_rows().shape == (3, 6 * 5 + 5 * 4)
-
-
 def test_gates_start_uniform_and_sum_to_one():
     gate = Gate(6, 3)
     weights = gate(torch.randn(4, 6))
     torch.testing.assert_close(weights, torch.full((4, 3), 1 / 3))
 
 
-@pytest.mark.parametrize("hidden", [None, 8])
-def test_decoder_shapes(hidden):
-    assert decoder(4, 9, hidden)(torch.randn(3, 4)).shape == (3, 9)
+def test_decoder_shapes():
+    assert decoder(4, 9)(torch.randn(3, 4)).shape == (3, 9)

@@ -1,12 +1,10 @@
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.nn.functional import normalize, one_hot
+from torch.nn.functional import one_hot
 
 from mmq.nn import residual
-from mmq.nn.averages import MovingAverages
 
 
 def made(b=7, levels=3, k=5, d=4, seed=0, dtype=torch.float64):
@@ -17,16 +15,13 @@ def made(b=7, levels=3, k=5, d=4, seed=0, dtype=torch.float64):
     return z, codebooks * 0.6 ** torch.arange(levels, dtype=dtype)[:, None, None]
 
 
-def plain_levels(z, codebooks, distance):
+def plain_levels(z, codebooks):
     """Codes and residuals by loops over levels, items and codewords."""
     codes, residuals = [], [z.clone()]
     for codebook in codebooks:
         left, own = residuals[-1].clone(), []
         for i, vector in enumerate(left):
-            if distance == "l2":
-                scores = [-float(((vector - c) ** 2).sum()) for c in codebook]
-            else:
-                scores = [float(vector @ c / (vector.norm() * c.norm())) for c in codebook]
+            scores = [-float(((vector - c) ** 2).sum()) for c in codebook]
             own.append(int(np.argmax(scores)))
             left[i] = vector - codebook[own[-1]]
         codes.append(own)
@@ -34,28 +29,19 @@ def plain_levels(z, codebooks, distance):
     return torch.tensor(codes), torch.stack(residuals)
 
 
-@pytest.mark.parametrize("distance", ["l2", "cosine"])
 @given(seed=st.integers(0, 10**6), b=st.integers(1, 9), levels=st.integers(1, 4))
-def test_quantise_is_the_plain_loop(distance, seed, b, levels):
+def test_quantise_is_the_plain_loop(seed, b, levels):
     z, codebooks = made(b, levels, seed=seed)
-    codes, residuals = plain_levels(z, codebooks, distance)
-    found = residual.quantise(z, codebooks, distance)
+    codes, residuals = plain_levels(z, codebooks)
+    found = residual.quantise(z, codebooks)
     assert torch.equal(found.codes, codes)
     torch.testing.assert_close(found.residuals, residuals)
     torch.testing.assert_close(residual.take(codebooks, codes.T), z - residuals[-1])
 
 
-def test_balanced_assignment_uses_more_codes():
-    z, codebooks = made(b=200, levels=1, k=20)
-    z = 0.2 * z + codebooks[0, 0]  # nearly all are nearest to the first codeword
-    plain = residual.quantise(z, codebooks, "l2").codes.unique()
-    balanced = residual.quantise(z, codebooks, "l2", balanced=True).codes.unique()
-    assert len(balanced) > len(plain)
-
-
 def test_straight_through_is_autograd_of_the_losses_as_written():
     z, codebooks = made()
-    levels = residual.quantise(z, codebooks, "l2")
+    levels = residual.quantise(z, codebooks)
     pull = torch.randn_like(z)
     gradients = []
     for written_out in (True, False):
@@ -77,44 +63,40 @@ def test_straight_through_is_autograd_of_the_losses_as_written():
         torch.testing.assert_close(mine, plain)
 
 
-def plain_logits(left, book, distance, mean_square):
-    if distance == "cosine":
-        return normalize(left, dim=1) @ normalize(book, dim=1).T
+def plain_logits(left, book, mean_square):
     return -0.5 * (left[:, None] - book[None]).square().sum(2) / mean_square
 
 
-def plain_soft(z, codebooks, distance, mean_squares, tau):
+def plain_soft(z, codebooks, mean_squares, tau):
     """``ind`` of Eq. 18 as written, by automatic differentiation alone."""
     indices = []
     for book, mean_square in zip(codebooks, mean_squares, strict=True):
-        soft = torch.softmax(plain_logits(z, book, distance, mean_square) / tau, dim=1)
+        soft = torch.softmax(plain_logits(z, book, mean_square) / tau, dim=1)
         hard = one_hot(soft.argmax(1), len(book)).to(soft.dtype)
         indices.append(soft + (hard - soft).detach())
         z = z - indices[-1] @ book
     return torch.stack(indices, dim=1), z
 
 
-@pytest.mark.parametrize("distance", ["l2", "cosine"])
-def test_soft_codes_are_exact_forward_and_the_softmax_backward(distance):
+def test_soft_codes_are_exact_forward_and_the_softmax_backward():
     z, codebooks = made()
-    mean_squares = residual.quantise(z, codebooks, distance).residuals[:-1].square().sum(2).mean(1)
+    mean_squares = residual.quantise(z, codebooks).residuals[:-1].square().sum(2).mean(1)
     pull = torch.randn(7, 3, 5, dtype=z.dtype)
     gradients = []
     for function in (residual.soft_codes, plain_soft):
         latents = z.clone().requires_grad_(True)
         books = codebooks.clone().requires_grad_(True)
-        index, _ = function(latents, books, distance, mean_squares, 0.3)
+        index, _ = function(latents, books, mean_squares, 0.3)
         (index * pull).sum().backward()
         gradients.append((index.detach(), latents.grad, books.grad))
-    codes = residual.quantise(z, codebooks, distance).codes.T
+    codes = residual.quantise(z, codebooks).codes.T
     assert torch.equal(gradients[0][0], one_hot(codes, 5).double())
     for mine, plain in zip(*gradients, strict=True):
         torch.testing.assert_close(mine, plain)
     assert (gradients[0][2].abs().sum((1, 2)) > 0).all()
 
 
-@pytest.mark.parametrize("distance", ["l2", "cosine"])
-def test_through_index_is_autograd_of_the_index_estimator(distance):
+def test_through_index_is_autograd_of_the_index_estimator():
     z, codebooks = made()
     mean_squares = torch.tensor([2.0, 1.0, 0.5], dtype=z.dtype)
     pull = torch.randn_like(z)
@@ -123,9 +105,9 @@ def test_through_index_is_autograd_of_the_index_estimator(distance):
         latents = z.clone().requires_grad_(True)
         books = codebooks.clone().requires_grad_(True)
         if written_out:
-            out = residual.through_index(latents, books, distance, mean_squares, 0.3)
+            out = residual.through_index(latents, books, mean_squares, 0.3)
         else:
-            out = latents - plain_soft(latents, books, distance, mean_squares, 0.3)[1]
+            out = latents - plain_soft(latents, books, mean_squares, 0.3)[1]
         (out * pull).sum().backward()
         gradients.append((out.detach(), latents.grad, books.grad))
     for mine, plain in zip(*gradients, strict=True):
@@ -135,30 +117,6 @@ def test_through_index_is_autograd_of_the_index_estimator(distance):
 def test_a_temperature_means_the_same_at_every_scale():
     z, codebooks = made(levels=1)
     square = z.square().sum(1).mean()
-    logits = residual.level_logits(z, codebooks[0], "l2", square)
-    tiny = residual.level_logits(z / 100, codebooks[0] / 100, "l2", square / 1e4)
+    logits = residual.level_logits(z, codebooks[0], square)
+    tiny = residual.level_logits(z / 100, codebooks[0] / 100, square / 1e4)
     torch.testing.assert_close(logits, tiny)
-
-
-def test_where_all_lengths_are_one_both_distances_have_one_softmax():
-    z, codebooks = made(levels=1)
-    z, book = normalize(z, dim=1), normalize(codebooks[0], dim=1)
-    one = torch.ones((), dtype=z.dtype)
-    cosine = residual.level_logits(z, book, "cosine", one)
-    torch.testing.assert_close(residual.level_logits(z, book, "l2", one), cosine - 1)
-
-
-def test_moving_averages_are_the_plain_formula():
-    vectors, codebooks = torch.randn(2, 6, 3), torch.randn(2, 4, 3)
-    codes = torch.tensor([[0, 0, 1, 2, 2, 2], [3, 3, 3, 3, 3, 1]])
-    averages, moved = MovingAverages(codebooks, decay=0.9), codebooks.clone()
-    averages.move(moved, vectors, codes)
-    for level in range(2):
-        for k in range(4):
-            members = vectors[level][codes[level] == k]
-            count = 0.9 + 0.1 * len(members)
-            expected = (0.9 * codebooks[level, k] + 0.1 * members.sum(0)) / count
-            torch.testing.assert_close(moved[level, k], expected)
-    averages.restart(1, torch.tensor([0]), torch.ones(1, 3))
-    assert averages.counts[1, 0] == 1
-    assert torch.equal(averages.sums[1, 0], torch.ones(3))

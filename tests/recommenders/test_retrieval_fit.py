@@ -44,7 +44,7 @@ def same(one, other):
 )
 def test_it_stops_when_it_no_longer_gets_better_and_keeps_the_best(figures, best, epochs):
     training, seen = training_of(figures)
-    trained = train(training, 0)
+    trained = train(training)
     assert trained.epochs == len(trained.log) == len(seen) == epochs
     assert training.best_epoch == best
     assert same(training.best, seen[best - 1])
@@ -54,9 +54,9 @@ def test_it_stops_when_it_no_longer_gets_better_and_keeps_the_best(figures, best
 def test_a_stopped_training_stays_stopped_when_it_is_resumed(tmp_path):
     figures = [0.1, 0.3, 0.2, 0.1, 0.1]
     training, seen = training_of(figures)
-    train(training, 0, Checkpoint(tmp_path / "checkpoint"))
+    train(training, Checkpoint(tmp_path / "checkpoint"))
     again, unseen = training_of([])
-    trained = train(again, 0, Checkpoint(tmp_path / "checkpoint", resume=True))
+    trained = train(again, Checkpoint(tmp_path / "checkpoint", resume=True))
     assert unseen == []
     assert (trained.epochs, again.best_epoch) == (5, 2)
     assert same(again.best, seen[1])
@@ -66,12 +66,12 @@ def test_killed_between_the_best_and_the_last(tmp_path, monkeypatch):
     monkeypatch.setattr("mmq.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     figures = [0.1, 0.3, 0.2, 0.1, 0.1]
     whole, seen = training_of(figures)
-    log = train(whole, 0).log
+    log = train(whole).log
     killed, _ = training_of(figures[:3])
     with pytest.raises(StopIteration):  # the fourth validation
-        train(killed, 0, Checkpoint(tmp_path / "checkpoint"))
+        train(killed, Checkpoint(tmp_path / "checkpoint"))
     resumed, _ = training_of(figures[3:])
-    trained = train(resumed, 0, Checkpoint(tmp_path / "checkpoint", resume=True))
+    trained = train(resumed, Checkpoint(tmp_path / "checkpoint", resume=True))
     assert trained.log == log
     assert same(resumed.best, seen[1])
     assert same(resumed.task.network.state_dict(), seen[-1])

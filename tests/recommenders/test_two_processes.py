@@ -13,6 +13,7 @@ from mmq.recommenders.heterrec.settings import HeterRecSettings
 from mmq.recommenders.sasrec import SASRecNetwork, SASRecSettings
 from mmq.testing import tiny_ids, tiny_retrieval_data
 from mmq.testing.processes import in_two_processes
+from mmq.training.distributed import summed
 from mmq.training.early_stopping import EarlyStoppedTraining
 from mmq.training.loop import epoch_generator
 
@@ -36,14 +37,14 @@ def step_of(name, windows):
     settings = network_settings(name)
     task = RetrievalTask(network, settings, train, steps_of(name), dict)
     training = EarlyStoppedTraining(task, settings)
-    total = torch.zeros(())
+    totals = {}
     chosen = train.windows(5, epoch_generator(0, 0)).take(slice(0, windows))
-    training.step(chosen, 0.5, total)
+    training.step(chosen, 0.5, totals)
     gradients = [
         (torch.zeros_like(each) if each.grad is None else each.grad).flatten()
         for each in network.parameters()
     ]
-    return torch.cat([total[None], *gradients])
+    return torch.cat([summed(totals["loss"])[None], *gradients])
 
 
 def network_settings(name):

@@ -1,6 +1,7 @@
 """Tokenizers of format 1 go on loading and give the same codes; see golden/make.py."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from mmq.data import Catalogue
 from mmq.errors import SettingsError
+from mmq.model import model_class
 from mmq.tokenizers import NetworkTokenizer
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -66,3 +68,18 @@ def test_soft_codes_of_what_is_not_refined(name, items, expected):
 def test_no_soft_codes_of_the_old_refinement(name, items):
     with pytest.raises(SettingsError, match="of an older mmq, have no gradient; fit it anew"):
         NetworkTokenizer.load(GOLDEN / name, device="cpu").soft_codes(items)
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_settings_of_then_are_refused_where_they_meant_something_else(name, tmp_path):
+    """All folders hold settings that are no more, at the value that is still the case."""
+    config = json.loads((GOLDEN / name / "config.json").read_text())
+    removed = model_class("tokenizer", config["tokenizer"]).settings_class.removed
+    assert removed
+    assert removed.keys() <= config["settings"].keys()
+    folder = shutil.copytree(GOLDEN / name, tmp_path / name)
+    for setting in removed:
+        changed = {**config, "settings": {**config["settings"], setting: 0.25}}
+        (folder / "config.json").write_text(json.dumps(changed))
+        with pytest.raises(SettingsError, match=rf"'{setting}' = 0\.25 is of an older mmq; this"):
+            NetworkTokenizer.load(folder, device="cpu")

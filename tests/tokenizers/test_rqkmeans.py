@@ -108,10 +108,11 @@ def test_items_without_a_modality_have_no_say_in_its_codebooks():
     assert torch.equal(own, other)
 
 
-def test_a_large_catalogue_is_learned_from_a_sample():
-    tokenizer = RQKMeansTokenizer(**SMALL, items_per_codeword=25)
+def test_a_large_catalogue_is_learned_from_a_sample(monkeypatch):
     catalogue = tiny_catalogue(items=600)
-    result = tokenizer.fit(catalogue)
+    with monkeypatch.context() as patch:
+        patch.setattr("mmq.tokenizers.fitting.ITEMS_PER_CODEWORD", 25)
+        result = RQKMeansTokenizer(**SMALL).fit(catalogue)
     whole = RQKMeansTokenizer(**SMALL).fit(catalogue)
     assert result.l_recon["fit"] < 1.5 * whole.l_recon["fit"]
     assert result.items_per_second > 0

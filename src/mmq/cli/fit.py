@@ -36,11 +36,14 @@ def command(
     Example: mmq fit catalogue.parquet --out tokenizer --hold-out 0.1 --set codebook_size=256
 
     A baseline: mmq fit catalogue.parquet --out baseline --tokenizer rqkmeans --fusion separated
+
+    On two GPUs, what learns by gradient: torchrun --nproc-per-node 2 -m mmq fit ...
+    --tokenizer rqvae
     """
     from mmq.settings import gather
     from mmq.workflows import Run, fit
 
-    tokenizer, figures = fit(
+    made = fit(
         catalogue,
         out,
         kind,
@@ -49,7 +52,9 @@ def command(
         sample=sample,
         run=Run(seed, device, resume, force),
     )
-    emit(figures, as_json, _lines(figures, tokenizer.settings.has_epochs))
+    if made is not None:
+        tokenizer, figures = made
+        emit(figures, as_json, _lines(figures, tokenizer.settings.has_epochs))
 
 
 def with_fusion(kind: str, fusion: str | None, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from torch.nn.functional import cross_entropy
 
 from mmq.finetuning.moving import MovingTask
 from mmq.tokenizers.network import SoftInputs
-from mmq.training.early_stopping import seeded
-from mmq.training.loop import Adam, LearningSettings
+from mmq.training.loop import Figures, seeded
+from mmq.training.optimiser import Adam, LearningSettings
 
 _BATCH = 256
 """Items a step of the tokenizer."""
@@ -41,11 +41,11 @@ class AlternatingTask(MovingTask):
     the second keeps the items in place that share its weights with one that moves.
     """
 
-    def end_epoch(self, generator: np.random.Generator, progress: float) -> None:
+    def end_epoch(self, generator: np.random.Generator, start: float, end: float) -> Figures:
         """Measure, and let the tokenizer learn."""
         settings = self.settings
-        if not settings.has_turn(progress):
-            return
+        if not settings.has_turn(end):
+            return {}
         costs = self._costs()
         wanted = self._wanted(costs)
         network = self.tokenizer.network.requires_grad_(True).train()
@@ -55,8 +55,9 @@ class AlternatingTask(MovingTask):
         steps = settings.tokenizer_steps
         with seeded(generator, self.x.device, process=0):  # the same in all processes
             for step in range(steps):
-                adam.step(self._loss(costs, wanted, progress, generator), step / steps)
+                adam.step(self._loss(costs, wanted, end, generator), step / steps)
         network.requires_grad_(False).eval()
+        return {}
 
     def _costs(self) -> Tensor:
         """``(items of the table, n, k)``; nothing is known of items that training did not meet."""

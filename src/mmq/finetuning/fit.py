@@ -96,7 +96,7 @@ def finetune(
         before = task.figures()
         learning = settings.learning(student.settings, settings.epochs)
         training = EarlyStoppedTraining(task, learning, before[task.monitor])
-        trained = train(training, settings.seed, checkpoint)
+        trained = train(training, checkpoint)
         task.network.load_state_dict(training.best)
         after, seconds, log = task.figures(), trained.seconds, trained.log
         if settings.refit_epochs:
@@ -132,7 +132,7 @@ def _refit(
     """Let the recommender learn alone, on the IDs that it has; kept if it is above the floor."""
     learning = settings.learning(student.settings, settings.refit_epochs)
     training = EarlyStoppedTraining(student.task(data), learning, floor)
-    found = train(training, settings.seed, checkpoint)
+    found = train(training, checkpoint)
     student.network.load_state_dict(training.best)
     return found
 

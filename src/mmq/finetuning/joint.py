@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from mmq.finetuning.moving import MovingTask
 from mmq.nn.soft_items import SoftItems
-from mmq.training.distributed import place
-from mmq.training.early_stopping import Batches, Part, seeded
+from mmq.training.distributed import summed
+from mmq.training.loop import Batches, Part, seeded
 
 
 class JointTask(MovingTask):
@@ -62,7 +61,9 @@ class JointTask(MovingTask):
             network.soft = None
         for name, value in (("task", part.loss), *anchors.items()):
             self.totals[name] = self.totals.get(name, 0) + value.detach() * part.share
-        return part._replace(loss=torch.stack([part.loss, *self.weighted(anchors)]).sum())
+        return part._replace(
+            losses={"loss": torch.stack([part.loss, *self.weighted(anchors)]).sum()}
+        )
 
     def validate(self) -> dict[str, float]:
         """:meth:`figures`, and the mean losses of the epoch."""
@@ -72,9 +73,7 @@ class JointTask(MovingTask):
         """Of the epoch's steps, over all processes."""
         if not self.totals:
             return {}
-        totals = torch.stack(list(self.totals.values()))
-        if place()[1] > 1:
-            dist.all_reduce(totals)
+        totals = summed(torch.stack(list(self.totals.values())))
         pairs = zip(self.totals, totals.tolist(), strict=True)
         return {f"mean_{name}": total / self.step for name, total in pairs}
 

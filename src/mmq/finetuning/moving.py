@@ -18,7 +18,8 @@ from mmq.tokenizers.evaluation import SAMPLE, reconstruction
 from mmq.tokenizers.inputs import Inputs, noisy
 from mmq.tokenizers.network import Softened, SoftInputs
 from mmq.tokenizers.soft import SoftTokenizer
-from mmq.training.early_stopping import Batches, Part, Task
+from mmq.training.early_stopping import ValidatedTask
+from mmq.training.loop import Batches, Part
 
 
 class SoftNetwork(Protocol):
@@ -98,7 +99,7 @@ class Student(Protocol):
         """Give the items of :attr:`semantic_ids` other codes, and say what made them."""
 
 
-class MovingTask(Task):
+class MovingTask(ValidatedTask):
     """The recommender's own task, on IDs that a tokenizer gives anew as it learns.
 
     Args:

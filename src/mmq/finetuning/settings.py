@@ -16,7 +16,7 @@ from pydantic import (
 
 from mmq.settings import Settings
 from mmq.training.early_stopping import EarlyStoppingSettings
-from mmq.training.loop import Share
+from mmq.training.optimiser import Share
 
 
 class FinetuneSettings(Settings):

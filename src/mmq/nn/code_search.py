@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mmq.nn.codebook import Distance, best, search_keys
-from mmq.nn.experts import LinearExperts, MLPExperts
+from mmq.nn.experts import LinearExperts
 
 Filled = Callable[[Tensor, Tensor], tuple[Tensor, list[Tensor]]]
 
@@ -25,7 +25,7 @@ class _Group(NamedTuple):
 
     place: slice  # positions in the ID
     source: int | None  # the modality that is read; None for all together
-    experts: LinearExperts | MLPExperts | None  # None where they are folded into the keys
+    experts: LinearExperts | None  # None where they are folded into the keys
     keys: Tensor  # n d k, or folded: in (n k)
     offset: Tensor | None  # n 1 k, or folded: (n k)
 
@@ -44,7 +44,7 @@ class CodeSearch:
     @torch.no_grad()
     def __init__(
         self,
-        experts: Mapping[str, tuple[slice, LinearExperts | MLPExperts]],
+        experts: Mapping[str, tuple[slice, LinearExperts]],
         modalities: list[str],
         codebooks: Tensor,
         distance: Distance,
@@ -87,8 +87,7 @@ class CodeSearch:
 
 
 def _folding_pays(group: _Group) -> bool:
-    if not isinstance(group.experts, LinearExperts):
-        return False
+    assert group.experts is not None
     d, k = group.keys.shape[1:]
     width = group.experts.weight.shape[1]
     return bool(width * k < width * d + d * k)
@@ -96,7 +95,7 @@ def _folding_pays(group: _Group) -> bool:
 
 def _folded(group: _Group) -> _Group:
     experts = group.experts
-    assert isinstance(experts, LinearExperts)
+    assert experts is not None
     n, d, _ = group.keys.shape
     keys = torch.bmm(experts.weight.view(n, d, -1).transpose(1, 2), group.keys)  # n in k
     offset = torch.bmm(experts.bias.view(n, 1, d), group.keys)

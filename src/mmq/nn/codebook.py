@@ -85,7 +85,7 @@ def look_up(codebooks: Tensor, codes: Tensor) -> Tensor:
 
 
 def quantise_through_index(
-    logits: Tensor, codebooks: Tensor, temperature: float, chosen: Tensor | None = None
+    logits: Tensor, codebooks: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
     """``ind @ C`` with ``ind = soft + sg(hard - soft)``, ``soft = softmax(logits / tau)`` (16-18).
 
@@ -97,12 +97,11 @@ def quantise_through_index(
         logits: ``(n, b, k)`` similarities.
         codebooks: ``(n, k, d)``.
         temperature: tau of Eq. 16.
-        chosen: ``(b, n)`` codes to use in place of the argmax (balanced assignment).
 
     Returns:
         Codewords ``(b, n, d)`` and codes ``(b, n)`` int64.
     """
-    codes = logits.argmax(2).T if chosen is None else chosen
+    codes = logits.argmax(2).T
     quantised = _IndexStraightThrough.apply(logits, codebooks, codes, temperature)  # type: ignore[no-untyped-call]
     return quantised, codes
 
@@ -166,20 +165,6 @@ class _HardIndex(torch.autograd.Function):
         (logits,) = ctx.saved_tensors
         soft = torch.softmax(logits / ctx.temperature, dim=-1)
         return soft * (grad - (soft * grad).sum(-1, keepdim=True)) / ctx.temperature, None, None
-
-
-@torch.no_grad()
-def balanced_codes(logits: Tensor, epsilon: float = 0.05, rounds: int = 3) -> Tensor:
-    """Codes ``(b, n)`` after Sinkhorn balancing of the batch over the codewords.
-
-    Rows and columns of ``exp(logits / epsilon)`` are scaled in turn, so that every codeword draws
-    about the same share of the batch. Training only; export is always the plain argmax.
-    """
-    scores = logits / epsilon
-    for _ in range(rounds):
-        scores = scores - scores.logsumexp(1, keepdim=True)
-        scores = scores - scores.logsumexp(2, keepdim=True)
-    return scores.argmax(2).T
 
 
 def _flat(codebooks: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Experts that read the same input, evaluated as one large matmul (Eq. 2 and 3).
 
-Axes: ``b`` batch, ``n`` expert, ``h`` hidden, ``d`` latent.
+Axes: ``b`` batch, ``n`` expert, ``d`` latent.
 """
 
 from __future__ import annotations
@@ -32,26 +32,6 @@ class LinearExperts(nn.Module):
         return self.weight.view(self.experts, -1)
 
 
-class MLPExperts(nn.Module):
-    """``n`` experts of one hidden layer: ``(b, in)`` -> ``(b, n, d)``; first layer one matmul."""
-
-    def __init__(self, in_dim: int, experts: int, latent_dim: int, hidden_dim: int) -> None:
-        super().__init__()
-        self.inner = LinearExperts(in_dim, experts, hidden_dim)
-        blocks = [nn.init.orthogonal_(torch.empty(hidden_dim, latent_dim)) for _ in range(experts)]
-        self.weight = nn.Parameter(torch.stack(blocks))
-        self.bias = nn.Parameter(torch.zeros(experts, 1, latent_dim))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Latents of all experts."""
-        hidden = torch.nn.functional.silu(self.inner(x)).transpose(0, 1)  # n b h
-        return torch.baddbmm(self.bias, hidden, self.weight).transpose(0, 1)
-
-    def weight_rows(self) -> Tensor:
-        """``(n, weights an expert)``: the rows of V in Eq. 11, before normalisation."""
-        return torch.cat([self.inner.weight_rows(), self.weight.flatten(1)], dim=1)
-
-
 class Gate(nn.Module):
     """Softmax weights of a modality's experts (Eq. 5): ``(b, in)`` -> ``(b, n)``; first uniform."""
 
@@ -66,13 +46,9 @@ class Gate(nn.Module):
         return torch.softmax(self.linear(x), dim=-1)
 
 
-def decoder(latent_dim: int, out_dim: int, hidden_dim: int | None) -> nn.Module:
-    """A linear decoder, or one with a hidden layer: ``(b, d)`` -> ``(b, out)``."""
-    if hidden_dim is None:
-        layer = nn.Linear(latent_dim, out_dim)
-        nn.init.normal_(layer.weight, std=latent_dim**-0.5)
-        nn.init.zeros_(layer.bias)
-        return layer
-    return nn.Sequential(
-        nn.Linear(latent_dim, hidden_dim), nn.SiLU(), nn.Linear(hidden_dim, out_dim)
-    )
+def decoder(latent_dim: int, out_dim: int) -> nn.Linear:
+    """A linear decoder: ``(b, d)`` -> ``(b, out)``."""
+    layer = nn.Linear(latent_dim, out_dim)
+    nn.init.normal_(layer.weight, std=latent_dim**-0.5)
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -42,14 +42,3 @@ def output_orthogonality(z: Tensor) -> Tensor:
     correlation = unit.reshape(b, n * d).T @ unit.reshape(b, n * d)
     blocks = correlation.view(n, d, n, d).square().sum((1, 3)) / d
     return blocks.sum() - blocks.diagonal().sum()
-
-
-def usage_entropy(logits: Tensor, temperature: float) -> Tensor:
-    """Entropy in nats of the batch-mean soft index, averaged over codebooks.
-
-    Args:
-        logits: similarities ``(n, b, k)``.
-        temperature: tau of Eq. 16.
-    """
-    usage = torch.softmax(logits / temperature, dim=2).mean(1)
-    return -(usage * usage.clamp_min(1e-12).log()).sum(1).mean()

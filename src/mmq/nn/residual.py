@@ -11,15 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mmq.nn.codebook import (
-    Distance,
-    balanced_codes,
-    best,
-    hard_index,
-    quantise_through_index,
-    search_keys,
-    similarity,
-)
+from mmq.nn.codebook import best, hard_index, quantise_through_index, search_keys, similarity
 
 _TINY = 1e-12  # a mean square below this, of residuals that are all zero, counts as this
 
@@ -38,36 +30,24 @@ class Levels(NamedTuple):
 
 
 @torch.no_grad()
-def quantise(z: Tensor, codebooks: Tensor, distance: Distance, balanced: bool = False) -> Levels:
+def quantise(z: Tensor, codebooks: Tensor) -> Levels:
     """Nearest codeword of the residual, level after level.
 
     Args:
         z: vectors ``(b, d)``.
         codebooks: ``(l, k, d)``.
-        distance: what "nearest" means.
-        balanced: even out the use of the codes over the batch (training only).
     """
-    keys, offsets = search_keys(codebooks, distance)
+    keys, offsets = search_keys(codebooks, "l2")
+    assert offsets is not None
     levels, size, _ = codebooks.shape
     residuals = z.new_empty(levels + 1, *z.shape)
     residuals[0] = z
     codes = torch.empty(levels, len(z), dtype=torch.int64, device=z.device)
     scores = z.new_empty(len(z), size)
     for i, residual in enumerate(residuals[:-1]):
-        if offsets is None:
-            torch.mm(residual, keys[i], out=scores)
-        else:
-            torch.addmm(offsets[i], residual, keys[i], out=scores)
-        codes[i] = _balance(scores, residual, distance) if balanced else best(scores)
+        codes[i] = best(torch.addmm(offsets[i], residual, keys[i], out=scores))
         torch.sub(residual, codebooks[i].index_select(0, codes[i]), out=residuals[i + 1])
     return Levels(codes, residuals)
-
-
-def _balance(scores: Tensor, residual: Tensor, distance: Distance) -> Tensor:
-    """Balanced codes ``(b,)``; scores are first brought to the scale of a cosine."""
-    squares = residual.square().sum(1, keepdim=True)
-    scale = squares.sqrt() if distance == "cosine" else squares.mean()
-    return balanced_codes((scores / scale.clamp_min(1e-12)).unsqueeze(0)).squeeze(1)
 
 
 def take(codebooks: Tensor, codes: Tensor) -> Tensor:
@@ -128,9 +108,12 @@ def member_sums(vectors: Tensor, codes: Tensor, size: int) -> Tensor:
     return sums.index_add_(0, flat_codes(codes, size), vectors.reshape(-1, d)).view(levels, size, d)
 
 
-def member_counts(codes: Tensor, size: int) -> Tensor:
-    """How many of codes ``(l, b)`` name each codeword, float ``(l, k)``."""
-    counts = torch.bincount(flat_codes(codes, size), minlength=len(codes) * size)
+def member_counts(codes: Tensor, size: int, mask: Tensor | None = None) -> Tensor:
+    """How many of codes ``(l, b)`` name each codeword, float ``(l, k)``; a mask of zeros and ones
+    ``(l, b)`` says which count.
+    """
+    weights = None if mask is None else mask.flatten()
+    counts = torch.bincount(flat_codes(codes, size), weights, minlength=len(codes) * size)
     return counts.view(len(codes), size).float()
 
 
@@ -139,23 +122,19 @@ def flat_codes(codes: Tensor, size: int) -> Tensor:
     return (codes + size * torch.arange(len(codes), device=codes.device)[:, None]).flatten()
 
 
-def level_logits(
-    residual: Tensor, codebook: Tensor, distance: Distance, mean_square: Tensor
-) -> Tensor:
+def level_logits(residual: Tensor, codebook: Tensor, mean_square: Tensor) -> Tensor:
     """Similarity ``(b, k)`` of a level's residual to its codewords, of the scale of a cosine.
 
-    For "l2" it is minus half the squared distance over ``mean_square``, the mean of ``||r||^2`` at
+    It is minus half the squared distance over ``mean_square``, the mean of ``||r||^2`` at
     that level. Were ``r`` and ``c`` of the same length ``s``, ``-||r - c||^2 / (2 s^2)`` would be
     ``cos(r, c) - 1``; so a temperature means the same at every level, although residuals shrink
     from level to level, and the same as for a tokenizer with cosine look-up.
     """
-    logits = similarity(residual.unsqueeze(1), codebook.unsqueeze(0), distance).squeeze(0)
-    return logits if distance == "cosine" else logits / mean_square.clamp_min(_TINY)
+    logits = similarity(residual.unsqueeze(1), codebook.unsqueeze(0), "l2").squeeze(0)
+    return logits / mean_square.clamp_min(_TINY)
 
 
-def through_index(
-    z: Tensor, codebooks: Tensor, distance: Distance, mean_squares: Tensor, temperature: float
-) -> Tensor:
+def through_index(z: Tensor, codebooks: Tensor, mean_squares: Tensor, temperature: float) -> Tensor:
     """Sum ``(b, d)`` of the nearest codewords under the index estimator (MMQ, Eq. 15-18).
 
     Backward, the gradient reaches every level's logits through their softmax, the codewords
@@ -165,13 +144,12 @@ def through_index(
     def step(logits: Tensor, codebook: Tensor) -> Tensor:
         return quantise_through_index(logits[None], codebook[None], temperature)[0].squeeze(1)
 
-    return z - _descend(z, codebooks, distance, mean_squares, step)
+    return z - _descend(z, codebooks, mean_squares, step)
 
 
 def soft_codes(
     z: Tensor,
     codebooks: Tensor,
-    distance: Distance,
     mean_squares: Tensor,
     temperature: float,
     noise: float = 0.0,
@@ -193,18 +171,17 @@ def soft_codes(
         indices.append(hard_index(logits, temperature, noise, chosen))
         return indices[-1] @ codebook
 
-    _descend(z, codebooks, distance, mean_squares, step)
+    _descend(z, codebooks, mean_squares, step)
     return torch.stack(indices, dim=1), torch.stack(similarities, dim=1)
 
 
 def _descend(
     z: Tensor,
     codebooks: Tensor,
-    distance: Distance,
     mean_squares: Tensor,
     step: Callable[[Tensor, Tensor], Tensor],
 ) -> Tensor:
     """What is left of ``z`` when every level has taken away what ``step`` makes of its logits."""
     for codebook, mean_square in zip(codebooks, mean_squares, strict=True):
-        z = z - step(level_logits(z, codebook, distance, mean_square), codebook)
+        z = z - step(level_logits(z, codebook, mean_square), codebook)
     return z

@@ -17,7 +17,8 @@ from mmq.ranking.network import PPNetNetwork
 from mmq.ranking.settings import PPNetSettings
 from mmq.ranking.vocabulary import Numbering
 from mmq.training.distributed import place
-from mmq.training.early_stopping import Part, Task, mixed_precision
+from mmq.training.early_stopping import ValidatedTask, mixed_precision
+from mmq.training.loop import Part
 
 _STEPS, _FEWEST, _MOST = 1000, 5, 50
 """Steps that a training should make, and the epochs that it is given for them."""
@@ -80,7 +81,7 @@ class RankingFit(NamedTuple):
     validation: dict[str, float]
 
 
-class RankingTask(Task):
+class RankingTask(ValidatedTask):
     """Every impression predicts whether it was liked.
 
     Args:
@@ -130,7 +131,7 @@ class RankingTask(Task):
             with mixed_precision(self.device, self.settings.precision):
                 logits = self.network(hidden(shown, self.settings.unknown_share))
             loss = binary_cross_entropy_with_logits(logits.float(), labels)
-        return Part(loss, len(own) / len(batch), len(batch))
+        return Part({"loss": loss}, len(own) / len(batch), len(batch))
 
     def rows(self, batch: np.ndarray) -> np.ndarray:
         """The items of the log that a batch shows, each once."""

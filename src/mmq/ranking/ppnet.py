@@ -65,7 +65,7 @@ class PPNet(Ranker[PPNetSettings]):
             )
         try:
             training = EarlyStoppedTraining(self.task(data), self.settings)
-            trained = train(training, self.settings.seed, checkpoint)
+            trained = train(training, checkpoint)
         except BaseException:
             self._network = None  # half-trained weights are no ranker
             raise

@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from mmq.settings import Settings
 from mmq.training.early_stopping import EarlyStoppingSettings
-from mmq.training.loop import Share
+from mmq.training.optimiser import Share
 
 PartShare = Annotated[float, Field(gt=0, lt=0.5)]
 

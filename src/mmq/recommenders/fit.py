@@ -13,13 +13,14 @@ from mmq.recommenders.batches import training_batch
 from mmq.recommenders.network import HistoryNetwork
 from mmq.recommenders.settings import RecommenderSettings
 from mmq.training.distributed import place
-from mmq.training.early_stopping import Part, Task, mixed_precision
+from mmq.training.early_stopping import ValidatedTask, mixed_precision
+from mmq.training.loop import Part
 
 _STEPS, _FEWEST, _MOST = 2000, 15, 100
 """Steps that a training should make, and the epochs that it is given for them."""
 
 
-class RetrievalTask(Task):
+class RetrievalTask(ValidatedTask):
     """Every entry of a history predicts what follows it.
 
     Args:
@@ -68,7 +69,7 @@ class RetrievalTask(Task):
         if len(own):
             with mixed_precision(self.device, self.settings.precision):
                 loss = self.network(training_batch(own, self.steps, self.device))
-        return Part(loss, int((own.lengths - 1).sum()) / everyone, everyone)
+        return Part({"loss": loss}, int((own.lengths - 1).sum()) / everyone, everyone)
 
     def rows(self, batch: Sequences) -> np.ndarray:
         """The items of a batch, histories and targets alike, each once."""

@@ -76,7 +76,7 @@ class SequentialRecommender(Recommender[R], Generic[R, N]):
         training = EarlyStoppedTraining(self.task(data), self.settings)
         if checkpoint is not None:
             checkpoint = checkpoint.of(data=data.fingerprint(), settings=self.settings.to_dict())
-        trained = train(training, self.settings.seed, checkpoint)
+        trained = train(training, checkpoint)
         network.load_state_dict(training.best)
         network.eval().requires_grad_(False)
         self.log = trained.log

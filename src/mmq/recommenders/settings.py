@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from mmq.training.early_stopping import EarlyStoppingSettings
-from mmq.training.loop import Share
+from mmq.training.optimiser import Share
 
 
 class RecommenderSettings(EarlyStoppingSettings):

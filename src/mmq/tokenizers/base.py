@@ -17,7 +17,7 @@ from mmq.model_folder import Config, FolderFormat
 from mmq.settings import Settings
 from mmq.tokenizers.card import tokenizer_card
 from mmq.tokenizers.search_space import Space
-from mmq.training.loop import LearningSettings
+from mmq.training.optimiser import LearningSettings
 from mmq.version import __version__
 
 S = TypeVar("S", bound="TokenizerSettings")

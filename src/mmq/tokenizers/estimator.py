@@ -6,7 +6,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -60,6 +60,9 @@ class NetworkTokenizer(Tokenizer[S], Generic[S, N]):
         self._network: N | AdditiveNetwork | None = None
         self._frame: Frame | None = None
 
+    by_levels: ClassVar[bool] = False
+    """Whether every position of a group codes what the positions before it left over."""
+
     @abstractmethod
     def _make(self, dimensions: dict[str, int]) -> N:
         """A network that has not learned yet."""
@@ -69,13 +72,6 @@ class NetworkTokenizer(Tokenizer[S], Generic[S, N]):
         self, network: N, x: Tensor, present: Tensor, checkpoint: Checkpoint | None
     ) -> Trained:
         """Let the network learn from ``x`` ``(items, sum of dimensions)``, in place."""
-
-    @abstractmethod
-    def _addends(self, network: N) -> tuple[Tensor, Tensor]:
-        """Offset ``(d)`` and what every codeword of a trained network adds ``(n, k, d)``.
-
-        Asked for where codes are refined.
-        """
 
     @property
     def network(self) -> N | AdditiveNetwork:
@@ -99,6 +95,12 @@ class NetworkTokenizer(Tokenizer[S], Generic[S, N]):
     def codebook_sizes(self) -> tuple[int, ...]:
         """Codewords a position."""
         return self.network.codebook_sizes
+
+    @property
+    def ordered(self) -> bool:
+        """Whether all codes are levels of one quantiser, none of them refined."""
+        alone = self.by_levels and len(self.network.positions) == 1
+        return alone and not self.settings.sweeps
 
     @property
     def positions(self) -> dict[str, list[int]]:
@@ -171,7 +173,7 @@ class NetworkTokenizer(Tokenizer[S], Generic[S, N]):
         trained = self._train(network, x[learn], present[learn], checkpoint)
         shape = self._shape(dimensions, [network.positions])
         with torch.no_grad():
-            offset, table = self._addends(network)
+            offset, table = network.addends()
             mask = self._additive(dimensions, network.positions).mask
             table = (table + offset * mask / mask.sum(0).clamp_min(1)) * mask
         x, present = x.to(self.device), present.to(self.device)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -11,13 +13,19 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from mmq.progress import bar
-from mmq.tokenizers.fused import FusedNetwork, FusionSettings, Q, require_enough
+from mmq.tokenizers.fused import FusedNetwork, Quantiser, RefinementSettings, require_enough
 from mmq.training.loop import Log, Trained
+
+KQ = TypeVar("KQ", bound="KMeansQuantiser")
 
 Advance = Callable[..., None]
 
+ITEMS_PER_CODEWORD = 1024
+"""More items than this times K are not learned from but a sample of so many (a mean of 1,024
+members is within 1/1,024 of their variance of the true one); bounds time and memory."""
 
-class KMeansSettings(FusionSettings):
+
+class KMeansSettings(RefinementSettings):
     """Settings of every tokenizer that is fitted by k-means."""
 
     iterations: PositiveInt = 25
@@ -25,18 +33,31 @@ class KMeansSettings(FusionSettings):
     shrinkage: NonNegativeFloat = 0.0
     """Pseudo-members at the mean of all that each codeword is averaged with: less overfitting
     where few items share a codeword."""
-    items_per_codeword: PositiveInt = 1024
-    """More items than this times K are not learned from but a sample of so many (a mean of 1,024
-    members is within 1/1,024 of their variance of the true one); bounds time and memory."""
+
+    removed: ClassVar[Mapping[str, Any]] = {"items_per_codeword": 1024}
+
+
+class KMeansQuantiser(Quantiser):
+    """A quantiser that is fitted to vectors at once."""
+
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """Iterations at most, for the progress bar."""
+
+    @abstractmethod
+    def fit(self, x: Tensor, generator: np.random.Generator, advance: Advance) -> Log:
+        """Set the codebooks.
+
+        Args:
+            x: ``(n, d)``, overwritten.
+            generator: source of all randomness.
+            advance: called with the iterations done.
+        """
 
 
 def fit_quantisers(
-    network: FusedNetwork[Q],
-    x: Tensor,
-    present: Tensor,
-    settings: KMeansSettings,
-    fit: Callable[[Q, Tensor, np.random.Generator, Advance], Log],
-    steps: int,
+    network: FusedNetwork[KQ], x: Tensor, present: Tensor, settings: KMeansSettings
 ) -> Trained:
     """Fit the quantiser of every group on the items that have what it reads.
 
@@ -44,10 +65,7 @@ def fit_quantisers(
         network: whose quantisers and fillers are set, in place.
         x: ``(items, sum of dimensions)``, zero where missing.
         present: ``(items, m)``.
-        settings: seed and sample.
-        fit: of (quantiser, vectors that it may overwrite, source of randomness, progress): the
-            log; calls the last with every iteration done.
-        steps: iterations that are planned in all, for the progress bar.
+        settings: seed and codebook size.
 
     Raises:
         DataError: fewer items of a group than codewords.
@@ -58,17 +76,17 @@ def fit_quantisers(
     groups = zip(network.groups(), network.seen(present), strict=True)
     require_enough(network, present, settings.codebook_size)
     passes = passed = 0
-    with bar("fit", steps, unit="iterations") as advance:
+    with bar("fit", sum(each.steps for each in network.groups()), unit="iterations") as advance:
         for group, (quantiser, seen) in enumerate(groups):
             rows = torch.nonzero(seen).flatten()
             generator = np.random.default_rng([settings.seed, group])
-            limit = settings.items_per_codeword * settings.codebook_size
+            limit = ITEMS_PER_CODEWORD * settings.codebook_size
             if len(rows) > limit:
                 drawn = generator.choice(len(rows), limit, replace=False)
                 rows = rows[torch.from_numpy(np.sort(drawn))]
             own = network.inputs(x[rows].to(network.device), present[rows].to(network.device))
             vectors = own[group].clone(memory_format=torch.contiguous_format)
-            own_log = fit(quantiser, vectors, generator, advance)
+            own_log = quantiser.fit(vectors, generator, advance)
             log += [{"group": group, **line} for line in own_log]
             own_passes = sum(int(line.get("iterations", 1)) for line in own_log)
             passes, passed = passes + own_passes, passed + own_passes * len(rows)

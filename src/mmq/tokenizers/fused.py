@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Generic, Literal, TypeVar
 
 import torch
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from mmq.errors import DataError
@@ -30,6 +30,20 @@ class FusionSettings(TokenizerSettings):
     """One quantiser for all modalities side by side, or one for each."""
     length: PositiveInt = 6
     """Positions of an ID; separated modalities share them evenly, the first get what is left."""
+
+
+class RefinementSettings(FusionSettings):
+    """Settings of those whose decoded vectors are sums of codewords."""
+
+    refinement: NonNegativeInt = 0
+    """Sweeps over the codes after they were found, in which each is chosen anew given all the
+    others; codewords are then fitted to such codes by least squares, in turn with them, and no
+    longer keep to their part or level. 0 leaves codes as they were found."""
+
+    @property
+    def sweeps(self) -> int:
+        """The setting ``refinement``."""
+        return self.refinement
 
 
 class Quantiser(nn.Module, ABC):

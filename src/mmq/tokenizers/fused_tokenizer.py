@@ -1,4 +1,4 @@
-"""A tokenizer of quantisers as an estimator."""
+"""Tokenizers of quantisers as estimators."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from typing import Generic, TypeVar
 
 from torch import Tensor
 
+from mmq.made_from import Checkpoint
 from mmq.tokenizers.estimator import NetworkTokenizer
+from mmq.tokenizers.fitting import KQ, KMeansSettings, fit_quantisers
 from mmq.tokenizers.fused import FusedNetwork, FusionSettings, Q
+from mmq.training.loop import Trained
 
 F = TypeVar("F", bound=FusionSettings)
+K = TypeVar("K", bound=KMeansSettings)
 
 
 class FusedTokenizer(NetworkTokenizer[F, FusedNetwork[Q]], Generic[F, Q]):
     """A tokenizer of one quantiser for all modalities side by side, or one for each.
 
-    A kind gives its quantiser (:meth:`_quantiser`), how it learns (:meth:`_train`) and whether
-    codes are ordered.
+    A kind gives its quantiser (:meth:`_quantiser`) and how it learns (:meth:`_train`).
     """
 
     @abstractmethod
@@ -27,5 +30,15 @@ class FusedTokenizer(NetworkTokenizer[F, FusedNetwork[Q]], Generic[F, Q]):
     def _make(self, dimensions: dict[str, int]) -> FusedNetwork[Q]:
         return FusedNetwork(dimensions, self.settings, self._quantiser, self.settings.sweeps)
 
-    def _addends(self, network: FusedNetwork[Q]) -> tuple[Tensor, Tensor]:
-        return network.addends()
+
+class KMeansTokenizer(FusedTokenizer[K, KQ], Generic[K, KQ]):
+    """A tokenizer that is fitted by k-means.
+
+    A fit is short and the same each time, so a checkpoint is neither written nor read: a fit that
+    was killed starts anew and ends in the same codebooks.
+    """
+
+    def _train(
+        self, network: FusedNetwork[KQ], x: Tensor, present: Tensor, checkpoint: Checkpoint | None
+    ) -> Trained:
+        return fit_quantisers(network, x, present, self.settings)

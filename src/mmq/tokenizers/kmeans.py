@@ -191,6 +191,11 @@ def member_sums(points: Tensor, labels: Tensor, clusters: int) -> Tensor:
     return embedding_bag(order, points, counts.cumsum(0) - counts, mode="sum")
 
 
+def start_sample(clusters: int) -> int:
+    """How many items a start draws to cluster: enough, and bounded for large catalogues."""
+    return max(10_000, 32 * clusters)
+
+
 @torch.no_grad()
 def euclidean_kmeans(
     points: Tensor, clusters: int, generator: np.random.Generator, iterations: int = 10

@@ -92,6 +92,13 @@ class CodingNetwork(nn.Module, ABC):
         What is known beside the codes (MMQ: the gates) is no part of the ID.
         """
 
+    def addends(self) -> tuple[Tensor, Tensor]:
+        """Offset ``(d)`` and what every codeword adds ``(n, k, d)``.
+
+        Asked for where codes are refined, by the kinds that have that setting.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def decode_codes(self, codes: Tensor) -> Tensor:
         """Reconstruction ``(b, sum of dimensions)`` from int64 codes ``(b, n)`` alone."""

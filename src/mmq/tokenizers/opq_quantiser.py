@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor
 
-from mmq.tokenizers.fitting import Advance, KMeansSettings
-from mmq.tokenizers.fused import Quantiser
+from mmq.tokenizers.fitting import Advance, KMeansQuantiser, KMeansSettings
 from mmq.tokenizers.kmeans import kmeans, member_sums, shrunk, starting_means
 from mmq.training.loop import Log
 
@@ -36,17 +35,9 @@ class OPQSettings(KMeansSettings):
     rotations: PositiveInt = 20
     """At most so many turns of the rotation, each after one iteration of k-means in every part;
     they end when one gains too little."""
-    refinement: NonNegativeInt = 0
-    """Sweeps over the codes, in which each is chosen anew given all the others; codewords are then
-    fitted to such codes by least squares, in turn with them, and no longer keep to their part."""
-
-    @property
-    def sweeps(self) -> int:
-        """The setting ``refinement``."""
-        return self.refinement
 
 
-class OPQ(Quantiser):
+class OPQ(KMeansQuantiser):
     """A rotation and a codebook for each part of the rotated vector.
 
     Args:
@@ -68,15 +59,14 @@ class OPQ(Quantiser):
         self.register_buffer("rotation", torch.eye(width, part * parts))
         self.register_buffer("codebooks", torch.zeros(parts, settings.codebook_size, part))
 
+    @property
+    def steps(self) -> int:
+        """Turns, and iterations in every part after them."""
+        return self.settings.rotations + self.settings.iterations * len(self.codebooks)
+
     @torch.no_grad()
     def fit(self, x: Tensor, generator: np.random.Generator, advance: Advance) -> Log:
-        """Set mean, rotation and codebooks.
-
-        Args:
-            x: ``(n, d)``, overwritten.
-            generator: source of the starts.
-            advance: called with every iteration done.
-        """
+        """Set mean, rotation and codebooks; a log line a turn."""
         self.mean.copy_(x.mean(0))
         x -= self.mean
         parts, size, _ = self.codebooks.shape

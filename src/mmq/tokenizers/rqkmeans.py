@@ -7,17 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import NonNegativeInt
 from torch import Tensor
 
-from mmq.made_from import Checkpoint
 from mmq.nn.codebook import best
-from mmq.tokenizers.fitting import Advance, KMeansSettings, fit_quantisers
-from mmq.tokenizers.fused import FusedNetwork, Quantiser
-from mmq.tokenizers.fused_tokenizer import FusedTokenizer
+from mmq.tokenizers.fitting import Advance, KMeansQuantiser, KMeansSettings
+from mmq.tokenizers.fused_tokenizer import KMeansTokenizer
 from mmq.tokenizers.kmeans import Start, kmeans, nearest, shrunk, starting_means
 from mmq.tokenizers.search_space import Choice, LogUniform, Space
-from mmq.training.loop import Log, Trained
+from mmq.training.loop import Log
 
 
 class RQKMeansSettings(KMeansSettings):
@@ -30,17 +27,9 @@ class RQKMeansSettings(KMeansSettings):
     balanced: bool = True
     """Keep the clusters of a level at about the same size for most of its iterations. On ML-1M it
     lowers the error too, of fitted and of new films: fewer codewords end in poor places."""
-    refinement: NonNegativeInt = 0
-    """Sweeps over the levels after the greedy encoding, in which each code is chosen anew given
-    all the others; codewords are then fitted to such codes by least squares, in turn with them."""
-
-    @property
-    def sweeps(self) -> int:
-        """The setting ``refinement``."""
-        return self.refinement
 
 
-class RQKMeans(Quantiser):
+class RQKMeans(KMeansQuantiser):
     """A sum of codewords, one a level.
 
     Args:
@@ -57,15 +46,14 @@ class RQKMeans(Quantiser):
         self.codebook_sizes = (settings.codebook_size,) * levels
         self.register_buffer("codebooks", torch.zeros(levels, settings.codebook_size, width))
 
+    @property
+    def steps(self) -> int:
+        """Iterations of all levels."""
+        return self.settings.iterations * len(self.codebooks)
+
     @torch.no_grad()
     def fit(self, x: Tensor, generator: np.random.Generator, advance: Advance) -> Log:
-        """Set the codebooks, level by level; a log line a level.
-
-        Args:
-            x: ``(n, d)``, overwritten with the residuals.
-            generator: source of the starts.
-            advance: called with every iteration done.
-        """
+        """Set the codebooks, level by level; a log line a level."""
         log: Log = []
         for level in range(len(self.codebook_sizes)):
             self.codebooks[level], iterations = self._fit_level(x, generator)
@@ -111,11 +99,8 @@ class RQKMeans(Quantiser):
         return torch.zeros_like(self.codebooks[0, 0]), self.codebooks
 
 
-class RQKMeansTokenizer(FusedTokenizer[RQKMeansSettings, RQKMeans]):
+class RQKMeansTokenizer(KMeansTokenizer[RQKMeansSettings, RQKMeans]):
     """Residual k-means over the modalities side by side, or over each on its own.
-
-    A fit is short and the same each time, so a checkpoint is neither written nor read: a fit that
-    was killed starts anew and ends in the same codebooks.
 
     >>> import numpy as np
     >>> from mmq import Catalogue
@@ -128,16 +113,12 @@ class RQKMeansTokenizer(FusedTokenizer[RQKMeansSettings, RQKMeans]):
     >>> tokenizer.encode(shop).shape
     (200, 6)
 
-    Args:
-        settings: an :class:`RQKMeansSettings`, or its fields as keyword arguments.
-        device: "auto" (a GPU where there is one), "cpu" or "cuda".
-
-    Raises:
-        SettingsError: an unknown setting or device, or a value out of range.
+    Settings are :class:`RQKMeansSettings`; arguments are those of :class:`NetworkTokenizer`.
     """
 
     kind, label = "rqkmeans", "RQ-KMeans"
     settings_class = RQKMeansSettings
+    by_levels = True
 
     @classmethod
     def search_space(cls, fixed: Mapping[str, Any]) -> Space:
@@ -150,20 +131,5 @@ class RQKMeansTokenizer(FusedTokenizer[RQKMeansSettings, RQKMeans]):
             "balanced": Choice((False, True)),
         }
 
-    @property
-    def ordered(self) -> bool:
-        """True where one quantiser makes the whole ID, level upon level, and no code is refined."""
-        return len(self.network.positions) == 1 and not self.settings.sweeps
-
     def _quantiser(self, width: int, length: int) -> RQKMeans:
         return RQKMeans(width, length, self.settings)
-
-    def _train(
-        self,
-        network: FusedNetwork[RQKMeans],
-        x: Tensor,
-        present: Tensor,
-        checkpoint: Checkpoint | None,
-    ) -> Trained:
-        steps = self.settings.iterations * network.length
-        return fit_quantisers(network, x, present, self.settings, RQKMeans.fit, steps)

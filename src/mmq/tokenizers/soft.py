@@ -9,16 +9,31 @@ from torch import Tensor
 
 from mmq.data import Catalogue
 from mmq.errors import SettingsError
+from mmq.made_from import Checkpoint
 from mmq.tokenizers.additive.network import AdditiveNetwork
 from mmq.tokenizers.estimator import NetworkTokenizer
 from mmq.tokenizers.network import CodingNetwork, Softened, SoftInputs
+from mmq.tokenizers.task import CodingTask
+from mmq.training.loop import Trained, Training, train
 
 S = TypeVar("S", bound=Any)  # settings with a temperature and a refinement
 N = TypeVar("N", bound=CodingNetwork)
 
 
 class SoftTokenizer(NetworkTokenizer[S, N], Generic[S, N]):
-    """A tokenizer that is differentiable from its inputs to its codes."""
+    """A tokenizer that learns by gradient and is differentiable from its inputs to its codes."""
+
+    @abstractmethod
+    def _task(self, network: N, x: Tensor, present: Tensor) -> CodingTask[N]:
+        """What a network learns from ``x`` ``(items, sum of dimensions)``."""
+
+    def _train(
+        self, network: N, x: Tensor, present: Tensor, checkpoint: Checkpoint | None
+    ) -> Trained:
+        task = self._task(network, x, present)
+        trained = train(Training(task, self.settings), checkpoint)
+        task.finish()
+        return trained
 
     @abstractmethod
     def soften(self, inputs: SoftInputs) -> Softened:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 import torch.distributed as dist
+from torch import Tensor, nn
 
 from mmq.errors import SettingsError
 
@@ -24,6 +25,11 @@ def is_first() -> bool:
     return place()[0] == 0
 
 
+def processes() -> int:
+    """How many processes ``torchrun`` started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[bool]:
     """Give :func:`is_first`; between processes of ``torchrun``, gradients can be exchanged inside.
@@ -36,7 +42,7 @@ def joined(device: torch.device) -> Iterator[bool]:
     Raises:
         SettingsError: there are fewer GPUs than processes.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if processes() == 1:
         yield True
         return
     if device.type == "cuda":
@@ -47,6 +53,37 @@ def joined(device: torch.device) -> Iterator[bool]:
         dist.barrier()
     finally:
         dist.destroy_process_group()
+
+
+def summed(tensor: Tensor) -> Tensor:
+    """A tensor, into which those of all other processes are added."""
+    if place()[1] > 1:
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Sum the gradients of all processes, in one message; what none has a gradient of keeps none.
+
+    An optimiser leaves the latter alone, as it does in a single process.
+    """
+    if place()[1] == 1:
+        return
+    gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
+    given = gradients[0].new_tensor([each.grad is not None for each in parameters])
+    flat = summed(torch.cat([given, *(each.flatten() for each in gradients)]))
+    pieces = flat[len(given) :].split([each.numel() for each in gradients])
+    for number, (parameter, piece) in enumerate(zip(parameters, pieces, strict=True)):
+        if parameter.grad is not None or bool(flat[number]):
+            parameter.grad = piece.view_as(parameter)
+
+
+@torch.no_grad()
+def like_the_first(tensors: Iterable[Tensor]) -> None:
+    """Give tensors the values of the first process: what others computed may differ in a bit."""
+    if place()[1] > 1:
+        for tensor in tensors:
+            dist.broadcast(tensor, 0)
 
 
 def _take_gpu(number: int) -> None:

@@ -143,7 +143,9 @@ def _tokenize(shop: _Shop, steps: _Steps) -> dict[str, Any]:
         steps.step("fit", "the MMQ tokenizer, a tenth of the toys held out -> tokenizer"),
         _one_thread(),
     ):
-        _, figures = fit(catalogue, tokenizer, settings=shop.settings, hold_out=0.1, run=run)
+        made = fit(catalogue, tokenizer, settings=shop.settings, hold_out=0.1, run=run)
+        assert made is not None  # a demo is one process
+        figures = made[1]
     with steps.step("encode", "a semantic ID for every toy -> ids.parquet"):
         encode(catalogue, tokenizer, shop / "ids.parquet")
     with steps.step("inspect", "figures, verdict, pictures -> report.html"):

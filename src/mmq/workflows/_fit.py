@@ -8,8 +8,10 @@ from typing import Any
 
 from mmq.artifacts import beside
 from mmq.data.parquet import CatalogueFile
+from mmq.errors import SettingsError
 from mmq.made_from import Checkpoint, check_replaced, file_input, write_note
 from mmq.tokenizers.estimator import NetworkTokenizer
+from mmq.training.distributed import joined, processes
 from mmq.workflows._run import Run
 
 
@@ -22,8 +24,10 @@ def fit(
     hold_out: float = 0.0,
     sample: int | None = None,
     run: Run = Run(),
-) -> tuple[NetworkTokenizer[Any, Any], dict[str, Any]]:
+) -> tuple[NetworkTokenizer[Any, Any], dict[str, Any]] | None:
     """A tokenizer fitted to a catalogue's embeddings and written to a folder, and its figures.
+
+    None in processes of ``torchrun`` other than the first.
 
     Args:
         catalogue: the catalogue (Parquet).
@@ -35,12 +39,14 @@ def fit(
         run: seed, device, resume, force.
 
     Raises:
-        SettingsError: an unknown kind or setting, or a value out of range.
+        SettingsError: an unknown kind or setting, a value out of range, or several processes for
+            what does not learn by gradient.
         DataError: no such catalogue, it cannot be fitted, or ``out`` holds something else.
 
     Example: ``tokenizer, figures = fit("catalogue.parquet", "tokenizer", hold_out=0.1)``
     """
     tokenizer: NetworkTokenizer[Any, Any] = run.make("tokenizer", kind, settings)
+    _require_gradient(tokenizer)
     tokenizer.folder_format.check_target(out)
     file = CatalogueFile(catalogue)
     read = file_input(catalogue, file.fingerprint())
@@ -49,9 +55,23 @@ def fit(
     check_replaced(out, "a tokenizer", inputs, run.force)
     checkpoint = Checkpoint(beside(out, "checkpoint.safetensors"), inputs, run.resume)
     items = file.read(sample, tokenizer.settings.seed, attributes=False)
-    result = tokenizer.fit(items, hold_out, checkpoint)
+    with joined(tokenizer.device) as first:
+        result = tokenizer.fit(items, hold_out, checkpoint)
+    if not first:
+        return None
     tokenizer.save(out)
     write_note(out, inputs)
     checkpoint.path.unlink(missing_ok=True)
     figures = {**result._asdict(), "tokenizer": kind, "length": tokenizer.length, "out": str(out)}
     return tokenizer, figures
+
+
+def _require_gradient(tokenizer: NetworkTokenizer[Any, Any]) -> None:
+    """Raise :class:`SettingsError` for several processes where one does all the work."""
+    if processes() == 1 or tokenizer.settings.has_epochs:
+        return
+    by_gradient = ", or with learning=gradient" if tokenizer.kind == "mmq" else ""
+    raise SettingsError(
+        f"{tokenizer.kind} is fitted by one process, since it does not learn by gradient here; "
+        f"start mmq fit without torchrun{by_gradient}"
+    )

@@ -15,14 +15,13 @@ from torch import Tensor, nn
 from mmq.nn.additive import Refiner
 from mmq.nn.code_search import CodeSearch
 from mmq.nn.codebook import (
-    balanced_codes,
     hard_index,
     look_up,
     quantise_through_index,
     similarity,
     straight_through,
 )
-from mmq.nn.experts import Gate, LinearExperts, MLPExperts, decoder
+from mmq.nn.experts import Gate, LinearExperts, decoder
 from mmq.tokenizers.mmq.settings import MMQSettings
 from mmq.tokenizers.network import CodingNetwork, SoftInputs
 
@@ -61,9 +60,9 @@ class MMQNetwork(CodingNetwork):
         counts = [settings.experts_of(modality) for modality in self.dimensions]
         d = settings.latent_dim
         self.missing = nn.ParameterList(torch.zeros(width) for width in widths)
-        self.shared = _experts(sum(widths), settings.shared, settings)
+        self.shared = _experts(sum(widths), settings.shared, d)
         self.specific = nn.ModuleList(
-            _experts(width, count, settings) for width, count in zip(widths, counts, strict=True)
+            _experts(width, count, d) for width, count in zip(widths, counts, strict=True)
         )
         self.gates = nn.ModuleList(
             Gate(width, count) if count else nn.Identity()
@@ -72,9 +71,8 @@ class MMQNetwork(CodingNetwork):
         self.codebooks = nn.Parameter(
             torch.randn(settings.shared + sum(counts), settings.codebook_size, d) * d**-0.5
         )
-        hidden = settings.hidden_dim if settings.decoders == "mlp" else None
-        self.decoder = decoder(d, sum(widths), hidden)
-        self.modality_decoders = nn.ModuleList(decoder(d, width, hidden) for width in widths)
+        self.decoder = decoder(d, sum(widths))
+        self.modality_decoders = nn.ModuleList(decoder(d, width) for width in widths)
         self.register_buffer("mean_weights", _uniform(settings.shared, counts))
         self.positions = expert_positions(settings.shared, list(self.dimensions), counts)
         self.codebook_sizes = (settings.codebook_size,) * len(self.codebooks)
@@ -93,12 +91,11 @@ class MMQNetwork(CodingNetwork):
         """
         z, parts = self.latents(x, present)
         logits = similarity(z, self.codebooks, self.settings.distance)
-        chosen = balanced_codes(logits) if self._balances() else None
         if self.settings.codebook == "index":
-            quantised, codes = quantise_through_index(logits, self.codebooks, temperature, chosen)
+            quantised, codes = quantise_through_index(logits, self.codebooks, temperature)
             codewords = quantised
         else:
-            codes = logits.argmax(2).T if chosen is None else chosen
+            codes = logits.argmax(2).T
             codewords = look_up(self.codebooks, codes)
             quantised = straight_through(z, codewords)
         weights = self.mixing_weights(parts, present)
@@ -158,8 +155,6 @@ class MMQNetwork(CodingNetwork):
         others pick the experts of one modality.
         """
         own = self.membership.expand(len(weights), -1, -1)
-        if self.settings.auxiliary == "gated":
-            own = own * weights.unsqueeze(1)
         mixing = torch.cat([weights.unsqueeze(1), own], dim=1)  # b (1 + m) n
         fused, *parts = torch.bmm(mixing, quantised).unbind(1)
         auxiliary = [
@@ -226,17 +221,16 @@ class MMQNetwork(CodingNetwork):
 
     def addends(self) -> tuple[Tensor, Tensor]:
         """The bias of a linear decoder, and what it makes of every single codeword."""
-        assert isinstance(self.decoder, nn.Linear)
         table = (self.codebooks * self.mean_weights[:, None, None]) @ self.decoder.weight.T
         return self.decoder.bias, table
 
-    def expert_groups(self) -> dict[str, tuple[slice, LinearExperts | MLPExperts]]:
+    def expert_groups(self) -> dict[str, tuple[slice, LinearExperts]]:
         """Group of experts ("shared" or a modality) -> its positions and its module."""
         modules = [self.shared, *self.specific]
         return {
             name: (place, module)
             for (name, place), module in zip(self.positions.items(), modules, strict=True)
-            if isinstance(module, LinearExperts | MLPExperts)
+            if isinstance(module, LinearExperts)
         }
 
     def code_mask(self, present: Tensor) -> Tensor:
@@ -251,16 +245,9 @@ class MMQNetwork(CodingNetwork):
             columns.append(present[:, m : m + 1].expand(-1, place.stop - place.start))
         return torch.cat(columns, dim=1)
 
-    def _balances(self) -> bool:
-        return self.training and self.settings.assignment == "balanced"
 
-
-def _experts(in_dim: int, count: int, settings: MMQSettings) -> nn.Module:
-    if count == 0:
-        return nn.Identity()
-    if settings.experts == "mlp":
-        return MLPExperts(in_dim, count, settings.latent_dim, settings.hidden_dim)
-    return LinearExperts(in_dim, count, settings.latent_dim)
+def _experts(in_dim: int, count: int, latent_dim: int) -> nn.Module:
+    return LinearExperts(in_dim, count, latent_dim) if count else nn.Identity()
 
 
 def _uniform(shared: int, counts: list[int]) -> Tensor:

@@ -11,14 +11,12 @@ from mmq.nn import losses
 from mmq.tokenizers.mmq.network import MMQNetwork, MMQOutput
 from mmq.tokenizers.mmq.settings import MMQSettings
 
+CODEBOOK_WEIGHT = 10.0
+"""Pull of a codeword towards its members, for codebook="loss"."""
+
 
 def loss_terms(
-    network: MMQNetwork,
-    output: MMQOutput,
-    target: Tensor,
-    present: Tensor,
-    seen: Tensor,
-    tau: float,
+    network: MMQNetwork, output: MMQOutput, target: Tensor, present: Tensor
 ) -> dict[str, Callable[[], Tensor]]:
     """The terms of Eq. 14 and the quantiser's, unweighted; each is made when it is called.
 
@@ -26,19 +24,15 @@ def loss_terms(
         network: for weights, codebooks and names.
         output: of the batch.
         target: ``(b, sum of dimensions)`` undisturbed inputs.
-        present: ``(b, m)`` presence of the target.
-        seen: ``(b, m)`` presence of the input: what modality dropout hid is asked of the joint
-            reconstruction all the same, not of the experts that could not see it.
-        tau: temperature, for the entropy term.
+        present: ``(b, m)`` presence.
     """
     parts = target.split(list(network.dimensions.values()), dim=1)
     masks: list[Tensor | None] = [None] * len(parts)
     wide = code_mask = None  # no masks where nothing is missing
     if not bool(present.all()):
+        masks = list(present.split(1, dim=1))
         wide = torch.cat([present[:, m, None].expand_as(p) for m, p in enumerate(parts)], dim=1)
-    if not bool(seen.all()):
-        masks = [seen[:, m : m + 1] for m in range(seen.shape[1])]
-        code_mask = network.mask(seen).unsqueeze(2)
+        code_mask = network.mask(present).unsqueeze(2)
     return {
         "reconstruction": lambda: losses.squared_error(output.reconstruction, target, wide),
         "auxiliary": lambda: sum_of(
@@ -52,7 +46,6 @@ def loss_terms(
         "codebook": lambda: losses.squared_error(
             output.latents.detach(), output.codewords, code_mask
         ),
-        "entropy": lambda: -losses.usage_entropy(output.logits, tau),
     }
 
 
@@ -60,9 +53,13 @@ def weighted_losses(
     settings: MMQSettings, terms: Mapping[str, Callable[[], Tensor]]
 ) -> dict[str, Tensor]:
     """Each of :func:`loss_terms` times its weight in stage 1; zero weights are left out."""
-    weights = {name: getattr(settings, f"{name}_weight") for name in terms}
-    if settings.codebook != "loss":
-        weights["codebook"] = 0.0
+    weights = {
+        "reconstruction": settings.reconstruction_weight,
+        "auxiliary": settings.auxiliary_weight,
+        "orthogonality": settings.orthogonality_weight,
+        "commitment": settings.commitment_weight,
+        "codebook": CODEBOOK_WEIGHT if settings.codebook == "loss" else 0.0,
+    }
     return {name: weights[name] * term() for name, term in terms.items() if weights[name] > 0}
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from mmq.tokenizers.base import TrainingSettings
-from mmq.training.loop import Share
 
 DEFAULT_EXPERTS = 2
 
@@ -17,11 +16,9 @@ SWEEPS = 3
 
 OF_GRADIENT = (
     *("epochs", "batch_size", "learning_rate", "schedule", "warmup", "weight_decay"),
-    *("latent_dim", "experts", "decoders", "hidden_dim", "distance", "codebook"),
-    *("temperature_end", "ema_decay", "assignment", "start", "revival", "revival_until"),
-    *("reconstruction_weight", "auxiliary_weight", "auxiliary", "orthogonality_weight"),
-    *("orthogonality", "commitment_weight", "codebook_weight", "entropy_weight"),
-    *("input_noise", "modality_dropout"),
+    *("latent_dim", "distance", "codebook", "start", "revival"),
+    *("reconstruction_weight", "auxiliary_weight", "orthogonality_weight", "orthogonality"),
+    *("commitment_weight", "input_noise"),
 )
 """Settings that say something of learning="gradient" alone."""
 
@@ -51,12 +48,6 @@ class MMQSettings(TrainingSettings):
     latent_dim: PositiveInt = 256
     """d: width of latents and codewords."""
 
-    experts: Literal["linear", "mlp"] = "linear"
-    """Shape of the experts; "mlp" has one hidden layer."""
-    decoders: Literal["linear", "mlp"] = "linear"
-    """Shape of the decoders."""
-    hidden_dim: PositiveInt = 512
-    """Width of the hidden layer of "mlp" experts and decoders."""
     distance: Literal["cosine", "l2"] = "cosine"
     """How the nearest codeword is found (Eq. 7); "l2" is the ablation "w/o cosine"."""
 
@@ -65,51 +56,46 @@ class MMQSettings(TrainingSettings):
     their members, a codebook loss, or through no loss at all ("literal" Eq. 14; for the printed
     text also set start="random", revival=false and commitment_weight=0)."""
     temperature: PositiveFloat = 0.05
-    """tau of the soft index (Eq. 16) at the start of training."""
-    temperature_end: PositiveFloat | None = None
-    """tau at the end of training, approached geometrically; None keeps it constant."""
-    ema_decay: Share = 0.99
-    """Decay a step of codebook="ema"."""
-    assignment: Literal["nearest", "balanced"] = "nearest"
-    """Assignment in training: plain argmax, or balanced over the batch by Sinkhorn's iteration.
-    Export is always plain argmax."""
-    start: Literal["kmeans", "rotation", "random"] = "kmeans"
-    """Codewords start as means of spherical k-means on the encoder's outputs, or at random;
-    "rotation": as k-means after linear experts of a group shared out the principal axes."""
+    """tau of the soft index (Eq. 16)."""
+    start: Literal["kmeans", "random"] = "kmeans"
+    """Codewords start as means of spherical k-means on the encoder's outputs, or at random."""
     revival: bool = True
     """Whether codes unused over an epoch restart at random encoder outputs."""
-    revival_until: Share = 0.8
-    """Share of the training after which no code is revived any more."""
 
     reconstruction_weight: NonNegativeFloat = 12.0
     """alpha of Eq. 14."""
     auxiliary_weight: NonNegativeFloat = 10.0
     """beta of Eq. 14; zero is the ablation "w/o auxiliary"."""
-    auxiliary: Literal["ungated", "gated"] = "ungated"
-    """Whether the per-modality reconstruction of Eq. 10 sums its experts through the gates."""
     orthogonality_weight: NonNegativeFloat = 0.005
     """gamma of Eq. 14; zero is the ablation "w/o orthogonality"."""
     orthogonality: Literal["weights", "output"] = "weights"
     """Penalty on the experts' weights (Eq. 11-13) or on the correlation of their outputs."""
     commitment_weight: NonNegativeFloat = 2.5
     """Pull of the encoder's output towards its codeword; sum over d, mean over items."""
-    codebook_weight: NonNegativeFloat = 10.0
-    """Pull of the codeword towards its members, for codebook="loss"."""
-    entropy_weight: NonNegativeFloat = 0.0
-    """Reward of an even use of the codes in the batch."""
 
     input_noise: NonNegativeFloat | None = None
     """Norm of the Gaussian added to each unit embedding in training, then normalised again; None
     takes 1 where a codeword has 40 items or fewer, and less the more it has."""
-    modality_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Chance that a modality of an item is hidden in training and replaced by the learned vector
-    for "missing"."""
 
     refinement: Annotated[int, Field(ge=0)] | None = None
     """Sweeps over the codes of an item, each chosen anew to lower the error of the codes'
     reconstruction in the light of the others. None: 3 for "least-squares", where 0 leaves each in
     the light of those before it; 0 for "gradient", which leaves them as the experts chose them
-    (Eq. 7), and above it fits the codewords anew by least squares; that needs linear decoders."""
+    (Eq. 7), and above it fits the codewords anew by least squares."""
+
+    removed: ClassVar[Mapping[str, Any]] = {
+        "experts": "linear",
+        "decoders": "linear",
+        "hidden_dim": 512,
+        "temperature_end": None,
+        "ema_decay": 0.99,
+        "assignment": "nearest",
+        "revival_until": 0.8,
+        "auxiliary": "ungated",
+        "codebook_weight": 10.0,
+        "entropy_weight": 0.0,
+        "modality_dropout": 0.0,
+    }
 
     @model_validator(mode="after")
     def _fits_together(self) -> MMQSettings:
@@ -119,8 +105,6 @@ class MMQSettings(TrainingSettings):
             raise ValueError("specific_experts should not be negative")
         if self.shared_experts == 0 and specific == 0:  # those of names are counted in a fit
             raise ValueError("shared_experts and specific_experts are both zero; give one expert")
-        if self.refinement and self.decoders != "linear":
-            raise ValueError("refinement needs decoders = 'linear'; set refinement to 0")
         self._check_learning()
         return self
 

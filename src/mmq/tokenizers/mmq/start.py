@@ -6,43 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmq.nn.experts import LinearExperts
-from mmq.tokenizers.kmeans import spherical_kmeans
+from mmq.tokenizers.kmeans import spherical_kmeans, start_sample
 from mmq.tokenizers.mmq.network import MMQNetwork
-from mmq.tokenizers.opq_quantiser import principal_axes
 
-MEMBERS = 32
-"""Items drawn for a codeword: enough for a start, and bounded for large catalogues."""
-
-_DRAWN = 10_000  # items at least, where there are as many
-_REST = 0.1  # of the random start is left where principal axes lead
+_DRAWN = 10_000  # items that decoders are fitted to
 
 RIDGE = 1e-2
 """Damping of the least squares, as a share of the mean variance of what is decoded."""
-
-
-@torch.no_grad()
-def start_experts(network: MMQNetwork, x: Tensor, present: Tensor) -> None:
-    """Deal the principal axes of what a group of linear experts reads out to them, as OPQ does.
-
-    The axes are an expert's leading rows; its other rows keep a tenth of their random start, so
-    that it can still grow there.
-    """
-    inputs = dict(
-        zip(network.dimensions, x.split(list(network.dimensions.values()), 1), strict=True)
-    )
-    names = list(network.dimensions)
-    for name, (_, experts) in network.expert_groups().items():
-        if not isinstance(experts, LinearExperts):
-            continue
-        rows = present[:, names.index(name)] > 0 if name in inputs else present.all(1)
-        own = inputs.get(name, x)[rows]
-        part = -(-own.shape[1] // experts.experts)
-        axes = principal_axes(own - own.mean(0), experts.experts, part * experts.experts)
-        weight = experts.weight.view(experts.experts, experts.latent_dim, -1)
-        leading = axes.T.view(experts.experts, part, -1)[:, : experts.latent_dim]
-        weight.mul_(_REST)
-        weight[:, : leading.shape[1]] = leading
 
 
 @torch.no_grad()
@@ -54,7 +24,7 @@ def start_codebooks(
     order = torch.from_numpy(generator.permutation(len(x))).to(x.device)
     mask = network.mask(present) > 0
     for place, _ in network.expert_groups().values():
-        drawn = order[mask[order, place.start]][: max(_DRAWN, MEMBERS * size)]
+        drawn = order[mask[order, place.start]][: start_sample(size)]
         if len(drawn) < size:  # a modality that few items have keeps its random start
             continue
         latents, _ = network.latents(x[drawn], present[drawn])
@@ -84,12 +54,11 @@ def start_decoders(
 
 
 def _solve(decoder: nn.Module, place: slice, inputs: Tensor, targets: Tensor) -> None:
-    """Ridge regression with an intercept, into outputs of a decoder; nothing if it is not linear.
+    """Ridge regression with an intercept, into outputs of a linear decoder.
 
     In double precision, and with centred targets, so that inputs that hardly vary predict the mean.
     """
-    if not isinstance(decoder, nn.Linear):
-        return
+    assert isinstance(decoder, nn.Linear)
     inputs, targets = inputs.double(), targets.double()
     middle, mean = inputs.mean(0), targets.mean(0)
     centred = inputs - middle

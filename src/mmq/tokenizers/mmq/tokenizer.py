@@ -13,7 +13,7 @@ from mmq.errors import DataError, SettingsError
 from mmq.made_from import Checkpoint
 from mmq.tokenizers.additive.fit import fit_additive
 from mmq.tokenizers.additive.network import AdditiveNetwork
-from mmq.tokenizers.mmq.fit import Stage1
+from mmq.tokenizers.mmq.fit import MMQTask
 from mmq.tokenizers.mmq.network import MMQNetwork, expert_positions
 from mmq.tokenizers.mmq.objective import loss_terms
 from mmq.tokenizers.mmq.settings import MMQSettings
@@ -21,7 +21,7 @@ from mmq.tokenizers.mmq.space import BY_GRADIENT, BY_LEAST_SQUARES
 from mmq.tokenizers.network import Softened, SoftInputs
 from mmq.tokenizers.search_space import Space
 from mmq.tokenizers.soft import SoftTokenizer
-from mmq.training.loop import Trained, train
+from mmq.training.loop import Trained
 
 
 class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
@@ -43,12 +43,7 @@ class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
     Learned by gradient its figures come twice: with the gates, which are real numbers of the item
     beside its ID, and from the codes alone, where catalogue-mean gates stand in.
 
-    Args:
-        settings: an :class:`MMQSettings`, or its fields as keyword arguments.
-        device: "auto" (a GPU where there is one), "cpu" or "cuda".
-
-    Raises:
-        SettingsError: an unknown setting or device, or a value out of range.
+    Settings are :class:`MMQSettings`; arguments are those of :class:`NetworkTokenizer`.
     """
 
     kind, label = "mmq", "MMQ"
@@ -59,20 +54,12 @@ class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
         """See :meth:`Tokenizer.search_space`."""
         return BY_GRADIENT if fixed.get("learning") == "gradient" else BY_LEAST_SQUARES
 
-    @property
-    def ordered(self) -> bool:
-        """False: every code comes from an expert of its own."""
-        return False
-
     def soften(self, inputs: SoftInputs) -> Softened:
         """As :meth:`SoftTokenizer.soften`."""
         if isinstance(self.network, AdditiveNetwork):
             return self.network.soften(inputs)
         codes, output = self.network.soften(inputs)
-        present = inputs.present
-        terms = loss_terms(
-            self.network, output, inputs.target, present, present, inputs.temperature
-        )
+        terms = loss_terms(self.network, output, inputs.target, inputs.present)
         return Softened(codes, output.logits.transpose(0, 1), terms)
 
     @torch.no_grad()
@@ -98,9 +85,6 @@ class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
         x, present = x.to(self.device), present.to(self.device)
         return fit_additive(shape, x, present, settings.seed, settings.smoothing)
 
-    def _addends(self, network: MMQNetwork) -> tuple[Tensor, Tensor]:
-        return network.addends()
-
     @classmethod
     def settings_of(cls, config: Mapping[str, Any]) -> Mapping[str, Any]:
         """Format 1 knew learning by gradients alone."""
@@ -110,14 +94,8 @@ class MMQTokenizer(SoftTokenizer[MMQSettings, MMQNetwork]):
     def _make(self, dimensions: dict[str, int]) -> MMQNetwork:
         return MMQNetwork(dimensions, self.settings)
 
-    def _train(
-        self, network: MMQNetwork, x: Tensor, present: Tensor, checkpoint: Checkpoint | None
-    ) -> Trained:
-        training = Stage1(network, x, present)
-        trained = train(training, self.settings.seed, checkpoint)
-        with torch.no_grad():
-            network.set_mean_weights(training.x, training.present)
-        return trained
+    def _task(self, network: MMQNetwork, x: Tensor, present: Tensor) -> MMQTask:
+        return MMQTask(network, x, present)
 
     def _check(self, catalogue: Catalogue, present: Tensor) -> None:
         super()._check(catalogue, present)

@@ -18,6 +18,9 @@ from mmq.tokenizers.fused import FusedNetwork, Quantiser
 from mmq.tokenizers.network import Softened, SoftInputs
 from mmq.tokenizers.rqvae.settings import RQVAESettings
 
+CODEBOOK_WEIGHT = 1.0
+"""Pull of a codeword towards its members, for codebook="loss"."""
+
 
 class RQVAEOutput(NamedTuple):
     """What one pass gives."""
@@ -42,8 +45,7 @@ class RQVAE(Quantiser):
         super().__init__()
         self.settings = settings
         sizes = [width, *settings.hidden_sizes, settings.latent_dim]
-        self.encoder = _layers(sizes, settings.activation)
-        self.decoder = _layers(sizes[::-1], settings.activation)
+        self.encoder, self.decoder = _layers(sizes), _layers(sizes[::-1])
         d = settings.latent_dim
         codebooks = torch.randn(length, settings.codebook_size, d) * d**-0.5
         self.codebooks = nn.Parameter(codebooks)
@@ -54,15 +56,14 @@ class RQVAE(Quantiser):
         """Encode, quantise and reconstruct vectors ``(b, width)``."""
         settings = self.settings
         z = self.encoder(x)
-        balanced = self.training and settings.assignment == "balanced"
-        levels = residual.quantise(z, self.codebooks, settings.distance, balanced)
-        codebook = settings.codebook_weight if settings.codebook == "loss" else 0.0
+        levels = residual.quantise(z, self.codebooks)
+        codebook = CODEBOOK_WEIGHT if settings.codebook == "loss" else 0.0
         quantised, loss = residual.straight_through(
             z, self.codebooks, levels, settings.commitment_weight, codebook
         )
         if settings.codebook == "index":
             quantised = residual.through_index(
-                z, self.codebooks, settings.distance, self.mean_squares, settings.temperature
+                z, self.codebooks, self.mean_squares, settings.temperature
             )
         return RQVAEOutput(self.decoder(quantised), loss, levels)
 
@@ -72,7 +73,7 @@ class RQVAE(Quantiser):
 
     def quantise(self, x: Tensor) -> Levels:
         """Codes and residuals of vectors ``(b, width)``, without gradient."""
-        return residual.quantise(self.encoder(x), self.codebooks, self.settings.distance)
+        return residual.quantise(self.encoder(x), self.codebooks)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Vectors ``(b, width)`` of int64 codes ``(b, l)``."""
@@ -83,9 +84,7 @@ class RQVAE(Quantiser):
         """Similarity ``(b, l, k)`` of every level's residual to its codewords."""
         residuals = self.quantise(x).residuals
         levels = zip(residuals[:-1], self.codebooks, self.mean_squares, strict=True)
-        return torch.stack(
-            [residual.level_logits(r, c, self.settings.distance, s) for r, c, s in levels], dim=1
-        )
+        return torch.stack([residual.level_logits(r, c, s) for r, c, s in levels], dim=1)
 
     def addends(self) -> tuple[Tensor, Tensor]:
         """The bias of a linear decoder, and what it makes of every codeword."""
@@ -106,11 +105,10 @@ class RQVAE(Quantiser):
             inputs: for temperature and noise.
             codes: ``(b, l)`` of the forward pass; None for those of ``x``.
         """
-        z, settings = self.encoder(x), self.settings
+        z = self.encoder(x)
         index, logits = residual.soft_codes(
             z,
             self.codebooks,
-            settings.distance,
             self.mean_squares,
             inputs.temperature,
             inputs.noise,
@@ -121,7 +119,7 @@ class RQVAE(Quantiser):
 
     def commitment(self, z: Tensor) -> Tensor:
         """Pull of the latents towards their codewords, summed over levels and items."""
-        levels = residual.quantise(z.detach(), self.codebooks, self.settings.distance)
+        levels = residual.quantise(z.detach(), self.codebooks)
         return residual.straight_through(z, self.codebooks, levels, 1.0, 0.0)[1]
 
 
@@ -173,13 +171,12 @@ class RQVAENetwork(FusedNetwork[RQVAE]):
         )
 
 
-def _layers(sizes: list[int], activation: str) -> nn.Sequential:
+def _layers(sizes: list[int]) -> nn.Sequential:
     """Linear layers with activations between them."""
-    between = nn.SiLU if activation == "silu" else nn.ReLU
     layers: list[nn.Module] = []
     for before, after in pairwise(sizes):
         linear = nn.Linear(before, after)
         nn.init.orthogonal_(linear.weight)
         nn.init.zeros_(linear.bias)
-        layers += [linear, between()]
+        layers += [linear, nn.SiLU()]
     return nn.Sequential(*layers[:-1])

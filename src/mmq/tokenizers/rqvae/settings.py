@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from mmq.tokenizers.base import TrainingSettings
-from mmq.tokenizers.fused import FusionSettings
-from mmq.training.loop import Share
+from mmq.tokenizers.fused import RefinementSettings
 
 
-class RQVAESettings(TrainingSettings, FusionSettings):
+class RQVAESettings(TrainingSettings, RefinementSettings):
     """Settings of the RQ-VAE tokenizer.
 
     All losses are sums over dimensions and means over items. Embeddings have unit length, so that
@@ -25,58 +25,42 @@ class RQVAESettings(TrainingSettings, FusionSettings):
     """
 
     hidden_sizes: tuple[PositiveInt, ...] = ()
-    """Hidden layers of the encoder, mirrored in the decoder; none makes both linear."""
+    """Hidden layers of the encoder, mirrored in the decoder; none makes both linear, which is what
+    ``refinement`` needs."""
     latent_dim: PositiveInt = 128
     """d: width of latents and codewords."""
-    activation: Literal["silu", "relu"] = "silu"
-    """Between the layers."""
-    distance: Literal["l2", "cosine"] = "l2"
-    """How the nearest codeword of a residual is found."""
 
     codebook: Literal["loss", "ema", "index"] = "loss"
     """How codewords learn: a codebook loss, moving averages of their members, or the index
     straight-through estimator (MMQ, Eq. 16-18)."""
-    codebook_weight: NonNegativeFloat = 1.0
-    """Pull of a codeword towards its members, for codebook="loss"."""
     commitment_weight: NonNegativeFloat = 0.25
     """Pull of a residual towards its codeword."""
     temperature: PositiveFloat = 0.05
     """tau of the soft index, for codebook="index" and soft codes."""
-    ema_decay: Share = 0.99
-    """Decay a step of codebook="ema"."""
-    assignment: Literal["nearest", "balanced"] = "nearest"
-    """Assignment in training: plain nearest, or balanced over the batch by Sinkhorn's iteration.
-    Export is always plain nearest."""
-    revival_until: Share = 0.8
-    """Share of the training up to which codes unused over an epoch restart at random residuals;
-    0 never."""
 
     input_noise: NonNegativeFloat | None = None
     """Norm of the Gaussian added to each unit embedding in training, then normalised again; None
     takes 0.8 where a codeword has 50 items or fewer, and less the more it has."""
 
-    refinement: NonNegativeInt = 0
-    """Sweeps over the levels at export, each code chosen anew to lower the error in the light of
-    all others; codewords are then fitted to such codes by least squares, in turn with them. 0
-    leaves the codes as each level found them. Needs a linear decoder."""
+    removed: ClassVar[Mapping[str, Any]] = {
+        "activation": "silu",
+        "distance": "l2",
+        "codebook_weight": 1.0,
+        "ema_decay": 0.99,
+        "assignment": "nearest",
+        "revival_until": 0.8,
+    }
 
     @model_validator(mode="after")
     def _fits_together(self) -> RQVAESettings:
         if self.refinement and self.hidden_sizes:
             raise ValueError("refinement needs hidden_sizes = []; set refinement to 0")
-        if self.assignment == "balanced" and self.codebook == "index":
-            raise ValueError("assignment = 'balanced' is for codebook = 'loss' or 'ema'")
         return self
 
     @property
     def noise_setting(self) -> str:
         """It is trained with noise."""
         return "input_noise"
-
-    @property
-    def sweeps(self) -> int:
-        """The setting ``refinement``."""
-        return self.refinement
 
     def resolved_noise(self, items: int) -> float:
         """The setting, or for ``items`` items what keeps so few from being learned by heart."""

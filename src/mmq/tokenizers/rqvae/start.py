@@ -7,11 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from mmq.nn.residual import quantise
-from mmq.tokenizers.kmeans import euclidean_kmeans, spherical_kmeans
+from mmq.tokenizers.kmeans import euclidean_kmeans, start_sample
 from mmq.tokenizers.rqvae.network import RQVAE
-
-MEMBERS = 32
-"""Items drawn for a codeword: enough for a start, and bounded for large catalogues."""
 
 
 @torch.no_grad()
@@ -24,7 +21,7 @@ def start(network: RQVAE, x: Tensor, generator: np.random.Generator) -> None:
         generator: which of them are drawn.
     """
     size = network.settings.codebook_size
-    rows = torch.from_numpy(generator.permutation(len(x)))[: max(10_000, MEMBERS * size)]
+    rows = torch.from_numpy(generator.permutation(len(x)))[: start_sample(size)]
     x = x[rows.to(x.device)]
     last = network.encoder[-1]
     assert isinstance(last, nn.Linear)
@@ -40,11 +37,10 @@ def start_codebooks(network: RQVAE, x: Tensor, generator: np.random.Generator) -
 
     Level after level; where items are fewer than codes the random start stays.
     """
-    distance, size = network.settings.distance, network.settings.codebook_size
-    kmeans = spherical_kmeans if distance == "cosine" else euclidean_kmeans
+    size = network.settings.codebook_size
     left = network.encoder(x)
     for i in range(len(network.codebooks)):
         network.mean_squares[i] = left.square().sum(1).mean()
         if len(left) >= size:
-            network.codebooks[i] = kmeans(left, size, generator)
-        left = quantise(left, network.codebooks[i : i + 1], distance).residuals[-1]
+            network.codebooks[i] = euclidean_kmeans(left, size, generator)
+        left = quantise(left, network.codebooks[i : i + 1]).residuals[-1]

@@ -7,15 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
-from mmq.made_from import Checkpoint
 from mmq.tokenizers.fused import require_enough
 from mmq.tokenizers.network import Softened, SoftInputs
-from mmq.tokenizers.rqvae.fit import RQVAETraining
+from mmq.tokenizers.rqvae.fit import RQVAETask
 from mmq.tokenizers.rqvae.network import RQVAENetwork
 from mmq.tokenizers.rqvae.settings import RQVAESettings
 from mmq.tokenizers.search_space import Choice, Factor, LogUniform, Space
 from mmq.tokenizers.soft import SoftTokenizer
-from mmq.training.loop import Trained, train
 
 
 class RQVAETokenizer(SoftTokenizer[RQVAESettings, RQVAENetwork]):
@@ -31,16 +29,12 @@ class RQVAETokenizer(SoftTokenizer[RQVAESettings, RQVAENetwork]):
     >>> tokenizer.encode(shop).shape
     (200, 6)
 
-    Args:
-        settings: an :class:`RQVAESettings`, or its fields as keyword arguments.
-        device: "auto" (a GPU where there is one), "cpu" or "cuda".
-
-    Raises:
-        SettingsError: an unknown setting or device, or a value out of range.
+    Settings are :class:`RQVAESettings`; arguments are those of :class:`NetworkTokenizer`.
     """
 
     kind, label = "rqvae", "RQ-VAE"
     settings_class = RQVAESettings
+    by_levels = True
 
     @classmethod
     def search_space(cls, fixed: Mapping[str, Any]) -> Space:
@@ -55,11 +49,6 @@ class RQVAETokenizer(SoftTokenizer[RQVAESettings, RQVAENetwork]):
             "refinement": Choice((0, 3)),
         }
 
-    @property
-    def ordered(self) -> bool:
-        """Whether all codes are levels of one quantiser, none of them refined."""
-        return len(self.network.positions) == 1 and not self.settings.sweeps
-
     def soften(self, inputs: SoftInputs) -> Softened:
         """As :meth:`SoftTokenizer.soften`."""
         return self.network.soften(inputs)
@@ -67,14 +56,6 @@ class RQVAETokenizer(SoftTokenizer[RQVAESettings, RQVAENetwork]):
     def _make(self, dimensions: dict[str, int]) -> RQVAENetwork:
         return RQVAENetwork(dimensions, self.settings)
 
-    def _addends(self, network: RQVAENetwork) -> tuple[Tensor, Tensor]:
-        return network.addends()
-
-    def _train(
-        self, network: RQVAENetwork, x: Tensor, present: Tensor, checkpoint: Checkpoint | None
-    ) -> Trained:
+    def _task(self, network: RQVAENetwork, x: Tensor, present: Tensor) -> RQVAETask:
         require_enough(network, present, self.settings.codebook_size)
-        training = RQVAETraining(network, x, present)
-        trained = train(training, self.settings.seed, checkpoint)
-        training.set_mean_squares()
-        return trained
+        return RQVAETask(network, x, present)
