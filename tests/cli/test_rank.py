@@ -217,7 +217,7 @@ def test_a_long_log_is_kept_on_disk_while_it_is_learned_from(shop, monkeypatch):
     assert train(shop, "plain") == 0
     made = []
     monkeypatch.setattr("mmq.workflows._impressions.ROWS_IN_MEMORY", ROWS - 1)
-    monkeypatch.setattr("mmq.ranking.log.PIECE", 300)
+    monkeypatch.setattr("mmq.data.log.PIECE", 300)
     plain = np.lib.format.open_memmap
 
     def open_memmap(path, *arguments):

@@ -190,7 +190,7 @@ def binary_cross_entropy(logits, label):
 
 def test_costs_of_a_ranker_are_those_of_a_plain_loop():
     student, data = ranking(tokenizer(), dropout=0.0, epochs=2)
-    network, numbering = student.network.eval(), student.numbering(data.met)
+    network, numbering = student.network.eval(), student.numbering(data.vocabulary)
     costs = student.switch_costs(data)
     n, dim = network.length, network.codes.shape[1]
     table = network.codes.detach().view(n, -1, dim)

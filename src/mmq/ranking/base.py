@@ -13,9 +13,8 @@ from mmq.errors import SettingsError
 from mmq.made_from import Checkpoint
 from mmq.metrics.calibration import log_loss
 from mmq.metrics.ranking import auc, user_aucs
-from mmq.model import Model, fit_figures
-from mmq.ranking.data import Met, RankingData
-from mmq.ranking.fit import RankingFit
+from mmq.model import Fit, Model
+from mmq.ranking.data import RankingData
 from mmq.ranking.folder import FORMAT, ranker_card, read_files, write_files
 from mmq.ranking.impressions import Impressions
 from mmq.ranking.request import request
@@ -56,7 +55,7 @@ class Ranker(Model[S], Generic[S]):
         data: RankingData,
         ids: SemanticIDs | None = None,
         checkpoint: Checkpoint | None = None,
-    ) -> RankingFit:
+    ) -> Fit:
         """Learn from the training part; the test part is not looked at.
 
         Args:
@@ -71,13 +70,14 @@ class Ranker(Model[S], Generic[S]):
             FormatError: the checkpoint is damaged or of other data or settings.
         """
         data.validation.require_both_labels("validation")
-        self.load_vocabulary(Vocabulary.of(data), ids if self.reads_ids else None)
+        known = data.vocabulary.seen_in(data.train)
+        self.load_vocabulary(known, ids if self.reads_ids else None)
         fit = self._fit(data, checkpoint)
-        self.figures, self.split = fit_figures(fit), data.split
+        self.figures, self.split = fit.figures, data.split
         return fit
 
     @abstractmethod
-    def _fit(self, data: RankingData, checkpoint: Checkpoint | None) -> RankingFit:
+    def _fit(self, data: RankingData, checkpoint: Checkpoint | None) -> Fit:
         """Learn, given that vocabulary and IDs are those of the data."""
 
     @abstractmethod
@@ -122,7 +122,7 @@ class Ranker(Model[S], Generic[S]):
         self, config: Mapping[str, Any], tensors: dict[str, np.ndarray], folder: Path
     ) -> None:
         """See :meth:`mmq.model.Model.take_up`."""
-        self.split = RankingSplit.parse(config["split"])
+        self.split = RankingSplit.of_config(config["split"])
         self.load_vocabulary(*read_files(folder, config))
         self.restore(tensors, folder)
 
@@ -145,18 +145,18 @@ class Ranker(Model[S], Generic[S]):
             DataError: there are no items, one has no semantic ID, or a column is missing or has
                 not a value for each item.
         """
-        met, impressions = request(
+        log, impressions = request(
             user_id, history, item_ids, columns or {}, self.vocabulary.numbers
         )
-        return self.predict(impressions, self.numbering(met))
+        return self.predict(impressions, self.numbering(log))
 
-    def numbering(self, met: Met) -> Numbering:
+    def numbering(self, log: Vocabulary) -> Numbering:
         """Where the users, items and values of a log have their embeddings.
 
         Raises:
             DataError: an item of the log has no semantic ID, or a column is missing.
         """
-        return Numbering.of(met, self.vocabulary, None, None)
+        return Numbering.of(log, self.vocabulary)
 
     def with_ids(self, ids: SemanticIDs) -> None:
         """Read the items of a newer table of the same tokenizer, new items among them.

@@ -75,7 +75,7 @@ def evaluate_ranking(
     part = data.test if part is None else part
     names = (name for name, each in zip(PARTS, data.parts, strict=True) if each is part)
     part.require_both_labels(next(names, "given"))
-    numbering = ranker.numbering(data.met)
+    numbering = ranker.numbering(data.vocabulary)
     predictions = ranker.predict(part, numbering)
     labels = np.asarray(part.labels)
     by_user = user_aucs(part.users, labels, predictions)

@@ -17,7 +17,7 @@ from mmq.data.sequences import Packed, Sequences
 from mmq.decoding import Decoded, Filters
 from mmq.errors import DataError, SettingsError
 from mmq.made_from import Checkpoint
-from mmq.model import Model, fit_figures
+from mmq.model import Fit, Model
 from mmq.recommenders.candidates import exclude, of_users
 from mmq.recommenders.data import RetrievalData, SplitSettings
 from mmq.recommenders.dense import top_items
@@ -30,7 +30,7 @@ from mmq.recommenders.folder import (
     write_items,
 )
 from mmq.recommenders.measured import Measured
-from mmq.recommenders.results import Items, Recommendations, RetrievalFit
+from mmq.recommenders.results import Items, Recommendations
 from mmq.settings import Settings
 from mmq.version import __version__
 
@@ -69,7 +69,7 @@ class Recommender(Model[S], Generic[S]):
         self,
         data: RetrievalData,
         checkpoint: Checkpoint | None = None,
-    ) -> RetrievalFit:
+    ) -> Fit:
         """Learn from the training part; what is best on the validation part is kept.
 
         Args:
@@ -98,11 +98,11 @@ class Recommender(Model[S], Generic[S]):
         except BaseException:
             self._items = None  # half-trained weights are no recommender
             raise
-        self.figures, self.split, self.measured = fit_figures(fit), data.split, dict(data.measured)
+        self.figures, self.split, self.measured = fit.figures, data.split, dict(data.measured)
         return fit
 
     @abstractmethod
-    def _fit(self, data: RetrievalData, checkpoint: Checkpoint | None) -> RetrievalFit: ...
+    def _fit(self, data: RetrievalData, checkpoint: Checkpoint | None) -> Fit: ...
 
     @abstractmethod
     def score_block(self, histories: Sequences) -> Tensor:
