@@ -170,7 +170,9 @@ class Model(ABC, Generic[S]):
         if getattr(cls, "kind", kind) != kind:
             raise FormatError(f"{folder} holds a {kind} {form.family}, not {cls.kind}")
         maker: type[Any] = cls if hasattr(cls, "kind") else known[kind]
-        model: Self = maker(maker.settings_class.parse(maker.settings_of(config)), device=device)
+        model: Self = maker(
+            maker.settings_class.parse_saved(maker.settings_of(config)), device=device
+        )
         model.take_up(config, read_weights(folder, form.family), Path(folder))
         model.figures = config.get("figures", {})
         return model

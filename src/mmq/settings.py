@@ -6,7 +6,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -28,6 +28,9 @@ class Settings(BaseModel):
         use_attribute_docstrings=True,  # what `mmq settings` says of each
     )
 
+    removed: ClassVar[Mapping[str, Any]] = {}
+    """Settings of older versions, which files may still hold -> the one value that is read."""
+
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
         """Settings from plain values (JSON, TOML or strings of ``--set``).
@@ -39,6 +42,22 @@ class Settings(BaseModel):
             return cls.model_validate(dict(values))
         except ValidationError as error:
             raise SettingsError(_sentence(cls, error)) from None
+
+    @classmethod
+    def parse_saved(cls, values: Mapping[str, Any]) -> Self:
+        """Settings from a file that an older version may have written.
+
+        Raises:
+            SettingsError: as :meth:`parse`, or another value of a setting that was removed than
+                the one that is still the case.
+        """
+        for name in cls.removed.keys() & values.keys():
+            if values[name] != cls.removed[name]:
+                raise SettingsError(
+                    f"setting '{name}' = {values[name]!r} is of an older mmq; this one has only "
+                    f"{cls.removed[name]!r}, so load it with the older version or fit it again"
+                )
+        return cls.parse({name: each for name, each in values.items() if name not in cls.removed})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that :meth:`parse` reads back."""

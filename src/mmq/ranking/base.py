@@ -122,7 +122,7 @@ class Ranker(Model[S], Generic[S]):
         self, config: Mapping[str, Any], tensors: dict[str, np.ndarray], folder: Path
     ) -> None:
         """See :meth:`mmq.model.Model.take_up`."""
-        self.split = RankingSplit.of_config(config["split"])
+        self.split = RankingSplit.parse_saved(config["split"])
         self.load_vocabulary(*read_files(folder, config))
         self.restore(tensors, folder)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -18,16 +18,12 @@ FRACTIONS = (0.8, 0.1, 0.1)
 class RankingSplit(LogSettings):
     """What was positive, and how impressions are divided."""
 
+    removed: ClassVar[Mapping[str, Any]] = {"validation_share": 0.1, "test_share": 0.1}
+
     split: Literal["chronological", "stored", "random"] | None = None
     """The last tenths of the log by time, or its own ``split`` column, or rows that a hash of user
     and item draws, for logs without times; None takes the first of column, time and hash for which
     there is what it needs."""
-
-    @classmethod
-    def of_config(cls, values: Mapping[str, Any]) -> RankingSplit:
-        """Of a saved config; of older ones, which had the shares among the settings, as well."""
-        old = {"validation_share": 0.1, "test_share": 0.1}
-        return cls.parse({name: value for name, value in values.items() if old.get(name) != value})
 
     def resolved(self, names: Collection[str]) -> RankingSplit:
         """The same with what :attr:`split` is for a log with columns of these names."""

@@ -150,7 +150,7 @@ class Recommender(Model[S], Generic[S]):
         self, config: Mapping[str, Any], tensors: dict[str, np.ndarray], folder: Path
     ) -> None:
         """See :meth:`mmq.model.Model.take_up`."""
-        self.split = SplitSettings.parse(config["split"])
+        self.split = SplitSettings.parse_saved(config["split"])
         self.measured = {
             part: Measured(**each) for part, each in config.get("measured", {}).items()
         }
