@@ -1,4 +1,4 @@
-"""Ranking: will this user like this item? With item IDs, semantic IDs, or both.
+"""Ranking: will this item be a positive of this user? By item IDs, semantic IDs, or both.
 
 A kind is a module of its own and a line here.
 """

@@ -28,7 +28,7 @@ S = TypeVar("S", bound=Settings)
 
 
 class Ranker(Model[S], Generic[S]):
-    """Predicts whether an item that is shown to a user will be liked.
+    """Predicts whether an item that is shown to a user will be a positive.
 
     Args:
         settings: or their values by name.
@@ -82,7 +82,7 @@ class Ranker(Model[S], Generic[S]):
 
     @abstractmethod
     def predict(self, impressions: Impressions, log: RankingData | Numbering) -> np.ndarray:
-        """``(rows,)`` float32 probability that each impression is liked.
+        """``(rows,)`` float32 probability that each impression is a positive.
 
         Args:
             impressions: of a log.
@@ -133,7 +133,7 @@ class Ranker(Model[S], Generic[S]):
         item_ids: Sequence[Any],
         columns: Mapping[str, Any] | None = None,
     ) -> np.ndarray:
-        """``(items,)`` float32 probability that a user will like each item.
+        """``(items,)`` float32 probability that each item is a positive of a user.
 
         Args:
             user_id: of the user; one not seen in training is known by the history alone.
@@ -166,7 +166,7 @@ class Ranker(Model[S], Generic[S]):
             FormatError: the table comes from another tokenizer, or its items have other IDs.
         """
         raise SettingsError(
-            f"{self.kind} knows items by how often they were liked, and reads no semantic IDs; "
+            f"{self.kind} knows items by their rates of positives, and reads no semantic IDs; "
             "leave --ids out, or train ppnet"
         )
 

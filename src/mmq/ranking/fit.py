@@ -62,7 +62,7 @@ class Shuffled:
 
 
 class RankingTask(Task):
-    """Every impression predicts whether it was liked.
+    """Every impression predicts its label.
 
     Args:
         network: what learns.

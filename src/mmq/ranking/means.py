@@ -29,11 +29,11 @@ class MeansSettings(Settings):
 
     smoothing: PositiveFloat = 10.0
     """Impressions at the rate of all that are added to those of a user, item or value, before the
-    share that was liked is taken."""
+    share of positives is taken."""
 
 
 class Means(Ranker[MeansSettings]):
-    """Knows a user, an item and the values of further columns by the share that was liked.
+    """Knows a user, an item and the values of further columns by the share of positives.
 
     A logistic regression on the log-odds of these shares; in training every impression is left out
     of its own.

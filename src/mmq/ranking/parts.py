@@ -172,7 +172,7 @@ def _times(known: Survey) -> np.ndarray:
         if (known.has_time & (known.parts == part)).any():
             raise DataError(
                 f"{np.count_nonzero(mask):,} rows of the {name} part have no timestamp and others "
-                "have, so what their users liked before is not known; give all of them a time, or "
+                "have, so the positives of their users before are not known; give all of them a time, or "
                 "none"
             )
         times[mask] = latest + part
@@ -191,8 +191,8 @@ def _draw_times(rows: Rows) -> bool:
 
     Whether there were such rows among others that have a time.
 
-    A log may hold times for what was liked alone. Were the history of the other rows all that the
-    user ever liked, it would tell their label; drawn so, it is as long as that of a liked row.
+    A log may hold times for positives alone. Were the history of the other rows all positives of
+    the user, it would tell their label; drawn so, it is as long as that of a positive.
     """
     rng = np.random.default_rng(0)
     timed = np.flatnonzero(rows["times"] > 0)

@@ -18,8 +18,8 @@ from mmq.ranking.data import RankingData
 from mmq.ranking.fit import RankingTask
 from mmq.ranking.impressions import Impressions
 from mmq.ranking.network import PPNetNetwork, Shown, Sizes
+from mmq.ranking.reassignment import reassignment_costs
 from mmq.ranking.settings import PPNetSettings
-from mmq.ranking.switches import switch_costs
 from mmq.ranking.vocabulary import Numbering, Vocabulary
 from mmq.semantic_ids import Manifest, SemanticIDs, require_newer_table
 
@@ -31,8 +31,8 @@ class PPNet(NetworkModel[PPNetSettings, PPNetNetwork], Ranker[PPNetSettings]):
     """Judges an item by embeddings of item, codes, user and history, and by smoothed rates.
 
     Items are known by their own embedding, by the codes of their semantic ID, or by both; a user
-    by an embedding and by what they liked before; users, items and further values by the share that
-    was liked as well. What training did not see has an embedding that stands for all of its kind,
+    by an embedding and by their positives before; users, items and further values by the share of
+    positives as well. What training did not see has an embedding that stands for all of its kind,
     so that an item that is new is known by its codes.
 
     Args:
@@ -137,11 +137,11 @@ class PPNet(NetworkModel[PPNetSettings, PPNetNetwork], Ranker[PPNetSettings]):
                 "the same log with the same columns"
             )
 
-    def require_switches(self) -> None:
-        """It can always tell :meth:`switch_costs`."""
+    def require_reassignment_costs(self) -> None:
+        """It can always tell :meth:`reassignment_costs`."""
 
-    def switch_costs(self, data: RankingData) -> Tensor:
-        """``(items, n, k)`` nats: :func:`mmq.ranking.switches.switch_costs`."""
+    def reassignment_costs(self, data: RankingData) -> Tensor:
+        """``(items, n, k)`` nats: see :mod:`mmq.ranking.reassignment`."""
         network, numbering = self.network.eval(), self.numbering(data.vocabulary)
 
         def batches() -> Iterator[tuple[Shown, Tensor]]:
@@ -150,7 +150,7 @@ class PPNet(NetworkModel[PPNetSettings, PPNetNetwork], Ranker[PPNetSettings]):
                 shown = shown_batch(piece, numbering, self.settings, self.device, True)
                 yield shown, labels
 
-        return switch_costs(network, batches(), len(data.item_ids))
+        return reassignment_costs(network, batches(), len(data.item_ids))
 
     def rename(self, codes: np.ndarray, manifest: Manifest | None = None) -> None:
         """Give the items that it was fitted to other IDs, as stage 2 does; weights stay.

@@ -1,4 +1,4 @@
-"""How well a model finds held-out items, or tells the liked ones."""
+"""How well a model finds held-out items, or tells positives."""
 
 from __future__ import annotations
 

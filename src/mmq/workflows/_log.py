@@ -106,7 +106,7 @@ def require_order(log: Interactions, ordered: bool, split: SplitSettings) -> Non
 
 
 def liked_by(log: Interactions) -> list[str]:
-    """The columns that tell whether a row was liked; none of a log whose rows all count."""
+    """The columns that tell positives; none of a log whose rows all count."""
     return [name for name in ("rating", "label") if name in log.table.column_names]
 
 

@@ -1,4 +1,4 @@
-"""A log of impressions -> a model that predicts whether an item will be liked."""
+"""A log of impressions -> a model that predicts whether an item will be a positive."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def train_ranking(
         out: the folder to write.
         kind: of ranker, one of ``mmq.model.kinds("ranker")``.
         ids: the ID table of the items; without, they are known by their item IDs alone.
-        split: which rows were liked, and how they are divided.
+        split: which rows are positives, and how they are divided.
         settings: of the kind, by name.
         run: seed, device, resume, force.
 
