@@ -10,10 +10,11 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 
 from mmq.errors import SettingsError
+from mmq.log_model import LogModel
 from mmq.made_from import Checkpoint
 from mmq.metrics.calibration import log_loss
 from mmq.metrics.ranking import auc, user_aucs
-from mmq.model import Fit, Model
+from mmq.model import Fit
 from mmq.ranking.data import RankingData
 from mmq.ranking.folder import FORMAT, ranker_card, read_files, write_files
 from mmq.ranking.impressions import Impressions
@@ -22,12 +23,11 @@ from mmq.ranking.settings import RankingSplit
 from mmq.ranking.vocabulary import Numbering, Vocabulary
 from mmq.semantic_ids import SemanticIDs
 from mmq.settings import Settings
-from mmq.version import __version__
 
 S = TypeVar("S", bound=Settings)
 
 
-class Ranker(Model[S], Generic[S]):
+class Ranker(LogModel[S], Generic[S]):
     """Predicts whether an item that is shown to a user will be a positive.
 
     Args:
@@ -47,7 +47,7 @@ class Ranker(Model[S], Generic[S]):
         self.split = RankingSplit()
         """How its log was divided, so that ``mmq evaluate`` does the same."""
         self.ids: SemanticIDs | None = None
-        self.fitted_ids: SemanticIDs | None = None
+        self._fitted_ids: SemanticIDs | None = None
         self._vocabulary: Vocabulary | None = None
 
     def fit(
@@ -98,16 +98,12 @@ class Ranker(Model[S], Generic[S]):
         """
 
     def config(self) -> dict[str, Any]:
-        """See :mod:`mmq.ranking.folder`; a table given later is not what it was fitted to."""
-        ids, known = self.fitted_ids, self.vocabulary
+        """See :mod:`mmq.ranking.folder`."""
+        known = self.vocabulary
         return {
-            "settings": self.settings.to_dict(),
-            "split": self.split.to_dict(),
-            "ids": ids and {"fingerprint": ids.fingerprint(), "manifest": ids.manifest},
+            **super().config(),
             "columns": list(known.columns),
             "numbers": {name: scale._asdict() for name, scale in known.numbers.items()},
-            "figures": self.figures,
-            "mmq": __version__,
         }
 
     def card(self, config: Mapping[str, Any]) -> str:
@@ -171,6 +167,11 @@ class Ranker(Model[S], Generic[S]):
         )
 
     @property
+    def fitted_ids(self) -> SemanticIDs | None:
+        """The table that it was fitted to, if any."""
+        return self._fitted_ids
+
+    @property
     def vocabulary(self) -> Vocabulary:
         """Who and what it saw in training."""
         if self._vocabulary is None:
@@ -185,7 +186,7 @@ class Ranker(Model[S], Generic[S]):
     def load_vocabulary(self, vocabulary: Vocabulary, ids: SemanticIDs | None) -> None:
         """Take up what :meth:`fit` or a saved folder brings."""
         self._vocabulary = vocabulary
-        self.ids = self.fitted_ids = ids
+        self.ids = self._fitted_ids = ids
 
 
 def validated(ranker: Ranker[Any], held: Impressions, numbering: Numbering) -> dict[str, float]:

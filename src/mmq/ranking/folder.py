@@ -21,13 +21,13 @@ import pyarrow.parquet as pq
 
 from mmq.artifacts import sha256
 from mmq.errors import FormatError
+from mmq.log_model import read_ids
 from mmq.model_folder import (
     CONFIG,
     Config,
     FolderFormat,
     card,
     figure_rows,
-    foreign_file,
     require_hash,
 )
 from mmq.ranking.numbers import Scale
@@ -70,11 +70,7 @@ def read_files(folder: Path, config: Mapping[str, Any]) -> tuple[Vocabulary, Sem
     Raises:
         FormatError: they are not those that the model was fitted to.
     """
-    ids = None
-    if config["ids"] is not None:
-        ids = SemanticIDs.read(folder / IDS)
-        if ids.fingerprint() != config["ids"].get("fingerprint"):
-            raise foreign_file(folder / IDS)
+    ids = read_ids(folder / IDS, config)
     path = require_hash(folder / VOCABULARY, "vocabulary", config["vocabulary_sha256"])
     return _read_vocabulary(path, config["columns"], _scales(config, folder)), ids
 

@@ -172,8 +172,8 @@ def _times(known: Survey) -> np.ndarray:
         if (known.has_time & (known.parts == part)).any():
             raise DataError(
                 f"{np.count_nonzero(mask):,} rows of the {name} part have no timestamp and others "
-                "have, so the positives of their users before are not known; give all of them a time, or "
-                "none"
+                "have, so the positives of their users before are not known; give all of them a "
+                "time, or none"
             )
         times[mask] = latest + part
     return times
