@@ -6,7 +6,15 @@ from typing import NamedTuple
 
 from mmq.metrics.resampling import SIGNIFICANT
 
-_WORDS = {1: "ahead of", 0: "not significantly different from", -1: "behind"}
+WORDS = {1: "ahead of", 0: "not significantly different from", -1: "behind"}
+"""Sign of a difference -> where a model stands."""
+
+
+def sign_of(difference: float, p_value: float) -> int:
+    """1 or -1 by a difference that a test is sure of, else 0; NaN where there is no test."""
+    if not p_value < SIGNIFICANT:
+        return 0
+    return 1 if difference > 0 else -1
 
 
 class Standing(NamedTuple):
@@ -24,14 +32,13 @@ class Standing(NamedTuple):
 
     @classmethod
     def of(cls, own: float, other: float, difference: float, p_value: float) -> Standing:
-        """By a difference and its p-value; NaN where there is no test."""
-        sure = p_value < SIGNIFICANT
-        return cls(own, other, 0 if not sure else 1 if difference > 0 else -1)
+        """See :func:`sign_of`."""
+        return cls(own, other, sign_of(difference, p_value))
 
     @property
     def word(self) -> str:
         """``ahead of``, ``behind`` or ``not significantly different from``."""
-        return _WORDS[self.sign]
+        return WORDS[self.sign]
 
     @property
     def figures(self) -> str:

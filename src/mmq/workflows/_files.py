@@ -51,12 +51,12 @@ class LogFile:
         return read_interactions(self.path, self.columns)
 
     def reader(self) -> LogReader:
-        """What reads it a piece at a time, with its further columns; takes and raises likewise."""
+        """What reads it a piece at a time, with its further columns; raises as :meth:`read`."""
         columns = [*self.further, *self.numeric]
         return LogReader.open(self.path, self.columns, columns).with_numeric(self.numeric)
 
     def reader_for(self, ranker: Ranker[Any]) -> LogReader:
-        """The same with the further columns that a ranker learned from."""
+        """The same, with the further columns that a ranker learned from."""
         further, numeric = ranker.further_columns()
         reader = LogReader.open(self.path, self.columns, further)
         return reader.with_numeric(numeric, settled=True)
