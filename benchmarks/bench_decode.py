@@ -164,7 +164,7 @@ def our_model(codes: np.ndarray) -> HeterRec:
 
 
 def _weights(recommender: HeterRec) -> Iterator[tuple[str, Tensor]]:
-    return iter(recommender._seeded().state_dict().items())
+    return iter(recommender.drawn().state_dict().items())
 
 
 def peer_model() -> GPT2LMHeadModel:

@@ -22,8 +22,9 @@ import numpy as np
 import torch
 from common import RESULTS, provenance, write
 
+from mmq.data.log import LogReader
 from mmq.metrics.ranking import auc, user_aucs
-from mmq.ranking import Pieces, PPNet, RankingData
+from mmq.ranking import PPNet, RankingData
 from mmq.ranking.fit import RankingTask
 from mmq.ranking.impressions import Impressions
 from mmq.ranking.vocabulary import Numbering, Vocabulary
@@ -48,8 +49,8 @@ def ours(data: RankingData, epochs: int, precision: str) -> dict[str, Any]:
     )
     ranker.fit(data)
     tested = auc(data.test.labels, ranker.predict(data.test, data))
-    numbering = ranker.numbering(data.met)
-    task = RankingTask(ranker._seeded(), ranker.settings, data.train, numbering, dict)
+    numbering = ranker.numbering(data.vocabulary)
+    task = RankingTask(ranker.drawn(), ranker.settings, data.train, numbering, dict)
     training = EarlyStoppedTraining(task, ranker.settings)
     times = []
     for epoch in range(epochs):
@@ -71,7 +72,7 @@ def ours(data: RankingData, epochs: int, precision: str) -> dict[str, Any]:
 def theirs(data: RankingData, epochs: int) -> dict[str, Any]:
     """The same of FuxiCTR."""
     known = Vocabulary.of(data)
-    numbering = Numbering.of(data.met, known, None, None)
+    numbering = Numbering.of(data.vocabulary, known)
     parts = {
         name: arrays(part, numbering)
         for name, part in (
@@ -139,7 +140,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     columns = {"user_id": "user", "item_id": "item"}
-    data = RankingData.of(Pieces.open(arguments.data / "interactions.parquet", columns))
+    data = RankingData.of(LogReader.open(arguments.data / "interactions.parquet", columns))
     found = {
         "metrics": metrics(arguments.rows),
         "ours": {each: ours(data, arguments.epochs, each) for each in ("float32", "bfloat16")},

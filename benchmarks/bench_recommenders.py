@@ -23,7 +23,8 @@ from common import RESULTS, provenance, write
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmq import SemanticIDs
-from mmq.data.interactions import Interactions, read_interactions
+from mmq.data.interactions import Interactions
+from mmq.data.log import read_interactions
 from mmq.model import model_class
 from mmq.recommenders import Items, RetrievalData
 from mmq.recommenders.fit import RetrievalTask

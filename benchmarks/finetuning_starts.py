@@ -13,13 +13,14 @@ from common import RESULTS, read
 from mmq import Catalogue, SemanticIDs
 from mmq.data.cold import withhold_items
 from mmq.data.datasets.toyshop import ToyshopSettings, toyshop
-from mmq.data.interactions import Interactions, read_interactions
+from mmq.data.interactions import Interactions
+from mmq.data.log import LogReader, read_interactions
 from mmq.data.sequences import Cases
 from mmq.encoders.behaviour import embed_behaviour
 from mmq.encoders.predicted import learn_prediction
 from mmq.encoders.toyshop import embed_toyshop
 from mmq.model import model_class
-from mmq.ranking import Pieces, PPNet, Ranker, RankingData
+from mmq.ranking import PPNet, Ranker, RankingData
 from mmq.recommenders import HeterRec, Recommender, RetrievalData, SplitSettings
 from mmq.tokenizers import NetworkTokenizer
 from recommenders import (
@@ -193,7 +194,7 @@ def of_log(place: Place, log: Interactions, items: Catalogue) -> Start:
 def ranking(folder: Path, place: Place) -> Start:
     """PPNet on item IDs and IDs of a tokenizer."""
     file = folder / "interactions.parquet"
-    data = RankingData.of(Pieces.open(file, DATA.columns))
+    data = RankingData.of(LogReader.open(file, DATA.columns))
     items = DATA.catalogue(folder)
     items = items.take(items.rows(data.item_ids.to_pylist()))
     if place.kind.behaviour:

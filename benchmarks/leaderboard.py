@@ -33,7 +33,7 @@ from common import RESULTS, mean_sd, provenance, read, write
 
 from mmq import SemanticIDs
 from mmq.data.cold import withhold_items
-from mmq.data.interactions import read_interactions
+from mmq.data.log import read_interactions
 from mmq.experiments.origin import peak_memory, restart_peak
 from mmq.made_from import Checkpoint
 from mmq.model import model_class

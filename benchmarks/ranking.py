@@ -23,8 +23,9 @@ from cells import done, store
 from common import RESULTS, mean_sd, provenance
 
 from mmq import SemanticIDs
+from mmq.data.log import LogReader
 from mmq.model import model_class
-from mmq.ranking import Pieces, RankingData, evaluate_ranking
+from mmq.ranking import RankingData, evaluate_ranking
 from mmq.ranking.verdict import beside_means, fitted_means
 from recommenders import DATASETS, Job, default_codes
 
@@ -73,7 +74,7 @@ def run(
         "eligible_impressions": by_user.eligible_rows,
         "epochs": fit.epochs,
         "best_epoch": fit.best_epoch,
-        "rows_per_second": fit.rows_per_second,
+        "rows_per_second": fit.targets_per_second,
         "seconds": fit.seconds,
         **provenance(),
     }
@@ -106,7 +107,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "ranking_ml1m.json")
     arguments = parser.parse_args()
     names = DATASETS["ml1m"].columns
-    data = RankingData.of(Pieces.open(arguments.data / "interactions.parquet", names))
+    data = RankingData.of(LogReader.open(arguments.data / "interactions.parquet", names))
     job = Job("ml1m", DATASETS["ml1m"], arguments.data, arguments.cache, None)
     rows = [name for name in ROWS if not arguments.only or name in arguments.only.split("|")]
     for seed in map(int, arguments.seeds.split(",")):

@@ -22,7 +22,7 @@ from typing import Any
 from common import RESULTS, provenance, read, write
 from leaderboard import as_row, known_items
 
-from mmq.data.interactions import read_interactions
+from mmq.data.log import read_interactions
 from mmq.recommenders import RetrievalData
 from recommenders import DATASETS, Job, Row
 

@@ -32,7 +32,8 @@ from tokenizers_ml1m import catalogue as ml1m
 
 from mmq import Catalogue, MMQTokenizer, SemanticIDs
 from mmq.data.cold import withhold_items
-from mmq.data.interactions import Interactions, read_interactions
+from mmq.data.interactions import Interactions
+from mmq.data.log import read_interactions
 from mmq.data.sequences import Cases
 from mmq.model import kinds, model_class
 from mmq.recommenders import Recommender, RetrievalData, evaluate

@@ -18,7 +18,7 @@ import numpy as np
 from common import RESULTS, provenance, write
 
 from mmq.data.cleaning import tied_users
-from mmq.data.interactions import read_interactions
+from mmq.data.log import read_interactions
 from mmq.recommenders import SplitSettings
 
 COLUMNS = {"user_id": "user", "item_id": "item"}

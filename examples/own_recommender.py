@@ -6,7 +6,8 @@ mmq reproduce table1 --parts retrieval --own examples/own_recommender.py
 import numpy as np
 import torch
 
-from mmq.recommenders import Recommender, RetrievalFit, evaluate
+from mmq.model import Fit
+from mmq.recommenders import Recommender, evaluate
 from mmq.recommenders.dense import top_items
 from mmq.settings import Settings
 
@@ -22,7 +23,7 @@ class Neighbours(Recommender[Settings]):  # Settings: it has none of its own
         pairs = cosines.indices()
         values = cosines.values() * (pairs[0] != pairs[1])  # no item is its own neighbour
         self.restore({"pairs": pairs.numpy(), "cosines": values.numpy()})
-        return RetrievalFit(0, 0, 0.0, 0.0, evaluate(self, data.validation).figures)
+        return Fit(evaluate(self, data.validation).figures)
 
     def score_block(self, histories):  # (users, items)
         rows, lengths = histories.pack()

@@ -16,6 +16,7 @@ LAYERS = (
     {"data"},
     {"encoders", "semantic_ids", "training", "metrics", "model_folder"},
     {"model"},
+    {"log_model", "network_model"},
     {"recommenders", "ranking", "tokenizers", "decoding"},
     {"finetuning"},
     {"reports", "experiments"},

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mmq.data import read_catalogue as read_catalogue
     from mmq.data import write_catalogue as write_catalogue
     from mmq.data.interactions import Interactions as Interactions
-    from mmq.data.interactions import read_interactions as read_interactions
+    from mmq.data.log import read_interactions as read_interactions
     from mmq.model import load as load
     from mmq.ranking import PPNet as PPNet
     from mmq.ranking import Ranker as Ranker
@@ -41,7 +41,7 @@ _HOMES = {
     "read_catalogue": "mmq.data",
     "write_catalogue": "mmq.data",
     "Interactions": "mmq.data.interactions",
-    "read_interactions": "mmq.data.interactions",
+    "read_interactions": "mmq.data.log",
     "PPNet": "mmq.ranking",
     "RankingData": "mmq.ranking",
     "HeterRec": "mmq.recommenders",

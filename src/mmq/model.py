@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,37 @@ FAMILIES = {
 
 _KINDS: dict[str, dict[str, type[Model[Any]]]] = {family: {} for family in FAMILIES}
 _FAMILY_CLASSES: dict[str, type[Model[Any]]] = {}
+
+
+class Fit(NamedTuple):
+    """What came out of the training of a recommender or a ranker.
+
+    Attributes:
+        validation: figures of the kept weights.
+        epochs: passes that were made.
+        best_epoch: the pass whose weights were kept, from 1; 0 where none was made.
+        seconds: time they took; of a training that was resumed, the part since then.
+        targets: next items, or impressions, that a pass learns from.
+        targets_per_second: of all passes, their validation included; 0 where none was made.
+    """
+
+    validation: dict[str, float]
+    epochs: int = 0
+    best_epoch: int = 0
+    seconds: float = 0.0
+    targets: int = 0
+    targets_per_second: float = 0.0
+
+    @property
+    def seconds_per_epoch(self) -> float:
+        """Of training and validation together; 0 where no pass had to be made."""
+        return self.targets / self.targets_per_second if self.targets_per_second else 0.0
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What is the same whenever the same model is trained: no times."""
+        names = ("epochs", "best_epoch", "validation")
+        return {name: getattr(self, name) for name in names}
 
 
 class Model(ABC, Generic[S]):
@@ -207,11 +238,6 @@ class Model(ABC, Generic[S]):
 
     save_pretrained = save
     from_pretrained = load
-
-
-def fit_figures(fit: Any) -> dict[str, Any]:
-    """What of a fit is the same whenever the same model is trained: no times."""
-    return {name: getattr(fit, name) for name in ("epochs", "best_epoch", "validation")}
 
 
 def kinds(family: str) -> Mapping[str, type[Model[Any]]]:

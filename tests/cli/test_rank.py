@@ -216,8 +216,8 @@ def test_same_seed_same_files_another_seed_others(shop):
 def test_a_long_log_is_kept_on_disk_while_it_is_learned_from(shop, monkeypatch):
     assert train(shop, "plain") == 0
     made = []
-    monkeypatch.setattr("mmq.workflows._impressions.ROWS_IN_MEMORY", ROWS - 1)
-    monkeypatch.setattr("mmq.ranking.log.PIECE", 300)
+    monkeypatch.setattr("mmq.workflows._log.ROWS_IN_MEMORY", ROWS - 1)
+    monkeypatch.setattr("mmq.data.log.PIECE", 300)
     plain = np.lib.format.open_memmap
 
     def open_memmap(path, *arguments):
@@ -237,7 +237,7 @@ def test_a_long_log_is_kept_on_disk_while_it_is_learned_from(shop, monkeypatch):
 
 
 def test_what_lies_on_disk_vanishes_when_the_training_fails(shop, capsys, monkeypatch):
-    monkeypatch.setattr("mmq.workflows._impressions.ROWS_IN_MEMORY", 10)
+    monkeypatch.setattr("mmq.workflows._log.ROWS_IN_MEMORY", 10)
     table(20).write(shop / "few.parquet")
     before = {path.name for path in shop.iterdir()}
     code, _, err = run(

@@ -372,4 +372,4 @@ def test_the_ids_of_another_model_are_refused(trained, tmp_path, capsys):
     moved.write(folder / "items.parquet")
     code, _, err = run(capsys, "recommend", folder, "--history", "1")
     assert code == 2
-    assert "are not those that the model was trained on" in err
+    assert "is not the file that the model was trained with" in err

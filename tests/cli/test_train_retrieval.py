@@ -11,7 +11,8 @@ from retrieval_shop import ITEMS, SMALL, SOLD, USERS, columns, run, table, train
 from safetensors.numpy import load_file
 
 from mmq.cli import main
-from mmq.data.interactions import Interactions, read_interactions, write_interactions
+from mmq.data.interactions import Interactions, write_interactions
+from mmq.data.log import read_interactions
 from mmq.data.splits import chronological_parts
 from mmq.recommenders import Recommender
 from mmq.testing.interruption import kill_at

@@ -13,7 +13,7 @@ from test_times import forms_of, iso
 from mmq import Interactions
 from mmq.data.cleaning import repeated_rows, shuffled, tied_users, with_items
 from mmq.data.hashing import mixed, text_hashes
-from mmq.data.interactions import read_interactions
+from mmq.data.log import LogReader, read_interactions
 from mmq.data.splits import (
     chronological_split,
     leave_one_out,
@@ -21,7 +21,7 @@ from mmq.data.splits import (
     random_parts,
 )
 from mmq.errors import DataError
-from mmq.ranking import Pieces, RankingData, RankingSplit
+from mmq.ranking import RankingData, RankingSplit
 from mmq.recommenders import RetrievalData, SplitSettings
 
 EVENTS = st.lists(
@@ -90,9 +90,9 @@ def test_unknown_items_are_left_out_where_that_is_asked_for():
     without = log_of([event for event in events if event[1] < 5])
     assert found.fingerprint() == RetrievalData.of(without, known, left).fingerprint()
     labelled = log_of(events, label=[item % 2 for _, item, _ in events])
-    pieces = Pieces.of(labelled).with_items(known)
+    pieces = LogReader.of(labelled).with_items(known)
     assert pieces.rows == 20
-    assert RankingData.of(pieces).met.item_ids.to_pylist() == list(range(5))
+    assert RankingData.of(pieces).vocabulary.items.to_pylist() == list(range(5))
 
 
 # --- ties of time ---
@@ -210,7 +210,7 @@ def test_one_log_in_every_format_is_one_log(tmp_path):
     first = found["f.parquet"]
     assert {name for name, each in found.items() if each != first} == set()
     for path in sorted(tmp_path.iterdir()):
-        assert RankingData.of(Pieces.open(path)).fingerprint() == first[-2], path
+        assert RankingData.of(LogReader.open(path)).fingerprint() == first[-2], path
 
 
 # --- hashes, and parts that they draw ---

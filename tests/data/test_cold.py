@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmq.data.cold import Withheld, withhold_items
-from mmq.data.interactions import Interactions, read_interactions
+from mmq.data.interactions import Interactions
+from mmq.data.log import read_interactions
 from mmq.data.splits import leave_one_out
 from mmq.errors import DataError, SettingsError
 

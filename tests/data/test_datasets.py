@@ -13,7 +13,8 @@ from mmq.data.datasets.amazon import find_files, read_amazon
 from mmq.data.datasets.movielens import read_movielens
 from mmq.data.datasets.recbole import read_recbole
 from mmq.data.importers import Imported, embedded, select_core, write_import
-from mmq.data.interactions import Interactions, read_interactions
+from mmq.data.interactions import Interactions
+from mmq.data.log import read_interactions
 from mmq.errors import DataError, FormatError, SettingsError
 
 

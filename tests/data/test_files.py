@@ -8,10 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmq.data.files import fingerprint, table_parts
-from mmq.data.interactions import Interactions, read_interactions
+from mmq.data.interactions import Interactions
+from mmq.data.log import LogReader, read_interactions
 from mmq.data.tables import column_names, read_table
 from mmq.errors import DataError, FormatError
-from mmq.ranking import Pieces, RankingData
+from mmq.ranking import RankingData
 
 ROWS = {"user_id": [1, 2, 1, 3], "item_id": [7, 8, 9, 7], "timestamp": [5, 6, 7, 8]}
 
@@ -102,13 +103,15 @@ def test_a_ranker_reads_parts_like_a_file(tmp_path):
     pq.write_table(table, tmp_path / "log.parquet")
     pq.write_table(table.slice(0, 25), folder / "0.parquet")
     pq.write_table(table.slice(25), folder / "1.parquet")
-    pieces = [Pieces.open(path, columns=["store"]) for path in (tmp_path / "log.parquet", folder)]
+    pieces = [
+        LogReader.open(path, columns=["store"]) for path in (tmp_path / "log.parquet", folder)
+    ]
     one, two = (RankingData.of(each) for each in pieces)
     assert one.fingerprint() == two.fingerprint()
-    assert one.met.column_values["store"].to_pylist() == ["001", "1", "1.10"]
+    assert one.vocabulary.columns["store"].to_pylist() == ["001", "1", "1.10"]
     pq.write_table(table.slice(25).drop_columns("store"), folder / "1.parquet")
     with pytest.raises(DataError, match=r"1\.parquet has no column 'store'"):
-        Pieces.open(folder, columns=["store"])
+        LogReader.open(folder, columns=["store"])
 
 
 def test_what_is_no_table_is_refused(tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mmq import Interactions
 from mmq.data.datasets.recbole import read_recbole
-from mmq.data.interactions import read_interactions
+from mmq.data.log import read_interactions
 from mmq.data.splits import chronological_split, leave_one_out
 from mmq.errors import DataError
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmq import Interactions, SemanticIDs, read_catalogue
-from mmq.data.interactions import read_interactions
 from mmq.data.item_ids import as_ids, as_item_ids, as_numbers, joined, same_type
+from mmq.data.log import read_interactions
 from mmq.errors import DataError
 
 TEXTS = ["B002", "B001", "B010"]

@@ -3,7 +3,8 @@
 import numpy as np
 from paper_shop import request, write_shop
 
-from mmq.data.interactions import Interactions, read_interactions, write_interactions
+from mmq.data.interactions import Interactions, write_interactions
+from mmq.data.log import read_interactions
 from mmq.experiments.paper import prepare, worlds
 
 

@@ -14,7 +14,7 @@ from mmq.finetuning.alternating import AlternatingTask
 from mmq.made_from import Checkpoint
 from mmq.ranking.batches import shown_batch
 from mmq.recommenders.batches import training_batch
-from mmq.recommenders.heterrec.switches import history_costs, predicted_costs
+from mmq.recommenders.heterrec.reassignment import history_costs, predicted_costs
 from mmq.testing.interruption import kill_after
 from mmq.testing.processes import in_two_processes
 from mmq.tokenizers.network import SoftInputs
@@ -71,7 +71,7 @@ def told(student, data, every=1):
 def test_costs_of_a_recommender_are_zero_where_nothing_changes():
     student, data = retrieval(tokenizer(), dropout=0.0)
     codes, met = student.network.codes, student.network.competitors
-    whole = student.switch_costs(data)
+    whole = student.reassignment_costs(data)
     assert whole.shape == (len(data.item_ids), codes.shape[1], 8)
     assert not whole.gather(2, codes[:, :, None]).any()
     nobody = np.setdiff1d(np.arange(len(codes)), met.numpy())
@@ -190,8 +190,8 @@ def binary_cross_entropy(logits, label):
 
 def test_costs_of_a_ranker_are_those_of_a_plain_loop():
     student, data = ranking(tokenizer(), dropout=0.0, epochs=2)
-    network, numbering = student.network.eval(), student.numbering(data.met)
-    costs = student.switch_costs(data)
+    network, numbering = student.network.eval(), student.numbering(data.vocabulary)
+    costs = student.reassignment_costs(data)
     n, dim = network.length, network.codes.shape[1]
     table = network.codes.detach().view(n, -1, dim)
     expected = torch.zeros_like(costs)
@@ -232,7 +232,7 @@ def turn(kind="mmq", **changes):
 
 def test_a_switch_has_to_gain_more_than_it_takes_to_name_it():
     task = turn(nearest=4, least_gain=None)
-    told, costs = task.student.switch_costs(task.data), task._costs()
+    told, costs = task.student.reassignment_costs(task.data), task._costs()
     share = len(told) / task.items
     for item, place in enumerate(task.places.tolist()):
         for position, now in enumerate(task.codes[place].tolist()):

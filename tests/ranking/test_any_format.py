@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ranking_shop import SMALL, columns, table
 
-from mmq.ranking import Pieces, PPNet, RankingData, RankingSplit, evaluate_ranking
+from mmq.data.log import LogReader
+from mmq.ranking import PPNet, RankingData, RankingSplit, evaluate_ranking
 from mmq.ranking.numbers import Kind
 
 FURTHER = ("size", "price", "code", "version", "count", "whole")
@@ -69,10 +70,10 @@ def test_one_log_in_every_format(tmp_path_factory, draw, rows):
         }
     )
     paths = written(tmp_path_factory.mktemp("formats"), log)
-    found = {path.name: RankingData.of(Pieces.open(path, None, FURTHER)) for path in paths}
+    found = {path.name: RankingData.of(LogReader.open(path, None, FURTHER)) for path in paths}
     first = found["a.parquet"]
     for name, data in found.items():
-        assert data.met.numeric == first.met.numeric, name
+        assert tuple(data.vocabulary.numbers) == tuple(first.vocabulary.numbers), name
         assert data.fingerprint() == first.fingerprint(), name
 
 
@@ -125,7 +126,7 @@ def test_shuffled_rows_change_nothing_where_ties_are_shuffled(monkeypatch, tmp_p
         made.fit(data, table())
         models.append(evaluate_ranking(made, data).figures)
     assert models[0] == models[1]
-    monkeypatch.setattr("mmq.ranking.log.PIECE", 77)
+    monkeypatch.setattr("mmq.data.log.PIECE", 77)
     monkeypatch.setattr("mmq.ranking.parts.BLOCK", 50)
     on_disk = RankingData.of(sitting(3), SHUFFLED, further, tmp_path)
     assert on_disk.fingerprint() == whole.fingerprint()
@@ -150,10 +151,10 @@ def test_rows_that_come_twice_are_counted_and_left_out():
     twice = pa.concat_tables([once, once.slice(100, 300)])
     further = ("place", "size")
     for table_, repeated in ((log, 2000 - len(rows)), (once, 0), (twice, 300)):
-        assert RankingData.of(table_, None, further).met.repeated == repeated
+        assert RankingData.of(table_, None, further).repeated == repeated
     left = RankingData.of(twice, RankingSplit(dedupe=True), further)
-    assert left.met.repeated == 300
+    assert left.repeated == 300
     assert left.fingerprint() == RankingData.of(once, None, further).fingerprint()
     place = names.index("place")
     other = once.set_column(place, "place", pa.array([9] * len(once)))
-    assert RankingData.of(pa.concat_tables([once, other]), None, further).met.repeated == 0
+    assert RankingData.of(pa.concat_tables([once, other]), None, further).repeated == 0

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmq import SemanticIDs
-from mmq.ranking.code_features import CODE_FEATURES, Prefixes, SingleCodes
+from mmq.ranking.code_features import CODE_FEATURES, prefixes, single_codes
 
 
 @st.composite
@@ -21,7 +21,7 @@ def tables(draw):
 @given(tables())
 def test_single_codes_by_loops(case):
     ids, others = case
-    features = SingleCodes(ids)
+    features = single_codes(ids)
     assert features.size == sum(ids.codebook_sizes)
     for codes in (ids.codes, others):
         expected = [
@@ -39,7 +39,7 @@ def test_single_codes_by_loops(case):
 def test_prefixes_by_loops(case):
     """Equal prefixes have equal numbers, others have others; unknown ones share one a length."""
     ids, others = case
-    features = Prefixes(ids)
+    features = prefixes(ids)
     known = {tuple(item[: end + 1]) for item in ids.codes.tolist() for end in range(ids.length)}
     assert features.size == len(known) + ids.length
     codes = np.concatenate([ids.codes, others])
@@ -58,7 +58,7 @@ def test_prefixes_by_loops(case):
 
 def test_a_new_item_keeps_what_it_shares_with_others():
     ids = SemanticIDs.build(["a", "b"], [[1, 2, 0], [1, 0, 2]], (3, 3, 3))
-    rows = Prefixes(ids).rows(np.array([[1, 2, 0], [1, 2, 2], [0, 2, 0]]))
+    rows = prefixes(ids).rows(np.array([[1, 2, 0], [1, 2, 2], [0, 2, 0]]))
     assert rows[1, :2].tolist() == rows[0, :2].tolist()
     assert rows[1, 2] != rows[0, 2]
     assert rows[2, 2] == rows[1, 2]  # a prefix that no item had

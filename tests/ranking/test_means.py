@@ -15,7 +15,7 @@ from mmq.ranking.verdict import beside_means, fitted_means
 def test_it_is_a_logistic_regression_on_rates():
     made = Means()
     fit = made.fit(data())
-    numbering, train = made.numbering(data().met), data().train
+    numbering, train = made.numbering(data().vocabulary), data().train
     rates = numbering.log_odds(train, 10.0, left_out=True)
     theirs = LogisticRegression(C=1e3, tol=1e-10, max_iter=1000).fit(rates, train.labels)
     weights = made.tensors()["weights"]
@@ -36,7 +36,7 @@ def test_saved_and_loaded_it_predicts_the_same(tmp_path):
     np.testing.assert_array_equal(
         loaded.predict(data().test, data()), made.predict(data().test, data())
     )
-    user, items = data().met.user_ids[0].as_py(), ["item-1", "item-2", "item-199"]
+    user, items = data().vocabulary.users[0].as_py(), ["item-1", "item-2", "item-199"]
     np.testing.assert_array_equal(loaded.score(user, [], items), made.score(user, [], items))
     with pytest.raises(SettingsError, match="reads no semantic IDs; leave --ids out"):
         loaded.with_ids(table())
@@ -101,12 +101,12 @@ def test_histories_do_not_tell_labels_where_only_likes_have_times():
     made = RankingData.of(_without_times(log))
     found = made.train.histories(10)
     rows = np.repeat(np.arange(len(made.train)), found.lengths)
-    items = made.met.item_ids.to_numpy()
+    items = made.vocabulary.items.to_numpy()
     alike = items[found.rows] // 25 == items[made.train.items[rows]] // 25
     liked = made.train.labels[rows] == 1
     assert abs(alike[liked].mean() - alike[~liked].mean()) < 0.03
     assert not (found.rows == made.train.items[rows]).any()
-    assert not data().train.positives.dealt  # the shop's own log has all times, and keeps them
+    assert not data().train.dealt  # the shop's own log has all times, and keeps them
 
 
 def _without_times(log):

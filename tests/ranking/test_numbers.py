@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ranking_shop import SMALL, columns, table
 
+from mmq.data.log import LogReader
 from mmq.errors import DataError
-from mmq.ranking import Pieces, PPNet, Ranker, RankingData, evaluate_ranking
+from mmq.ranking import PPNet, Ranker, RankingData, evaluate_ranking
 from mmq.ranking.numbers import FURTHEST, as_numbers, scales
 
 ROWS = 2000
@@ -35,10 +36,10 @@ def by_weight(weights):
 def test_a_column_of_fractions_is_one_of_numbers():
     weights = heavy()
     data = RankingData.of(
-        Pieces.of(log_of(weight=weights, hour=np.arange(ROWS) % 24), ("weight", "hour"))
+        LogReader.of(log_of(weight=weights, hour=np.arange(ROWS) % 24), ("weight", "hour"))
     )
-    assert data.met.numeric == ("weight",)
-    assert list(data.met.column_values) == ["hour"]
+    assert tuple(data.vocabulary.numbers) == ("weight",)
+    assert list(data.vocabulary.columns) == ["hour"]
     given = weights.astype(np.float32)[:, None]
     found = np.concatenate([np.asarray(part.numbers) for part in data.parts])
     np.testing.assert_array_equal(found, given)  # the log is in the order of time
@@ -58,10 +59,10 @@ def test_a_column_of_fractions_is_one_of_numbers():
     ids=str,
 )
 def test_which_columns_are_of_numbers(values, numeric):
-    data = RankingData.of(Pieces.of(log_of(x=values), ("x",)))
-    assert data.met.numeric == (("x",) if numeric else ())
+    data = RankingData.of(LogReader.of(log_of(x=values), ("x",)))
+    assert tuple(data.vocabulary.numbers) == (("x",) if numeric else ())
     if pa.types.is_floating(values.type) and not numeric:
-        known = data.met.column_values["x"].to_pylist()
+        known = data.vocabulary.columns["x"].to_pylist()
         assert {float(code) for code in set(known) - {""}} == set(range(7))
 
 
@@ -75,8 +76,8 @@ def test_which_columns_are_of_numbers(values, numeric):
     ],
 )
 def test_columns_may_be_named(given, named, settled, numeric):
-    pieces = Pieces.of(log_of(x=given), ("x",)).with_numeric(named, settled)
-    assert RankingData.of(pieces).met.numeric == numeric
+    pieces = LogReader.of(log_of(x=given), ("x",)).with_numeric(named, settled)
+    assert tuple(RankingData.of(pieces).vocabulary.numbers) == numeric
 
 
 NUMBERS = st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6, width=32)), min_size=10, max_size=60)
@@ -92,7 +93,7 @@ def test_the_scale_is_that_of_the_training_rows(values):
         "label": [row % 2 for row in range(rows)],
         "x": pa.array(values, pa.float64()),
     }
-    data = RankingData.of(Pieces.of(pa.table(log), ("x",)).with_numeric(["x"]))
+    data = RankingData.of(LogReader.of(pa.table(log), ("x",)).with_numeric(["x"]))
     scale = scales(data.train, ["x"])["x"]
     known = [value for value in values[: len(data.train)] if value is not None]
     mean = sum(known) / len(known) if known else 0.0
@@ -114,12 +115,12 @@ def test_what_cannot_be_read_is_refused():
 def test_a_ranker_learns_from_them_is_saved_with_them_and_needs_them(tmp_path):
     weights = heavy()
     log = log_of(label=by_weight(weights), weight=weights)
-    data = RankingData.of(Pieces.of(log, ("weight",)))
+    data = RankingData.of(LogReader.of(log, ("weight",)))
     made = PPNet(**{**SMALL, "epochs": 6})
     made.fit(data, table())
     told = evaluate_ranking(made, data).figures["auc"]
     blind = PPNet(**{**SMALL, "epochs": 6})
-    plain = RankingData.of(Pieces.of(log))
+    plain = RankingData.of(LogReader.of(log))
     blind.fit(plain, table())
     assert told > 0.8 > 0.6 > evaluate_ranking(blind, plain).figures["auc"]
     assert made.network.numbers[0].shape == (3, SMALL["embedding_dim"])
@@ -133,12 +134,12 @@ def test_a_ranker_learns_from_them_is_saved_with_them_and_needs_them(tmp_path):
     assert heavier > unknown > lighter
     with pytest.raises(DataError, match="trained with the column 'weight', which was not read"):
         loaded.predict(plain.test, plain)
-    whole = RankingData.of(Pieces.of(log_of(weight=np.full(ROWS, 80.0)), ("weight",)))
+    whole = RankingData.of(LogReader.of(log_of(weight=np.full(ROWS, 80.0)), ("weight",)))
     with pytest.raises(
         DataError, match="'weight' was one of numbers in training and is one of cat"
     ):
         loaded.predict(whole.test, whole)
-    named = Pieces.of(log_of(weight=np.full(ROWS, 80.0)), ("weight",)).with_numeric(
+    named = LogReader.of(log_of(weight=np.full(ROWS, 80.0)), ("weight",)).with_numeric(
         ["weight"], True
     )
     again = RankingData.of(named)
@@ -147,8 +148,8 @@ def test_a_ranker_learns_from_them_is_saved_with_them_and_needs_them(tmp_path):
 
 def test_in_small_pieces_all_is_the_same(monkeypatch):
     log = log_of(weight=heavy(), code=np.arange(ROWS) % 5 + 0.0)
-    whole = RankingData.of(Pieces.of(log, ("weight", "code")))
-    monkeypatch.setattr("mmq.ranking.log.PIECE", 77)
-    pieces = RankingData.of(Pieces.of(log, ("weight", "code")))
+    whole = RankingData.of(LogReader.of(log, ("weight", "code")))
+    monkeypatch.setattr("mmq.data.log.PIECE", 77)
+    pieces = RankingData.of(LogReader.of(log, ("weight", "code")))
     assert pieces.fingerprint() == whole.fingerprint()
-    assert pieces.met.numeric == whole.met.numeric == ("weight",)
+    assert tuple(pieces.vocabulary.numbers) == tuple(whole.vocabulary.numbers) == ("weight",)

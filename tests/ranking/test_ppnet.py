@@ -43,7 +43,7 @@ def test_score_is_predict(with_ids):
     assert predicted.dtype == np.float32
     assert predicted.shape == (len(test),)
     assert 0 < predicted.min() < predicted.max() < 1
-    users, items = data().met.user_ids.to_pylist(), data().met.item_ids.to_pylist()
+    users, items = data().vocabulary.users.to_pylist(), data().vocabulary.items.to_pylist()
     packed = test.histories(1000)
     histories = np.split(packed.rows, np.cumsum(packed.lengths)[:-1])
     for row in range(0, len(test), 9):
@@ -59,7 +59,7 @@ def test_predictions_do_not_depend_on_order_or_blocks(monkeypatch):
     made, test = fitted(), data().test
     whole = made.predict(test, data())
     order = np.random.default_rng(0).permutation(len(test))
-    turned = made.predict(test.take(order), made.numbering(data().met))
+    turned = made.predict(test.take(order), made.numbering(data().vocabulary))
     np.testing.assert_allclose(turned, whole[order], rtol=1e-5)
     monkeypatch.setattr("mmq.ranking.ppnet._BLOCK", 7)
     np.testing.assert_allclose(made.predict(test, data()), whole, rtol=1e-5)
@@ -83,7 +83,7 @@ def test_a_large_catalogue_is_the_same_as_a_small_one():
         }
     )
     larger = RankingData.of(many)
-    assert len(larger.met.item_ids) > 5000
+    assert len(larger.vocabulary.items) > 5000
     np.testing.assert_allclose(made.predict(larger.test, larger), whole, rtol=1e-5)
 
 
@@ -287,7 +287,7 @@ def test_rankers_that_cannot_take_a_table():
     [
         lambda made: made.predict(data().test, data()),
         lambda made: made.score(1, [], ["item-1"]),
-        lambda made: made.numbering(data().met),
+        lambda made: made.numbering(data().vocabulary),
         lambda made: made.vocabulary,
         lambda made: made.tensors(),
         lambda made: evaluate_ranking(made, data()),

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from ranking_shop import OLD, ROWS, columns, names
 
 from mmq.data.interactions import Interactions
+from mmq.data.log import LogReader
 from mmq.data.spool import Spool
 from mmq.errors import DataError, FormatError
 from mmq.metrics.ranking import user_aucs
-from mmq.ranking import Pieces, RankingData, RankingSplit
+from mmq.ranking import RankingData, RankingSplit
 from mmq.ranking.parts import read_parts
 from mmq.ranking.survey import survey
 
@@ -35,7 +36,7 @@ def log_of(rows):
 
 def rows_of(data):
     """What each part of the data says of its rows, as ids: (user, item, label, history)."""
-    users, items = data.met.user_ids.to_pylist(), data.met.item_ids.to_pylist()
+    users, items = data.vocabulary.users.to_pylist(), data.vocabulary.items.to_pylist()
     found = []
     for part in (data.train, data.validation, data.test):
         packed = part.histories(LONG)
@@ -113,14 +114,16 @@ def partly_timed(draw):
 @given(partly_timed())
 def test_training_rows_without_time_are_given_one_of_their_user(rows):
     log = log_of(rows)
-    pieces = Pieces.of(log)
-    parts, dealt = read_parts(pieces, survey(pieces, RankingSplit(), Spool()), Spool(), False)
+    pieces = LogReader.of(log)
+    parts, dealt = read_parts(
+        pieces, survey(pieces, RankingSplit(split="stored"), Spool()), Spool(), False
+    )
     given_times = {
         part: [time for *_, own, time in rows if own == part and time is not None]
         for part in range(3)
     }
     train = [row for row in rows if row[3] == 0]
-    times = parts[0].times.tolist()
+    times = parts[0]["times"].tolist()
     timed = [(row, found) for row, found in zip(train, times, strict=True) if row[4] is not None]
     shift = {row[4] - found for row, found in timed}
     assert len(shift) <= 1  # known times keep their distances
@@ -128,26 +131,28 @@ def test_training_rows_without_time_are_given_one_of_their_user(rows):
     assert (dealt is not None) == in_part  # histories end at the times of other rows of the user
     for user in {row[0] for row in train} if in_part else ():
         mine = [row[0] == user for row in train]
-        assert sorted(dealt[mine]) == sorted(parts[0].times[mine])
+        assert sorted(dealt[mine]) == sorted(parts[0]["times"][mine])
     for row, found in zip(train, times, strict=True):
         own = [other for (user, *_), other in timed if user == row[0]]
         if row[4] is None:
             assert found in own if own else 1 <= found <= max(times)
     for part in (1, 2):  # a part without times is later than those before it
-        before = np.concatenate([each.times for each in parts[:part]])
+        before = np.concatenate([each["times"] for each in parts[:part]])
         if not given_times[part]:
-            assert len(set(parts[part].times.tolist())) == 1
-            assert parts[part].times.min() > before.max()
+            assert len(set(parts[part]["times"].tolist())) == 1
+            assert parts[part]["times"].min() > before.max()
     if not given_times[0]:  # and training without any is earlier than all others
-        assert parts[0].times.max() < min(part.times.min() for part in parts[1:])
+        assert parts[0]["times"].max() < min(part["times"].min() for part in parts[1:])
 
 
 @given(partly_timed())
 def test_histories_follow_the_times_that_were_given(rows):
     log = log_of(rows)
-    pieces = Pieces.of(log)
-    parts, dealt = read_parts(pieces, survey(pieces, RankingSplit(), Spool()), Spool(), False)
-    drawn = [iter(part.times.tolist()) for part in parts]
+    pieces = LogReader.of(log)
+    parts, dealt = read_parts(
+        pieces, survey(pieces, RankingSplit(split="stored"), Spool()), Spool(), False
+    )
+    drawn = [iter(part["times"].tolist()) for part in parts]
     timed = [(*row[:4], next(drawn[row[3]])) for row in rows]
     found, expected = rows_of(RankingData.of(log)), rows_by_loops(timed, ())
     assert found[1:] == expected[1:]
@@ -217,11 +222,11 @@ def test_by_time_or_by_its_own_column():
     assert [len(part) for part in stored.parts] == [int((parts == name).sum()) for name in PARTS]
     again = RankingData.of(
         Interactions.build({**log, "split": parts}),
-        RankingSplit(split="chronological", validation_share=0.3, test_share=0.2),
+        RankingSplit(split="chronological"),
     )
-    assert [len(part) for part in again.parts] == [50, 30, 20]
-    items = again.met.item_ids.take(again.test.items).to_pylist()
-    assert items == log["item_id"][80:].tolist()
+    assert [len(part) for part in again.parts] == [80, 10, 10]
+    items = again.vocabulary.items.take(again.test.items).to_pylist()
+    assert items == log["item_id"][90:].tolist()
 
 
 def test_labels_or_ratings():
@@ -286,12 +291,16 @@ def test_a_split_column_that_was_asked_for_has_to_be_there():
 
 def arrays(data):
     """Everything that a log's data holds."""
-    found = {"users": data.met.user_ids, "items": data.met.item_ids, **data.met.column_values}
+    found = {
+        "users": data.vocabulary.users,
+        "items": data.vocabulary.items,
+        **data.vocabulary.columns,
+    }
     for name, part in zip(PARTS, data.parts, strict=True):
         for field in ("users", "items", "labels", "columns", "ends"):
             found[f"{name} {field}"] = getattr(part, field)
-        for field, value in part.positives._asdict().items():
-            found[f"{name} liked {field}"] = value
+        for field in ("rows", "first", "end"):
+            found[f"{name} positives {field}"] = getattr(part.positives, field)
     return found
 
 
@@ -309,7 +318,7 @@ def require_same(one, other):
 
 @pytest.fixture
 def small_pieces(monkeypatch):
-    monkeypatch.setattr("mmq.ranking.log.PIECE", 37)
+    monkeypatch.setattr("mmq.data.log.PIECE", 37)
     monkeypatch.setattr("mmq.ranking.parts.BLOCK", 11)
     monkeypatch.setattr("mmq.ranking.data.BLOCK", 13)
 
@@ -338,17 +347,17 @@ FURTHER = ("device", "hour")
 
 def test_pieces_of_a_file_are_the_file(tmp_path, monkeypatch, request):
     whole = RankingData.of(wide_log(), columns=FURTHER)
-    assert whole.met.column_values["device"].null_count == 0
-    assert sorted(whole.met.column_values["device"].to_pylist()) == ["", "d0", "d1", "d2"]
+    assert whole.vocabulary.columns["device"].null_count == 0
+    assert sorted(whole.vocabulary.columns["device"].to_pylist()) == ["", "d0", "d1", "d2"]
     request.getfixturevalue("small_pieces")
     pq.write_table(wide_log(), tmp_path / "log.parquet", row_group_size=100)
-    pieces = Pieces.open(tmp_path / "log.parquet", columns=FURTHER)
+    pieces = LogReader.open(tmp_path / "log.parquet", columns=FURTHER)
     assert pieces.rows == 600
     sizes = [len(log) for log, _ in pieces]
     assert max(sizes) <= 37
     assert sum(sizes) == 600
     require_same(RankingData.of(pieces), whole)
-    require_same(RankingData.of(Pieces.of(wide_log(), FURTHER)), whole)
+    require_same(RankingData.of(LogReader.of(wide_log(), FURTHER)), whole)
 
 
 def test_on_disk_the_numbers_are_those_of_memory(tmp_path, small_pieces):
@@ -396,7 +405,7 @@ def test_other_formats_and_names(tmp_path):
     pcsv.write_csv(renamed, tmp_path / "log.csv")
     pq.write_table(renamed, tmp_path / "log.parquet")
     for file in ("log.csv", "log.parquet"):
-        require_same(RankingData.of(Pieces.open(tmp_path / file, names, FURTHER)), whole)
+        require_same(RankingData.of(LogReader.open(tmp_path / file, names, FURTHER)), whole)
 
 
 def test_categories_of_pandas_are_plain_values(tmp_path):
@@ -409,7 +418,7 @@ def test_categories_of_pandas_are_plain_values(tmp_path):
     pq.write_table(coded, tmp_path / "log.parquet")
     assert pa.types.is_dictionary(pq.read_schema(tmp_path / "log.parquet").field("device").type)
     whole = RankingData.of(log, columns=FURTHER)
-    require_same(RankingData.of(Pieces.open(tmp_path / "log.parquet", columns=FURTHER)), whole)
+    require_same(RankingData.of(LogReader.open(tmp_path / "log.parquet", columns=FURTHER)), whole)
     require_same(RankingData.of(coded, columns=FURTHER), whole)
 
 
@@ -419,7 +428,7 @@ def test_wrong_rows_are_named_in_their_piece(tmp_path, small_pieces):
     labels[80] = 2
     pq.write_table(log.set_column(3, "label", pa.array(labels)), tmp_path / "log.parquet")
     with pytest.raises(DataError, match=r"log\.parquet, rows from 74 on: row 6 has the label 2"):
-        RankingData.of(Pieces.open(tmp_path / "log.parquet"))
+        RankingData.of(LogReader.open(tmp_path / "log.parquet"))
     stars = np.where(np.arange(600) == 90, np.nan, 4.0)
     rated = log.drop_columns(["label"]).append_column("rating", pa.array(stars))
     with pytest.raises(DataError, match="row 90 has no rating"):
@@ -429,31 +438,34 @@ def test_wrong_rows_are_named_in_their_piece(tmp_path, small_pieces):
 def test_files_and_columns_that_are_refused(tmp_path):
     path = tmp_path / "log.parquet"
     with pytest.raises(DataError, match="there is no table at"):
-        Pieces.open(path)
+        LogReader.open(path)
     pq.write_table(wide_log(), path)
-    for log in (lambda c: Pieces.open(path, columns=c), lambda c: Pieces.of(wide_log(), c)):
+    for log in (lambda c: LogReader.open(path, columns=c), lambda c: LogReader.of(wide_log(), c)):
         with pytest.raises(DataError, match="has no column 'devise'; did you mean 'device'"):
             log(["devise"])
         with pytest.raises(DataError, match=r"the column 'label' of .* tells what was liked"):
             log(["hour", "label"])
     with pytest.raises(DataError, match="tells what was liked"):
-        Pieces.open(path, {"rating": "hour"}, ["hour"])
+        LogReader.open(path, {"rating": "hour"}, ["hour"])
     with pytest.raises(DataError, match=r"no column 'clicked'.*--label-column NAME"):
-        Pieces.open(path, {"label": "clicked"})
+        LogReader.open(path, {"label": "clicked"})
     nested = wide_log().append_column("tags", pa.array([["a"]] * 600))
     with pytest.raises(DataError, match="the column 'tags' is of type list"):
         RankingData.of(nested, columns=["tags"])
     blobs = wide_log().append_column("blob", pa.array([b"\xff\xfe"] * 600))
     with pytest.raises(DataError, match="the column 'blob' is of type binary and cannot be read"):
         RankingData.of(blobs, columns=["blob"])
-    for log in (Pieces.open(path, columns=["hour", "hour"]), Pieces.of(wide_log(), ["hour"] * 2)):
+    for log in (
+        LogReader.open(path, columns=["hour", "hour"]),
+        LogReader.of(wide_log(), ["hour"] * 2),
+    ):
         assert log.columns == ("hour",)
     whole = path.read_bytes()
     path.write_bytes(whole[:-50])
     with pytest.raises(FormatError, match="not a whole Parquet file"):
-        Pieces.open(path)
+        LogReader.open(path)
     path.write_bytes(whole)
-    pieces = Pieces.open(path)
+    pieces = LogReader.open(path)
     path.write_bytes(whole[:4] + bytes(2000) + whole[2004:])  # the end still says what there is
     with pytest.raises(FormatError, match="truncated or damaged"):
         RankingData.of(pieces)
@@ -468,6 +480,6 @@ def test_a_log_of_one_row_a_part():
 def test_the_shop_is_what_it_says():
     data = RankingData.of(Interactions.build(columns()))
     assert sum(len(part) for part in data.parts) == ROWS
-    known, *held = (set(data.met.item_ids.take(part.items).to_pylist()) for part in data.parts)
+    known, *held = (set(data.vocabulary.items.take(part.items).to_pylist()) for part in data.parts)
     assert known == set(names(OLD))
     assert held[0] | held[1] == set(names())

@@ -55,7 +55,7 @@ def test_strata_by_loops():
     made = PPNet(**{**SMALL, "epochs": 1})
     made.fit(skewed, table())
     result = evaluate_ranking(made, skewed)
-    train, test, names = skewed.train, skewed.test, skewed.met.item_ids
+    train, test, names = skewed.train, skewed.test, skewed.vocabulary.items
     shown = np.bincount(train.items, minlength=len(names))
     known = np.flatnonzero(shown)
     assert {4, 5} <= set(shown[test.items].tolist())
@@ -84,7 +84,7 @@ def test_strata_by_loops():
 
 def test_a_stratum_of_one_label_has_no_auc():
     some = data().test.take(np.flatnonzero(data().test.items != 0))
-    new = fitted().numbering(data().met).items[some.items] == 0
+    new = fitted().numbering(data().vocabulary).items[some.items] == 0
     alike = some.take(np.flatnonzero(~new | (some.labels == 1)))
     stratum = evaluate_ranking(fitted(), data(), alike).strata["new"]
     assert stratum.auc is None
@@ -146,7 +146,7 @@ def test_a_user_of_one_label_has_no_say_in_gauc():
 
     made = labelled(one_label)
     result = evaluate_ranking(fitted(), made)
-    user = made.met.user_ids.index(105).as_py()
+    user = made.vocabulary.users.index(105).as_py()
     assert user in made.test.users
     assert user not in result.by_user.users
     assert result.by_user.all_rows - result.by_user.eligible_rows >= (made.test.users == user).sum()

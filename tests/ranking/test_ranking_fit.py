@@ -86,7 +86,7 @@ def batch_of(further=()):
     made = RankingData.of(log.rename_columns([*columns(), *further]), columns=further)
     ranker = PPNet(**{**SMALL, "epochs": 1})
     ranker.fit(made, table())
-    return shown_batch(made.train, ranker.numbering(made.met), ranker.settings, CPU)
+    return shown_batch(made.train, ranker.numbering(made.vocabulary), ranker.settings, CPU)
 
 
 def test_training_hides_a_share_of_users_items_and_values():
@@ -132,7 +132,7 @@ def test_fitting_again_starts_anew():
 
 
 def test_on_disk_or_in_memory_it_learns_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr("mmq.ranking.log.PIECE", 300)
+    monkeypatch.setattr("mmq.data.log.PIECE", 300)
     spooled = RankingData.of(Interactions.build(columns()), spool=tmp_path)
     assert isinstance(spooled.train.users, np.memmap)
     made = PPNet(**SMALL)
@@ -170,7 +170,7 @@ def test_the_checkpoint_of_something_else_is_refused(tmp_path):
     few = {**SMALL, "epochs": 1}
     own = Checkpoint(path, {"log": "a log"})
     PPNet(**few).fit(data(), table(), own)
-    others = RankingData.of(Interactions.build(columns()), RankingSplit(test_share=0.2))
+    others = RankingData.of(Interactions.build(columns()), RankingSplit(split="random"))
     for made, log, ids, mark in (
         (PPNet(**few), data(), table(), "another log"),
         (PPNet(**few), others, table(), "a log"),
@@ -195,7 +195,7 @@ def test_the_epoch_with_the_best_auc_of_the_validation_is_kept():
     assert auc(labels, found) == max(scores) == fit.validation["auc"] > scores[-1]
     assert log_loss(labels, found) == fit.validation["log_loss"]
     assert fit.seconds > 0
-    assert fit.rows_per_second > 0
+    assert fit.targets_per_second > 0
 
 
 def test_it_stops_when_it_no_longer_gets_better():
@@ -218,7 +218,7 @@ def test_the_loss_is_the_cross_entropy_of_all_impressions():
              "batch_size": 77}  # fmt: skip
     made = PPNet(**{**SMALL, **still})
     made.fit(data(), table())
-    shown = shown_batch(data().train, made.numbering(data().met), made.settings, CPU, True)
+    shown = shown_batch(data().train, made.numbering(data().vocabulary), made.settings, CPU, True)
     expected = log_loss(data().train.labels, torch.sigmoid(made.network(shown)).numpy())
     assert made.log[0]["loss"] == pytest.approx(expected, rel=1e-5)
     assert expected == pytest.approx(math.log(2), abs=0.05)

@@ -193,6 +193,14 @@ def test_configs_that_are_refused(changed, error, expected, saved):
         Ranker.load(saved)
 
 
+def test_a_split_of_before_loads_where_it_says_what_is_still_the_case(saved):
+    change(saved / CONFIG, lambda c: c["split"].update(validation_share=0.1, test_share=0.1))
+    assert Ranker.load(saved).split == fitted().split
+    change(saved / CONFIG, lambda c: c["split"].update(test_share=0.2))
+    with pytest.raises(SettingsError, match=r"'test_share' = 0\.2 is of an older mmq"):
+        Ranker.load(saved)
+
+
 DAMAGES = {
     "gone": lambda path: path.unlink(),
     "empty": lambda path: path.write_bytes(b""),

@@ -27,7 +27,7 @@ def test_the_rule_of_the_shop_is_learned_and_holds_for_new_items(changes):
 def test_item_ids_alone_know_nothing_of_new_items():
     made = fitted(with_ids=False, **LEARNED)
     found = evaluate_ranking(made, data())
-    new = np.isin(data().test.items, np.flatnonzero(made.numbering(data().met).items == 0))
+    new = np.isin(data().test.items, np.flatnonzero(made.numbering(data().vocabulary).items == 0))
     assert found.strata["new"].rows == int(new.sum())
     old = ~new
     labels = data().test.labels
@@ -47,8 +47,8 @@ def test_item_ids_alone_know_nothing_of_new_items():
 
 def test_without_item_ids_items_of_one_semantic_id_are_one():
     made = fitted(**LEARNED, item_id=False)
-    names = data().met.item_ids.to_pylist()
-    rows = table().find(data().met.item_ids)
+    names = data().vocabulary.items.to_pylist()
+    rows = table().find(data().vocabulary.items)
     scores = made.score(100, [], names)
     for one in range(len(names)):
         for other in range(one):

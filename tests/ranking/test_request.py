@@ -6,18 +6,18 @@ from mmq.ranking.request import request
 
 
 def test_every_item_is_shown_to_the_user_after_the_history():
-    met, impressions = request(
+    known, impressions = request(
         7, ["a", "b"], ["b", "c", "d"], {"hour": 3, "place": ["x", "y", "x"]}
     )
-    assert met.user_ids.to_pylist() == [7]
-    ids = met.item_ids.to_pylist()
+    assert known.users.to_pylist() == [7]
+    ids = known.items.to_pylist()
     assert [ids[place] for place in impressions.items] == ["b", "c", "d"]
     packed = impressions.histories(9)
     assert [ids[place] for place in packed.rows] == ["a", "b"] * 3
     assert packed.lengths.tolist() == [2, 2, 2]
-    places = met.column_values["place"].to_pylist()
+    places = known.columns["place"].to_pylist()
     assert [places[row] for row in impressions.columns[:, 1]] == ["x", "y", "x"]
-    hours = met.column_values["hour"].to_pylist()
+    hours = known.columns["hour"].to_pylist()
     assert [hours[row] for row in impressions.columns[:, 0]] == [hours[0]] * 3
 
 

@@ -3,14 +3,15 @@ import pyarrow as pa
 import pytest
 from ranking_shop import OLD, columns
 
-from mmq.ranking import Pieces, RankingData
-from mmq.ranking.vocabulary import Vocabulary
+from mmq.data.log import LogReader
+from mmq.ranking import RankingData
 
 
 def known(**changes):
     """What occurs in the training part of the small log, with a column beside."""
     log = {**columns(), "place": np.array(["top", "side"])[np.arange(2000) % 2], **changes}
-    return Vocabulary.of(RankingData.of(Pieces.of(pa.table(log), ("place",))))
+    made = RankingData.of(LogReader.of(pa.table(log), ("place",)))
+    return made.vocabulary.seen_in(made.train)
 
 
 def test_it_knows_what_training_met_alone():

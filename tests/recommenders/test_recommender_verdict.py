@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from mmq.metrics.retrieval import Ranks
+from mmq.metrics.standing import Standing
 from mmq.recommenders import HeterRec, ItemKNN, Popularity, SASRec, evaluate
-from mmq.recommenders.verdict import Standing, baselines, measured, verdict
+from mmq.recommenders.verdict import baselines, measured, standing, verdict
 from mmq.testing import tiny_retrieval_data
 
 
@@ -95,7 +96,7 @@ def test_protocols_may_disagree():
 def test_a_difference_that_users_do_not_show_is_none():
     data = tiny_retrieval_data()
     found = evaluate(knowing(1), data.validation)
-    assert Standing.of(found, found) == Standing(1.0, 1.0, 0)
+    assert standing(found, found) == Standing(1.0, 1.0, 0)
     (sentence,) = verdict(knowing(1), found, {"item-knn": found}, "test")
     assert sentence.startswith("not significantly different from item-knn (1.0000 against 1.0000")
 

@@ -1,4 +1,4 @@
-"""``mmq train ranking``: a log of impressions -> a model that predicts what will be liked."""
+"""``mmq train ranking``: a log of impressions -> a model that predicts positives."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,8 +12,27 @@ from mmq.data.hashing import mixed, repeated, text_hashes
 from mmq.data.interactions import Interactions
 from mmq.data.item_ids import joined, same_type
 from mmq.data.splits import TEST
+from mmq.data.texts import as_text
 from mmq.data.times import nanoseconds
 from mmq.errors import DataError
+from mmq.settings import Settings
+
+
+class LogSettings(Settings):
+    """Which rows of a log count, and as what."""
+
+    positive_above: float = 3.0
+    """Ratings above it are positives. Retrieval counts what has label 1 as well, and logs without
+    ratings and labels whole; ranking takes a label, where there is one, alone."""
+    ties: Literal["file", "shuffled"] = "file"
+    """Order of what happened at one moment: that of the log's rows, or one that a hash of the rows
+    gives, whatever their order is."""
+    dedupe: bool = False
+    """Whether rows that an earlier one equals in all columns are left out."""
+    drop_unknown: bool = False
+    """Whether rows with other items than those that have a semantic ID, or that may be recommended,
+    are left out, in place of an error."""
+
 
 MANY_TIES = 0.05
 """Share of held-out items from which on their ties of time are worth a warning."""
@@ -19,15 +40,16 @@ MANY_TIES = 0.05
 
 def repeated_rows(log: Interactions) -> np.ndarray:
     """``(interactions,)`` bool: rows that an earlier one equals in all columns."""
-    columns = [log.users.codes, log.items.codes, log.times]
-    for name in log.table.column_names[3:]:
-        codes = joined(log.table.column(name)).dictionary_encode().indices
-        columns.append(pc.fill_null(codes, -1).to_numpy(zero_copy_only=False))
-    return repeated(mixed(columns))
+    return repeated(row_hashes(log))
 
 
-def row_hashes(log: Interactions) -> np.ndarray:
-    """``(interactions,)`` uint64 of all columns, whatever their types and the rows around."""
+def row_hashes(log: Interactions, further: pa.Table | None = None) -> np.ndarray:
+    """``(interactions,)`` uint64 of all columns, whatever their types and the rows around.
+
+    Args:
+        log: the log.
+        further: other columns of the same rows.
+    """
     users, items = (text_hashes(coded.ids)[coded.codes] for coded in (log.users, log.items))
     columns = [users, items, nanoseconds(joined(log.table.column("timestamp")))]
     for name in log.table.column_names[3:]:
@@ -35,7 +57,11 @@ def row_hashes(log: Interactions) -> np.ndarray:
         words = text_hashes(pc.fill_null(coded.dictionary.cast(pa.string()), ""))
         codes = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False)
         columns.append(np.append(words, np.uint64(0))[codes])
-    return mixed(columns)
+    own = mixed(columns)
+    if further is None:
+        return own
+    texts = [joined(as_text(further.column(name), name)) for name in further.column_names]
+    return mixed([own, *(text_hashes(pc.fill_null(each, "")) for each in texts)])
 
 
 def with_items(log: Interactions, item_ids: pa.Array, strict: bool = True) -> np.ndarray:

@@ -14,28 +14,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmq.artifacts import write_file
-from mmq.data.continued import continued
 from mmq.data.frames import as_table, is_frame
 from mmq.data.histories import one_row_each
 from mmq.data.item_ids import as_ids, joined, same_type, without_empty
 from mmq.data.kinds import is_list
-from mmq.data.outcomes import as_labels, as_ratings, as_splits, means_another
-from mmq.data.tables import ColumnOption, missing_column, read_table
+from mmq.data.outcomes import as_labels, as_ratings, as_splits
 from mmq.data.times import as_times, ticks
-from mmq.errors import DataError, nearest, warn
+from mmq.errors import DataError, nearest
 
 REQUIRED = ("user_id", "item_id")
 """Columns that a file of interactions needs."""
 
 COLUMNS = (*REQUIRED, "timestamp", "rating", "label", "split")
 """All columns that an interaction log may have."""
-
-FORMAT = "timestamp_format"
-"""Among names of columns: how times are written, as ``strptime`` reads it."""
-
-LEFT_ALONE = "none"
-"""In place of a column's name in the file: the column is not read, whatever the file has."""
-
 
 _PLACES = b"mmq.places"
 """Mark of a log whose times are places in a history."""
@@ -55,7 +46,8 @@ class Coded(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """An interaction log. Make one with :meth:`build` or :func:`read_interactions`.
+    """An interaction log. Made by :meth:`build`, or read by
+    :func:`~mmq.data.log.read_interactions`.
 
     A selection of rows may be empty; what is built or read may not.
 
@@ -207,6 +199,36 @@ class Interactions:
             mask |= self._column("label").to_numpy() == 1
         return self.filter(mask)
 
+    def labels(self, threshold: float = 3, start: int = 0) -> np.ndarray:
+        """``(interactions,)``: the label where there is one, else whether the rating is above.
+
+        Unlike for :meth:`positives`, a row without either is no positive but a mistake.
+
+        Args:
+            threshold: of ratings.
+            start: number of the first row, for messages.
+
+        Raises:
+            DataError: there are neither labels nor ratings, or a row has no rating.
+        """
+        names = self.table.column_names
+        if "label" in names:
+            labels: np.ndarray = self._column("label").to_numpy()
+            return labels
+        if "rating" not in names:
+            raise DataError(
+                "the interactions have neither labels nor ratings; ranking learns from what was "
+                "shown and not taken as well, so give a label column of 0 and 1 (--label-column)"
+            )
+        unknown = np.flatnonzero(_mask(self._column("rating").is_null()))
+        if len(unknown):
+            raise DataError(
+                f"row {start + unknown[0]} has no rating ({len(unknown):,} such rows); drop them, "
+                "or give a label column"
+            )
+        above: np.ndarray = self._column("rating").to_numpy() > threshold
+        return above
+
     def k_core(self, k: int) -> Interactions:
         """The largest part in which every user and every item has at least ``k`` interactions.
 
@@ -227,87 +249,8 @@ class Interactions:
         return joined(self.table.column(name))
 
 
-def read_interactions(
-    path: str | Path,
-    column_names: Mapping[str, str] | None = None,
-) -> Interactions:
-    """The interaction log in a Parquet, CSV, TSV, JSON Lines or RecBole ``.inter`` file.
-
-    Args:
-        path: the file, a folder of its parts, or a pattern such as ``"day=*/*.parquet"``.
-        column_names: name in :data:`COLUMNS` -> its name in the file, where they differ, or
-            :data:`LEFT_ALONE`. Columns that are neither known nor mapped are not read, and those
-            that are known by name alone and hold something else are left alone with a warning.
-            :data:`FORMAT` -> how times are written, where they are text of another form.
-
-    Raises:
-        DataError: a column is missing (the message names the nearest and the option that maps
-            it), or the rows do not pass :meth:`Interactions.build`.
-        FormatError: the file is truncated or damaged.
-    """
-    mapping = column_mapping(column_names)
-    item = mapping["item_id"]
-    before = f"{item}_list"
-    wanted = [*mapping.values(), before, f"{mapping.get('timestamp')}_list"]
-    table = read_table(path, wanted, (mapping["user_id"], item), number_hints(mapping))
-    if before in table.column_names and item in table.column_names:
-        require_columns(path, table.column_names, mapping, column_names or {})
-        table = continued(table, mapping)
-    require_columns(path, table.column_names, mapping, column_names or {})
-    columns = {
-        name: table.column(source)
-        for name, source in mapping.items()
-        if source in table.column_names
-    }
-    for name in unasked(columns, column_names or {}):
-        del columns[name]
-    try:
-        return Interactions.build(columns, (column_names or {}).get(FORMAT))
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
-
-
-def column_mapping(given: Mapping[str, str] | None) -> dict[str, str]:
-    """Name in :data:`COLUMNS` -> its name in the file, without those that are left alone."""
-    whole = {name: name for name in COLUMNS} | dict(given or {})
-    whole.pop(FORMAT, None)
-    return {
-        name: source for name, source in whole.items() if source != LEFT_ALONE or name in REQUIRED
-    }
-
-
-def number_hints(mapping: Mapping[str, str]) -> dict[str, pa.DataType]:
-    """Columns of a text file that are most often numbers -> their type."""
-    kinds = {"timestamp": pa.int64(), "rating": pa.float64()}
-    return {mapping[name]: kind for name, kind in kinds.items() if name in mapping}
-
-
-def require_columns(
-    path: str | Path, known: list[str], mapping: Mapping[str, str], given: Mapping[str, str]
-) -> None:
-    """Raise :class:`~mmq.errors.DataError` for a column that has to be there and is not."""
-    for name, source in mapping.items():
-        if source not in known and (name in REQUIRED or name in given):
-            option = ColumnOption(source, f"--{name.removesuffix('_id')}-column")
-            raise missing_column(path, option, set(known).intersection(mapping.values()))
-
-
-def unasked(columns: Mapping[str, pa.ChunkedArray], given: Mapping[str, str]) -> list[str]:
-    """Columns that nobody named and that hold something else than their name says."""
-    found = []
-    for name in ("rating", "label", "split"):
-        if name in columns and name not in given and means_another(name, joined(columns[name])):
-            found.append(name)
-            kinds = "numbers" if name == "rating" else "0 and 1" if name == "label" else "parts"
-            warn(
-                f"the column {name} holds something else than {kinds} and is left alone; rename "
-                "it if it should count"
-            )
-    return found
-
-
 def write_interactions(path: str | Path, interactions: Interactions) -> None:
-    """Write the log as Parquet, whole or not at all; :func:`read_interactions` reads it back."""
+    """Write the log as Parquet, whole or not at all; :mod:`mmq.data.log` reads it back."""
     with write_file(path) as temporary:
         pq.write_table(interactions.table, temporary, compression="zstd")
 

@@ -92,7 +92,7 @@ def means_another(name: str, values: pa.Array) -> bool:
     try:
         if name == "rating":
             told = is_text(values.type) and values.null_count < len(values)
-            return told and not pc.any(_are_numbers(values)).as_py()
+            return told and not pc.any(are_numbers(values)).as_py()
         if name == "label":
             values = _missing_as_null(values)
             numbers = _label_numbers(values)
@@ -101,6 +101,11 @@ def means_another(name: str, values: pa.Array) -> bool:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return True
     return False
+
+
+def are_numbers(texts: pa.Array) -> pa.Array:
+    """Bool: whether each text spells a number, spaces around it aside."""
+    return pc.match_substring_regex(pc.utf8_trim_whitespace(texts), _NUMBER)
 
 
 def _words(values: pa.Array) -> pa.Array:
@@ -123,7 +128,7 @@ def _label_numbers(values: pa.Array) -> pa.Array:
         words = _words(values)
         known = pc.index_in(words, pa.array(list(_LABELS)))
         found = pa.array(list(map(float, _LABELS.values()))).take(known)
-        number = pc.if_else(_are_numbers(words), words, pa.scalar(None, pa.string()))
+        number = pc.if_else(are_numbers(words), words, pa.scalar(None, pa.string()))
         return pc.coalesce(found, number.cast(pa.float64()))
     return values.cast(pa.float64())
 
@@ -141,7 +146,7 @@ def _of_texts(texts: pa.Array, name: str) -> pa.Array:
     if numbers is not None:
         return numbers
     trimmed = pc.utf8_trim_whitespace(texts)
-    readable = pc.fill_null(_are_numbers(trimmed), False)
+    readable = pc.fill_null(are_numbers(trimmed), False)
     nothing = pc.is_in(pc.ascii_lower(trimmed), pa.array(["", "nan", None]))
     lost = _mask(pc.invert(pc.or_(readable, nothing)))
     if lost.any():
@@ -156,10 +161,6 @@ def _of_texts(texts: pa.Array, name: str) -> pa.Array:
             "and count as missing"
         )
     return pc.if_else(readable, trimmed, pa.scalar(None, pa.string())).cast(pa.float64())
-
-
-def _are_numbers(texts: pa.Array) -> pa.Array:
-    return pc.match_substring_regex(pc.utf8_trim_whitespace(texts), _NUMBER)
 
 
 def _nan_as_null(values: pa.Array) -> pa.Array:

@@ -29,8 +29,8 @@ class AlternatingTask(MovingTask):
     """Codes learn between the epochs of the recommender, until ``moving`` of them are done.
 
     For every item the model tells what each switch of a code would cost or gain
-    (:meth:`~mmq.finetuning.moving.Student.switch_costs`). An item should have the codes that it
-    has, but for the switch that pays most, among the ``nearest`` codes of each position. The
+    (:meth:`~mmq.finetuning.moving.Student.reassignment_costs`). An item should have the codes that
+    it has, but for the switch that pays most, among the ``nearest`` codes of each position. The
     tokenizer learns for some steps to give these, by the mean over items of
 
         behaviour_weight * sum_i <soft_i, cost_i> - wanted_weight * mean_i log soft_i[wanted_i]
@@ -61,7 +61,7 @@ class AlternatingTask(MovingTask):
 
     def _costs(self) -> Tensor:
         """``(items of the table, n, k)``; nothing is known of items that training did not meet."""
-        own = self.student.switch_costs(self.data)
+        own = self.student.reassignment_costs(self.data)
         codes = self.codes[self.places][:, :, None]
         own += self.settings.resolved_least_gain(codes.shape[1])
         own.scatter_(2, codes, 0.0)

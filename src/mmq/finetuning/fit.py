@@ -153,7 +153,7 @@ def _checked(
     tokenizer.require_soft()
     student.require_soft(data)
     if alternating:
-        student.require_switches()
+        student.require_reassignment_costs()
     ids = student.semantic_ids
     items = catalogue.take(catalogue.rows(ids.item_ids.to_pylist()))
     if tokenizer.codebook_sizes != ids.codebook_sizes:

@@ -81,11 +81,11 @@ class Student(Protocol):
         What it was fitted to is all that it can be fine-tuned on.
         """
 
-    def require_switches(self) -> None:
-        """Raise :class:`~mmq.errors.SettingsError` if it cannot tell :meth:`switch_costs`."""
+    def require_reassignment_costs(self) -> None:
+        """Raise :class:`~mmq.errors.SettingsError` if it cannot tell :meth:`reassignment_costs`."""
 
-    def switch_costs(self, data: Any) -> Tensor:
-        """What each switch of a code would change.
+    def reassignment_costs(self, data: Any) -> Tensor:
+        """What each reassignment of a code would change.
 
         ``(items, n, k)`` for the items of ``data``: by how many nats the loss, summed over the
         training part, would change if the item alone had code k at position n; zero for the

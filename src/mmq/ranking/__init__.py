@@ -1,4 +1,4 @@
-"""Ranking: will this user like this item? With item IDs, semantic IDs, or both.
+"""Ranking: will this item be a positive of this user? By item IDs, semantic IDs, or both.
 
 A kind is a module of its own and a line here.
 """
@@ -6,8 +6,6 @@ A kind is a module of its own and a line here.
 from mmq.ranking.base import Ranker
 from mmq.ranking.data import RankingData
 from mmq.ranking.evaluation import RankingEvaluation, evaluate_ranking
-from mmq.ranking.fit import RankingFit
-from mmq.ranking.log import Pieces
 from mmq.ranking.means import Means, MeansSettings
 from mmq.ranking.ppnet import PPNet
 from mmq.ranking.settings import PPNetSettings, RankingSplit
@@ -17,11 +15,9 @@ __all__ = [
     "MeansSettings",
     "PPNet",
     "PPNetSettings",
-    "Pieces",
     "Ranker",
     "RankingData",
     "RankingEvaluation",
-    "RankingFit",
     "RankingSplit",
     "evaluate_ranking",
 ]

@@ -10,12 +10,12 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 
 from mmq.errors import SettingsError
+from mmq.log_model import LogModel
 from mmq.made_from import Checkpoint
 from mmq.metrics.calibration import log_loss
 from mmq.metrics.ranking import auc, user_aucs
-from mmq.model import Model, fit_figures
-from mmq.ranking.data import Met, RankingData
-from mmq.ranking.fit import RankingFit
+from mmq.model import Fit
+from mmq.ranking.data import RankingData
 from mmq.ranking.folder import FORMAT, ranker_card, read_files, write_files
 from mmq.ranking.impressions import Impressions
 from mmq.ranking.request import request
@@ -23,13 +23,12 @@ from mmq.ranking.settings import RankingSplit
 from mmq.ranking.vocabulary import Numbering, Vocabulary
 from mmq.semantic_ids import SemanticIDs
 from mmq.settings import Settings
-from mmq.version import __version__
 
 S = TypeVar("S", bound=Settings)
 
 
-class Ranker(Model[S], Generic[S]):
-    """Predicts whether an item that is shown to a user will be liked.
+class Ranker(LogModel[S], Generic[S]):
+    """Predicts whether an item that is shown to a user will be a positive.
 
     Args:
         settings: or their values by name.
@@ -48,7 +47,7 @@ class Ranker(Model[S], Generic[S]):
         self.split = RankingSplit()
         """How its log was divided, so that ``mmq evaluate`` does the same."""
         self.ids: SemanticIDs | None = None
-        self.fitted_ids: SemanticIDs | None = None
+        self._fitted_ids: SemanticIDs | None = None
         self._vocabulary: Vocabulary | None = None
 
     def fit(
@@ -56,7 +55,7 @@ class Ranker(Model[S], Generic[S]):
         data: RankingData,
         ids: SemanticIDs | None = None,
         checkpoint: Checkpoint | None = None,
-    ) -> RankingFit:
+    ) -> Fit:
         """Learn from the training part; the test part is not looked at.
 
         Args:
@@ -71,18 +70,19 @@ class Ranker(Model[S], Generic[S]):
             FormatError: the checkpoint is damaged or of other data or settings.
         """
         data.validation.require_both_labels("validation")
-        self.load_vocabulary(Vocabulary.of(data), ids if self.reads_ids else None)
+        known = data.vocabulary.seen_in(data.train)
+        self.load_vocabulary(known, ids if self.reads_ids else None)
         fit = self._fit(data, checkpoint)
-        self.figures, self.split = fit_figures(fit), data.split
+        self.figures, self.split = fit.figures, data.split
         return fit
 
     @abstractmethod
-    def _fit(self, data: RankingData, checkpoint: Checkpoint | None) -> RankingFit:
+    def _fit(self, data: RankingData, checkpoint: Checkpoint | None) -> Fit:
         """Learn, given that vocabulary and IDs are those of the data."""
 
     @abstractmethod
     def predict(self, impressions: Impressions, log: RankingData | Numbering) -> np.ndarray:
-        """``(rows,)`` float32 probability that each impression is liked.
+        """``(rows,)`` float32 probability that each impression is a positive.
 
         Args:
             impressions: of a log.
@@ -98,16 +98,12 @@ class Ranker(Model[S], Generic[S]):
         """
 
     def config(self) -> dict[str, Any]:
-        """See :mod:`mmq.ranking.folder`; a table given later is not what it was fitted to."""
-        ids, known = self.fitted_ids, self.vocabulary
+        """See :mod:`mmq.ranking.folder`."""
+        known = self.vocabulary
         return {
-            "settings": self.settings.to_dict(),
-            "split": self.split.to_dict(),
-            "ids": ids and {"fingerprint": ids.fingerprint(), "manifest": ids.manifest},
+            **super().config(),
             "columns": list(known.columns),
             "numbers": {name: scale._asdict() for name, scale in known.numbers.items()},
-            "figures": self.figures,
-            "mmq": __version__,
         }
 
     def card(self, config: Mapping[str, Any]) -> str:
@@ -122,7 +118,7 @@ class Ranker(Model[S], Generic[S]):
         self, config: Mapping[str, Any], tensors: dict[str, np.ndarray], folder: Path
     ) -> None:
         """See :meth:`mmq.model.Model.take_up`."""
-        self.split = RankingSplit.parse(config["split"])
+        self.split = RankingSplit.parse_saved(config["split"])
         self.load_vocabulary(*read_files(folder, config))
         self.restore(tensors, folder)
 
@@ -133,7 +129,7 @@ class Ranker(Model[S], Generic[S]):
         item_ids: Sequence[Any],
         columns: Mapping[str, Any] | None = None,
     ) -> np.ndarray:
-        """``(items,)`` float32 probability that a user will like each item.
+        """``(items,)`` float32 probability that each item is a positive of a user.
 
         Args:
             user_id: of the user; one not seen in training is known by the history alone.
@@ -145,18 +141,18 @@ class Ranker(Model[S], Generic[S]):
             DataError: there are no items, one has no semantic ID, or a column is missing or has
                 not a value for each item.
         """
-        met, impressions = request(
+        log, impressions = request(
             user_id, history, item_ids, columns or {}, self.vocabulary.numbers
         )
-        return self.predict(impressions, self.numbering(met))
+        return self.predict(impressions, self.numbering(log))
 
-    def numbering(self, met: Met) -> Numbering:
+    def numbering(self, log: Vocabulary) -> Numbering:
         """Where the users, items and values of a log have their embeddings.
 
         Raises:
             DataError: an item of the log has no semantic ID, or a column is missing.
         """
-        return Numbering.of(met, self.vocabulary, None, None)
+        return Numbering.of(log, self.vocabulary)
 
     def with_ids(self, ids: SemanticIDs) -> None:
         """Read the items of a newer table of the same tokenizer, new items among them.
@@ -166,9 +162,14 @@ class Ranker(Model[S], Generic[S]):
             FormatError: the table comes from another tokenizer, or its items have other IDs.
         """
         raise SettingsError(
-            f"{self.kind} knows items by how often they were liked, and reads no semantic IDs; "
+            f"{self.kind} knows items by their rates of positives, and reads no semantic IDs; "
             "leave --ids out, or train ppnet"
         )
+
+    @property
+    def fitted_ids(self) -> SemanticIDs | None:
+        """The table that it was fitted to, if any."""
+        return self._fitted_ids
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -185,7 +186,7 @@ class Ranker(Model[S], Generic[S]):
     def load_vocabulary(self, vocabulary: Vocabulary, ids: SemanticIDs | None) -> None:
         """Take up what :meth:`fit` or a saved folder brings."""
         self._vocabulary = vocabulary
-        self.ids = self.fitted_ids = ids
+        self.ids = self._fitted_ids = ids
 
 
 def validated(ranker: Ranker[Any], held: Impressions, numbering: Numbering) -> dict[str, float]:

@@ -32,10 +32,10 @@ def shown_batch(
     items, rows = impressions.items, packed.rows
     table = np.arange(len(numbering.items))
     if len(table) > len(items) + len(rows):  # a large catalogue: only what occurs
-        met = np.zeros(len(table), bool)
-        met[items], met[rows] = True, True
-        table = np.flatnonzero(met)
-        place = np.empty(len(met), np.int32)
+        present = np.zeros(len(table), bool)
+        present[items], present[rows] = True, True
+        table = np.flatnonzero(present)
+        place = np.empty(len(present), np.int32)
         place[table] = np.arange(len(table), dtype=np.int32)
         items, rows = place[items], place[rows]
     codes = None if numbering.codes is None else numbering.codes[table]

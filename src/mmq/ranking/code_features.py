@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,55 +11,45 @@ from mmq.metrics.buckets import BucketIndex
 from mmq.semantic_ids import SemanticIDs
 
 
-class CodeFeatures(ABC):
+class CodeFeatures(NamedTuple):
     """Numbers the embeddings of semantic IDs.
 
-    Args:
-        ids: the table that is learned from.
+    Attributes:
+        size: embeddings in all.
+        rows: ``(items, length)`` codes -> ``(items, length)`` int64 numbers below ``size``.
     """
 
     size: int
-    """Embeddings in all."""
-
-    @abstractmethod
-    def __init__(self, ids: SemanticIDs) -> None: ...
-
-    @abstractmethod
-    def rows(self, codes: np.ndarray) -> np.ndarray:
-        """``(items, length)`` codes -> ``(items, length)`` int64 numbers below :attr:`size`."""
+    rows: Callable[[np.ndarray], np.ndarray]
 
 
-class SingleCodes(CodeFeatures):
+def single_codes(ids: SemanticIDs) -> CodeFeatures:
     """One embedding for each code of each position."""
-
-    def __init__(self, ids: SemanticIDs) -> None:
-        sizes = np.array(ids.codebook_sizes)
-        self._offsets = np.cumsum(sizes) - sizes
-        self.size = int(sizes.sum())
-
-    def rows(self, codes: np.ndarray) -> np.ndarray:
-        """As :meth:`CodeFeatures.rows`."""
-        numbers: np.ndarray = codes.astype(np.int64) + self._offsets
-        return numbers
+    size, offsets = _side_by_side(ids.codebook_sizes)
+    return CodeFeatures(size, lambda codes: codes.astype(np.int64) + offsets)
 
 
-class Prefixes(CodeFeatures):
+def prefixes(ids: SemanticIDs) -> CodeFeatures:
     """One embedding for each prefix that occurs (prefix n-grams, Singh et al. 2024).
 
     A prefix of a new item that no item had has the embedding that all new ones of its length share.
     """
+    known = [BucketIndex.build(ids.codes[:, : end + 1])[0] for end in range(ids.length)]
+    size, offsets = _side_by_side([len(each) + 1 for each in known])
 
-    def __init__(self, ids: SemanticIDs) -> None:
-        self._known = [BucketIndex.build(ids.codes[:, : end + 1])[0] for end in range(ids.length)]
-        sizes = np.array([len(each) + 1 for each in self._known])
-        self._offsets = np.cumsum(sizes) - sizes
-        self.size = int(sizes.sum())
-
-    def rows(self, codes: np.ndarray) -> np.ndarray:
-        """As :meth:`CodeFeatures.rows`."""
-        found = [index.find(codes[:, : end + 1]) for end, index in enumerate(self._known)]
-        numbers: np.ndarray = np.stack(found, 1) + 1 + self._offsets
+    def rows(codes: np.ndarray) -> np.ndarray:
+        found = [index.find(codes[:, : end + 1]) for end, index in enumerate(known)]
+        numbers: np.ndarray = np.stack(found, 1) + 1 + offsets
         return numbers
 
+    return CodeFeatures(size, rows)
 
-CODE_FEATURES: dict[str, type[CodeFeatures]] = {"codes": SingleCodes, "prefixes": Prefixes}
+
+def _side_by_side(sizes: Sequence[int]) -> tuple[int, np.ndarray]:
+    """The sum of some sizes, and where each begins."""
+    ends = np.cumsum(sizes)
+    return int(ends[-1]), ends - sizes
+
+
+CODE_FEATURES = {"codes": single_codes, "prefixes": prefixes}
+"""Values of the setting ``code_features``."""

@@ -1,4 +1,4 @@
-"""How well a ranker tells what is liked: over all impressions, within users, by popularity."""
+"""How well a ranker tells positives: over all impressions, within users, by popularity."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Stratum(NamedTuple):
     Attributes:
         items: how many there are.
         rows: their impressions.
-        positives: those that were liked.
+        positives: those with label 1.
         auc: over them; None where all have one label.
     """
 
@@ -41,11 +41,11 @@ class RankingEvaluation(NamedTuple):
             prediction over share of positives), ``calibration_error``. The GAUCs are NaN where no
             user has rows of both labels.
         rows: impressions.
-        positives: those that were liked.
+        positives: those with label 1.
         by_user: AUC within each user who has rows of both labels.
         calibration: prediction beside outcome.
         strata: by training impressions of the item: ``head`` (the quarter with the most) and
-            ``tail`` (the quarter with the fewest) of the items that training met, ``between``,
+            ``tail`` (the quarter with the fewest) of the items that training saw, ``between``,
             ``cold`` (fewer than 5, or none) and ``new`` (none).
         predictions: ``(rows,)``.
     """
@@ -62,7 +62,7 @@ class RankingEvaluation(NamedTuple):
 def evaluate_ranking(
     ranker: Ranker[Any], data: RankingData, part: Impressions | None = None
 ) -> RankingEvaluation:
-    """Predict every impression, and see how far predictions tell the liked ones.
+    """Predict every impression, and see how far predictions tell the positives.
 
     Args:
         ranker: a fitted one.
@@ -75,7 +75,7 @@ def evaluate_ranking(
     part = data.test if part is None else part
     names = (name for name, each in zip(PARTS, data.parts, strict=True) if each is part)
     part.require_both_labels(next(names, "given"))
-    numbering = ranker.numbering(data.met)
+    numbering = ranker.numbering(data.vocabulary)
     predictions = ranker.predict(part, numbering)
     labels = np.asarray(part.labels)
     by_user = user_aucs(part.users, labels, predictions)
@@ -110,6 +110,6 @@ def _stratum(part: Impressions, predictions: np.ndarray, items: np.ndarray) -> S
     labels = part.labels[rows]
     positives = int(labels.sum())
     both = 0 < positives < len(labels)
-    met = int(np.count_nonzero(np.bincount(part.items[rows])))
+    shown = int(np.count_nonzero(np.bincount(part.items[rows])))
     value = auc(labels, predictions[rows]) if both else None
-    return Stratum(met, len(labels), positives, value)
+    return Stratum(shown, len(labels), positives, value)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -63,26 +62,8 @@ class Shuffled:
             yield numbers[numbers < self.rows]
 
 
-class RankingFit(NamedTuple):
-    """What came out of a training.
-
-    Attributes:
-        epochs: passes that were made.
-        best_epoch: the pass whose weights were kept, from 1; 0 where none was made.
-        seconds: time they took; of a training that was resumed, the part since then.
-        rows_per_second: training impressions, validation included.
-        validation: AUC and log-loss of the kept weights.
-    """
-
-    epochs: int
-    best_epoch: int
-    seconds: float
-    rows_per_second: float
-    validation: dict[str, float]
-
-
 class RankingTask(ValidatedTask):
-    """Every impression predicts whether it was liked.
+    """Every impression predicts its label.
 
     Args:
         network: what learns.

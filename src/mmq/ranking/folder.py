@@ -14,23 +14,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmq.artifacts import sha256
 from mmq.errors import FormatError
+from mmq.log_model import read_ids
 from mmq.model_folder import (
     CONFIG,
     Config,
     FolderFormat,
     card,
     figure_rows,
-    foreign_file,
     require_hash,
 )
 from mmq.ranking.numbers import Scale
-from mmq.ranking.rates import Tally
 from mmq.ranking.vocabulary import Vocabulary
 from mmq.semantic_ids import SemanticIDs
 
@@ -70,14 +70,9 @@ def read_files(folder: Path, config: Mapping[str, Any]) -> tuple[Vocabulary, Sem
     Raises:
         FormatError: they are not those that the model was fitted to.
     """
-    ids = None
-    if config["ids"] is not None:
-        ids = SemanticIDs.read(folder / IDS)
-        if ids.fingerprint() != config["ids"].get("fingerprint"):
-            raise foreign_file(folder / IDS)
+    ids = read_ids(folder / IDS, config)
     path = require_hash(folder / VOCABULARY, "vocabulary", config["vocabulary_sha256"])
-    known = _read_vocabulary(path, config["columns"])
-    return known._replace(numbers=_scales(config, folder)), ids
+    return _read_vocabulary(path, config["columns"], _scales(config, folder)), ids
 
 
 def ranker_card(config: Mapping[str, Any]) -> str:
@@ -113,22 +108,22 @@ def _write_vocabulary(path: Path, known: Vocabulary) -> None:
     kinds = {"user": known.users, "item": known.items}
     kinds |= {f"column:{name}": values for name, values in known.columns.items()}
     tables = []
-    for (kind, values), tally in zip(kinds.items(), known.tallies, strict=True):
+    for (kind, values), counts in zip(kinds.items(), known.counts, strict=True):
         tables.append(
             pa.table(
                 {
                     "column": pa.array([kind] * len(values), pa.string()),
                     "value": values.cast(pa.string()),
                     "whole": pa.array([pa.types.is_integer(values.type)] * len(values)),
-                    "shown": pa.array(tally.shown, pa.int64()),
-                    "liked": pa.array(tally.liked, pa.int64()),
+                    "shown": pa.array(counts[:, 0], pa.int64()),
+                    "liked": pa.array(counts[:, 1], pa.int64()),
                 }
             )
         )
     pq.write_table(pa.concat_tables(tables), path, compression="zstd")
 
 
-def _read_vocabulary(path: Path, columns: list[str]) -> Vocabulary:
+def _read_vocabulary(path: Path, columns: list[str], numbers: Mapping[str, Scale]) -> Vocabulary:
     table = pq.read_table(path)
 
     def of(kind: str) -> pa.Table:
@@ -138,8 +133,8 @@ def _read_vocabulary(path: Path, columns: list[str]) -> Vocabulary:
         whole = rows.num_rows and rows["whole"][0].as_py()
         return rows["value"].combine_chunks().cast(pa.int64() if whole else pa.string())
 
-    further = [f"column:{name}" for name in columns]
-    groups = [of(kind) for kind in ("user", "item", *further)]
-    tallies = (Tally(each["shown"].to_numpy(), each["liked"].to_numpy()) for each in groups)
+    groups = [of(kind) for kind in ("user", "item", *(f"column:{name}" for name in columns))]
+    counts = [np.stack([each["shown"], each["liked"]], 1) for each in groups]
     users, items, *others = map(values, groups)
-    return Vocabulary(users, items, dict(zip(columns, others, strict=True)), tuple(tallies))
+    further = dict(zip(columns, others, strict=True))
+    return Vocabulary(users, items, further, numbers, tuple(counts))

@@ -11,9 +11,9 @@ from pydantic import PositiveFloat
 
 from mmq.errors import FormatError
 from mmq.made_from import Checkpoint
+from mmq.model import Fit
 from mmq.ranking.base import Ranker, validated
 from mmq.ranking.data import RankingData
-from mmq.ranking.fit import RankingFit
 from mmq.ranking.impressions import BLOCK, Impressions
 from mmq.ranking.vocabulary import Numbering
 from mmq.settings import Settings
@@ -29,11 +29,11 @@ class MeansSettings(Settings):
 
     smoothing: PositiveFloat = 10.0
     """Impressions at the rate of all that are added to those of a user, item or value, before the
-    share that was liked is taken."""
+    share of positives is taken."""
 
 
 class Means(Ranker[MeansSettings]):
-    """Knows a user, an item and the values of further columns by the share that was liked.
+    """Knows a user, an item and the values of further columns by the share of positives.
 
     A logistic regression on the log-odds of these shares; in training every impression is left out
     of its own.
@@ -47,18 +47,20 @@ class Means(Ranker[MeansSettings]):
     _weights: np.ndarray | None = None
     """``(1 + rates,)`` float64, the bias first."""
 
-    def _fit(self, data: RankingData, checkpoint: Checkpoint | None) -> RankingFit:
+    def _fit(self, data: RankingData, checkpoint: Checkpoint | None) -> Fit:
         """It takes seconds and stores no checkpoint."""
         started = time.monotonic()
-        numbering = self.numbering(data.met)
+        numbering = self.numbering(data.vocabulary)
         self._weights = self._regression(data.train, numbering)
         figures = validated(self, data.validation, numbering)
         seconds = time.monotonic() - started
-        return RankingFit(0, 0, seconds, len(data.train) / max(seconds, 1e-9), figures)
+        rows = len(data.train)
+        speed = rows / max(seconds, 1e-9)
+        return Fit(figures, seconds=seconds, targets=rows, targets_per_second=speed)
 
     def _regression(self, train: Impressions, numbering: Numbering) -> np.ndarray:
         """Weights by Newton's method, from passes over all impressions."""
-        size = 1 + len(numbering.tallies)
+        size = 1 + len(numbering.counts)
         weights = np.zeros(size)
         for _ in range(_STEPS):
             slope, curvature = -_RIDGE * weights, _RIDGE * np.eye(size)
@@ -82,7 +84,7 @@ class Means(Ranker[MeansSettings]):
         """See :meth:`Ranker.predict`."""
         if self._weights is None:
             raise self._unfitted()
-        numbering = log if isinstance(log, Numbering) else self.numbering(log.met)
+        numbering = log if isinstance(log, Numbering) else self.numbering(log.vocabulary)
         parts = [
             _sigmoid(self._inputs(piece, numbering, left_out=False) @ self._weights)
             for piece in impressions.batches(BLOCK)
@@ -98,7 +100,7 @@ class Means(Ranker[MeansSettings]):
     def restore(self, tensors: Mapping[str, np.ndarray], folder: Path) -> None:
         """See :meth:`Ranker.restore`."""
         weights = tensors.get("weights", np.empty(0))
-        if tensors.keys() != {"weights"} or weights.shape != (1 + len(self.vocabulary.tallies),):
+        if tensors.keys() != {"weights"} or weights.shape != (1 + len(self.vocabulary.counts),):
             raise FormatError(
                 f"{folder} has not one weight for each rate of means; copy the whole folder or "
                 "train it again"

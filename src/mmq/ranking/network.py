@@ -32,7 +32,7 @@ class Shown(NamedTuple):
         item_rows: ``(u,)`` int64 number of the embedding of each item of the table, 0 for one that
             training did not meet.
         code_rows: ``(u, length)`` int64 numbers of the embeddings of its codes; None without IDs.
-        rates: ``(b, 2 + c)`` log-odds of user, item and values being liked, 0 for what training
+        rates: ``(b, 2 + c)`` rates of user, item and values as log-odds, 0 for what training
             did not meet.
     """
 
@@ -52,7 +52,7 @@ class Sizes(NamedTuple):
     """How many embeddings there are.
 
     Attributes:
-        users: those met in training, and one for all others.
+        users: those seen in training, and one for all others.
         items: likewise.
         columns: of each further column, likewise.
         codes: of semantic IDs; 0 without.
@@ -74,7 +74,7 @@ class PPNetNetwork(nn.Module):
     ``h_l = GateNU_l(gate input) * act(W_l h_(l-1))``, ``GateNU(x) = 2 sigmoid(W2 relu(W1 x))``, the
     last layer ungated. Gates see the tower's input, whose gradient they stop, and embeddings of
     user and item that are theirs alone. Beside the tower stands a wide part, which begins as the
-    sum of the log-odds of user, item and further values being liked, and also weighs how well the
+    sum of the rates of user, item and further values as log-odds, and also weighs how well the
     item's embedding fits those of the user and of the history.
 
     Args:
@@ -110,7 +110,7 @@ class PPNetNetwork(nn.Module):
         nn.init.zeros_(self.wide.bias)
 
     def forward(self, shown: Shown, codes: Tensor | None = None) -> Tensor:
-        """``(b,)`` logits of being liked.
+        """``(b,)`` logits of being a positive.
 
         Args:
             shown: the batch.

@@ -16,12 +16,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmq.data.item_ids import joined
 from mmq.data.kinds import is_text
+from mmq.data.outcomes import are_numbers
+from mmq.data.texts import as_text
 from mmq.errors import DataError
 from mmq.ranking.impressions import BLOCK, Impressions
 
 FURTHEST = 10.0
 """Standard deviations from the mean at which a number counts as no further out."""
+
+MOST_NUMBERS = 100
+"""Distinct numbers with fractions that may be categories."""
 
 _NUMBER = r"^-?((0|[1-9][0-9]*)(\.[0-9]+)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _FRACTION = r"\.[0-9]*[1-9]|[eE]-"
@@ -31,8 +37,8 @@ _PADDED = r"\.[0-9]+0$"
 class Scale(NamedTuple):
     """Mean and standard deviation of the numbers that the training rows have."""
 
-    mean: float
-    sd: float
+    mean: float = 0.0
+    sd: float = 1.0
 
     def apply(self, numbers: np.ndarray) -> np.ndarray:
         """Standardised numbers; NaN, which is a missing one, stays."""
@@ -154,8 +160,37 @@ def kinds_of(names: Collection[str], numeric: Collection[str], settled: bool) ->
     return [Kind(name, True if name in numeric else rest) for name in names]
 
 
-def number_columns(further: pa.Table, names: Collection[str]) -> np.ndarray:
+def number_columns(further: pa.Table, names: Collection[str], rows: int) -> np.ndarray:
     """``(rows, len(names))`` float32, NaN where there is no number."""
     columns = [as_numbers(further.column(name), name) for name in names]
-    shape = (len(further), len(columns))
-    return np.stack(columns, 1).astype(np.float32) if columns else np.empty(shape, np.float32)
+    return np.stack(columns, 1).astype(np.float32) if columns else np.empty((rows, 0), np.float32)
+
+
+def as_values(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array:
+    """The values of a categorical column as text; a null, as NaN, is the value "".
+
+    Raises:
+        DataError: a row has several of them.
+    """
+    return joined(pc.fill_null(as_text(column, name), ""))
+
+
+def check_categories(values: pa.Array, name: str) -> None:
+    """Raise :class:`DataError` for a column of measurements: many numbers, most with fractions.
+
+    Each of them would be a category of its own, of which nothing can be learned.
+
+    Args:
+        values: the distinct ones, as text.
+        name: of the column.
+    """
+    known = values.filter(pc.not_equal(values, ""))
+    if len(known) <= MOST_NUMBERS or not pc.all(are_numbers(known)).as_py():
+        return
+    fractions = pc.sum(pc.match_substring_regex(known, _FRACTION)).as_py()
+    if 2 * fractions > len(known):
+        raise DataError(
+            f"the column '{name}' holds {len(known):,} different numbers, such as "
+            f"{known[0].as_py()}, which are measurements and no categories; name it with "
+            f"--numeric-column {name}, so that it is read as numbers, or leave it out"
+        )

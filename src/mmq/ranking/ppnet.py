@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import ClassVar
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mmq.errors import DataError, SettingsError
-from mmq.made_from import Checkpoint
+from mmq.network_model import NetworkModel
 from mmq.ranking.base import Ranker, validated
 from mmq.ranking.batches import shown_batch
 from mmq.ranking.code_features import CODE_FEATURES, CodeFeatures
-from mmq.ranking.data import Met, RankingData
-from mmq.ranking.fit import RankingFit, RankingTask
+from mmq.ranking.data import RankingData
+from mmq.ranking.fit import RankingTask
 from mmq.ranking.impressions import Impressions
 from mmq.ranking.network import PPNetNetwork, Shown, Sizes
+from mmq.ranking.reassignment import reassignment_costs
 from mmq.ranking.settings import PPNetSettings
-from mmq.ranking.switches import switch_costs
 from mmq.ranking.vocabulary import Numbering, Vocabulary
 from mmq.semantic_ids import Manifest, SemanticIDs, require_newer_table
-from mmq.training.early_stopping import EarlyStoppedTraining
-from mmq.training.loop import train
-from mmq.training.weights import load_arrays, to_arrays
 
 _BLOCK = 8192
 """Impressions that are scored at a time."""
 
 
-class PPNet(Ranker[PPNetSettings]):
+class PPNet(NetworkModel[PPNetSettings, PPNetNetwork], Ranker[PPNetSettings]):
     """Judges an item by embeddings of item, codes, user and history, and by smoothed rates.
 
     Items are known by their own embedding, by the codes of their semantic ID, or by both; a user
-    by an embedding and by what they liked before; users, items and further values by the share that
-    was liked as well. What training did not see has an embedding that stands for all of its kind,
+    by an embedding and by their positives before; users, items and further values by the share of
+    positives as well. What training did not see has an embedding that stands for all of its kind,
     so that an item that is new is known by its codes.
 
     Args:
@@ -50,40 +46,13 @@ class PPNet(Ranker[PPNetSettings]):
     kind, label = "ppnet", "PPNet"
     settings_class = PPNetSettings
     reads_ids: ClassVar[bool] = True
-    _network: PPNetNetwork | None = None
 
-    def _fit(self, data: RankingData, checkpoint: Checkpoint | None) -> RankingFit:
-        """The epoch that is best on the validation part is kept."""
-        self._network = None  # of what was learned before, nothing is left
-        network = self._seeded().to(self.device)
-        self._network = network.eval()
-        if checkpoint is not None:
-            checkpoint = checkpoint.of(
-                data=data.fingerprint(),
-                ids=self.ids and self.ids.fingerprint(),
-                settings=self.settings.to_dict(),
-            )
-        try:
-            training = EarlyStoppedTraining(self.task(data), self.settings)
-            trained = train(training, checkpoint)
-        except BaseException:
-            self._network = None  # half-trained weights are no ranker
-            raise
-        network.load_state_dict(training.best)
-        network.eval().requires_grad_(False)
-        self.log = trained.log
-        best = training.best_figures
-        return RankingFit(
-            trained.epochs,
-            training.best_epoch,
-            trained.seconds,
-            trained.items_per_second,
-            {name: best[name] for name in ("auc", "gauc", "log_loss") if name in best},
-        )
+    def _made_from(self, data: RankingData) -> dict[str, Any]:
+        return {**super()._made_from(data), "ids": self.ids and self.ids.fingerprint()}
 
     def task(self, data: RankingData) -> RankingTask:
         """What the network learns from ``data``."""
-        numbering = self.numbering(data.met)
+        numbering = self.numbering(data.vocabulary)
         return RankingTask(
             self.network,
             self.settings,
@@ -95,7 +64,7 @@ class PPNet(Ranker[PPNetSettings]):
     def predict(self, impressions: Impressions, log: RankingData | Numbering) -> np.ndarray:
         """See :meth:`Ranker.predict`."""
         network = self.network
-        numbering = log if isinstance(log, Numbering) else self.numbering(log.met)
+        numbering = log if isinstance(log, Numbering) else self.numbering(log.vocabulary)
         found = np.empty(len(impressions), np.float32)
         with torch.no_grad():
             for start in range(0, len(impressions), _BLOCK):
@@ -105,13 +74,13 @@ class PPNet(Ranker[PPNetSettings]):
                 found[rows] = torch.sigmoid(network(shown).float()).cpu().numpy()
         return found
 
-    def numbering(self, met: Met) -> Numbering:
+    def numbering(self, log: Vocabulary) -> Numbering:
         """Where the users, items and values of a log have their embeddings.
 
         Raises:
             DataError: an item of the log has no semantic ID, or a column is missing.
         """
-        return Numbering.of(met, self.vocabulary, self.ids, self._features)
+        return Numbering.of(log, self.vocabulary, self.ids, self._features)
 
     def with_ids(self, ids: SemanticIDs) -> None:
         """Speak of the items of a newer table of the same tokenizer, new items among them.
@@ -162,18 +131,18 @@ class PPNet(Ranker[PPNetSettings]):
                 "a ranker of prefixes has an embedding for those alone that it saw in training, so "
                 "its IDs cannot be fine-tuned; train it with code_features=codes"
             )
-        if not self.vocabulary.alike(Vocabulary.of(data)):
+        if not self.vocabulary.alike(data.vocabulary.seen_in(data.train)):
             raise DataError(
                 "the training part of the interactions is not what the model was trained on; give "
                 "the same log with the same columns"
             )
 
-    def require_switches(self) -> None:
-        """It can always tell :meth:`switch_costs`."""
+    def require_reassignment_costs(self) -> None:
+        """It can always tell :meth:`reassignment_costs`."""
 
-    def switch_costs(self, data: RankingData) -> Tensor:
-        """``(items, n, k)`` nats: :func:`mmq.ranking.switches.switch_costs`."""
-        network, numbering = self.network.eval(), self.numbering(data.met)
+    def reassignment_costs(self, data: RankingData) -> Tensor:
+        """``(items, n, k)`` nats: see :mod:`mmq.ranking.reassignment`."""
+        network, numbering = self.network.eval(), self.numbering(data.vocabulary)
 
         def batches() -> Iterator[tuple[Shown, Tensor]]:
             for piece in data.train.batches(_BLOCK):
@@ -181,7 +150,7 @@ class PPNet(Ranker[PPNetSettings]):
                 shown = shown_batch(piece, numbering, self.settings, self.device, True)
                 yield shown, labels
 
-        return switch_costs(network, batches(), len(data.item_ids))
+        return reassignment_costs(network, batches(), len(data.item_ids))
 
     def rename(self, codes: np.ndarray, manifest: Manifest | None = None) -> None:
         """Give the items that it was fitted to other IDs, as stage 2 does; weights stay.
@@ -191,13 +160,6 @@ class PPNet(Ranker[PPNetSettings]):
             manifest: what made them; unknown if not given.
         """
         self.load_vocabulary(self.vocabulary, self.semantic_ids.recoded(codes, manifest))
-
-    @property
-    def network(self) -> PPNetNetwork:
-        """The trained network."""
-        if self._network is None:
-            raise self._unfitted()
-        return self._network
 
     def load_vocabulary(self, vocabulary: Vocabulary, ids: SemanticIDs | None) -> None:
         """Take up what :meth:`fit` or a saved folder brings."""
@@ -210,21 +172,7 @@ class PPNet(Ranker[PPNetSettings]):
         features = CODE_FEATURES[self.settings.code_features]
         self._features: CodeFeatures | None = None if ids is None else features(ids)
 
-    def tensors(self) -> dict[str, np.ndarray]:
-        """The weights by name."""
-        return to_arrays(self.network)
-
-    def restore(self, tensors: Mapping[str, np.ndarray], folder: Path) -> None:
-        """Weights of :meth:`tensors`, checked against the settings.
-
-        Raises:
-            FormatError: a tensor is missing, extra or misshapen.
-        """
-        network = self._seeded()
-        load_arrays(network, tensors, folder)
-        self._network = network.to(self.device).eval().requires_grad_(False)
-
-    def _seeded(self) -> PPNetNetwork:
+    def _make(self) -> PPNetNetwork:
         known, features, ids = self.vocabulary, self._features, self.ids
         sizes = Sizes(
             len(known.users) + 1,
@@ -234,6 +182,4 @@ class PPNet(Ranker[PPNetSettings]):
             ids.length if ids else 0,
             len(known.numbers),
         )
-        with torch.random.fork_rng(devices=[]):  # the caller's own randomness stays as it is
-            torch.default_generator.manual_seed(self.settings.seed)
-            return PPNetNetwork(self.settings, sizes)
+        return PPNetNetwork(self.settings, sizes)

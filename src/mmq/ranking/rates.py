@@ -1,74 +1,63 @@
-"""How often users, items and values were liked: smoothed rates, the simplest strong feature."""
+"""How often users, items and values had a positive: smoothed rates, the simplest strong feature.
+
+Counts are ``(n, 2)`` int64: of each user, item or value its impressions, and those among them that
+were positive.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 
-class Tally(NamedTuple):
-    """How it went in the training part, for each of some users, items or values.
+def count(counts: np.ndarray, numbers: np.ndarray, labels: np.ndarray) -> None:
+    """Add impressions to counts.
 
-    Attributes:
-        shown: ``(n,)`` int64 impressions.
-        liked: ``(n,)`` int64 those that were liked.
+    Args:
+        counts: ``(n, 2)``.
+        numbers: ``(rows,)`` which of the n.
+        labels: ``(rows,)``, 1 for a positive.
     """
-
-    shown: np.ndarray
-    liked: np.ndarray
-
-    @classmethod
-    def empty(cls, n: int) -> Tally:
-        """Of ``n`` without impressions yet."""
-        return cls(np.zeros(n, np.int64), np.zeros(n, np.int64))
-
-    def add(self, numbers: np.ndarray, labels: np.ndarray) -> None:
-        """Count impressions: ``(rows,)`` which of the n, and whether it was liked."""
-        self.shown[:] += np.bincount(numbers, minlength=len(self.shown))
-        self.liked[:] += np.bincount(numbers[labels == 1], minlength=len(self.shown))
-
-    def met(self) -> Tally:
-        """Of those that were shown at all."""
-        return Tally(*(each[self.shown > 0] for each in self))
-
-    def with_others(self) -> Tally:
-        """The same behind one, number 0, that training did not see."""
-        return Tally(*(np.concatenate([[0], each]) for each in self))
+    counts[:, 0] += np.bincount(numbers, minlength=len(counts))
+    counts[:, 1] += np.bincount(numbers[labels == 1], minlength=len(counts))
 
 
-def base_rate(users: Tally) -> float:
-    """Share of all impressions that were liked, kept from 0 and 1."""
-    shown, liked = int(users.shown.sum()), int(users.liked.sum())
-    return (liked + 1) / (shown + 2)
+def with_unknown(counts: np.ndarray) -> np.ndarray:
+    """``(n + 1, 2)``: the same behind one, number 0, that training did not see."""
+    return np.concatenate([np.zeros((1, 2), np.int64), counts])
+
+
+def base_rate(counts: np.ndarray) -> float:
+    """Share of positives among all impressions, kept from 0 and 1."""
+    shown, positive = counts.sum(axis=0).tolist()
+    return float((positive + 1) / (shown + 2))
 
 
 def log_odds(
-    tallies: Sequence[Tally],
+    counts: Sequence[np.ndarray],
     numbers: np.ndarray,
     smoothing: float,
     labels: np.ndarray | None = None,
 ) -> np.ndarray:
-    """``(rows, tallies)`` float32: how far each rate is from that of all, in log-odds.
+    """``(rows, kinds)`` float32: how far each rate is from that of all, in log-odds.
 
-    ``logit((liked + smoothing * base) / (shown + smoothing)) - logit(base)``: 0 for what was never
-    met.
+    ``logit((positive + smoothing * base) / (shown + smoothing)) - logit(base)``: 0 for what
+    training did not see.
 
     Args:
-        tallies: of users, items and further columns, the first of them of users.
-        numbers: ``(rows, tallies)`` who and what is asked for.
+        counts: of users, items and further columns, the first of them of users.
+        numbers: ``(rows, kinds)`` who and what is asked for.
         smoothing: impressions at the rate of all that are added to everything's own.
         labels: ``(rows,)`` of impressions that were counted themselves: left out of their own
             rates, or a rate would tell the label.
     """
-    base = base_rate(tallies[0])
+    base = base_rate(counts[0])
     found = np.empty(numbers.shape, np.float32)
-    for place, tally in enumerate(tallies):
-        own = numbers[:, place]
-        shown, liked = tally.shown[own], tally.liked[own]
+    for place, each in enumerate(counts):
+        shown, positive = each[numbers[:, place]].T
         if labels is not None:
-            shown, liked = shown - 1, liked - labels
-        rate = (liked + smoothing * base) / (shown + smoothing)
+            shown, positive = shown - 1, positive - labels
+        rate = (positive + smoothing * base) / (shown + smoothing)
         found[:, place] = np.log(rate / (1 - rate))
     return found - np.float32(np.log(base / (1 - base)))

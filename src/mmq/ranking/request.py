@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from mmq.data.item_ids import as_item_ids
+from mmq.data.sequences import Packed, Sequences
 from mmq.errors import DataError
-from mmq.ranking.data import Met
-from mmq.ranking.impressions import Impressions, Positives
-from mmq.ranking.numbers import number_columns
-from mmq.ranking.survey import as_values
+from mmq.ranking.impressions import Impressions
+from mmq.ranking.numbers import Scale, as_values, number_columns
+from mmq.ranking.vocabulary import Vocabulary
 
 
 def request(
@@ -22,12 +22,12 @@ def request(
     item_ids: Sequence[Any],
     columns: Mapping[str, Any],
     numeric: Collection[str] = (),
-) -> tuple[Met, Impressions]:
-    """What occurs, and an impression of each item.
+) -> tuple[Vocabulary, Impressions]:
+    """Who and what occurs, and an impression of each item.
 
     Args:
         user_id: of the user.
-        history: ids of what the user liked, oldest first; may be empty.
+        history: ids of the user's positives, oldest first; may be empty.
         item_ids: of the items.
         columns: name of each further column -> its value, or a list of one for each item.
         numeric: names of those that are of numbers.
@@ -39,24 +39,21 @@ def request(
     if not len(item_ids):
         raise DataError("no items were given to be scored; give at least one")
     rows, before = len(item_ids), len(history)
-    given = {name: _for_each(each, rows, name) for name, each in columns.items()}
-    names = tuple(name for name in given if name in numeric)
-    values = {name: as_values(each, name) for name, each in given.items() if name not in names}
+    given = pa.table({name: _for_each(each, rows, name) for name, each in columns.items()})
+    numbers = {name: Scale() for name in columns if name in numeric}
+    values = {name: as_values(given[name], name) for name in columns if name not in numbers}
     places = np.arange(rows)
-    positives = Positives(np.arange(before), np.array([0, before]), np.zeros(before, np.int64), 1)
     impressions = Impressions(
         users=np.zeros(rows, np.int64),
         items=places + before,
         labels=np.zeros(rows, np.uint8),
         columns=np.repeat(places[:, None], len(values), 1),
-        positives=positives,
+        numbers=number_columns(given, numbers, rows),
+        positives=Sequences.of(Packed(np.arange(before), np.array([before]))),
         ends=np.full(rows, before),
-        numbers=number_columns(pa.table({name: given[name] for name in names}), names)
-        if names
-        else np.empty((rows, 0), np.float32),
     )
-    met = Met(as_item_ids([user_id]), as_item_ids([*history, *item_ids]), values, names)
-    return met, impressions
+    who, what = as_item_ids([user_id]), as_item_ids([*history, *item_ids])
+    return Vocabulary(who, what, values, numbers), impressions
 
 
 def _for_each(value: Any, rows: int, name: str) -> pa.Array:

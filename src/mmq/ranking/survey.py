@@ -1,4 +1,4 @@
-"""The first reading of a log: who and what occurs in it, what was liked, how it is divided."""
+"""The first reading of a log: who and what occurs in it, what was positive, how it is divided."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmq.data.cleaning import row_hashes
 from mmq.data.interactions import Interactions
-from mmq.data.item_ids import end_to_end, joined
+from mmq.data.item_ids import end_to_end
+from mmq.data.log import LogReader
 from mmq.data.splits import (
     TEST,
     TRAIN,
@@ -19,18 +21,11 @@ from mmq.data.splits import (
     stored_parts,
 )
 from mmq.data.spool import Spool
-from mmq.data.texts import as_text
 from mmq.data.times import Clock
 from mmq.errors import DataError
-from mmq.ranking.log import Pieces, hashes_of
-from mmq.ranking.numbers import kinds_of
-from mmq.ranking.settings import RankingSplit
-
-MOST_NUMBERS = 100
-"""Distinct numbers with fractions that may be categories."""
-
-_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-_FRACTION = r"\.[0-9]*[1-9]|[eE]-"
+from mmq.ranking.numbers import Kind, Scale, as_values, check_categories, kinds_of
+from mmq.ranking.settings import FRACTIONS, RankingSplit
+from mmq.ranking.vocabulary import Vocabulary
 
 PARTS = {"training": TRAIN, "validation": VALIDATION, "test": TEST}
 
@@ -39,21 +34,15 @@ class Survey(NamedTuple):
     """What a first reading gives.
 
     Attributes:
-        user_ids: Arrow array of all users, by first appearance.
-        item_ids: Arrow array of all items.
-        values: of each further column of categories, by name, Arrow array of its values.
-        numeric: names of the further columns of numbers.
+        vocabulary: users, items and values by first appearance.
         times: ``(rows,)`` int64, the smallest where unknown.
         has_time: ``(rows,)`` bool.
-        labels: ``(rows,)`` uint8, 1 for what was liked.
+        labels: ``(rows,)`` uint8, 1 for a positive.
         parts: ``(rows,)`` uint8; see :mod:`mmq.data.splits`.
         repeated: how many rows equal an earlier one in all columns that are read.
     """
 
-    user_ids: pa.Array
-    item_ids: pa.Array
-    values: dict[str, pa.Array]
-    numeric: tuple[str, ...]
+    vocabulary: Vocabulary
     times: np.ndarray
     has_time: np.ndarray
     labels: np.ndarray
@@ -61,133 +50,79 @@ class Survey(NamedTuple):
     repeated: int
 
 
-def survey(pieces: Pieces, settings: RankingSplit, spool: Spool) -> Survey:
-    """Read the log once: who and what occurs in it, what was liked, and how it is divided.
+def survey(reader: LogReader, split: RankingSplit, spool: Spool) -> Survey:
+    """Read the log once: who and what occurs in it, what was positive, and how it is divided.
 
     Raises:
         DataError: there are no rows, a row has neither label nor rating, or the log cannot be
             divided as asked.
     """
-    if not pieces.rows:
+    if not reader.rows:
         raise DataError("there are no interactions; give at least one row")
-    how = settings.resolved_split(pieces.names)
-    if how == "stored" and "split" not in pieces.names:
+    if split.split == "stored" and "split" not in reader.names:
         raise DataError("the interactions have no split column; split them by time instead")
-    times, has_time = spool.empty(pieces.rows, np.int64), spool.empty(pieces.rows, bool)
-    labels, parts = (spool.empty(pieces.rows, np.uint8) for _ in range(2))
-    users, items = _Distinct(), _Distinct()
-    values = {name: _Distinct() for name in pieces.columns}
-    kinds = kinds_of(pieces.columns, pieces.numeric, pieces.settled)
-    start, clock = 0, Clock(times, has_time)
-    hashes = np.empty(pieces.rows, np.uint64)
-    for log, further in pieces:
+    times, has_time = spool.empty(reader.rows, np.int64), spool.empty(reader.rows, bool)
+    labels, parts = (spool.empty(reader.rows, np.uint8) for _ in range(2))
+    kinds = kinds_of(reader.columns, reader.numeric, reader.settled)
+    seen: dict[str, pa.Array] = {}
+    start, clock, hashes = 0, Clock(times, has_time), np.empty(reader.rows, np.uint64)
+    for log, further in reader:
         rows = slice(start, start + len(log))
-        hashes[rows] = hashes_of(log, further)
+        hashes[rows] = row_hashes(log, further)
         clock.add(log.times, log.has_time, log.time_unit)
-        labels[rows] = _labels(log, settings.positive_above, start)
-        if how == "stored":
-            parts[rows] = stored_parts(log)
-        elif how == "random":
-            parts[rows] = random_parts(log, settings.fractions)
-        users.add(log.user_ids)
-        items.add(log.item_ids)
-        for kind in kinds:
-            kind.add(further.column(kind.name))
-            if kind.is_open:
-                values[kind.name].add(as_values(further.column(kind.name), kind.name))
+        labels[rows] = log.labels(split.positive_above, start)
+        parts[rows] = _parts(log, split)
+        for name, values in _values(log, further, kinds).items():
+            seen[name] = _distinct(seen.get(name), values)
         start = rows.stop
     clock.settle()
-    numeric = tuple(kind.name for kind in kinds if kind.numeric)
-    found = {name: each.values for name, each in values.items() if name not in numeric}
-    who, what = users.values, items.values
-    if settings.ties == "shuffled":
-        who, what, *others = map(_sorted, (who, what, *found.values()))
-        found = dict(zip(found, others, strict=True))
-    for name, distinct in found.items():
-        check_categories(distinct, name)
-    if how == "chronological":
-        if not has_time.any():
-            raise DataError(
-                "no row of the log has a timestamp, so it cannot be divided by time; give "
-                "timestamps, a split column of train, validation and test, or --split random"
-            )
-        parts[:] = parts_by_time(times, has_time, settings.fractions)
+    if split.split == "chronological":
+        parts[:] = _by_time(times, has_time)
     hashes.sort()
     again = int(np.count_nonzero(hashes[1:] == hashes[:-1]))
-    return Survey(who, what, found, numeric, times, has_time, labels, parts, again)
+    vocabulary = _vocabulary(seen, kinds, split.ties == "shuffled")
+    return Survey(vocabulary, times, has_time, labels, parts, again)
 
 
-def _sorted(values: pa.Array) -> pa.Array:
-    return values.take(pc.sort_indices(values))
+def _parts(log: Interactions, split: RankingSplit) -> np.ndarray | int:
+    """The part of each row of a piece, where that takes no look at the whole log."""
+    if split.split == "stored":
+        return stored_parts(log)
+    return random_parts(log, FRACTIONS) if split.split == "random" else TRAIN
 
 
-class _Distinct:
-    """Gathers the distinct values of pieces, by first appearance."""
-
-    def __init__(self) -> None:
-        self._known: pa.Array | None = None
-
-    def add(self, values: pa.Array) -> None:
-        """Take up those that are new; text beside numbers makes all of them text."""
-        new = pc.unique(values)
-        if self._known is not None:
-            new = pc.unique(end_to_end([self._known, new]))
-        self._known = new
-
-    @property
-    def values(self) -> pa.Array:
-        """All of them."""
-        assert self._known is not None
-        return self._known
-
-
-def as_values(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Array:
-    """The values of a categorical column as text; a null, as NaN, is the value "".
-
-    Raises:
-        DataError: a row has several of them.
-    """
-    return joined(pc.fill_null(as_text(column, name), ""))
-
-
-def check_categories(values: pa.Array, name: str) -> None:
-    """Raise :class:`DataError` for a column of measurements: many numbers, most with fractions.
-
-    Each of them would be a category of its own, of which nothing can be learned.
-
-    Args:
-        values: the distinct ones, as text.
-        name: of the column.
-    """
-    told = values.filter(pc.not_equal(values, ""))
-    if len(told) <= MOST_NUMBERS or not pc.all(pc.match_substring_regex(told, _NUMBER)).as_py():
-        return
-    fractions = pc.sum(pc.match_substring_regex(told, _FRACTION)).as_py()
-    if 2 * fractions > len(told):
+def _by_time(times: np.ndarray, has_time: np.ndarray) -> np.ndarray:
+    """``(rows,)`` the part of each row, by its time."""
+    if not has_time.any():
         raise DataError(
-            f"the column '{name}' holds {len(told):,} different numbers, such as "
-            f"{told[0].as_py()}, which are measurements and no categories; name it with "
-            f"--numeric-column {name}, so that it is read as numbers, or leave it out"
+            "no row of the log has a timestamp, so it cannot be divided by time; give timestamps, "
+            "a split column of train, validation and test, or --split random"
         )
+    return parts_by_time(times, has_time, FRACTIONS)
 
 
-def _labels(log: Interactions, above: float, start: int) -> np.ndarray:
-    """``(rows,)``: the label where there is one, else whether the rating is above."""
-    names = log.table.column_names
-    if "label" in names:
-        labels: np.ndarray = log.table.column("label").to_numpy()
-        return labels
-    if "rating" not in names:
-        raise DataError(
-            "the interactions have neither labels nor ratings; ranking learns from what was shown "
-            "and not liked as well, so give a label column of 0 and 1 (--label-column)"
-        )
-    rating = log.table.column("rating")
-    unknown = np.flatnonzero(rating.is_null().to_numpy(zero_copy_only=False))
-    if len(unknown):
-        raise DataError(
-            f"row {start + unknown[0]} has no rating ({len(unknown):,} such rows); drop them, or "
-            "give a label column"
-        )
-    liked: np.ndarray = rating.to_numpy() > above
-    return liked
+def _values(log: Interactions, further: pa.Table, kinds: list[Kind]) -> dict[str, pa.Array]:
+    """Users, items and categories of a piece, from which ``kinds`` learn what the columns are."""
+    found = {"user": log.user_ids, "item": log.item_ids}
+    for kind in kinds:
+        kind.add(further.column(kind.name))
+        if kind.is_open:
+            found[f"column:{kind.name}"] = as_values(further.column(kind.name), kind.name)
+    return found
+
+
+def _distinct(known: pa.Array | None, values: pa.Array) -> pa.Array:
+    """What is known and what is new, by first appearance; text beside numbers makes all text."""
+    new = pc.unique(values)
+    return new if known is None else pc.unique(end_to_end([known, new]))
+
+
+def _vocabulary(seen: dict[str, pa.Array], kinds: list[Kind], in_order: bool) -> Vocabulary:
+    """What was seen, sorted if that is asked for."""
+    if in_order:
+        seen = {name: each.take(pc.sort_indices(each)) for name, each in seen.items()}
+    columns = {kind.name: seen[f"column:{kind.name}"] for kind in kinds if not kind.numeric}
+    for name, values in columns.items():
+        check_categories(values, name)
+    numbers = {kind.name: Scale() for kind in kinds if kind.numeric}
+    return Vocabulary(seen["user"], seen["item"], columns, numbers)

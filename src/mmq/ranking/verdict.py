@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmq.metrics.ranking_intervals import Difference, auc_difference, gauc_difference
-from mmq.metrics.resampling import SIGNIFICANT
+from mmq.metrics.standing import Standing
 from mmq.ranking.data import RankingData
 from mmq.ranking.evaluation import RankingEvaluation, evaluate_ranking
 from mmq.ranking.impressions import Impressions
@@ -61,17 +61,10 @@ def beside_means(
     clauses, signs = [], []
     for title, (difference, own, theirs) in figures.items():
         if not np.isnan(difference.mean):
-            sign = _sign(difference)
-            word = {1: "ahead of", 0: "not significantly different from", -1: "behind"}[sign]
-            clauses.append(f"{word} means in {title} ({own:.4f} against {theirs:.4f} on {name})")
-            signs.append(sign)
+            stands = Standing.of(own, theirs, difference.mean, difference.p_value)
+            clauses.append(f"{stands.word} means in {title} ({stands.figures} on {name})")
+            signs.append(stands.sign)
     sentence = ", ".join(clauses)
     if min(signs) <= 0:
         sentence += ": lower learning_rate or raise dropout, give --ids or columns, or use means"
     return Beside(other, rows, within, sentence)
-
-
-def _sign(difference: Difference) -> int:
-    if difference.p_value >= SIGNIFICANT:
-        return 0
-    return 1 if difference.mean > 0 else -1

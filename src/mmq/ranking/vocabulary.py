@@ -1,8 +1,8 @@
-"""What a ranker has embeddings for, and how the ids of any log find theirs."""
+"""Who and what there are numbers for: in a log, and in what a ranker has learned from one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -12,50 +12,50 @@ import pyarrow as pa
 from mmq.data.item_ids import ItemIndex
 from mmq.errors import DataError
 from mmq.ranking.code_features import CodeFeatures
-from mmq.ranking.data import Met, RankingData
 from mmq.ranking.impressions import BLOCK, Impressions
 from mmq.ranking.numbers import Scale, scales
-from mmq.ranking.rates import Tally, log_odds
+from mmq.ranking.rates import count, log_odds, with_unknown
 from mmq.semantic_ids import SemanticIDs
 
 
 class Vocabulary(NamedTuple):
-    """Who and what occurs in the training part.
+    """The users, items and values that occur; a number is a place among them.
 
     Attributes:
-        users: Arrow array of ids; number i has the embedding i + 1, all others have 0.
+        users: Arrow array of ids.
         items: likewise.
-        columns: name of each further column of categories -> Arrow array of values, likewise.
-        tallies: how often each user, item and value was shown and liked, in this order.
-        numbers: name of each further column of numbers -> its scale.
+        columns: name of each further column of categories -> Arrow array of its values.
+        numbers: name of each further column of numbers -> its scale, that of the numbers themselves
+            before anything is learned.
+        counts: of what training saw: ``(n, 2)`` impressions and positives of users, items and
+            values, in this order; see :mod:`mmq.ranking.rates`. None of a log as such.
     """
 
     users: pa.Array
     items: pa.Array
     columns: dict[str, pa.Array]
-    tallies: tuple[Tally, ...]
     numbers: Mapping[str, Scale] = MappingProxyType({})
+    counts: tuple[np.ndarray, ...] = ()
 
     @property
     def shown(self) -> np.ndarray:
         """``(items,)`` int64 training impressions of each item."""
-        return self.tallies[1].shown
+        return self.counts[1][:, 0]
 
-    @classmethod
-    def of(cls, data: RankingData) -> Vocabulary:
-        """That of the training part."""
-        met = data.met
-        ids = [met.user_ids, met.item_ids, *met.column_values.values()]
-        tallies = [Tally.empty(len(each)) for each in ids]
-        for piece in data.train.batches(BLOCK):
-            for tally, numbers in zip(tallies, _numbers(piece), strict=True):
-                tally.add(numbers, piece.labels)
-        users, items, *columns = (
-            each.filter(pa.array(tally.shown > 0)) for each, tally in zip(ids, tallies, strict=True)
+    def seen_in(self, train: Impressions) -> Vocabulary:
+        """What of it a training part has, with counts and scales: what a ranker learns of it."""
+        values = [self.users, self.items, *self.columns.values()]
+        counts = [np.zeros((len(each), 2), np.int64) for each in values]
+        for piece in train.batches(BLOCK):
+            for each, numbers in zip(counts, _numbers(piece), strict=True):
+                count(each, numbers, piece.labels)
+        seen = [each[:, 0] > 0 for each in counts]
+        users, items, *others = (
+            each.filter(pa.array(mask)) for each, mask in zip(values, seen, strict=True)
         )
-        values = dict(zip(met.column_values, columns, strict=True))
-        known = tuple(tally.met() for tally in tallies)
-        return cls(users, items, values, known, scales(data.train, met.numeric))
+        columns = dict(zip(self.columns, others, strict=True))
+        known = tuple(each[mask] for each, mask in zip(counts, seen, strict=True))
+        return Vocabulary(users, items, columns, scales(train, self.numbers), known)
 
     def alike(self, other: Vocabulary) -> bool:
         """Whether both are of the same users, items (shown as often) and values of columns.
@@ -69,12 +69,17 @@ class Vocabulary(NamedTuple):
         same = all(one.cast(pa.string()).equals(two.cast(pa.string())) for one, two in pairs)
         return same and np.array_equal(self.shown, other.shown)
 
+    def kinds(self) -> dict[str, str]:
+        """Name of each further column -> what it is of."""
+        return dict.fromkeys(self.columns, "categories") | dict.fromkeys(self.numbers, "numbers")
+
 
 class Numbering(NamedTuple):
     """Where the users, items and values of a log have their embeddings.
 
     Attributes:
-        users: ``(users of the log,)`` int64, 0 for those that training did not meet.
+        users: ``(users of the log,)`` int64, 0 for those that training did not see, else one more
+            than their place in the ranker's vocabulary.
         items: ``(items of the log,)`` int64, likewise.
         columns: of each further column of the training, its place among those of the log, and
             ``(values of the log,)`` int64, likewise.
@@ -82,7 +87,7 @@ class Numbering(NamedTuple):
             without.
         numbers: of each column of numbers of the training, its place among those of the log, and
             its scale.
-        tallies: how often users, items and values were shown and liked, by the same numbers.
+        counts: of users, items and values, by the same numbers; see :mod:`mmq.ranking.rates`.
     """
 
     users: np.ndarray
@@ -90,46 +95,39 @@ class Numbering(NamedTuple):
     columns: tuple[tuple[int, np.ndarray], ...]
     codes: np.ndarray | None
     numbers: tuple[tuple[int, Scale], ...]
-    tallies: tuple[Tally, ...]
+    counts: tuple[np.ndarray, ...]
 
     @classmethod
     def of(
         cls,
-        met: Met,
+        log: Vocabulary,
         known: Vocabulary,
-        ids: SemanticIDs | None,
-        features: CodeFeatures | None,
+        ids: SemanticIDs | None = None,
+        features: CodeFeatures | None = None,
     ) -> Numbering:
-        """That of what occurs in a log.
+        """That of what occurs in a log, by what a ranker knows.
 
         Raises:
             DataError: an item has no semantic ID, or a further column of the training is missing.
         """
-        read = _kinds(met.column_values, met.numeric)
-        trained = _kinds(known.columns, known.numbers)
-        for name, kind in trained.items():
-            if name not in read:
-                raise DataError(
-                    f"the model was trained with the column '{name}', which was not read; name it "
-                    "with --column"
-                )
-            if read[name] != kind:
-                raise DataError(
-                    f"the column '{name}' was one of {kind} in training and is one of {read[name]} "
-                    "here; give the columns of numbers with Pieces.with_numeric(..., settled=True)"
-                )
+        _require_columns(log, known)
         codes = None
         if ids is not None and features is not None:
-            codes = features.rows(ids.codes[_id_rows(met.item_ids, ids)])
-        places = list(met.column_values)
+            codes = features.rows(ids.codes[_id_rows(log.items, ids)])
+        places = list(log.columns)
         columns = tuple(
-            (places.index(name), _place(met.column_values[name], values))
+            (places.index(name), _place(log.columns[name], values))
             for name, values in known.columns.items()
         )
-        users, items = _place(met.user_ids, known.users), _place(met.item_ids, known.items)
-        numbers = tuple((met.numeric.index(name), scale) for name, scale in known.numbers.items())
-        tallies = tuple(tally.with_others() for tally in known.tallies)
-        return cls(users, items, columns, codes, numbers, tallies)
+        numeric = list(log.numbers)
+        return cls(
+            _place(log.users, known.users),
+            _place(log.items, known.items),
+            columns,
+            codes,
+            tuple((numeric.index(name), scale) for name, scale in known.numbers.items()),
+            tuple(map(with_unknown, known.counts)),
+        )
 
     def column_numbers(self, impressions: Impressions) -> np.ndarray:
         """``(rows, c)`` int64."""
@@ -153,12 +151,23 @@ class Numbering(NamedTuple):
         known = [self.users[impressions.users], self.items[impressions.items]]
         numbers = np.column_stack([*known, self.column_numbers(impressions)])
         labels = np.asarray(impressions.labels, np.int64) if left_out else None
-        return log_odds(self.tallies, numbers, smoothing, labels)
+        return log_odds(self.counts, numbers, smoothing, labels)
 
 
-def _kinds(categories: Iterable[str], numbers: Iterable[str]) -> dict[str, str]:
-    """Name of each further column -> what it is of."""
-    return dict.fromkeys(categories, "categories") | dict.fromkeys(numbers, "numbers")
+def _require_columns(log: Vocabulary, known: Vocabulary) -> None:
+    """Raise :class:`DataError` if a log lacks a column of the training, or has it as another."""
+    read = log.kinds()
+    for name, kind in known.kinds().items():
+        if name not in read:
+            raise DataError(
+                f"the model was trained with the column '{name}', which was not read; name it with "
+                "--column"
+            )
+        if read[name] != kind:
+            raise DataError(
+                f"the column '{name}' was one of {kind} in training and is one of {read[name]} "
+                "here; give the columns of numbers with LogReader.with_numeric(..., settled=True)"
+            )
 
 
 def _numbers(piece: Impressions) -> list[np.ndarray]:

@@ -11,7 +11,7 @@ from mmq.recommenders.evaluation import Evaluation, Protocol, evaluate
 from mmq.recommenders.heterrec import HeterRec, HeterRecSettings
 from mmq.recommenders.item_knn import ItemKNN, ItemKNNSettings
 from mmq.recommenders.popularity import Popularity, PopularitySettings
-from mmq.recommenders.results import Items, Recommendations, RetrievalFit
+from mmq.recommenders.results import Items, Recommendations
 from mmq.recommenders.sasrec import SASRec, SASRecSettings
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "Recommendations",
     "Recommender",
     "RetrievalData",
-    "RetrievalFit",
     "SASRec",
     "SASRecSettings",
     "SplitSettings",

@@ -16,23 +16,23 @@ from mmq.data.item_ids import ItemIndex
 from mmq.data.sequences import Packed, Sequences
 from mmq.decoding import Decoded, Filters
 from mmq.errors import DataError, SettingsError
+from mmq.log_model import LogModel
 from mmq.made_from import Checkpoint
-from mmq.model import Model, fit_figures
+from mmq.model import Fit
 from mmq.recommenders.candidates import exclude, of_users
 from mmq.recommenders.data import RetrievalData, SplitSettings
 from mmq.recommenders.dense import top_items
 from mmq.recommenders.folder import (
     FORMAT,
     POPULARITY,
-    ids_config,
     read_items,
     recommender_card,
     write_items,
 )
 from mmq.recommenders.measured import Measured
-from mmq.recommenders.results import Items, Recommendations, RetrievalFit
+from mmq.recommenders.results import Items, Recommendations
+from mmq.semantic_ids import SemanticIDs
 from mmq.settings import Settings
-from mmq.version import __version__
 
 S = TypeVar("S", bound=Settings)
 
@@ -40,7 +40,7 @@ BLOCK = 256
 """Users that are scored at a time."""
 
 
-class Recommender(Model[S], Generic[S]):
+class Recommender(LogModel[S], Generic[S]):
     """Scores every item for a history of items.
 
     Args:
@@ -69,7 +69,7 @@ class Recommender(Model[S], Generic[S]):
         self,
         data: RetrievalData,
         checkpoint: Checkpoint | None = None,
-    ) -> RetrievalFit:
+    ) -> Fit:
         """Learn from the training part; what is best on the validation part is kept.
 
         Args:
@@ -98,11 +98,11 @@ class Recommender(Model[S], Generic[S]):
         except BaseException:
             self._items = None  # half-trained weights are no recommender
             raise
-        self.figures, self.split, self.measured = fit_figures(fit), data.split, dict(data.measured)
+        self.figures, self.split, self.measured = fit.figures, data.split, dict(data.measured)
         return fit
 
     @abstractmethod
-    def _fit(self, data: RetrievalData, checkpoint: Checkpoint | None) -> RetrievalFit: ...
+    def _fit(self, data: RetrievalData, checkpoint: Checkpoint | None) -> Fit: ...
 
     @abstractmethod
     def score_block(self, histories: Sequences) -> Tensor:
@@ -122,15 +122,11 @@ class Recommender(Model[S], Generic[S]):
         """Go back to what :meth:`tensors` gave; the items are set already."""
 
     def config(self) -> dict[str, Any]:
-        """See :mod:`mmq.recommenders.folder`; a table given later is not what it was fitted to."""
+        """See :mod:`mmq.recommenders.folder`."""
         return {
-            "settings": self.settings.to_dict(),
-            "split": self.split.to_dict(),
-            "ids": ids_config(self.fitted),
+            **super().config(),
             "items": len(self.fitted.item_ids),
-            "figures": self.figures,
             "measured": {part: each.to_dict() for part, each in self.measured.items()},
-            "mmq": __version__,
         }
 
     def card(self, config: Mapping[str, Any]) -> str:
@@ -150,7 +146,7 @@ class Recommender(Model[S], Generic[S]):
         self, config: Mapping[str, Any], tensors: dict[str, np.ndarray], folder: Path
     ) -> None:
         """See :meth:`mmq.model.Model.take_up`."""
-        self.split = SplitSettings.parse(config["split"])
+        self.split = SplitSettings.parse_saved(config["split"])
         self.measured = {
             part: Measured(**each) for part, each in config.get("measured", {}).items()
         }
@@ -174,6 +170,11 @@ class Recommender(Model[S], Generic[S]):
         """The items that it was fitted to; those it recommends, unless it was given others."""
         _ = self.items
         return self._fitted
+
+    @property
+    def fitted_ids(self) -> SemanticIDs | None:
+        """Those of :attr:`fitted`."""
+        return self.fitted.ids
 
     def load_items(self, items: Items) -> None:
         """Take up the items that :meth:`fit` or a saved folder brings."""

@@ -15,11 +15,12 @@ from mmq.data.sequences import Sequences
 from mmq.decoding import Decoded, Filters
 from mmq.errors import FormatError
 from mmq.made_from import Checkpoint
+from mmq.model import Fit
 from mmq.recommenders.base import Recommender
 from mmq.recommenders.data import RetrievalData
 from mmq.recommenders.dense import top_items
 from mmq.recommenders.evaluation import evaluate
-from mmq.recommenders.results import Items, RetrievalFit
+from mmq.recommenders.results import Items
 from mmq.settings import Settings
 
 S = TypeVar("S", bound=Settings)
@@ -37,11 +38,11 @@ class ClosedForm(Recommender[S], Generic[S]):
     def _learn(self, data: RetrievalData) -> None:
         """Make of the training part what scores need."""
 
-    def _fit(self, data: RetrievalData, checkpoint: Checkpoint | None) -> RetrievalFit:
+    def _fit(self, data: RetrievalData, checkpoint: Checkpoint | None) -> Fit:
         started = time.monotonic()
         self._learn(data)
         seconds = time.monotonic() - started
-        return RetrievalFit(0, 0, seconds, 0.0, evaluate(self, data.validation).figures)
+        return Fit(evaluate(self, data.validation).figures, seconds=seconds)
 
     def search_block(
         self, histories: Sequences, k: int, filters: Filters, beams: int | None

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import NonNegativeInt
 
-from mmq.data.cleaning import repeated_rows, shuffled, with_items
+from mmq.data.cleaning import LogSettings, repeated_rows, shuffled, with_items
 from mmq.data.cold import Withheld
 from mmq.data.interactions import Interactions
 from mmq.data.item_ids import ItemIndex, as_item_ids, check_ids
@@ -27,7 +27,6 @@ from mmq.data.splits import (
 from mmq.errors import DataError
 from mmq.recommenders.measured import Measured
 from mmq.semantic_ids import SemanticIDs
-from mmq.settings import Settings
 
 _PARTS = {
     "leave-one-out": leave_one_out_parts,
@@ -36,24 +35,14 @@ _PARTS = {
 }
 
 
-class SplitSettings(Settings):
+class SplitSettings(LogSettings):
     """Which interactions count, and how they are divided."""
 
     split: Literal["leave-one-out", "chronological", "stored"] = "leave-one-out"
     """Each user's last item for the test and the one before for validation; or the last tenths of
     the log by time; or the log's own ``split`` column."""
-    positive_above: float = 3.0
-    """Ratings above it count; logs without ratings and labels count whole."""
     min_interactions: NonNegativeInt = 5
     """Users and items with fewer are left out (k-core); 0 keeps all."""
-    ties: Literal["file", "shuffled"] = "file"
-    """Order of a user's interactions at one moment: that of the log's rows, or a random one that a
-    hash of user, item and time gives, whatever the order of the rows."""
-    dedupe: bool = False
-    """Whether rows that an earlier one equals in all columns are left out."""
-    drop_unknown: bool = False
-    """Whether rows with other items than those that may be recommended are left out, in place of
-    an error."""
 
     def kept(self, interactions: Interactions, item_ids: pa.Array | None = None) -> Interactions:
         """The interactions that count.

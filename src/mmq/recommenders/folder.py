@@ -19,9 +19,9 @@ from pydantic import Field
 from mmq.artifacts import require_file, sha256
 from mmq.data.item_ids import as_item_ids, check_ids
 from mmq.errors import FormatError
-from mmq.model_folder import Config, FolderFormat, card, figure_rows
+from mmq.log_model import read_ids
+from mmq.model_folder import Config, FolderFormat, card, figure_rows, require_hash
 from mmq.recommenders.results import Items
-from mmq.semantic_ids import SemanticIDs
 
 ITEMS = "items.parquet"
 POPULARITY = "popularity"
@@ -47,13 +47,6 @@ FORMAT = FolderFormat(
 )
 
 
-def ids_config(items: Items) -> dict[str, Any] | None:
-    """What config.json says of the semantic IDs."""
-    if items.ids is None:
-        return None
-    return {"fingerprint": items.ids.fingerprint(), "manifest": items.ids.manifest}
-
-
 def write_items(folder: Path, items: Items) -> dict[str, Any]:
     """Write the items, or the table of their IDs; gives what config.json says of the file."""
     if items.ids is not None:
@@ -69,21 +62,9 @@ def read_items(folder: Path, config: Mapping[str, Any], popularity: np.ndarray |
     Raises:
         FormatError: they are not those that the model was fitted to.
     """
-    if config["ids"] is not None:
-        ids = SemanticIDs.read(folder / ITEMS)
-        if ids.fingerprint() != config["ids"]["fingerprint"]:
-            raise FormatError(
-                f"the IDs in {folder / ITEMS} are not those that the model was trained on; train "
-                "it again, or copy the whole folder"
-            )
-        item_ids = ids.item_ids
-    else:
-        ids, item_ids = None, _read_item_ids(folder / ITEMS)
-        if sha256(folder / ITEMS) != config["items_sha256"]:
-            raise FormatError(
-                f"the items in {folder / ITEMS} are not those that the model was trained on; train "
-                "it again, or copy the whole folder"
-            )
+    path = folder / ITEMS
+    ids = read_ids(path, config)
+    item_ids = ids.item_ids if ids else _read_item_ids(path, config["items_sha256"])
     if popularity is None or popularity.shape != (len(item_ids),):
         raise FormatError(
             f"{folder} has no popularity for its {len(item_ids):,} items; its files do not belong "
@@ -92,15 +73,17 @@ def read_items(folder: Path, config: Mapping[str, Any], popularity: np.ndarray |
     return Items(item_ids, ids, popularity)
 
 
-def _read_item_ids(path: Path) -> pa.Array:
+def _read_item_ids(path: Path, expected: str) -> pa.Array:
+    what = "list of the recommender's items"
     try:
-        column = pq.read_table(require_file(path, "list of the recommender's items"))["item_id"]
+        column = pq.read_table(require_file(path, what))["item_id"]
     except (pa.ArrowException, KeyError, OSError) as error:
         raise FormatError(
             f"{path} is truncated or damaged ({str(error).splitlines()[0]}); copy or make it again"
         ) from error
     item_ids = as_item_ids(column)
     check_ids(item_ids)
+    require_hash(path, what, expected)
     return item_ids
 
 

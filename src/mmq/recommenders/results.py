@@ -34,21 +34,3 @@ class Recommendations(NamedTuple):
 
     item_ids: list[list[Any]]
     scores: list[list[float]]
-
-
-class RetrievalFit(NamedTuple):
-    """What came out of a training.
-
-    Attributes:
-        epochs: passes that were made.
-        best_epoch: the pass whose weights were kept, from 1; 0 for what is not trained by passes.
-        seconds: time they took; of a training that was resumed, the part since then.
-        seconds_per_epoch: of training and validation together; 0 where none had to be made.
-        validation: figures of the kept weights.
-    """
-
-    epochs: int
-    best_epoch: int
-    seconds: float
-    seconds_per_epoch: float
-    validation: dict[str, float]

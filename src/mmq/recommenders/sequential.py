@@ -1,19 +1,16 @@
-"""What all recommenders over histories do alike: train, score, search, store."""
+"""What all recommenders over histories do alike: score and search."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Generic, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mmq.data.sequences import Sequences
 from mmq.decoding import Decoded, Filters
-from mmq.made_from import Checkpoint
+from mmq.network_model import NetworkModel
 from mmq.recommenders.base import Recommender
 from mmq.recommenders.batches import history_batch
 from mmq.recommenders.data import RetrievalData
@@ -21,37 +18,21 @@ from mmq.recommenders.dense import top_items
 from mmq.recommenders.evaluation import evaluate
 from mmq.recommenders.fit import RetrievalTask
 from mmq.recommenders.network import HistoryNetwork
-from mmq.recommenders.results import RetrievalFit
 from mmq.recommenders.settings import RecommenderSettings
-from mmq.training.early_stopping import EarlyStoppedTraining
-from mmq.training.loop import train
-from mmq.training.weights import load_arrays, to_arrays
 
 R = TypeVar("R", bound=RecommenderSettings)
 N = TypeVar("N", bound=HistoryNetwork)
 
 
-class SequentialRecommender(Recommender[R], Generic[R, N]):
+class SequentialRecommender(NetworkModel[R, N], Recommender[R], Generic[R, N]):
     """A network that reads the last items of a history."""
 
-    _network: N | None = None
     steps = 1
     """Next items that a history is asked for in training."""
 
     @abstractmethod
-    def _make(self) -> N:
-        """A network for the items, that has not learned yet."""
-
-    @abstractmethod
     def _scores(self, users: Tensor) -> Tensor:
         """``(b, d)`` user vectors -> ``(b, items)``."""
-
-    @property
-    def network(self) -> N:
-        """The trained network."""
-        if self._network is None:
-            raise self._unfitted()
-        return self._network
 
     def user_vectors(self, histories: Sequences) -> Tensor:
         """``(b, d)``: what the network makes of each history's last items."""
@@ -70,25 +51,6 @@ class SequentialRecommender(Recommender[R], Generic[R, N]):
         """The best items by their scores."""
         return top_items(self.score_block(histories), k, filters)
 
-    def _fit(self, data: RetrievalData, checkpoint: Checkpoint | None) -> RetrievalFit:
-        network = self._seeded().to(self.device)
-        self._network = network.eval()
-        training = EarlyStoppedTraining(self.task(data), self.settings)
-        if checkpoint is not None:
-            checkpoint = checkpoint.of(data=data.fingerprint(), settings=self.settings.to_dict())
-        trained = train(training, checkpoint)
-        network.load_state_dict(training.best)
-        network.eval().requires_grad_(False)
-        self.log = trained.log
-        best = training.best_figures
-        return RetrievalFit(
-            trained.epochs,
-            training.best_epoch,
-            trained.seconds,
-            training.items / trained.items_per_second if trained.items_per_second else 0.0,
-            {name: value for name, value in best.items() if "@" in name},
-        )
-
     def task(self, data: RetrievalData) -> RetrievalTask:
         """What the network learns from ``data``, whose items are those of the recommender."""
         return RetrievalTask(
@@ -98,22 +60,3 @@ class SequentialRecommender(Recommender[R], Generic[R, N]):
             self.steps,
             lambda: evaluate(self, data.validation).figures,
         )
-
-    def _seeded(self) -> N:
-        with torch.random.fork_rng(devices=[]):  # the caller's own randomness stays as it is
-            torch.default_generator.manual_seed(self.settings.seed)
-            return self._make()
-
-    def tensors(self) -> dict[str, np.ndarray]:
-        """The weights by name."""
-        return to_arrays(self.network)
-
-    def restore(self, tensors: Mapping[str, np.ndarray], folder: Path) -> None:
-        """Weights of :meth:`tensors`, checked against the settings.
-
-        Raises:
-            FormatError: a tensor is missing, extra or misshapen.
-        """
-        network = self._seeded()
-        load_arrays(network, tensors, folder)
-        self._network = network.to(self.device).eval().requires_grad_(False)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from mmq.data.sequences import Cases
-from mmq.metrics.resampling import SIGNIFICANT, paired_t_test
+from mmq.metrics.resampling import paired_t_test
+from mmq.metrics.standing import Standing
 from mmq.recommenders.base import Recommender
 from mmq.recommenders.closed_form import ClosedForm
 from mmq.recommenders.data import RetrievalData
@@ -18,35 +19,6 @@ from mmq.recommenders.sequential import SequentialRecommender
 
 CUTOFF = 10
 FIGURE, TITLE = f"ndcg@{CUTOFF}", f"N@{CUTOFF}"
-_WORDS = {1: "ahead of", 0: "not significantly different from", -1: "behind"}
-
-
-class Standing(NamedTuple):
-    """A model beside another one, under one protocol.
-
-    Attributes:
-        own: N@10 of the model.
-        other: of the other one.
-        sign: 1 if the model is ahead, -1 if behind, 0 if a paired t-test over users cannot tell.
-    """
-
-    own: float
-    other: float
-    sign: int
-
-    @classmethod
-    def of(cls, model: Protocol, other: Protocol) -> Standing:
-        """Of what both were measured on the same cases."""
-        own, theirs = (each.at([CUTOFF])[FIGURE] for each in (model, other))
-        test = paired_t_test(own, theirs) if len(own) > 1 else None
-        sure = test is not None and test.p_value < SIGNIFICANT
-        sign = 0 if test is None or not sure else 1 if test.difference > 0 else -1
-        return cls(float(own.mean()), float(theirs.mean()), sign)
-
-    @property
-    def figures(self) -> str:
-        """Both, as in ``.038 against .044``."""
-        return f"{self.own:.4f} against {self.other:.4f}"
 
 
 def baselines(data: RetrievalData, kind: str) -> dict[str, Recommender[Any]]:
@@ -86,12 +58,22 @@ def verdict(
         _sentence(
             model,
             kind,
-            Standing.of(found, other),
-            Standing.of(found.left_out, other.left_out),
+            standing(found, other),
+            standing(found.left_out, other.left_out),
             f"{TITLE} on {part}",
         )
         for kind, other in others.items()
     ]
+
+
+def standing(model: Protocol, other: Protocol) -> Standing:
+    """By N@10 on the same cases under one protocol, and a paired t-test over users."""
+    own, theirs = (each.at([CUTOFF])[FIGURE] for each in (model, other))
+    figures = float(own.mean()), float(theirs.mean())
+    if len(own) < 2:
+        return Standing(*figures, 0)
+    test = paired_t_test(own, theirs)
+    return Standing.of(*figures, test.difference, test.p_value)
 
 
 def _sentence(
@@ -99,13 +81,13 @@ def _sentence(
 ) -> str:
     if competing.sign == left_out.sign:
         where = (
-            f"{_WORDS[competing.sign]} {kind} ({competing.figures}, {what}; "
+            f"{competing.word} {kind} ({competing.figures}, {what}; "
             f"with the history left out {left_out.figures})"
         )
     else:
         where = (
-            f"{_WORDS[competing.sign]} {kind} where the history competes ({competing.figures}, "
-            f"{what}), {_WORDS[left_out.sign]} it where the history is left out "
+            f"{competing.word} {kind} where the history competes ({competing.figures}, "
+            f"{what}), {left_out.word} it where the history is left out "
             f"({left_out.figures})"
         )
     if max(competing.sign, left_out.sign) > 0:

@@ -13,13 +13,13 @@ import pyarrow as pa
 
 from mmq.errors import DataError, SettingsError
 from mmq.metrics.resampling import (
-    SIGNIFICANT,
     PairedTest,
     PerUser,
     over_seeds,
     paired_by_user,
     paired_t_test,
 )
+from mmq.metrics.standing import WORDS, sign_of
 from mmq.model import load
 from mmq.recommenders import (
     CodeTransitions,
@@ -38,7 +38,6 @@ from mmq.workflows._files import LogFile
 _WHERE = {"history_competes": "competes", "history_left_out": "is left out"}
 PROTOCOLS = tuple(_WHERE)
 _MONITOR = "ndcg@10"
-_WORDS = {1: "ahead of", 0: "not significantly different from", -1: "behind"}
 
 
 @dataclass(frozen=True)
@@ -284,10 +283,9 @@ def _sentence(difference: dict[str, Any], part: str) -> str:
     told = []
     for name in PROTOCOLS:
         test = difference[name][_MONITOR]
-        sure = test["p_value"] < SIGNIFICANT
-        sign = 0 if not sure else 1 if test["difference"] > 0 else -1
+        word = WORDS[sign_of(test["difference"], test["p_value"])]
         told.append(
-            f"{_WORDS[sign]} {difference['second']} where the history {_WHERE[name]} "
+            f"{word} {difference['second']} where the history {_WHERE[name]} "
             f"({test['difference']:+.4f} N@10 on {part}, 95% interval {test['low']:+.4f} to "
             f"{test['high']:+.4f})"
         )

@@ -17,8 +17,9 @@ import torch
 
 from mmq.artifacts import check_replaceable, disk_errors, made_folder, write_file
 from mmq.data.datasets.toyshop import FACTORS, Toyshop, ToyshopSettings, toyshop
-from mmq.data.interactions import Interactions, read_interactions, write_interactions
+from mmq.data.interactions import Interactions, write_interactions
 from mmq.data.items import ItemColumns
+from mmq.data.log import read_interactions
 from mmq.encoders.embed import Embedding
 from mmq.encoders.template import TextTemplate
 from mmq.formats import read_json, write_json

@@ -21,11 +21,11 @@ from mmq.encoders.predicted import Prediction, learn_prediction
 from mmq.errors import DataError, SettingsError
 from mmq.made_from import file_input
 from mmq.model_folder import fingerprint
-from mmq.ranking import Pieces, RankingData, RankingSplit
+from mmq.ranking import RankingData, RankingSplit
 from mmq.recommenders import Recommender, RetrievalData, SASRec, SplitSettings
 from mmq.recommenders.folder import FORMAT
 from mmq.workflows._files import LogFile
-from mmq.workflows._retrieval_log import liked_by
+from mmq.workflows._log import liked_by
 from mmq.workflows._run import refuse
 
 
@@ -134,8 +134,8 @@ def _histories(
     if isinstance(split, SplitSettings):
         events = log.read()
         return RetrievalData.of(events, file.item_ids(), split).train, liked_by(events)
-    pieces = Pieces.open(log.path, log.columns)
-    data = RankingData.of(pieces, split)
+    reader = log.reader()
+    data = RankingData.of(reader, split)
     places = ItemIndex(file.item_ids()).find(data.item_ids)
     if (places < 0).any():
         lacking = data.item_ids[int((places < 0).argmax())].as_py()
@@ -143,8 +143,8 @@ def _histories(
             f"{file.path} lacks {int((places < 0).sum()):,} items of the log, such as {lacking!r}; "
             "give the catalogue of all items"
         )
-    histories = data.histories()
-    told = "label" if "label" in pieces.names else "rating"
+    histories = data.train.positives
+    told = "label" if "label" in reader.names else "rating"
     return Sequences(places[histories.rows], histories.first, histories.end), [told]
 
 

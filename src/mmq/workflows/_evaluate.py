@@ -1,4 +1,4 @@
-"""How well a model finds held-out items, or tells the liked ones."""
+"""How well a model finds held-out items, or tells positives."""
 
 from __future__ import annotations
 
@@ -20,10 +20,8 @@ from mmq.recommenders.evaluation import CUTOFFS
 from mmq.recommenders.verdict import baselines, verdict
 from mmq.semantic_ids import SemanticIDs
 from mmq.workflows._files import LogFile, ModelFolder
-from mmq.workflows._impressions import described as described_impressions
-from mmq.workflows._impressions import known_rows, log_of
+from mmq.workflows._log import concerns, described, described_impressions, repeats
 from mmq.workflows._per_user import check_per_user, write_per_user
-from mmq.workflows._retrieval_log import concerns, described, repeats
 from mmq.workflows._run import refuse
 from mmq.workflows._train_ranking import summary as ranking_summary
 from mmq.workflows._train_retrieval import summary
@@ -156,9 +154,9 @@ def _of_ranker(
         model.with_ids(SemanticIDs.read(folder.ids))
     if drop_unknown:
         split = split.model_copy(update={"drop_unknown": True})
-    pieces = known_rows(log_of(model, log), split, model.ids)
-    data = RankingData.of(pieces, split)
-    about = described_impressions(pieces, data, split)
+    reader = log.reader_for(model)
+    data = RankingData.of(reader, split, item_ids=model.ids and model.ids.item_ids)
+    about = described_impressions(reader, data)
     held = data.test if part == "test" else data.validation
     found = evaluate_ranking(model, data, held)
     beside = None
@@ -178,9 +176,9 @@ def _of_ranker(
 
 def _unmet(model: Ranker[Any], data: RankingData, held: Impressions) -> list[str]:
     """Sentences on columns most of whose values training did not see."""
-    numbers, found = model.numbering(data.met).column_numbers(held), []
+    numbers, found = model.numbering(data.vocabulary).column_numbers(held), []
     for place, name in enumerate(model.vocabulary.columns):
-        values = data.met.column_values[name]
+        values = data.vocabulary.columns[name]
         given = values.to_numpy(zero_copy_only=False)[np.asarray(held.columns)[:, place]] != ""
         unmet = given & (numbers[:, place] == 0)
         if 2 * int(unmet.sum()) > int(given.sum()):

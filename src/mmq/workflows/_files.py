@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mmq.data.files import fingerprint
-from mmq.data.interactions import Interactions, read_interactions
+from mmq.data.interactions import Interactions
+from mmq.data.log import LogReader, read_interactions
 from mmq.errors import SettingsError
 from mmq.made_from import file_input
 from mmq.model_folder import family_of
@@ -48,6 +49,17 @@ class LogFile:
             FormatError: it is truncated or damaged.
         """
         return read_interactions(self.path, self.columns)
+
+    def reader(self) -> LogReader:
+        """What reads it a piece at a time, with its further columns; raises as :meth:`read`."""
+        columns = [*self.further, *self.numeric]
+        return LogReader.open(self.path, self.columns, columns).with_numeric(self.numeric)
+
+    def reader_for(self, ranker: Ranker[Any]) -> LogReader:
+        """The same, with the further columns that a ranker learned from."""
+        further, numeric = ranker.further_columns()
+        reader = LogReader.open(self.path, self.columns, further)
+        return reader.with_numeric(numeric, settled=True)
 
     def as_input(self) -> dict[str, str]:
         """Its name and hash, as a result says what it was made from."""

@@ -14,7 +14,6 @@ from mmq.metrics.resampling import PerUser
 from mmq.ranking import PPNet, Ranker, RankingData, evaluate_ranking
 from mmq.recommenders import HeterRec, RetrievalData, evaluate
 from mmq.workflows._files import LogFile, ModelFolder
-from mmq.workflows._impressions import known_rows, log_of
 
 
 class Subject(NamedTuple):
@@ -61,8 +60,8 @@ def ranking_subject(model: ModelFolder, log: LogFile) -> Subject:
             f"{model.path} holds {student.kind}, which has no semantic IDs to fine-tune; give a "
             "ppnet model"
         )
-    pieces = known_rows(log_of(student, log), student.split, student.semantic_ids)
-    data = RankingData.of(pieces, student.split)
+    known = student.semantic_ids.item_ids
+    data = RankingData.of(log.reader_for(student), student.split, item_ids=known)
 
     def measure(model: Any) -> Tested:
         found = evaluate_ranking(model, data)

@@ -1,4 +1,4 @@
-"""A log of impressions -> a model that predicts whether an item will be liked."""
+"""A log of impressions -> a model that predicts whether an item will be a positive."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mmq.artifacts import beside
-from mmq.errors import warn
 from mmq.made_from import Checkpoint, check_replaced, write_note
+from mmq.model import Fit
 from mmq.ranking import (
     Means,
-    Pieces,
     Ranker,
     RankingData,
     RankingEvaluation,
-    RankingFit,
     RankingSplit,
     evaluate_ranking,
 )
@@ -23,8 +21,7 @@ from mmq.ranking.verdict import beside_means, fitted_means
 from mmq.semantic_ids import SemanticIDs
 from mmq.training.distributed import joined
 from mmq.workflows._files import LogFile, training_inputs
-from mmq.workflows._impressions import described, known_rows, rows_on_disk
-from mmq.workflows._retrieval_log import repeats
+from mmq.workflows._log import described_impressions, repeats, rows_on_disk
 from mmq.workflows._run import Run, refuse
 
 
@@ -48,7 +45,7 @@ def train_ranking(
         out: the folder to write.
         kind: of ranker, one of ``mmq.model.kinds("ranker")``.
         ids: the ID table of the items; without, they are known by their item IDs alone.
-        split: which rows were liked, and how they are divided.
+        split: which rows are positives, and how they are divided.
         settings: of the kind, by name.
         run: seed, device, resume, force.
 
@@ -63,13 +60,13 @@ def train_ranking(
     refuse({"--ids": ids is not None and not model.reads_ids}, f"is not for {kind}; leave it out")
     model.folder_format.check_target(out)
     table = SemanticIDs.read(ids) if ids else None
-    pieces, split = _opened(log, split or RankingSplit(), table)
-    how = {"further": pieces.columns, "numeric": list(log.numeric), **split.to_dict()}
+    reader, split = log.reader(), split or RankingSplit()
+    how = {"further": reader.columns, "numeric": list(log.numeric), **split.to_dict()}
     inputs = training_inputs(model, log, ids, table, **how)
     check_replaced(out, "a model", inputs, run.force)
     checkpoint = Checkpoint(beside(out, "checkpoint.safetensors"), inputs, run.resume)
-    with rows_on_disk(out, pieces) as spool, joined(model.device) as first:
-        data = RankingData.of(pieces, split, spool=spool)
+    with rows_on_disk(out, reader) as spool, joined(model.device) as first:
+        data = RankingData.of(reader, split, spool=spool, item_ids=table and table.item_ids)
         data.test.require_both_labels("test")  # rather now than after the training
         fit = model.fit(data, table, checkpoint)
         if not first:
@@ -77,22 +74,9 @@ def train_ranking(
         model.save(out)
         write_note(out, inputs)
         checkpoint.path.unlink(missing_ok=True)
-        about = described(pieces, data, split)
+        about = described_impressions(reader, data)
         figures = {**_learned(model, data), "log": about, **_figures(model, data, fit)}
     return {**figures, "out": str(out), "warnings": repeats(about)}
-
-
-def _opened(
-    log: LogFile, split: RankingSplit, table: SemanticIDs | None
-) -> tuple[Pieces, RankingSplit]:
-    """The log, and how it is divided: resolved, so that other logs are divided so as well."""
-    columns = [*log.further, *log.numeric]
-    pieces = Pieces.open(log.path, log.columns, columns).with_numeric(list(log.numeric))
-    pieces = known_rows(pieces, split, table)
-    resolved = split.resolved_split(pieces.names)
-    if resolved == "random" != split.split:
-        warn("the log has no timestamps, so a hash of user and item divides its rows at random")
-    return pieces, RankingSplit.parse({**split.to_dict(), "split": resolved})
 
 
 def _learned(model: Ranker[Any], data: RankingData) -> dict[str, Any]:
@@ -105,7 +89,7 @@ def _learned(model: Ranker[Any], data: RankingData) -> dict[str, Any]:
     }
 
 
-def _figures(model: Ranker[Any], data: RankingData, fit: RankingFit) -> dict[str, Any]:
+def _figures(model: Ranker[Any], data: RankingData, fit: Fit) -> dict[str, Any]:
     """Where the ranker stands beside means, on both held-out parts, and how it learned."""
     tested, held = evaluate_ranking(model, data), evaluate_ranking(model, data, data.validation)
     means, verdict = None, []
@@ -121,7 +105,7 @@ def _figures(model: Ranker[Any], data: RankingData, fit: RankingFit) -> dict[str
         "verdict": verdict,
         "epochs": fit.epochs,
         "best_epoch": fit.best_epoch,
-        "rows_per_second": fit.rows_per_second,
+        "rows_per_second": fit.targets_per_second,
     }
 
 

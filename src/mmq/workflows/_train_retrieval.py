@@ -9,11 +9,11 @@ from typing import Any
 from mmq.artifacts import beside
 from mmq.data.interactions import Interactions
 from mmq.made_from import Checkpoint, check_replaced, write_note
+from mmq.model import Fit
 from mmq.recommenders import (
     Evaluation,
     Recommender,
     RetrievalData,
-    RetrievalFit,
     SplitSettings,
     evaluate,
 )
@@ -22,7 +22,7 @@ from mmq.recommenders.verdict import baselines, measured, verdict
 from mmq.semantic_ids import SemanticIDs
 from mmq.training.distributed import joined
 from mmq.workflows._files import LogFile, training_inputs
-from mmq.workflows._retrieval_log import concerns, described, liked_by, require_order
+from mmq.workflows._log import concerns, described, liked_by, require_order
 from mmq.workflows._run import Run
 
 
@@ -91,7 +91,7 @@ def _about(data: RetrievalData, log: Interactions, split: SplitSettings) -> dict
     }
 
 
-def _figures(model: Recommender[Any], data: RetrievalData, fit: RetrievalFit) -> dict[str, Any]:
+def _figures(model: Recommender[Any], data: RetrievalData, fit: Fit) -> dict[str, Any]:
     """Where the model stands beside its baselines, and how it learned."""
     parts = {"validation": data.validation, "test": data.test}
     found = {name: evaluate(model, cases) for name, cases in parts.items()}

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from mmq.data.importers import Imported
-from mmq.data.interactions import Interactions, read_interactions
+from mmq.data.interactions import Interactions
 from mmq.data.items import read_items
+from mmq.data.log import read_interactions
 from mmq.errors import DataError
 from mmq.made_from import file_input
 
@@ -67,7 +68,7 @@ def read_recbole(
         path: the folder, or the ``.inter`` file where the folder has several.
         column_names: name of a column of interactions -> its name in the files; that of
             ``item_id`` is the one of the items too. See
-            :func:`~mmq.data.interactions.read_interactions`.
+            :func:`~mmq.data.log.read_interactions`.
 
     Raises:
         DataError: there is not exactly one log, or it lacks the column of users or items.

@@ -15,14 +15,14 @@ import numpy as np
 
 from mmq.data import Catalogue, read_catalogue
 from mmq.data.cold import withhold_items
-from mmq.data.interactions import read_interactions
+from mmq.data.log import LogReader, read_interactions
 from mmq.data.sequences import Cases, Sequences
 from mmq.encoders.behaviour import BehaviourSettings, embed_behaviour
 from mmq.encoders.predicted import learn_prediction
 from mmq.errors import SettingsError, UserError
 from mmq.experiments.paper.plan import RETRIEVAL, Own
 from mmq.experiments.paper.scales import Scale
-from mmq.ranking import Pieces, RankingData
+from mmq.ranking import RankingData
 from mmq.ranking.settings import RankingSplit
 from mmq.recommenders import Recommender, RetrievalData, SplitSettings
 
@@ -111,7 +111,7 @@ def retrieval_world(setup: Setup, seed: int) -> RetrievalWorld:
 def has_ratings(setup: Setup) -> bool:
     """Whether the log tells what was shown and not liked, so that there is something to rank by."""
     return bool(
-        {"label", "rating"} & Pieces.open(setup.interactions, dict(setup.columns)).names.keys()
+        {"label", "rating"} & LogReader.open(setup.interactions, dict(setup.columns)).names.keys()
     )
 
 
@@ -119,7 +119,7 @@ def has_ratings(setup: Setup) -> bool:
 def ranking_world(setup: Setup) -> RankingWorld:
     """All impressions of a log, split by its own column or by time."""
     split = RankingSplit(positive_above=setup.scale.positive_above)
-    data = RankingData.of(Pieces.open(setup.interactions, dict(setup.columns)), split)
+    data = RankingData.of(LogReader.open(setup.interactions, dict(setup.columns)), split)
     catalogue = catalogue_of(setup)
     return RankingWorld(catalogue.take(catalogue.rows(data.item_ids.to_pylist())), data)
 
@@ -141,7 +141,7 @@ def items_of(setup: Setup, world: str, seed: int) -> Catalogue:
         histories, met = liked.data.train, liked.items
     else:
         met, data = ranking_world(setup)
-        histories = data.histories()
+        histories = data.train.positives
     rows = items.rows(met.item_ids.to_pylist())[histories.rows]
     own = Sequences(rows, histories.first, histories.end)
     found = embed_behaviour(own, len(items), BehaviourSettings.parse(setup.scale.behaviour))

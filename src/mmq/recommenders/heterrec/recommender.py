@@ -25,15 +25,15 @@ from mmq.recommenders.batches import training_batch
 from mmq.recommenders.data import RetrievalData
 from mmq.recommenders.dense import best_items, leave_out
 from mmq.recommenders.heterrec.network import HeterRecNetwork
+from mmq.recommenders.heterrec.reassignment import reassignment_costs
 from mmq.recommenders.heterrec.settings import HeterRecSettings
-from mmq.recommenders.heterrec.switches import switch_costs
 from mmq.recommenders.results import Items
 from mmq.recommenders.sequential import SequentialRecommender
 from mmq.semantic_ids import Manifest, SemanticIDs, require_newer_table
 from mmq.training.loop import epoch_generator
 
 SAMPLE = 50_000
-"""User vectors that tell what others lose to an item that switches; about so many."""
+"""User vectors that tell what others lose to an item that is reassigned; about so many."""
 
 
 class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
@@ -140,20 +140,21 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
                 "the same log with the same columns"
             )
 
-    def require_switches(self) -> None:
-        """Raise :class:`SettingsError` if it cannot tell :meth:`switch_costs`."""
+    def require_reassignment_costs(self) -> None:
+        """Raise :class:`SettingsError` if it cannot tell :meth:`reassignment_costs`."""
         if self.network.sums is None:
             raise SettingsError(
-                "what a switch of a code would change is known where a model compares all items; "
-                "train it with head=parallel and objective=catalogue, or fine-tune with mode=joint"
+                "what the reassignment of a code would change is known where a model compares all "
+                "items; train it with head=parallel and objective=catalogue, or fine-tune with "
+                "mode=joint"
             )
 
-    def switch_costs(self, data: RetrievalData) -> Tensor:
-        """``(items, n, k)`` nats: :func:`mmq.recommenders.heterrec.switches.switch_costs`."""
+    def reassignment_costs(self, data: RetrievalData) -> Tensor:
+        """``(items, n, k)`` nats: see :mod:`mmq.recommenders.heterrec.reassignment`."""
         task = self.task(data)
         windows = task.batches(epoch_generator(self.settings.seed, -1))
         batches = [training_batch(each, self.settings.steps, self.device) for each in windows]
-        return switch_costs(self.network.eval(), batches, every=-(-task.items // SAMPLE))
+        return reassignment_costs(self.network.eval(), batches, every=-(-task.items // SAMPLE))
 
     def rename(self, codes: np.ndarray, manifest: Manifest | None = None) -> None:
         """Give the items that it was fitted to other IDs, as stage 2 does; weights stay.

@@ -17,7 +17,9 @@ _LEAST = 1e-30
 """Lift of a code, to the best one's, below which it counts as this."""
 
 
-def switch_costs(network: HeterRecNetwork, batches: Sequence[Batch], every: int = 1) -> Tensor:
+def reassignment_costs(
+    network: HeterRecNetwork, batches: Sequence[Batch], every: int = 1
+) -> Tensor:
     """``(items, n, k)`` nats by which the loss would change at most, summed over targets.
 
     For items in histories, which a network reads, to second order. Zero for the codes that items
@@ -40,7 +42,7 @@ def switch_costs(network: HeterRecNetwork, batches: Sequence[Batch], every: int 
 
 
 def history_costs(network: HeterRecNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Rows ``(n,)`` of a batch's entries, and ``(n, n, k)`` what their switches would cost.
+    """Rows ``(n,)`` of a batch's entries, and ``(n, n, k)`` what their reassignments would cost.
 
     To second order, with the outer product of gradients for the curvature: ``s + s^2 / 2``,
     ``s = g . (W_i[k] - W_i[c_i])``, W the embeddings of tokens and g the gradient of an entry's.
@@ -61,17 +63,18 @@ def history_costs(network: HeterRecNetwork, batch: Batch) -> tuple[Tensor, Tenso
 
 @torch.no_grad()
 def predicted_costs(network: HeterRecNetwork, batches: Sequence[Batch], every: int) -> Tensor:
-    """``(competitors, n, k)``: what switches change at most for items as those to be predicted.
+    """``(competitors, n, k)``: what reassignments change at most for items to be predicted.
 
     An item's vector is ``v = sum_i W_i[c_i]``, W the classifiers of the codes, and a softmax over
     ``u . v`` compares all items. To give position i the code k moves v by ``e = W_i[k] - W_i[c_i]``
     and the loss of a user vector u by ``log(1 + p (exp(u . e) - 1)) - y u . e``, p the probability
     of the item and y whether it is the target. As ``log(1 + x) <= x``, this is at most
     ``p (exp(u . e) - 1) - y u . e``: exact to first order, a product of two matrices over all
-    users, and true of any number of items that switch at once, whose x add up. So what is told to
-    pay does pay, but for what a sample of the users (``every``) leaves open. (A Taylor series of
-    second order is wrong just where it promises most: there ``u . e`` is large.) A network that
-    looks several steps ahead asks so many times, and its loss is the mean of what it is told.
+    users, and true of any number of items that are reassigned at once, whose x add up. So what is
+    told to pay does pay, but for what a sample of the users (``every``) leaves open. (A Taylor
+    series of second order is wrong just where it promises most: there ``u . e`` is large.) A
+    network that looks several steps ahead asks so many times, and its loss is the mean of what it
+    is told.
     """
     heads, sums = network.heads, network.sums
     assert isinstance(heads, ParallelHeads)

@@ -1,14 +1,24 @@
-"""What there is to say about a log that retrieval reads, before anything learns from it."""
+"""What there is to say about a log before anything learns from it, and where a long one is kept."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from mmq.artifacts import beside, made_folder
 from mmq.data.cleaning import MANY_TIES, repeated_rows, tied_users, with_items
 from mmq.data.interactions import Interactions
+from mmq.data.log import LogReader
 from mmq.errors import DataError, warn
+from mmq.ranking import RankingData
 from mmq.recommenders import SplitSettings
+
+ROWS_IN_MEMORY = 50_000_000
+"""Longer logs are kept on disk while they are learned from."""
 
 
 def described(log: Interactions, split: SplitSettings, item_ids: Any = None) -> dict[str, Any]:
@@ -30,6 +40,20 @@ def described(log: Interactions, split: SplitSettings, item_ids: Any = None) -> 
         "unknown_rows": unknown,
         "has_times": log.has_moments,
         "ties": {"order": split.ties, "users": tied, "of": users},
+    }
+
+
+def described_impressions(log: LogReader, data: RankingData) -> dict[str, Any]:
+    """What is odd about a log of impressions, for JSON: rows that come twice."""
+    dedupe = data.split.dedupe
+    counted = (
+        dedupe or "timestamp" in log.names
+    )  # without times, to meet an item twice is no mistake
+    return {
+        "rows": sum(map(len, data.parts)) + (data.repeated if dedupe else 0),
+        "repeated_rows": data.repeated if counted else 0,
+        "dedupe": dedupe,
+        "ties": {"order": data.split.ties},
     }
 
 
@@ -82,5 +106,25 @@ def require_order(log: Interactions, ordered: bool, split: SplitSettings) -> Non
 
 
 def liked_by(log: Interactions) -> list[str]:
-    """The columns that tell whether a row was liked; none of a log whose rows all count."""
+    """The columns that tell positives; none of a log whose rows all count."""
     return [name for name in ("rating", "label") if name in log.table.column_names]
+
+
+@contextlib.contextmanager
+def rows_on_disk(out: str | Path, log: LogReader) -> Iterator[Path | None]:
+    """A folder for the numbers of a long log, which vanishes; None for one that fits in memory."""
+    if log.rows <= ROWS_IN_MEMORY:
+        yield None
+        return
+    rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    folder = beside(out, f"rows-{rank}")
+    for older in folder.parent.glob(f"{beside(out, 'rows-').name}*"):  # of a run that was killed
+        of = older.name.rpartition("-")[2]
+        if of.isdigit() and (int(of) == rank or (rank == 0 and int(of) >= processes)):
+            shutil.rmtree(older, ignore_errors=True)
+    with made_folder(folder.parent):
+        try:
+            folder.mkdir()
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)

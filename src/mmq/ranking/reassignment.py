@@ -11,15 +11,15 @@ from torch.nn.functional import embedding, softplus
 from mmq.ranking.network import PPNetNetwork, Shown
 
 
-def switch_costs(
+def reassignment_costs(
     network: PPNetNetwork, batches: Iterable[tuple[Shown, Tensor]], items: int
 ) -> Tensor:
     """``(items, n, k)`` nats by which the loss would change, summed over impressions.
 
-    A switch moves what the tower reads of the item that is shown by ``e = W_i[k] - W_i[c_i]``, its
-    logit z by about ``J . e``, J the logit's gradient, and the cross-entropy by
-    ``log(1 + exp(z + J . e)) - log(1 + exp(z)) - y J . e``. What the item is to histories is left
-    out.
+    A reassignment moves what the tower reads of the item that is shown by
+    ``e = W_i[k] - W_i[c_i]``, its logit z by about ``J . e``, J the logit's gradient, and the
+    cross-entropy by ``log(1 + exp(z + J . e)) - log(1 + exp(z)) - y J . e``. What the item is to
+    histories is left out.
 
     Args:
         network: with semantic IDs, in eval mode.
