@@ -11,7 +11,7 @@ from mmq.data.item_ids import are_alike
 from mmq.data.parquet import CatalogueFile
 from mmq.errors import DataError
 from mmq.semantic_ids import SemanticIDs, TokenizerRef, build_manifest, require_same_tokenizer
-from mmq.semantic_ids.manifest import known_positions
+from mmq.semantic_ids.manifest import append_command, known_positions
 from mmq.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
@@ -121,6 +121,6 @@ def _match(table: SemanticIDs, file: CatalogueFile) -> tuple[np.ndarray, tuple[s
     if new:
         warnings.append(
             f"{new:,} items of {file.path.name} have no semantic ID yet; give them one with "
-            "mmq encode --append"
+            f"{append_command(table.manifest)}"
         )
     return rows, tuple(warnings)
