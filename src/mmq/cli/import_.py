@@ -236,7 +236,7 @@ def _id_lines(result: dict[str, Any]) -> list[str]:
     if result["kept"] or result["added"] < result["items"]:
         lines.append(f"  {result['added']:,} items are new, {result['kept']:,} were known already")
     if result["repeated"]:
-        lines.append(f"  {result['repeated']:,} rows repeat another and were left out")
+        lines.append(f"  left out, since they repeat another: {result['repeated']:,} rows")
     lines.append(f"next: mmq train retrieval --interactions LOG --ids {result['out']} --out MODEL")
     return lines
 

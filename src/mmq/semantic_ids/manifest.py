@@ -203,8 +203,8 @@ def require_same_tokenizer(
     names = [tokenizer_name(manifest) for manifest in (expected, found)]
     if is_imported(expected) and found["tokenizer"] is not None:
         raise FormatError(
-            f"the semantic IDs were imported from {imported_from(expected)} and no tokenizer of "
-            f"mmq made them, so those of {names[1]} mean something else: {consequence}"
+            f"the semantic IDs were imported from {imported_from(expected)}, not made by tokenizer "
+            f"{names[1]}: {consequence}"
         )
     if expected["tokenizer"] is None and found["tokenizer"] is not None:
         raise FormatError(
@@ -298,7 +298,10 @@ def _has_lacking(value: Any, sizes: list[int]) -> bool:
 
 def _has_imported(value: Any) -> bool:
     return isinstance(value, list) and all(
-        isinstance(each, dict) and ImportedRef.__required_keys__ <= set(each) for each in value
+        isinstance(each, dict)
+        and ImportedRef.__required_keys__ <= set(each)
+        and isinstance(each["file"], str)
+        for each in value
     )
 
 

@@ -82,6 +82,7 @@ def import_ids(
     return {
         **counts,
         "items": len(ids),
+        "length": ids.length,
         "codebook_sizes": list(ids.codebook_sizes),
         "columns": list(found.columns),
         "out": str(out),
@@ -127,11 +128,11 @@ def _sizes(source: IdImport, found: ImportedIds) -> list[int]:
     if source.codebook_sizes:
         return for_each_position(source.codebook_sizes, found.codes.shape[1], "--codebook-sizes")
     if looks_numbered_through(found.codes):
-        starts = ",".join(map(str, found.codes.min(axis=0).tolist()))
+        smallest = ", ".join(map(str, found.codes.min(axis=0).tolist()))
         warn(
-            "the codes of each position begin after those of the one before, as if they were "
-            "numbered through; if they are, say where each position starts, such as "
-            f"--first-codes {starts}"
+            f"the smallest codes are {smallest}, each above all codes of the position before, as "
+            "if codes were numbered through; if they are, say where each position starts, such as "
+            "--first-codes 0,256,512"
         )
     return [largest + 1 for largest in found.codes.max(axis=0).tolist()]
 

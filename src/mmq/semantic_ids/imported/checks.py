@@ -15,6 +15,8 @@ from mmq.semantic_ids.imported.tokens import MISSING, UNREADABLE, Tokens
 LARGEST = 2**24
 """Codes of a codebook that are taken: a number beyond is an id, a hash or several codes packed."""
 
+_MANY = 10
+
 _WRONG: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "which lacks a code; give every position a code": lambda numbers: numbers == MISSING,
     "where a code is no whole number; codes are written like 12, a_12 or <a_12>": (
@@ -170,5 +172,12 @@ def distinct(item_ids: pa.Array, codes: np.ndarray, rows: Rows) -> np.ndarray:
 
 
 def looks_numbered_through(codes: np.ndarray) -> bool:
-    """Whether the codes of each position begin after all of those of the position before."""
-    return codes.shape[1] > 1 and bool((codes.min(axis=0)[1:] > codes.max(axis=0)[:-1]).all())
+    """Whether the codes of each position begin after all of those of the position before.
+
+    Of a few items they do by chance.
+    """
+    return (
+        len(codes) >= _MANY
+        and codes.shape[1] > 1
+        and bool((codes.min(axis=0)[1:] > codes.max(axis=0)[:-1]).all())
+    )

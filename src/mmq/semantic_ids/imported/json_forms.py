@@ -14,7 +14,7 @@ from mmq.data.jsonl import blocks, first_names, read_jsonl
 from mmq.errors import DataError, FormatError
 from mmq.semantic_ids.imported.columns import IdColumns, find_columns
 
-_WHOLE_ID = "semantic_id"
+_VALUES = "values"
 
 
 class _Repeated(list[tuple[str, Any]]):
@@ -75,7 +75,7 @@ def _of_document(
         if any(isinstance(each, dict) for _, each in pairs):
             return _of_objects(path, [_named(*pair, columns) for pair in pairs], columns, text=True)
         return _of_pairs(path, pairs, columns)
-    if isinstance(value, list) and all(isinstance(each, dict) for each in value):
+    if isinstance(value, list) and isinstance(next(iter(value), {}), dict | _Repeated):
         return _of_objects(path, value, columns, text=False)
     raise DataError(
         f"{path} is JSON that does not say which item each semantic ID is of; give an object "
@@ -98,8 +98,8 @@ def _of_pairs(
             "leave --code-columns out"
         )
     items, codes = zip(*pairs, strict=True)
-    table = pa.table({columns.item_id: pa.array(items), _WHOLE_ID: _column(codes)})
-    return _with_ids(table, columns.item_id, text=True), (_WHOLE_ID,)
+    table = pa.table({columns.item_id: pa.array(items), _VALUES: _column(codes)})
+    return _with_ids(table, columns.item_id, text=True), (_VALUES,)
 
 
 def _of_objects(
