@@ -302,7 +302,7 @@ def test_a_file_that_never_was_parquet_is_to_be_imported(tmp_path: Path, content
     path = tmp_path / "ids.parquet"
     path.write_bytes(content)
     with pytest.raises(
-        FormatError, match="is no semantic ID table of mmq; .* mmq import ids"
+        FormatError, match=r"is no semantic ID table of mmq; .* mmq import ids"
     ) as no:
         SemanticIDs.read(path)
     assert "damaged" not in str(no.value)
@@ -311,5 +311,5 @@ def test_a_file_that_never_was_parquet_is_to_be_imported(tmp_path: Path, content
 def test_parquet_of_others_is_to_be_imported(tmp_path: Path) -> None:
     table = pa.table({"item_id": [1], "semantic_id": [[1, 2]], "rank": [0]})
     pq.write_table(table, tmp_path / "ids.parquet")
-    with pytest.raises(FormatError, match="Parquet, but no semantic ID table .* mmq import ids"):
+    with pytest.raises(FormatError, match=r"Parquet, but no semantic ID table .* mmq import ids"):
         SemanticIDs.read(tmp_path / "ids.parquet")

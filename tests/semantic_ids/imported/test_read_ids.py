@@ -184,7 +184,7 @@ WRONG = {
     '{"a": ["<a_1>", "<b_2>"], "b": ["<b_2>", "<a_1>"]}': (
         r"row 1 \(item 'b'\) .* with 'b_' where row 0 \(item 'a'\) has 'a_'"
     ),
-    '{"a": 541165879296}': r"has 541165879296, where a code is past 16,777,216, .* packed or hashed",
+    '{"a": 541165879296}': r"has 541165879296, where a code is past 16,777,216, .* packed",
     '{"a": [99999999999999999999999]}': "a code is past 16,777,216",
     "[[1, 2], [3, 4]]": "does not say which item each semantic ID is of",
     '[{"item_id": "a", "codes": [1]}, 5]': "row 1 of .* is no object",

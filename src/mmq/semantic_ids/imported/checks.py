@@ -176,8 +176,5 @@ def looks_numbered_through(codes: np.ndarray) -> bool:
 
     Of a few items they do by chance.
     """
-    return (
-        len(codes) >= _MANY
-        and codes.shape[1] > 1
-        and bool((codes.min(axis=0)[1:] > codes.max(axis=0)[:-1]).all())
-    )
+    above = codes.min(axis=0)[1:] > codes.max(axis=0)[:-1]
+    return len(codes) >= _MANY and len(above) > 0 and bool(above.all())
