@@ -13,7 +13,9 @@ OLD = SemanticIDs.build(["a", "b"], [[0, 1], [3, 2]], (4, 3))
 
 
 def given(items: list[str], codes: list[list[int]]) -> ImportedIds:
-    return ImportedIds(pa.array(items), np.array(codes, np.int32), 0, ("codes",))
+    return ImportedIds(
+        pa.array(items), np.array(codes, np.int32), np.arange(len(items)), 0, ("codes",)
+    )
 
 
 def test_old_items_may_come_again_as_they_are() -> None:

@@ -155,6 +155,8 @@ def test_rows_that_repeat_are_left_out_and_counted(tmp_path: Path) -> None:
     found = read_ids(path)
     assert (found.item_ids.to_pylist(), found.codes.tolist()) == (["a", "b"], [[1, 2], [0, 0]])
     assert found.repeated == 2
+    path.write_text('{"a": [1, 2], "a": [1, 2], "b": [0, 0]}')
+    assert read_ids(path).rows.name(1) == "row 2 (item 'b')"
 
 
 WRONG = {

@@ -34,14 +34,16 @@ class Rows(NamedTuple):
     Attributes:
         item_ids: ``(rows,)`` Arrow array.
         shown: gives the codes of a row as they are written.
+        places: ``(rows,)`` number of each in the file, counted from 0.
     """
 
     item_ids: pa.Array
     shown: Callable[[int], str]
+    places: np.ndarray
 
     def name(self, row: int) -> str:
-        """A row by its number, counted from 0, and its item."""
-        return f"row {row} (item {self.item_ids[row].as_py()!r})"
+        """A row by its number in the file, and its item."""
+        return f"row {self.places[row]} (item {self.item_ids[row].as_py()!r})"
 
 
 def check_item_ids(item_ids: pa.Array) -> None:

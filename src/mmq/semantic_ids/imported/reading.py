@@ -34,19 +34,21 @@ class ImportedIds(NamedTuple):
     Attributes:
         item_ids: ``(items,)`` Arrow array of int64 or string, unique.
         codes: ``(items, length)`` int32, from 0 on.
+        places: ``(items,)`` row of each item in the file.
         repeated: rows that were left out, as they repeat an earlier one.
         columns: those that the codes were read from.
     """
 
     item_ids: pa.Array
     codes: np.ndarray
+    places: np.ndarray
     repeated: int
     columns: tuple[str, ...]
 
     @property
     def rows(self) -> Rows:
         """The items, for messages."""
-        return Rows(self.item_ids, lambda row: str(self.codes[row].tolist()))
+        return Rows(self.item_ids, lambda row: str(self.codes[row].tolist()), self.places)
 
 
 def read_ids(
@@ -69,15 +71,15 @@ def read_ids(
         item_ids = joined(without_empty(as_ids(table.column(columns.item_id))))
         check_item_ids(item_ids)
         written = table.select(names)
-        rows = Rows(item_ids, lambda row: _shown(written, row))
+        rows = Rows(item_ids, lambda row: _shown(written, row), np.arange(len(item_ids)))
         codes = from_zero(as_matrix(*_tokens(written), rows), first_codes, rows)
         kept = distinct(item_ids, codes, rows)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     repeated = len(item_ids) - len(kept)
-    if not repeated:
-        return ImportedIds(item_ids, codes, 0, names)
-    return ImportedIds(item_ids.take(pa.array(kept)), codes[kept], repeated, names)
+    if repeated:
+        item_ids, codes = item_ids.take(pa.array(kept)), codes[kept]
+    return ImportedIds(item_ids, codes, kept, repeated, names)
 
 
 def _read(path: str | Path, columns: IdColumns) -> tuple[pa.Table, tuple[str, ...]]:
