@@ -18,8 +18,10 @@ from mmq.semantic_ids import (
     build_manifest,
 )
 from mmq.semantic_ids.lacking import LackingRef
+from mmq.semantic_ids.manifest import ImportedRef
 
 SIZES = (3, 2)
+FILE = ImportedRef(file="index.json", sha256="c" * 64, columns=["values"], first_codes=[0, 0])
 
 CODES = st.tuples(*(st.integers(0, size - 1) for size in SIZES))
 ENTRIES = st.dictionaries(st.integers(0, 30), CODES, min_size=1, max_size=25)
@@ -129,3 +131,12 @@ def test_who_lacks_what_is_that_of_all_rows(
     whole = append(old, items, codes, manifest(None), absent=absent).ids
     assert whole.manifest["lacking"] == lacking(slice(None))
     assert append(old, items, codes, manifest(slice(None))).ids.manifest["lacking"] is None
+
+
+def test_a_tokenizer_cannot_go_on_from_ids_made_elsewhere() -> None:
+    imported: Manifest = {**build_manifest(SIZES), "imported": [FILE]}
+    old = SemanticIDs.build([0], [[1, 1]], SIZES, imported)
+    manifest = build_manifest(SIZES, tokenizer=TokenizerRef(name="mmq", fingerprint="5f0c"))
+    with pytest.raises(FormatError, match="add them with mmq import ids --append, or encode"):
+        append(old, [1], [[0, 0]], manifest)
+    assert append(old, [1], [[1, 1]]).ids.manifest["imported"] == [FILE]

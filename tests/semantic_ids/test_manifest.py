@@ -8,7 +8,9 @@ import pytest
 from mmq.errors import FormatError
 from mmq.semantic_ids.manifest import (
     CatalogueRef,
+    ImportedRef,
     TokenizerRef,
+    append_command,
     build_manifest,
     parse_manifest,
     require_same_tokenizer,
@@ -28,7 +30,12 @@ FULL = build_manifest(
 )
 
 
+FILE = ImportedRef(file="index.json", sha256="c" * 64, columns=["values"], first_codes=[0, 0])
+IMPORTED: Any = {**build_manifest([100, 50]), "imported": [FILE]}
+
+
 def test_round_trip() -> None:
+    assert parse_manifest(to_json(IMPORTED), "ids.parquet") == IMPORTED
     assert parse_manifest(to_json(FULL), "ids.parquet") == FULL
     assert parse_manifest(to_json(build_manifest([3])), "ids.parquet")["tokenizer"] is None
 
@@ -52,6 +59,9 @@ def test_round_trip() -> None:
         ("lacking", {"image": {"items": 3}}),
         ("lacking", {"image": {"items": 3, "codes": [[2, 0, 1]]}}),
         ("lacking", {"image": {"items": 3, "codes": [[1, 50, 1]]}}),
+        ("imported", "index.json"),
+        ("imported", [{"file": "index.json"}]),
+        ("imported", [{**IMPORTED["imported"][0], "file": 3}]),
     ],
 )
 def test_a_wrong_field_is_refused(field: str, value: Any) -> None:
@@ -104,3 +114,18 @@ def test_same_tokenizer_passes() -> None:
 def test_another_tokenizer_is_refused(other: Any, message: str) -> None:
     with pytest.raises(FormatError, match=message):
         require_same_tokenizer(FULL, other, "it would mix")
+
+
+def test_ids_made_elsewhere_belong_to_no_tokenizer() -> None:
+    longer = {**IMPORTED, "imported": [FILE, {**FILE, "file": "more.json"}]}
+    require_same_tokenizer(IMPORTED, longer, "never said")
+    require_same_tokenizer(longer, IMPORTED, "never said")
+    expected = r"imported from index.json and 1 more, not made by tokenizer 'mmq' \(a+\): it would"
+    with pytest.raises(FormatError, match=expected):
+        require_same_tokenizer(longer, FULL, "it would mix")
+    with pytest.raises(
+        FormatError, match=r"tokenizer 'mmq' \(a+\), not elsewhere \(index.json\): it"
+    ):
+        require_same_tokenizer(FULL, IMPORTED, "it would mix")
+    assert append_command(IMPORTED) == "mmq import ids --append"
+    assert append_command(FULL) == "mmq encode --append"

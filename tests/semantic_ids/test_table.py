@@ -295,3 +295,21 @@ def test_ids_past_the_largest_text_array_are_the_same_table(
         added = append(table, pa.chunked_array([["new-1"], ["new-2"]]), [[0, 1], [2, 3]]).ids
         assert added.item_ids.to_pylist() == [*names, "new-1", "new-2"]
         assert added.find(["new-2", "item-3"]).tolist() == [41, 3]
+
+
+@pytest.mark.parametrize("content", [b'{"a": [1, 2]}', b"item_id,c0,c1\na,1,2\n", b"\0" * 50])
+def test_a_file_that_never_was_parquet_is_to_be_imported(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "ids.parquet"
+    path.write_bytes(content)
+    with pytest.raises(
+        FormatError, match=r"is no semantic ID table of mmq; .* mmq import ids"
+    ) as no:
+        SemanticIDs.read(path)
+    assert "damaged" not in str(no.value)
+
+
+def test_parquet_of_others_is_to_be_imported(tmp_path: Path) -> None:
+    table = pa.table({"item_id": [1], "semantic_id": [[1, 2]], "rank": [0]})
+    pq.write_table(table, tmp_path / "ids.parquet")
+    with pytest.raises(FormatError, match=r"Parquet, but no semantic ID table .* mmq import ids"):
+        SemanticIDs.read(tmp_path / "ids.parquet")

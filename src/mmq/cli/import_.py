@@ -1,4 +1,4 @@
-"""``mmq import``: embeddings in .npy files, and public data sets."""
+"""``mmq import``: embeddings in .npy files, semantic IDs made elsewhere, and public data sets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmq.cli.log_columns import Columns, with_columns
 from mmq.errors import SettingsError
 
 import_app = typer.Typer(
-    help="Make a catalogue of .npy embeddings, or take in a public data set.",
+    help="Make a catalogue of .npy embeddings, take in semantic IDs or a public data set.",
     no_args_is_help=True,
 )
 
@@ -64,6 +64,61 @@ def npy(
     source = NpyImport(items, _modalities(modality), columns, reduce, reduce_like)
     result = import_npy(source, out, force=force)
     emit(result, as_json, _catalogue_lines(result))
+
+
+@import_app.command()
+def ids(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="JSON, JSON Lines, CSV, TSV or Parquet.", show_default=False
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The ID table to write (Parquet).")],
+    item_id: Annotated[str, typer.Option("--id", help="Column of item ids.")] = "item_id",
+    code_columns: Annotated[
+        str | None,
+        typer.Option(
+            "--code-columns",
+            help="Column of whole IDs, or one for each position: c0,c1,c2. Else known by name.",
+        ),
+    ] = None,
+    codebook_sizes: Annotated[
+        str | None,
+        typer.Option(
+            "--codebook-sizes",
+            help="One for each position, 256,256,512, or one for all; else the largest code and 1.",
+        ),
+    ] = None,
+    first_codes: Annotated[
+        str,
+        typer.Option(
+            "--first-codes",
+            help="First code of each position where they are numbered through: 0,256,512.",
+        ),
+    ] = "0",
+    append: Annotated[
+        Path | None,
+        typer.Option("--append", help="An imported table; new items go after it, old IDs stay."),
+    ] = None,
+    force: opt.Force = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Make an ID table of semantic IDs that were made elsewhere.
+
+    Codes may be lists of numbers, tokens such as <a_12><b_5>, texts such as 12-5, or a column for
+    each position. A row that repeats another is left out.
+
+    Example: mmq import ids index.json --codebook-sizes 256 --out ids.parquet
+    """
+    from mmq.semantic_ids.imported import IdColumns
+    from mmq.workflows import IdImport, import_ids
+
+    columns = IdColumns(item_id, tuple(code_columns.split(",")) if code_columns else ())
+    sizes = _numbers("--codebook-sizes", codebook_sizes, 1) if codebook_sizes else ()
+    source = IdImport(path, columns, sizes, _numbers("--first-codes", first_codes, 0))
+    result = import_ids(source, out, append=append, force=force)
+    emit(result, as_json, _id_lines(result))
 
 
 @import_app.command()
@@ -163,6 +218,27 @@ def _modalities(assignments: list[str]) -> dict[str, Path]:
             raise SettingsError(f"--modality {name} is given twice; give each modality one file")
         modalities[name] = Path(file)
     return modalities
+
+
+def _numbers(option: str, text: str, least: int) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and int(part) >= least for part in parts):
+        raise SettingsError(
+            f"{option} {text!r} should be whole numbers from {least} on, such as 256,256,256"
+        )
+    return tuple(map(int, parts))
+
+
+def _id_lines(result: dict[str, Any]) -> list[str]:
+    sizes = " x ".join(f"{size:,}" for size in result["codebook_sizes"])
+    read = f"{result['items']:,} items, codes of {sizes}, from {', '.join(result['columns'])}"
+    lines = [f"{read} -> {result['out']}"]
+    if result["kept"] or result["added"] < result["items"]:
+        lines.append(f"  {result['added']:,} items are new, {result['kept']:,} were known already")
+    if result["repeated"]:
+        lines.append(f"  left out, since they repeat another: {result['repeated']:,} rows")
+    lines.append(f"next: mmq train retrieval --interactions LOG --ids {result['out']} --out MODEL")
+    return lines
 
 
 def _catalogue_lines(result: dict[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from mmq.finetuning.joint import JointTask
 from mmq.finetuning.moving import Data, MovingTask, Student
 from mmq.finetuning.settings import FinetuneSettings
 from mmq.made_from import Checkpoint
+from mmq.semantic_ids.manifest import imported_from, is_imported
 from mmq.tokenizers.evaluation import evaluate
 from mmq.tokenizers.inputs import Inputs
 from mmq.tokenizers.soft import SoftTokenizer
@@ -155,6 +156,12 @@ def _checked(
     if alternating:
         student.require_reassignment_costs()
     ids = student.semantic_ids
+    if is_imported(ids.manifest):
+        raise DataError(
+            f"the model's semantic IDs were imported from {imported_from(ids.manifest)}, and no "
+            "tokenizer of mmq made them, so they cannot be fine-tuned; fit a tokenizer, encode the "
+            "catalogue and train the model on these IDs"
+        )
     items = catalogue.take(catalogue.rows(ids.item_ids.to_pylist()))
     if tokenizer.codebook_sizes != ids.codebook_sizes:
         raise DataError(

@@ -16,6 +16,7 @@ from mmq.ranking.impressions import BLOCK, Impressions
 from mmq.ranking.numbers import Scale, scales
 from mmq.ranking.rates import count, log_odds, with_unknown
 from mmq.semantic_ids import SemanticIDs
+from mmq.semantic_ids.manifest import append_command
 
 
 class Vocabulary(NamedTuple):
@@ -188,7 +189,7 @@ def _id_rows(item_ids: pa.Array, ids: SemanticIDs) -> np.ndarray:
     if len(missing):
         raise DataError(
             f"{len(missing):,} of the {len(rows):,} items of the log have no semantic ID, "
-            f"{item_ids[int(missing[0])].as_py()!r} among them; give them one with mmq encode "
-            "--append, or drop their rows"
+            f"{item_ids[int(missing[0])].as_py()!r} among them; give them one with "
+            f"{append_command(ids.manifest)}, or drop their rows"
         )
     return rows

@@ -208,7 +208,7 @@ def item_rows(log: Interactions, item_ids: pa.Array, ids: SemanticIDs | None = N
         raise DataError(
             f"{len(missing):,} of {len(found):,} items of the interactions have no semantic ID or "
             f"are not among the items, {log.items.ids[int(missing[0])].as_py()!r} among them; "
-            "encode them too, or leave their interactions out with --drop-unknown"
+            "give them one too, or leave their interactions out with --drop-unknown"
         )
     rows: np.ndarray = found[log.items.codes]
     return rows

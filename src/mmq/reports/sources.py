@@ -11,7 +11,7 @@ from mmq.data.item_ids import are_alike
 from mmq.data.parquet import CatalogueFile
 from mmq.errors import DataError
 from mmq.semantic_ids import SemanticIDs, TokenizerRef, build_manifest, require_same_tokenizer
-from mmq.semantic_ids.manifest import known_positions
+from mmq.semantic_ids.manifest import append_command, is_imported, known_positions
 from mmq.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
@@ -76,10 +76,15 @@ def _tokenizer_of(table: SemanticIDs, folder: Path) -> Tokenizer[Any]:
 
     loaded: Tokenizer[Any] = Tokenizer.load(folder)
     reference = TokenizerRef(name=loaded.kind, fingerprint=fingerprint(folder))
+    remedy = (
+        "leave --tokenizer out"
+        if is_imported(table.manifest)
+        else "give the tokenizer that made this table"
+    )
     require_same_tokenizer(
         table.manifest,
         build_manifest(loaded.codebook_sizes, tokenizer=reference),
-        f"{folder} cannot explain them; give the tokenizer that made this table",
+        f"{folder} cannot explain them; {remedy}",
     )
     return loaded
 
@@ -121,6 +126,6 @@ def _match(table: SemanticIDs, file: CatalogueFile) -> tuple[np.ndarray, tuple[s
     if new:
         warnings.append(
             f"{new:,} items of {file.path.name} have no semantic ID yet; give them one with "
-            "mmq encode --append"
+            f"{append_command(table.manifest)}"
         )
     return rows, tuple(warnings)

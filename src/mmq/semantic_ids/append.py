@@ -14,7 +14,12 @@ from mmq.metrics.buckets import bucket_ids, occurrence
 from mmq.metrics.quantisation import check_codes
 from mmq.semantic_ids.collisions import Candidates, move_collisions
 from mmq.semantic_ids.lacking import Lacking, LackingRef
-from mmq.semantic_ids.manifest import Manifest, known_positions, require_same_tokenizer
+from mmq.semantic_ids.manifest import (
+    Manifest,
+    is_imported,
+    known_positions,
+    require_same_tokenizer,
+)
 from mmq.semantic_ids.table import SemanticIDs
 
 
@@ -92,11 +97,15 @@ def check_appendable(old: SemanticIDs, item_ids: pa.Array, manifest: Manifest) -
 
     To be called before the items are encoded, which may take long.
     """
+    remedy = (
+        "give new items IDs where the old ones were made and add them with mmq import ids --append"
+        if is_imported(old.manifest)
+        else "append with the tokenizer of the old table"
+    )
     require_same_tokenizer(
         old.manifest,
         manifest,
-        "appending would mix two code spaces; append with the tokenizer of the old table, or "
-        "encode the whole catalogue again",
+        f"appending would mix two code spaces; {remedy}, or encode the whole catalogue again",
     )
     if not are_alike(item_ids.type, old.item_ids.type):
         raise DataError(

@@ -66,6 +66,19 @@ class CatalogueRef(TypedDict):
     items: int
 
 
+class ImportedRef(TypedDict):
+    """A file that semantic IDs made elsewhere were read from.
+
+    ``file`` is its name, ``sha256`` its hash; ``columns`` were read, whose codes count from
+    ``first_codes``.
+    """
+
+    file: str
+    sha256: str
+    columns: list[str]
+    first_codes: list[int]
+
+
 class _FirstManifest(TypedDict):
     format: int
     mmq: str
@@ -81,9 +94,12 @@ class Manifest(_FirstManifest, total=False):
     """What made an ID table; ``None`` where it is not known, as for codes made by hand.
 
     ``lacking`` tells of the items that lack a modality; tables of an older mmq do not have it.
+    ``imported`` is there where no tokenizer of mmq made the IDs: the file that they are from, and
+    those that were appended to it.
     """
 
     lacking: dict[str, LackingRef] | None
+    imported: list[ImportedRef]
 
 
 def build_manifest(
@@ -128,6 +144,16 @@ def known_fit(manifest: Manifest) -> FitRef | None:
     """What the fit of the tokenizer was worth; None where it is not known."""
     tokenizer = manifest["tokenizer"]
     return None if tokenizer is None else tokenizer.get("fit")
+
+
+def is_imported(manifest: Mapping[str, Any]) -> bool:
+    """Whether the IDs were made elsewhere."""
+    return bool(manifest.get("imported"))
+
+
+def append_command(manifest: Mapping[str, Any]) -> str:
+    """The command that gives new items a place in a table."""
+    return "mmq import ids --append" if is_imported(manifest) else "mmq encode --append"
 
 
 def to_json(manifest: Manifest) -> str:
@@ -175,12 +201,17 @@ def require_same_tokenizer(
             would mix two code spaces; encode the whole catalogue again".
     """
     names = [tokenizer_name(manifest) for manifest in (expected, found)]
+    if is_imported(expected) and found["tokenizer"] is not None:
+        raise FormatError(
+            f"the semantic IDs were imported from {imported_from(expected)}, not made by tokenizer "
+            f"{names[1]}: {consequence}"
+        )
     if expected["tokenizer"] is None and found["tokenizer"] is not None:
         raise FormatError(
             "the table does not say which tokenizer made its semantic IDs (it was built in Python "
             f"without a manifest), so that they may not be those of {names[1]}: {consequence}"
         )
-    if names[0] != names[1]:
+    if expected["tokenizer"] is not None and names[0] != names[1]:
         raise FormatError(
             f"the semantic IDs come from tokenizer {names[0]}, not {names[1]}: {consequence}"
         )
@@ -194,9 +225,17 @@ def require_same_tokenizer(
 def tokenizer_name(manifest: Mapping[str, Any]) -> str:
     """Kind and start of the fingerprint of what made a table, for a message."""
     tokenizer = manifest["tokenizer"]
+    if is_imported(manifest):
+        return f"elsewhere ({imported_from(manifest)})"
     if tokenizer is None:
         return "unknown"
     return f"'{tokenizer['name']}' ({tokenizer['fingerprint'][:12]})"
+
+
+def imported_from(manifest: Mapping[str, Any]) -> str:
+    """The file that IDs were imported from, for a message."""
+    first, *more = manifest["imported"]
+    return f"{first['file']} and {len(more):,} more" if more else str(first["file"])
 
 
 def _is_manifest(value: Any) -> bool:
@@ -213,6 +252,7 @@ def _is_manifest(value: Any) -> bool:
         and _has_positions(value["tokenizer"], value["length"])
         and _has_fit(value["tokenizer"])
         and _has_lacking(value.get("lacking"), value["codebook_sizes"])
+        and _has_imported(value.get("imported", []))
     )
 
 
@@ -253,6 +293,15 @@ def _has_lacking(value: Any, sizes: list[int]) -> bool:
         and isinstance(each.get("codes"), list)
         and all(_is_count(triple, sizes) for triple in each["codes"])
         for each in value.values()
+    )
+
+
+def _has_imported(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(each, dict)
+        and ImportedRef.__required_keys__ <= set(each)
+        and isinstance(each["file"], str)
+        for each in value
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mmq.errors import FormatError
-from mmq.semantic_ids.manifest import require_same_tokenizer
+from mmq.semantic_ids.manifest import append_command, require_same_tokenizer
 from mmq.semantic_ids.table import SemanticIDs
 
 
@@ -31,8 +31,8 @@ def require_newer_table(known: SemanticIDs, ids: SemanticIDs) -> np.ndarray:
     if moved:
         raise FormatError(
             f"{moved:,} of the {int(there.sum()):,} items that the model knows have another "
-            "semantic ID in this table; add new items with mmq encode --append, which leaves "
-            "the old ones alone, or train a model on the new IDs"
+            f"semantic ID in this table; add new items with {append_command(ids.manifest)}, which "
+            "leaves the old ones alone, or train a model on the new IDs"
         )
     if not there.any() and ids.manifest["tokenizer"] is None:
         raise FormatError(

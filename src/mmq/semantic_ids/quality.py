@@ -11,7 +11,7 @@ import numpy as np
 from mmq.data.catalogue import Catalogue
 from mmq.metrics.quantisation import code_counts, entropy, gini, sharing, utilisation
 from mmq.semantic_ids.lacking import Lacking
-from mmq.semantic_ids.manifest import FitRef, Policy, known_fit
+from mmq.semantic_ids.manifest import FitRef, Policy, is_imported, known_fit
 from mmq.semantic_ids.table import SemanticIDs
 
 
@@ -68,6 +68,7 @@ class Quality:
         colliding_items: items that share their ID with another.
         largest_bucket: items of the fullest ID.
         collisions: what was done with items that share an ID.
+        imported: whether the IDs were made elsewhere, so that mmq cannot move them.
         facts: what is known of the catalogue.
         lacking: what is known of items that lack a modality.
         fit: what the fit of the tokenizer was worth, None where it is not known.
@@ -84,6 +85,7 @@ class Quality:
     colliding_items: int
     largest_bucket: int
     collisions: Policy
+    imported: bool
     facts: CatalogueFacts
     lacking: Lacking
     fit: FitRef | None
@@ -182,6 +184,7 @@ def inspect_ids(
         colliding_items=shared.colliding_items,
         largest_bucket=shared.largest_bucket,
         collisions=ids.manifest["collisions"],
+        imported=is_imported(ids.manifest),
         facts=facts or CatalogueFacts(),
         lacking=known,
         fit=known_fit(ids.manifest),

@@ -23,10 +23,21 @@ from mmq.errors import DataError, FormatError
 from mmq.metrics.buckets import bucket_ids, occurrence
 from mmq.metrics.quantisation import check_codes
 from mmq.semantic_ids.lookup import IdIndex, Rows
-from mmq.semantic_ids.manifest import Manifest, build_manifest, parse_manifest, to_json
+from mmq.semantic_ids.manifest import (
+    Manifest,
+    build_manifest,
+    imported_from,
+    is_imported,
+    parse_manifest,
+    to_json,
+)
 
 _MANIFEST = b"mmq.semantic_ids"
 _ROW_GROUP = 1 << 20
+_IMPORT = (
+    "give the file that mmq encode wrote, or bring semantic IDs made elsewhere into this form "
+    "with mmq import ids FILE --out ids.parquet"
+)
 _LISTS = (pa.types.is_fixed_size_list, pa.types.is_list, pa.types.is_large_list)
 
 
@@ -106,9 +117,15 @@ class SemanticIDs:
         """One line: items, codes, and the tokenizer that made them."""
         sizes = sorted(set(self.codebook_sizes))
         of = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+        return f"SemanticIDs({len(self):,} items, {self.length} codes of {of}, {self._origin()})"
+
+    def _origin(self) -> str:
+        if is_imported(self.manifest):
+            return f"imported from {imported_from(self.manifest)}"
         made = self.manifest["tokenizer"]
-        by = f"{made['name']} {made['fingerprint'][:12]}" if made else "an unknown tokenizer"
-        return f"SemanticIDs({len(self):,} items, {self.length} codes of {of}, by {by})"
+        return (
+            f"by {made['name']} {made['fingerprint'][:12]}" if made else "by an unknown tokenizer"
+        )
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -212,7 +229,7 @@ class SemanticIDs:
 
         Raises:
             DataError: no such file.
-            FormatError: truncated, not an ID table, of a newer mmq, or codes, ranks or ids that
+            FormatError: truncated, no ID table, of a newer mmq, or codes, ranks or ids that
                 do not hold together.
         """
         path = require_file(path, "semantic ID table")
@@ -220,16 +237,15 @@ class SemanticIDs:
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 table = file.read()
         except (pa.ArrowException, OSError) as error:
+            if _is_something_else(path):
+                raise FormatError(f"{path} is no semantic ID table of mmq; {_IMPORT}") from None
             raise FormatError(
                 f"{path} is not a whole Parquet file ({str(error).splitlines()[0]}); "
                 "it is truncated or damaged, encode the catalogue again"
             ) from error
         metadata = table.schema.metadata or {}
         if _MANIFEST not in metadata:
-            raise FormatError(
-                f"{path} is Parquet, but no semantic ID table of mmq; give the file that "
-                "mmq encode wrote"
-            )
+            raise FormatError(f"{path} is Parquet, but no semantic ID table of mmq; {_IMPORT}")
         manifest = parse_manifest(metadata[_MANIFEST], str(path))
         missing = {"item_id", "semantic_id", "rank"} - set(table.column_names)
         if missing:
@@ -253,6 +269,12 @@ def read_manifest(path: str | Path) -> Manifest | None:
     except (pa.ArrowException, OSError):
         return None
     return parse_manifest(metadata[_MANIFEST], str(path)) if _MANIFEST in metadata else None
+
+
+def _is_something_else(path: Path) -> bool:
+    """Whether a file never was Parquet."""
+    with path.open("rb") as file:
+        return not b"PAR1".startswith(file.read(4))
 
 
 def _from_table(table: pa.Table, manifest: Manifest) -> SemanticIDs:

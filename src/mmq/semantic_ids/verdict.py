@@ -188,7 +188,7 @@ def _too_small(quality: Quality, sick: bool) -> Iterator[_Finding]:
         yield _Finding(grade, f"{figure}; mend the codebooks above first, then look again")
         return
     remedy = "fit with more positions or larger codebooks"
-    if quality.collisions == "rank":
+    if quality.collisions == "rank" and not quality.imported:
         remedy += ", or encode with --collisions move"
     yield _Finding(grade, f"too small for this catalogue: {figure}; {remedy}")
 

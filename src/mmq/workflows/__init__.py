@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from mmq.workflows._fit import fit as fit
     from mmq.workflows._import import import_data as import_data
     from mmq.workflows._import import import_npy as import_npy
+    from mmq.workflows._import_ids import IdImport as IdImport
+    from mmq.workflows._import_ids import import_ids as import_ids
     from mmq.workflows._inspect import inspect as inspect
     from mmq.workflows._recommend import ItemFilters as ItemFilters
     from mmq.workflows._recommend import recommend as recommend
@@ -47,6 +49,7 @@ _HOMES = {
     **{name: f"_{name}" for name in ("evaluate", "finetune", "fit", "inspect", "recommend")},
     **{name: f"_{name}" for name in ("reproduce", "train_ranking", "train_retrieval", "tune")},
     "Contender": "_compare",
+    "IdImport": "_import_ids",
     "ItemFilters": "_recommend",
     "LogFile": "_files",
     "ModelFolder": "_files",
@@ -54,6 +57,7 @@ _HOMES = {
     "Stage1": "_finetune",
     "defaults_of": "_settings",
     "import_data": "_import",
+    "import_ids": "_import_ids",
     "import_npy": "_import",
     "kinds_by_family": "_settings",
     "plan_reproduction": "_reproduce",

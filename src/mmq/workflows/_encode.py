@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mmq.artifacts import beside, check_writable, disk_errors
 from mmq.data.parquet import CatalogueFile
-from mmq.made_from import Checkpoint, check_same
+from mmq.made_from import Checkpoint
 from mmq.model_folder import fingerprint
 from mmq.semantic_ids import (
     CatalogueRef,
@@ -22,11 +22,11 @@ from mmq.semantic_ids import (
 )
 from mmq.semantic_ids import append as append_to
 from mmq.semantic_ids.append import check_appendable
-from mmq.semantic_ids.table import read_manifest
 from mmq.tokenizers import Tokenizer
 from mmq.tokenizers.candidates import CandidateReader
 from mmq.tokenizers.encoding import Encoded, PartialCodes
 from mmq.tokenizers.reference import reference
+from mmq.workflows._id_table import check_replaced
 from mmq.workflows._run import Run
 
 
@@ -62,8 +62,7 @@ def encode(
     loaded.require_inputs(file)
     source = {"tokenizer": fingerprint(tokenizer), "catalogue": file.fingerprint()}
     manifest = _manifest(loaded, source, len(file), collisions)
-    if not run.force and not (append and _are_same(out, Path(append))):
-        _check_replaced(out, manifest)
+    check_replaced(out, manifest, append, run.force)
     old = SemanticIDs.read(append) if append else None
     if old is not None:
         check_appendable(old, file.item_ids(), manifest)
@@ -82,10 +81,6 @@ def encode(
     return ids, {**counts, **figures, "items_per_second": speed, "out": str(out)}
 
 
-def _are_same(out: Path, append: Path) -> bool:
-    return append.exists() and out.exists() and out.samefile(append)
-
-
 def _manifest(
     tokenizer: Tokenizer[Any],
     source: dict[str, str],
@@ -99,28 +94,6 @@ def _manifest(
         ordered=tokenizer.ordered,
         collisions=collisions,
     )
-
-
-def _check_replaced(out: Path, manifest: Manifest) -> None:
-    """Raise :class:`~mmq.errors.DataError` if what stands there is no table of the same inputs.
-
-    A table that was appended to names the last catalogue, as the one that it is appended to anew.
-    """
-
-    def inputs(of: Manifest) -> dict[str, Any]:
-        tokenizer, catalogue = of["tokenizer"], of["catalogue"]
-        return {
-            "tokenizer": tokenizer and f"{tokenizer['name']} {tokenizer['fingerprint'][:12]}",
-            "catalogue": catalogue
-            and f"{catalogue['fingerprint'][:12]} of {catalogue['items']:,} items",
-            "collisions": of["collisions"],
-        }
-
-    if not out.exists():
-        return
-    found = read_manifest(out)
-    what = "a file" if found is None else "an ID table"
-    check_same(out, what, inputs(manifest), None if found is None else inputs(found))
 
 
 def _table(
