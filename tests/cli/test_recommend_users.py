@@ -126,8 +126,8 @@ def test_users_without_a_history_get_what_is_popular(kind, shop, capsys):
     (shop / "whom.txt").write_text("ann\nnobody\nbad\nnew\n")
     options = ["--interactions", "some.parquet", "--out", "recs.parquet", "-k", 4, "--reason"]
     figures, rows = recommended(capsys, kind, "--users", "whom.txt", *options)
-    popularity = Recommender.load(kind).items.popularity
-    popular = np.argsort(-popularity, kind="stable")[:4].tolist()
+    known = Recommender.load(kind).items
+    popular = known.item_ids.take(np.argsort(-known.popularity, kind="stable")[:4]).to_pylist()
     found = lists(rows)
     assert list(found) == ["ann", "nobody", "bad", "new"]
     assert found["nobody"] == found["bad"] == found["new"] == popular
@@ -135,9 +135,7 @@ def test_users_without_a_history_get_what_is_popular(kind, shop, capsys):
     assert rows["fallback"].to_pylist() == [False] * 4 + [True] * 12
     assert rows["closest_history_item"].to_pylist()[4:] == [None] * 12
     assert (figures["users"], figures["fallback"], figures["left_out"]) == (4, 3, 3)
-    sentence = (
-        "3 of 4 users have no history that the model knows: they get the most popular items"
-    )
+    sentence = "3 of 4 users have no history that the model knows: they get the most popular items"
     assert figures["warnings"] == [sentence]
     code, out, _ = run(capsys, "recommend", kind, "--users", "whom.txt", *options)
     assert code == 0
@@ -300,38 +298,38 @@ def test_the_function_gives_what_the_verb_prints(shop, capsys):
 
 # --- bad input: one sentence, exit 2, nothing written ---
 
-L, O = ["--interactions", "log.parquet"], ["--out", "recs.parquet"]
+L, OUT = ["--interactions", "log.parquet"], ["--out", "recs.parquet"]
 K = ["-k", 5]
 BAD = [
     ([*ALL, *K, "--history", "1,5"], "--history does not go with --users; give one of the two"),
     ([*ALL, *K, "--user", "107"], "--user does not go with --users; give one of the two"),
     (["--users", "all", *L, *K], "--users needs a file to write; give it with --out recs.parquet"),
-    (["--history", "1", *O], "--out, --titles and --reason are for many users; add --users all"),
+    (["--history", "1", *OUT], "--out, --titles and --reason are for many users; add --users all"),
     (["--history", "1", "--reason"], "--out, --titles and --reason are for many users"),
     ([*K], "give either --history ITEM,ITEM or both --user USER and --interactions LOG, or for "
      "many users --users all|FILE and --out FILE"),
-    (["--users", "all", *O, *K], "--users all takes the users of a log; give it with"),
-    (["--users", "ids.txt", *O, *K], "ids.txt names users alone; give the log of their histories"),
-    (["--users", "lists.parquet", *L, *O, *K], "lists.parquet holds histories; leave "
+    (["--users", "all", *OUT, *K], "--users all takes the users of a log; give it with"),
+    (["--users", "ids.txt", *OUT, *K], "ids.txt names users alone; give the log of their"),
+    (["--users", "lists.parquet", *L, *OUT, *K], "lists.parquet holds histories; leave "
      "--interactions out"),
-    (["--users", "none.txt", *L, *O, *K], "there is no file of users at none.txt"),
-    (["--users", "blank.txt", *L, *O, *K], "blank.txt names no user; give one user id a line"),
-    (["--users", "binary.txt", *L, *O, *K], "binary.txt is not UTF-8 text"),
-    (["--users", "twice.txt", *L, *O, *K], "user '107' comes 2 times in twice.txt"),
-    (["--users", "strangers.txt", *L, *O, *K], "none of the 2 users of strangers.txt is in the "
+    (["--users", "none.txt", *L, *OUT, *K], "there is no file of users at none.txt"),
+    (["--users", "blank.txt", *L, *OUT, *K], "blank.txt names no user; give one user id a line"),
+    (["--users", "binary.txt", *L, *OUT, *K], "binary.txt is not UTF-8 text"),
+    (["--users", "twice.txt", *L, *OUT, *K], "user '107' comes 2 times in twice.txt"),
+    (["--users", "strangers.txt", *L, *OUT, *K], "none of the 2 users of strangers.txt is in the "
      "log, which has users such as 100 where the file has ann"),
-    (["--users", "other.csv", *L, *O, *K], "other.csv has no column 'user_id'; did you mean"),
-    (["--users", "gap.parquet", *L, *O, *K], "user 2 of gap.parquet has no id"),
-    (["--users", "text.csv", *O, *K], "the column history of text.csv holds no lists"),
-    (["--users", "hole.parquet", *O, *K], "a list in the column history of hole.parquet has an "
+    (["--users", "other.csv", *L, *OUT, *K], "other.csv has no column 'user_id'; did you mean"),
+    (["--users", "gap.parquet", *L, *OUT, *K], "user 2 of gap.parquet has no id"),
+    (["--users", "text.csv", *OUT, *K], "the column history of text.csv holds no lists"),
+    (["--users", "hole.parquet", *OUT, *K], "a list in the column history of hole.parquet has an "
      "empty item id"),
-    (["--users", "cut.parquet", *O, *K], "cut.parquet is not a whole Parquet file"),
+    (["--users", "cut.parquet", *OUT, *K], "cut.parquet is not a whole Parquet file"),
     ([*ALL, "-k", 46], "46 recommendations were asked for of 45 items; ask for 1 to 45"),
     ([*ALL, "-k", 0], "ask for 1 to 45"),
     ([*ALL, *K, "--titles"], "--titles come from a catalogue; give it with --catalogue"),
     ([*ALL, *K, "--category", "genres=Drama"], "give their catalogue with --catalogue"),
     ([*ALL, *K, "--allow", "unknown.txt"], "item '5000' of unknown.txt is none of the 45 items"),
-    (["--users", "all", "--interactions", "none.csv", *O, *K], "there is no table at none.csv"),
+    (["--users", "all", "--interactions", "none.csv", *OUT, *K], "there is no table at none.csv"),
     (["--users", "all", *L, "--out", "log.parquet", *K], "log.parquet is what is read here"),
     (["--users", "all", *L, "--out", "ids.parquet", *K], "ids.parquet exists and holds no "
      "recommendations, so it is not replaced; choose another path for --out"),

@@ -85,10 +85,11 @@ class ItemKNN(ClosedForm[ItemKNNSettings]):
 
     def speaks_for(self, histories: Tensor, rows: Tensor) -> Tensor:
         """The similarity that an item of the history adds to the score."""
-        pairs = torch.broadcast_tensors(histories[:, :, None], rows[:, None])
-        own, other = (each.flatten().numpy() for each in pairs)
-        similar = torch.from_numpy(np.asarray(self._similar[own, other])).view(pairs[0].shape)
-        return above_zero(similar, self.settings.decay)
+        shape = (*histories.shape, rows.shape[1])
+        own = np.repeat(histories.numpy().ravel(), shape[2])
+        other = np.repeat(rows.numpy(), shape[1], axis=0).ravel()
+        similar = torch.from_numpy(np.asarray(self._similar[own, other]))
+        return above_zero(similar.view(shape), self.settings.decay)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The neighbours of item i: ``items[starts[i] : starts[i + 1]]``, and how similar."""

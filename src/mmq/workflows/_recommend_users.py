@@ -131,8 +131,8 @@ def _check(
     check_category(filters, catalogue)
     if out.titles and catalogue is None:
         raise SettingsError("--titles come from a catalogue; give it with --catalogue")
-    read = [LogFile.of(users).path, log and log.path, catalogue, filters.allow]
-    _RECOMMENDATIONS.check(out.path, [each for each in read if each is not None])
+    logs = [LogFile.of(each).path for each in (users, log) if each is not None]
+    _RECOMMENDATIONS.check(out.path, [*logs, *filter(None, (catalogue, filters.allow))])
 
 
 def _mask(
