@@ -40,12 +40,26 @@ def top_shared(scores: Tensor, users: int, k: int, filters: Filters) -> Decoded:
     if filters.allowed is not None:
         order = order[filters.allowed.to(scores.device)[order]]
     order = order[: k + most]
-    if excluded is not None:  # -1, which is ignored, for what stands further down
-        places = torch.full((len(scores) + 1,), -1, device=scores.device)
-        places[order] = torch.arange(len(order), device=scores.device)
-        excluded = Excluded(places[excluded.rows.to(scores.device)], excluded.offsets)
-    found = top_items(scores[order].repeat(users, 1), k, Filters(excluded=excluded))
+    found = top_items(scores[order].repeat(users, 1), k, renumbered(filters, order, len(scores)))
     return found._replace(rows=pad(order, (0, 1), value=-1)[found.rows])  # -1 is the last, -1
+
+
+def renumbered(filters: Filters, order: Tensor, items: int | None = None) -> Filters:
+    """The filters of items that stand in ``order``, for all of which only their places are known.
+
+    Args:
+        filters: by row.
+        order: ``(m,)`` row of each item.
+        items: rows in all; as many as ``order`` has if not given.
+    """
+    allowed, excluded = filters.allowed, filters.excluded
+    if allowed is not None:
+        allowed = allowed.to(order.device)[..., order]
+    if excluded is not None:  # -1, which is ignored, of rows that are not in the order
+        places = torch.full(((items or len(order)) + 1,), -1, device=order.device)
+        places[order] = torch.arange(len(order), device=order.device)
+        excluded = Excluded(places[excluded.rows.to(order.device)], excluded.offsets)
+    return Filters(allowed, excluded)
 
 
 def leave_out(scores: Tensor, filters: Filters) -> Tensor:

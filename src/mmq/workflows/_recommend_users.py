@@ -132,7 +132,8 @@ def _check(
     if out.titles and catalogue is None:
         raise SettingsError("--titles come from a catalogue; give it with --catalogue")
     logs = [LogFile.of(each).path for each in (users, log) if each is not None]
-    _RECOMMENDATIONS.check(out.path, [*logs, *filter(None, (catalogue, filters.allow))])
+    files = [each for each in (catalogue, filters.allow) if each is not None]
+    _RECOMMENDATIONS.check(out.path, [*logs, *files])
 
 
 def _mask(
