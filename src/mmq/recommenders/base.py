@@ -19,9 +19,10 @@ from mmq.errors import DataError, SettingsError
 from mmq.log_model import LogModel
 from mmq.made_from import Checkpoint
 from mmq.model import Fit
+from mmq.recommenders.batches import padded_left
 from mmq.recommenders.candidates import exclude, of_users
 from mmq.recommenders.data import RetrievalData, SplitSettings
-from mmq.recommenders.dense import top_items
+from mmq.recommenders.dense import top_shared
 from mmq.recommenders.folder import (
     FORMAT,
     POPULARITY,
@@ -38,6 +39,10 @@ S = TypeVar("S", bound=Settings)
 
 BLOCK = 256
 """Users that are scored at a time."""
+ASKED = 50
+"""Last items of a history that are asked which of them speaks most for a recommendation."""
+_ENTRIES = 1 << 21
+"""Answers to that which are in memory at a time."""
 
 
 class Recommender(LogModel[S], Generic[S]):
@@ -116,6 +121,17 @@ class Recommender(LogModel[S], Generic[S]):
         self, histories: Sequences, k: int, filters: Filters, beams: int | None
     ) -> Decoded:
         """The best ``k`` items of some histories that pass the filters."""
+
+    def speaks_for(self, histories: Tensor, rows: Tensor) -> Tensor:
+        """``(b, t, k)``: how much each item of a history speaks for each recommended item.
+
+        -inf where it says nothing, as here: a kind that can tell overrides this.
+
+        Args:
+            histories: ``(b, t)`` rows of items, oldest first, the last at the end.
+            rows: ``(b, k)`` rows of the recommended items.
+        """
+        return torch.full((*histories.shape, rows.shape[1]), -torch.inf)
 
     @abstractmethod
     def restore(self, tensors: Mapping[str, np.ndarray], folder: Path) -> None:
@@ -208,6 +224,67 @@ class Recommender(LogModel[S], Generic[S]):
         ]
         return Decoded(*(torch.cat(each) for each in zip(*parts, strict=True)))
 
+    def search_or_popular(
+        self,
+        histories: Sequences,
+        k: int,
+        allowed: Tensor | None = None,
+        exclude_history: bool = False,
+        beams: int | None = None,
+    ) -> Decoded:
+        """:meth:`search`, on the CPU, and the most popular items for histories that are empty.
+
+        Args:
+            histories: rows of items, oldest first.
+            k: items wanted.
+            allowed: ``(items,)`` bool, the items that may be given; None for all.
+            exclude_history: whether to leave out what is in the user's own history.
+            beams: see :meth:`search`.
+        """
+        known = np.flatnonzero(histories.lengths)
+        own = histories.take(known)
+        popular = top_shared(self.popularity_scores().cpu(), 1, k, Filters(allowed))
+        found = Decoded(*(each.repeat(len(histories), 1) for each in popular))
+        if len(known):
+            filters = Filters(allowed, exclude(own) if exclude_history else None)
+            searched = self.search(own, k, filters, beams)
+            found.rows[known], found.scores[known] = (each.cpu() for each in searched)
+        return found
+
+    def closest_of_history(self, histories: Sequences, rows: Tensor) -> Tensor:
+        """``(b, k)`` row of the history's item that speaks most for each item, -1 for none.
+
+        See :meth:`speaks_for`. Of long histories the last 50 items are asked.
+
+        Args:
+            histories: rows of items, oldest first.
+            rows: ``(b, k)`` recommended items; -1 is none.
+        """
+        latest = histories.latest(ASKED)
+        parts = [
+            self._closest(latest.take(users), rows[users])
+            for users in _slices(len(rows), max(1, _ENTRIES // (ASKED * rows.shape[1])))
+        ]
+        return torch.cat(parts)
+
+    def _closest(self, histories: Sequences, rows: Tensor) -> Tensor:
+        padded = padded_left(histories)
+        speaks = self.speaks_for(padded.clamp(min=0), rows.clamp(min=0)).cpu()
+        best, place = speaks.masked_fill_(padded[..., None] < 0, -torch.inf).max(1)
+        return padded.gather(1, place).masked_fill_((best == -torch.inf) | (rows < 0), -1)
+
+    def popularity_scores(self) -> Tensor:
+        """``(items,)`` float32 interactions of each item in the training part."""
+        return torch.from_numpy(self.items.popularity).float().to(self.device)
+
+    def check_count(self, k: int) -> None:
+        """Raise :class:`DataError` if there are not so many items to recommend."""
+        known = len(self.items.item_ids)
+        if not 1 <= k <= known:
+            raise DataError(
+                f"{k} recommendations were asked for of {known:,} items; ask for 1 to {known:,}"
+            )
+
     def recommend(
         self,
         histories: Sequence[Sequence[Any]],
@@ -234,13 +311,9 @@ class Recommender(LogModel[S], Generic[S]):
                 above the number of items, or filters that leave nothing to recommend.
         """
         rows = self._history_rows(histories, lenient)
-        known = len(self.items.item_ids)
-        if not 1 <= k <= known:
-            raise DataError(
-                f"{k} recommendations were asked for of {known:,} items; ask for 1 to {known:,}"
-            )
+        self.check_count(k)
         mask = None if allowed is None else self._allowed(list(allowed), lenient)
-        found = self._found(rows, k, mask, exclude_history, beams)
+        found = self.search_or_popular(rows, k, mask, exclude_history, beams)
         empty = (found.rows[:, 0] < 0).nonzero()[:, 0].tolist()
         if empty:
             raise DataError(
@@ -272,27 +345,6 @@ class Recommender(LogModel[S], Generic[S]):
 
     def _set_items(self, items: Items) -> None:
         self._items, self._find = items, ItemIndex(items.item_ids)
-
-    def _found(
-        self,
-        rows: Sequences,
-        k: int,
-        allowed: Tensor | None,
-        exclude_history: bool,
-        beams: int | None,
-    ) -> Decoded:
-        """:meth:`search`, and the most popular items for histories that are empty."""
-        known = np.flatnonzero(rows.lengths)
-        own = rows.take(known)
-        filters = Filters(allowed, exclude(own) if exclude_history else None)
-        if len(known) == len(rows):
-            return self.search(own, k, filters, beams)
-        met = torch.from_numpy(self.items.popularity).float().repeat(len(rows), 1)
-        found = top_items(met, k, Filters(allowed))
-        if len(known):
-            searched = self.search(own, k, filters, beams)
-            found.rows[known], found.scores[known] = (each.cpu() for each in searched)
-        return found
 
     def _history_rows(self, histories: Sequence[Sequence[Any]], lenient: bool) -> Sequences:
         if not len(histories):
@@ -329,6 +381,10 @@ class Recommender(LogModel[S], Generic[S]):
 
 
 def _blocks(histories: Sequences) -> Iterator[tuple[slice, Sequences]]:
-    for start in range(0, len(histories), BLOCK):
-        rows = slice(start, min(start + BLOCK, len(histories)))
+    for rows in _slices(len(histories), BLOCK):
         yield rows, histories.take(rows)
+
+
+def _slices(users: int, size: int) -> Iterator[slice]:
+    for start in range(0, users, size):
+        yield slice(start, min(start + size, users))

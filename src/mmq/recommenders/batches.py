@@ -53,5 +53,14 @@ def training_batch(windows: Sequences, steps: int, device: torch.device) -> Batc
     return Batch(history_batch(inputs, device), _tensor(targets, device))
 
 
+def padded_left(histories: Sequences) -> Tensor:
+    """``(b, longest or 1)`` int64 rows, each history at the end of its line, -1 before it."""
+    rows, lengths = histories.pack()
+    longest = max(1, int(lengths.max(initial=0)))
+    padded = np.full((len(lengths), longest), -1)
+    padded[np.arange(longest) >= longest - lengths[:, None]] = rows
+    return torch.from_numpy(padded)
+
+
 def _tensor(array: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
+import torch
 from scipy import sparse
+from torch import Tensor
 
 from mmq.data.sequences import Sequences
 from mmq.decoding import Decoded, Filters
@@ -87,3 +89,15 @@ def faded(histories: Sequences, items: int, decay: float) -> sparse.csr_array:
     steps = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(rows)) - 1
     weights = (decay**steps).astype(np.float32)
     return sparse.csr_array((weights, (users, rows)), shape=(len(lengths), items))
+
+
+def above_zero(weights: Tensor, decay: float) -> Tensor:
+    """What items of histories add to scores, ``(b, t, k)``; -inf where it is not above 0.
+
+    Args:
+        weights: ``(b, t, k)`` weight of each, before time is counted.
+        decay: as in :func:`faded`.
+    """
+    steps = torch.arange(weights.shape[1]).flip(0)[:, None]
+    added = weights * decay**steps
+    return added.masked_fill(added <= 0, -torch.inf)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmq.data.sequences import Sequences
 from mmq.errors import DataError, FormatError
-from mmq.recommenders.closed_form import ClosedForm, faded, met_by
+from mmq.recommenders.closed_form import ClosedForm, above_zero, faded, met_by
 from mmq.recommenders.data import RetrievalData
 from mmq.settings import Settings
 
@@ -75,6 +75,14 @@ class EASE(ClosedForm[EASESettings]):
         history = faded(histories, items, self.settings.decay)[:, self._rows]
         scores[:, self._rows] = history @ self._weights
         return torch.from_numpy(scores).to(self.device)
+
+    def speaks_for(self, histories: Tensor, rows: Tensor) -> Tensor:
+        """The weight that an item of the history adds to the score."""
+        place = np.full(len(self.items.item_ids), -1)
+        place[self._rows] = np.arange(len(self._rows))
+        own, other = place[histories.numpy()][:, :, None], place[rows.numpy()][:, None]
+        weights = np.where((own >= 0) & (other >= 0), self._weights[own, other], 0)
+        return above_zero(torch.from_numpy(weights), self.settings.decay)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Rows of the items seen in training, and the weights between them."""

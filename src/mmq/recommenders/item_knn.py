@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmq.data.sequences import Sequences
 from mmq.errors import FormatError
-from mmq.recommenders.closed_form import ClosedForm, faded, met_by
+from mmq.recommenders.closed_form import ClosedForm, above_zero, faded, met_by
 from mmq.recommenders.data import RetrievalData
 from mmq.settings import Settings
 
@@ -82,6 +82,14 @@ class ItemKNN(ClosedForm[ItemKNNSettings]):
         popularity = self.items.popularity
         found += (_LEAST / max(1, popularity.max()) * popularity).astype(np.float32)
         return torch.from_numpy(found).to(self.device)
+
+    def speaks_for(self, histories: Tensor, rows: Tensor) -> Tensor:
+        """The similarity that an item of the history adds to the score."""
+        shape = (*histories.shape, rows.shape[1])
+        own = np.repeat(histories.numpy().ravel(), shape[2])
+        other = np.repeat(rows.numpy(), shape[1], axis=0).ravel()
+        similar = torch.from_numpy(np.asarray(self._similar[own, other]))
+        return above_zero(similar.view(shape), self.settings.decay)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The neighbours of item i: ``items[starts[i] : starts[i + 1]]``, and how similar."""

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from mmq.data.sequences import Sequences
+from mmq.decoding import Decoded, Filters
 from mmq.recommenders.closed_form import ClosedForm
 from mmq.recommenders.data import RetrievalData
+from mmq.recommenders.dense import top_shared
 from mmq.settings import Settings
 
 
@@ -32,8 +33,13 @@ class Popularity(ClosedForm[PopularitySettings]):
 
     def score_block(self, histories: Sequences) -> Tensor:
         """``(b, items)`` counts, the same for all."""
-        counts = torch.from_numpy(self.items.popularity).float().to(self.device)
-        return counts.repeat(len(histories), 1)
+        return self.popularity_scores().repeat(len(histories), 1)
+
+    def search_block(
+        self, histories: Sequences, k: int, filters: Filters, beams: int | None
+    ) -> Decoded:
+        """The most popular items."""
+        return top_shared(self.popularity_scores(), len(histories), k, filters)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Nothing, see :meth:`_learn`."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from mmq.data.sequences import Sequences
+from mmq.data.sequences import Packed, Sequences
 from mmq.decoding import Decoded, Filters
 from mmq.network_model import NetworkModel
 from mmq.recommenders.base import Recommender
@@ -44,6 +46,21 @@ class SequentialRecommender(NetworkModel[R, N], Recommender[R], Generic[R, N]):
         """``(b, items)``."""
         with torch.no_grad():
             return self._scores(self.user_vectors(histories))
+
+    def speaks_for(self, histories: Tensor, rows: Tensor) -> Tensor:
+        """The cosine of the vectors by which the network reads two items."""
+        with torch.no_grad():
+            return self._directions(histories) @ self._directions(rows).mT
+
+    def closest_of_history(self, histories: Sequences, rows: Tensor) -> Tensor:
+        """As of every recommender, among the items that the network reads."""
+        return super().closest_of_history(histories.latest(self.settings.history), rows)
+
+    def _directions(self, rows: Tensor) -> Tensor:
+        """``(..., d)`` vectors of items as they are read in a history, of length 1."""
+        flat = Sequences.of(Packed(rows.flatten().numpy(), np.ones(rows.numel(), np.int64)))
+        vectors = self.network.item_vectors(history_batch(flat, self.device))
+        return normalize(vectors.float(), dim=1).view(*rows.shape, -1)
 
     def search_block(
         self, histories: Sequences, k: int, filters: Filters, beams: int | None

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from mmq.workflows._inspect import inspect as inspect
     from mmq.workflows._recommend import ItemFilters as ItemFilters
     from mmq.workflows._recommend import recommend as recommend
+    from mmq.workflows._recommend_users import RecommendationFile as RecommendationFile
+    from mmq.workflows._recommend_users import recommend_users as recommend_users
     from mmq.workflows._reproduce import plan_reproduction as plan_reproduction
     from mmq.workflows._reproduce import reproduce as reproduce
     from mmq.workflows._run import Run as Run
@@ -53,6 +55,7 @@ _HOMES = {
     "ItemFilters": "_recommend",
     "LogFile": "_files",
     "ModelFolder": "_files",
+    "RecommendationFile": "_recommend_users",
     "Run": "_run",
     "Stage1": "_finetune",
     "defaults_of": "_settings",
@@ -61,6 +64,7 @@ _HOMES = {
     "import_npy": "_import",
     "kinds_by_family": "_settings",
     "plan_reproduction": "_reproduce",
+    "recommend_users": "_recommend_users",
     "settings_of": "_settings",
 }
 

@@ -21,7 +21,7 @@ from mmq.recommenders.verdict import baselines, verdict
 from mmq.semantic_ids import SemanticIDs
 from mmq.workflows._files import LogFile, ModelFolder
 from mmq.workflows._log import concerns, described, described_impressions, repeats
-from mmq.workflows._per_user import check_per_user, write_per_user
+from mmq.workflows._per_user import PER_USER, write_per_user
 from mmq.workflows._run import refuse
 from mmq.workflows._train_ranking import summary as ranking_summary
 from mmq.workflows._train_retrieval import summary
@@ -72,7 +72,7 @@ def evaluate(
         )
         return _of_ranker(model, log, part, drop_unknown, seed)
     if per_user is not None:
-        check_per_user(per_user, [log.path])
+        PER_USER.check(per_user, [log.path])
     asked = _Asked(part, tuple(sorted({*cutoffs})), drop_unknown, new_users, seed)
     return _of_recommender(model, log, asked, per_user)
 

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from mmq.artifacts import check_writable, write_file
 from mmq.data.sequences import Cases
-from mmq.errors import DataError
 from mmq.recommenders import Evaluation
+from mmq.workflows._marked import Marked
 
-_MARK = b"mmq.per_user"
-"""Metadata of the files that this module writes, and so may replace."""
-
-
-def check_per_user(path: str | Path, sources: Iterable[str | Path]) -> None:
-    """Raise :class:`DataError` where the figures cannot be written; before they are made."""
-    check_writable(path, sources)
-    if Path(path).exists() and not _is_ours(path):
-        raise DataError(
-            f"{path} exists and holds no figures of users, so it is not replaced; choose another "
-            "path for --per-user"
-        )
+PER_USER = Marked("mmq.per_user", "figures of users", "--per-user")
+"""Files that :func:`write_per_user` writes."""
 
 
 def write_per_user(
@@ -55,13 +43,6 @@ def write_per_user(
     for name, protocol in (("history_competes", found), ("history_left_out", found.left_out)):
         figures = protocol.at(cutoffs)
         columns |= {f"{name}.{figure}": pa.array(each) for figure, each in figures.items()}
-    table = pa.table(columns).replace_schema_metadata({_MARK: b"1"})
-    with write_file(path) as temporary:
-        pq.write_table(table, temporary)
-
-
-def _is_ours(path: str | Path) -> bool:
-    try:
-        return _MARK in (pq.read_schema(path).metadata or {})
-    except (pa.ArrowInvalid, OSError):
-        return False
+    table = pa.table(columns)
+    with PER_USER.writer(path, table.schema) as writer:
+        writer.write_table(table)

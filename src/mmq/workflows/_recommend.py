@@ -60,7 +60,7 @@ def recommend(
     _check((history, user, log), filters, catalogue)
     model = ModelFolder.of(model)
     recommender = model.recommender()
-    _check_beams(recommender, beams)
+    check_beams(recommender, beams)
     shown = Shown(catalogue) if catalogue else None
     allowed = allowed_items(recommender, filters.allow, filters.category, shown)
     past = History(list(history or ()))
@@ -84,8 +84,14 @@ def _check(of: tuple[Any, Any, Any], filters: ItemFilters, catalogue: Any) -> No
     history, user, log = of
     if (history is None) == (user is None) or (user is None) != (log is None):
         raise SettingsError(
-            "give either --history ITEM,ITEM or both --user USER and --interactions LOG"
+            "give either --history ITEM,ITEM or both --user USER and --interactions LOG, or for "
+            "many users --users all|FILE and --out FILE"
         )
+    check_category(filters, catalogue)
+
+
+def check_category(filters: ItemFilters, catalogue: str | Path | None) -> None:
+    """Raise :class:`~mmq.errors.SettingsError` for a category of items that nothing describes."""
     if filters.category is not None and catalogue is None:
         raise SettingsError(
             f"--category {filters.category} needs to know what the items are like; give their "
@@ -93,7 +99,8 @@ def _check(of: tuple[Any, Any, Any], filters: ItemFilters, catalogue: Any) -> No
         )
 
 
-def _check_beams(recommender: Recommender[Any], beams: int | None) -> None:
+def check_beams(recommender: Recommender[Any], beams: int | None) -> None:
+    """Raise :class:`~mmq.errors.SettingsError` for beams of a model without semantic IDs."""
     if beams is not None and not recommender.needs_ids:
         raise SettingsError(
             f"--beams is not for {recommender.kind}, which scores every item; leave it out"

@@ -88,11 +88,17 @@ class ParallelHeads(CodeHeads):
 
     def scores(self, users: Tensor) -> ParallelScores:
         """As :meth:`CodeHeads.scores`."""
-        logits = self._logits(users.expand(len(self.sizes), -1, -1), slice(None))
-        log_probs = logits.float().log_softmax(2)
+        log_probs = self._of_all(users).log_softmax(2)
         return ParallelScores(
             [each[:, :size] for each, size in zip(log_probs, self.sizes, strict=True)]
         )
+
+    def normaliser(self, users: Tensor) -> Tensor:
+        """``(b,)``: what the sum of an ID's logits is above its log-probability."""
+        return self._of_all(users).logsumexp(2).sum(0)
+
+    def _of_all(self, users: Tensor) -> Tensor:
+        return self._logits(users.expand(len(self.sizes), -1, -1), slice(None)).float()
 
 
 def with_bias(users: Tensor) -> Tensor:

@@ -16,7 +16,12 @@ from mmq.nn.soft_items import SoftItems
 from mmq.nn.softmax import softmax_cross_entropy
 from mmq.nn.transformer import Block, Layout, block_causal_mask
 from mmq.recommenders.batches import Histories
-from mmq.recommenders.heterrec.heads import AutoregressiveHeads, CodeHeads, ParallelHeads
+from mmq.recommenders.heterrec.heads import (
+    AutoregressiveHeads,
+    CodeHeads,
+    ParallelHeads,
+    with_bias,
+)
 from mmq.recommenders.heterrec.settings import HeterRecSettings
 from mmq.recommenders.network import HistoryNetwork, embedding
 from mmq.semantic_ids import SemanticIDs
@@ -51,6 +56,7 @@ class HeterRecNetwork(HistoryNetwork):
         dim, sizes = settings.hidden_dim, ids.codebook_sizes
         self.scope = settings.token_scope
         self.cached: Tensor | None = None
+        self.answers: Tensor | None = None
         self.token_embeddings = embedding(sum(sizes), dim)
         self.positions = embedding(len(sizes), dim)
         if self.scope == "history":
@@ -92,7 +98,7 @@ class HeterRecNetwork(HistoryNetwork):
         self.tokens = self.codes + offsets.to(device)
         own = own.to(device)
         self.own = own.masked_fill((own < 0) | ~self.met[own], -1)
-        self.cached = None
+        self.cached = self.answers = None
 
     def set_competitors(self) -> None:
         """Compare items by the codes that they have now."""
@@ -116,7 +122,7 @@ class HeterRecNetwork(HistoryNetwork):
 
     def train(self, mode: bool = True) -> HeterRecNetwork:
         """Training changes item vectors, so those that were kept are forgotten."""
-        self.cached = None
+        self.cached = self.answers = None
         super().train(mode)
         return self
 
@@ -131,6 +137,26 @@ class HeterRecNetwork(HistoryNetwork):
         layout = Layout.of(torch.ones(1, dtype=torch.int64))  # not read
         parts = [self.item_vectors(Histories(part, layout)) for part in rows.split(_ITEMS)]
         self.cached = torch.cat(parts)
+
+    def keep_answers(self, order: Tensor) -> None:
+        """Keep what users are compared with, ``(items, d + 1)`` in ``order``, for many to come.
+
+        Only of parallel heads, whose score of an item is one product with the user's vector.
+        """
+        if self.answers is not None or not isinstance(self.heads, ParallelHeads):
+            return
+        answers: Tensor = self.heads.catalogue_sums(self.codes)(self.heads.classifiers())
+        if self.item_head is not None:
+            answers = answers + pad(self.of_items(self.item_head, slice(None)), (0, 1))
+        self.answers = answers[order]
+
+    def answered(self, users: Tensor) -> Tensor:
+        """``(b, items)`` scores of kept answers, in their order: log-probabilities of IDs, and
+        what item tokens add."""
+        assert self.answers is not None, "keep_answers comes first"
+        assert isinstance(self.heads, ParallelHeads), "others are not kept"
+        normaliser = self.heads.normaliser(users)
+        return torch.addmm(-normaliser[:, None], with_bias(users), self.answers.mT)
 
     def loss(self, users: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of IDs, or of codes and item tokens: mean over users and steps.

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from mmq.data.sequences import Sequences
 from mmq.decoding import (
@@ -23,7 +24,7 @@ from mmq.decoding import (
 from mmq.errors import DataError, SettingsError
 from mmq.recommenders.batches import training_batch
 from mmq.recommenders.data import RetrievalData
-from mmq.recommenders.dense import best_items, leave_out
+from mmq.recommenders.dense import renumbered, top_items
 from mmq.recommenders.heterrec.network import HeterRecNetwork
 from mmq.recommenders.heterrec.reassignment import reassignment_costs
 from mmq.recommenders.heterrec.settings import HeterRecSettings
@@ -176,6 +177,8 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
         if users * self.settings.history >= len(self.semantic_ids):
             with torch.no_grad():
                 self.network.keep_item_vectors()
+                if self.tells_apart:
+                    self.network.keep_answers(self._order)
 
     def search_block(
         self, histories: Sequences, k: int, filters: Filters, beams: int | None
@@ -191,7 +194,7 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
             beams = self.settings.beams
         with torch.no_grad():
             if beams is None and self.tells_apart:
-                return self._best(leave_out(self._scores(users), filters), k)
+                return self._best(users, k, filters)
             scores = self.network.heads.scores(users)
             if beams is None:
                 return exact_search(scores, self.index, k, filters)
@@ -200,12 +203,22 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
             found = beam_search(scores, self.index, max(beams, k), beams, filters)
             return _reranked(found, self._beside_codes(users), k)
 
-    def _best(self, scores: Tensor, k: int) -> Decoded:
-        """The best ``k`` of ``scores`` ``(b, items)``, equal ones in the order of the index."""
-        order = self.index.rows[: len(self.index)].long()
-        found = best_items(scores.index_select(1, order), k)
-        rows = order[found.rows.clamp(min=0)].masked_fill_(found.rows < 0, -1)
-        return found._replace(rows=rows)
+    @property
+    def _order(self) -> Tensor:
+        """``(items,)`` rows in the order of the index."""
+        return self.index.rows[: len(self.index)].long()
+
+    def _best(self, users: Tensor, k: int, filters: Filters) -> Decoded:
+        """The best ``k`` of all items, equal ones in the order of the index."""
+        order = self._order
+        if self.network.answers is None:
+            scores = self._scores(users).index_select(1, order)
+        else:
+            scores = self.network.answered(users)
+            if self.new_item_bonus:
+                scores += (self.network.own[order] < 0) * self.new_item_bonus
+        found = top_items(scores, k, renumbered(filters, order))
+        return found._replace(rows=pad(order, (0, 1), value=-1)[found.rows])  # -1 is the last
 
     def _beside_codes(self, users: Tensor) -> Tensor:
         """``(b, items)``: what else counts for an item than the log-probabilities of its codes."""
