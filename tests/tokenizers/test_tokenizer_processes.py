@@ -1,14 +1,13 @@
 """Two processes train a tokenizer as one: its codes are those of the whole batch."""
 
 import functools
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from children import found_by_two
 from mmq.errors import SettingsError
 from mmq.testing import tiny_catalogue
-from mmq.testing.processes import in_two_processes
 from mmq.tokenizers import MMQTokenizer, RQVAETokenizer
 
 SMALL = {"codebook_size": 16, "epochs": 6, "batch_size": 50, "latent_dim": 8, "device": "cpu"}
@@ -36,12 +35,6 @@ def fit(name):
     }
 
 
-WORKER = """
-from test_tokenizer_processes import KINDS, fit, too_small
-found = {"fits": {name: fit(name) for name in KINDS}, "refused": too_small()}
-"""
-
-
 def too_small():
     """What batches of a single item, and a loss over the whole batch, are told."""
     told = []
@@ -52,8 +45,13 @@ def too_small():
     return told
 
 
+def fits_and_refusals():
+    """What each of two processes finds."""
+    return {"fits": {name: fit(name) for name in KINDS}, "refused": too_small()}
+
+
 def test_two_processes_learn_what_one_learns(tmp_path):
-    one, other = in_two_processes(WORKER, tmp_path, Path(__file__).parent)
+    one, other = found_by_two(fits_and_refusals, tmp_path)
     assert one == other  # to the bit, or the processes would drift apart
     for name, found in one["fits"].items():
         alone = fit(name)
