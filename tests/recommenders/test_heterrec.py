@@ -11,6 +11,8 @@ from mmq.errors import DataError, FormatError, SettingsError
 from mmq.metrics.buckets import bucket_ids
 from mmq.recommenders import HeterRec, evaluate
 from mmq.recommenders.batches import history_batch, training_batch
+from mmq.recommenders.candidates import exclude
+from mmq.recommenders.dense import leave_out
 from mmq.recommenders.heterrec.heads import AutoregressiveHeads, ParallelHeads
 from mmq.recommenders.heterrec.network import HeterRecNetwork
 from mmq.recommenders.heterrec.settings import HeterRecSettings
@@ -483,6 +485,23 @@ def test_item_vectors_that_are_kept_change_nothing(options):
     torch.testing.assert_close(made.user_vectors(histories), fresh)
     made.fit(tiny_retrieval_data())  # the same again, whatever was kept before
     torch.testing.assert_close(made.user_vectors(histories), fresh)
+
+
+@pytest.mark.parametrize("changes", [{"item_token": True}, {"objective": "codes"}])
+def test_one_product_finds_what_sums_of_codes_find(changes):
+    made, histories = fitted(**changes), tiny_retrieval_data().test.histories
+    made.favour_new_items(1.5)
+    filters = Filters(torch.arange(30) % 7 > 0, exclude(histories))
+    scores = leave_out(made.score_block(histories), filters)
+    assert made.network.answers is None
+    found = made.search(histories, 8, filters)
+    assert made.network.answers is not None
+    torch.testing.assert_close(found.scores, scores.topk(8).values)
+    torch.testing.assert_close(found.scores, scores.gather(1, found.rows))
+    made.favour_new_items(0)
+    assert not torch.equal(made.search(histories, 8, filters).scores, found.scores)
+    made.network.train(False)  # weights may have changed
+    assert made.network.answers is None
 
 
 def test_the_objective_follows_from_heads_and_items():

@@ -139,24 +139,30 @@ class HeterRecNetwork(HistoryNetwork):
         self.cached = torch.cat(parts)
 
     def keep_answers(self, order: Tensor) -> None:
-        """Keep what users are compared with, ``(items, d + 1)`` in ``order``, for many to come.
+        """Keep what users are compared with, ``(items, d + 2)`` in ``order``; of parallel heads.
 
-        Only of parallel heads, whose score of an item is one product with the user's vector.
+        The score of an item is one product with it: its codes' classifiers added up, its token, and
+        a 1 that takes the user's normaliser off.
         """
-        if self.answers is not None or not isinstance(self.heads, ParallelHeads):
+        if self.answers is not None:
             return
-        answers: Tensor = self.heads.catalogue_sums(self.codes)(self.heads.classifiers())
+        heads = self._parallel
+        answers: Tensor = heads.catalogue_sums(self.codes)(heads.classifiers())
         if self.item_head is not None:
             answers = answers + pad(self.of_items(self.item_head, slice(None)), (0, 1))
-        self.answers = answers[order]
+        self.answers = pad(answers[order], (0, 1), value=1.0)
 
     def answered(self, users: Tensor) -> Tensor:
         """``(b, items)`` scores of kept answers, in their order: log-probabilities of IDs, and
         what item tokens add."""
         assert self.answers is not None, "keep_answers comes first"
-        assert isinstance(self.heads, ParallelHeads), "others are not kept"
-        normaliser = self.heads.normaliser(users)
-        return torch.addmm(-normaliser[:, None], with_bias(users), self.answers.mT)
+        normaliser = self._parallel.normaliser(users)
+        return torch.cat([with_bias(users), -normaliser[:, None]], dim=1) @ self.answers.mT
+
+    @property
+    def _parallel(self) -> ParallelHeads:
+        assert isinstance(self.heads, ParallelHeads), "other heads are searched by beams"
+        return self.heads
 
     def loss(self, users: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of IDs, or of codes and item tokens: mean over users and steps.

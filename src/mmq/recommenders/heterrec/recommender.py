@@ -177,8 +177,6 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
         if users * self.settings.history >= len(self.semantic_ids):
             with torch.no_grad():
                 self.network.keep_item_vectors()
-                if self.tells_apart:
-                    self.network.keep_answers(self._order)
 
     def search_block(
         self, histories: Sequences, k: int, filters: Filters, beams: int | None
@@ -203,20 +201,13 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
             found = beam_search(scores, self.index, max(beams, k), beams, filters)
             return _reranked(found, self._beside_codes(users), k)
 
-    @property
-    def _order(self) -> Tensor:
-        """``(items,)`` rows in the order of the index."""
-        return self.index.rows[: len(self.index)].long()
-
     def _best(self, users: Tensor, k: int, filters: Filters) -> Decoded:
-        """The best ``k`` of all items, equal ones in the order of the index."""
-        order = self._order
-        if self.network.answers is None:
-            scores = self._scores(users).index_select(1, order)
-        else:
-            scores = self.network.answered(users)
-            if self.new_item_bonus:
-                scores += (self.network.own[order] < 0) * self.new_item_bonus
+        """The best ``k`` of all items, equal ones in the order of the index; of parallel heads."""
+        order = self.index.rows[: len(self.index)].long()
+        self.network.keep_answers(order)
+        scores = self.network.answered(users)
+        if self.new_item_bonus:
+            scores += (self.network.own[order] < 0) * self.new_item_bonus
         found = top_items(scores, k, renumbered(filters, order))
         return found._replace(rows=pad(order, (0, 1), value=-1)[found.rows])  # -1 is the last
 
