@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,12 +10,12 @@ import pytest
 import rank_shop
 from retrieval_shop import SMALL, columns, run, write_shop
 
+from children import kill_at, printed_by_two
 from mmq import Catalogue, SemanticIDs, load, read_catalogue, write_catalogue
 from mmq.cli import main
 from mmq.data.interactions import Interactions, write_interactions
 from mmq.model_folder import fingerprint
 from mmq.semantic_ids import drift
-from mmq.testing.interruption import kill_at
 from mmq.tokenizers import MMQTokenizer, OPQTokenizer, RQKMeansTokenizer
 
 ROOMS = ["retrieval", "ranking"]
@@ -312,15 +310,13 @@ def test_resumed_after_a_kill_it_is_the_same_to_the_byte(name, shop, capsys):
 
 
 @pytest.mark.slow
-def test_two_processes_write_what_one_does(shop, capsys):
+def test_two_processes_write_what_one_does(shop, capsys, tmp_path):
     """One of them writes and prints; apart from rounding, the figures are those of one process."""
     assert main(["train", "retrieval", "--interactions", "log.parquet", "--ids", "ids.parquet",
                  "--out", "recommender", *SMALL, "--set", "dropout=0", "--force"]) == 0  # fmt: skip
     alone = tuned(capsys, "retrieval", "--set", "epochs=1")
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "mmq",
-               *arguments("retrieval", "--set", "epochs=1", "--out", "two", "--json")]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    together = json.loads(done.stdout)
+    words = arguments("retrieval", "--set", "epochs=1", "--out", "two", "--json")
+    together = json.loads(printed_by_two(words, tmp_path / "printed"))
     assert together["before"] == alone["before"]
     one, two = (
         json.loads((shop / name / "finetune.json").read_text()) for name in ("tuned", "two")

@@ -1,10 +1,7 @@
 import dataclasses
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
+import resource
 import time
 
 import numpy as np
@@ -12,10 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from children import kill_when, print_to, start
 from mmq import Catalogue, MMQTokenizer, SemanticIDs, read_catalogue, write_catalogue
 from mmq.cli import main
 from mmq.data import Reduction
 from mmq.testing import tiny_catalogue
+from mmq.tokenizers.mmq import fit
 
 GRADIENT = ["--set", "learning=gradient"]
 SMALL = [*GRADIENT, "--set", "codebook_size=16", "--set", "latent_dim=8", "--set", "batch_size=64"]
@@ -264,31 +263,18 @@ def test_a_file_of_somebody_is_no_id_table_to_be_replaced(catalogue, tokenizer, 
 
 # --- kill -9, then --resume ---
 
-CHILD = """
-import sys, time
-import mmq.tokenizers.mmq.fit as fit
-from mmq.tokenizers import MMQTokenizer
-fit.SECONDS_BETWEEN_CHECKPOINTS = 0.0
-plain = MMQTokenizer.encode
-def slow(self, catalogue):
-    time.sleep(0.2)
-    return plain(self, catalogue)
-MMQTokenizer.encode = slow
-from mmq.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
 
+def slowly(arguments):
+    """The command line, whose fits store every epoch and which pauses before it encodes."""
+    fit.SECONDS_BETWEEN_CHECKPOINTS = 0.0
+    plain = MMQTokenizer.encode
 
-def kill_when(arguments, ready, seconds=60.0):
-    """Run the command in a child and kill -9 it as soon as ``ready()``."""
-    child = subprocess.Popen([sys.executable, "-c", CHILD, *map(str, arguments)])
-    deadline = time.monotonic() + seconds
-    while not ready():
-        assert child.poll() is None, "the command ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.kill(child.pid, signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
+    def slow(self, catalogue):
+        time.sleep(0.2)
+        return plain(self, catalogue)
+
+    MMQTokenizer.encode = slow
+    return main(arguments)
 
 
 def files(folder):
@@ -301,7 +287,7 @@ def test_fit_resumed_after_a_kill_is_the_same_to_the_byte(codebook, catalogue, t
     assert main(["fit", str(catalogue), "--out", str(tmp_path / "whole"), *options]) == 0
     arguments = ["fit", str(catalogue), "--out", str(tmp_path / "killed"), *options]
     checkpoint = tmp_path / ".killed.checkpoint.safetensors"
-    kill_when(arguments, checkpoint.exists)
+    kill_when(checkpoint.exists, slowly, arguments)
     assert not (tmp_path / "killed").exists()
     assert main([*arguments, "--resume"]) == 0
     assert files(tmp_path / "killed") == files(tmp_path / "whole")
@@ -315,8 +301,9 @@ def test_encode_resumed_after_a_kill_is_the_same_to_the_byte(tokenizer, tmp_path
     assert main([*arguments, str(tmp_path / "whole.parquet")]) == 0
     partial = tmp_path / ".killed.parquet.partial" / "codes.bin"
     kill_when(
-        [*arguments, tmp_path / "killed.parquet"],
         lambda: partial.exists() and partial.stat().st_size > 0,
+        slowly,
+        [*arguments, str(tmp_path / "killed.parquet")],
     )
     assert not (tmp_path / "killed.parquet").exists()
     with partial.open("ab") as file:
@@ -328,8 +315,8 @@ def test_encode_resumed_after_a_kill_is_the_same_to_the_byte(tokenizer, tmp_path
 
 
 def test_resume_refuses_other_data_and_other_settings(catalogue, tokenizer, tmp_path, capsys):
-    arguments = ["fit", catalogue, "--out", tmp_path / "t", *SMALL, "--set", "epochs=60"]
-    kill_when(arguments, (tmp_path / ".t.checkpoint.safetensors").exists)
+    arguments = ["fit", str(catalogue), "--out", str(tmp_path / "t"), *SMALL, "--set", "epochs=60"]
+    kill_when((tmp_path / ".t.checkpoint.safetensors").exists, slowly, arguments)
     code, _, err = run(capsys, *arguments, "--set", "temperature=0.2", "--resume")
     assert code == 2
     assert "other settings" in err
@@ -553,23 +540,21 @@ def test_append_is_refused_before_anything_is_encoded(catalogue, tokenizer, tmp_
         assert sorted(tmp_path.rglob("*")) == before
 
 
-LIMITED = """
-import resource, sys
-from mmq.cli import main
-resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
-sys.exit(main(sys.argv[1:]))
-"""
+def on_a_small_disk(arguments, out):
+    """The command line, where no file can be larger than a disk that is about to be full."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+    return print_to(arguments, out)
 
 
 def test_a_disk_that_ends_inside_a_batch(catalogue, tokenizer, tmp_path):
     """The system writes what fits and says how much; what did not fit must not be forgotten."""
     arguments = ["encode", catalogue, "--tokenizer", tokenizer, "--out", tmp_path / "ids.parquet"]
-    child = subprocess.run(
-        [sys.executable, "-c", LIMITED, *map(str, arguments)], capture_output=True, text=True
-    )
-    assert child.returncode == 2
-    assert f"cannot write {tmp_path / 'ids.parquet'}: File too large" in child.stderr
-    assert child.stderr.count("\n") == 1
+    child = start(on_a_small_disk, arguments, tmp_path / "printed.txt")
+    child.join()
+    printed = (tmp_path / "printed.err").read_text()
+    assert child.exitcode == 2
+    assert f"cannot write {tmp_path / 'ids.parquet'}: File too large" in printed
+    assert printed.count("\n") == 1
     assert not (tmp_path / "ids.parquet").exists()
     assert main([*map(str, arguments), "--resume"]) == 0
     assert len(SemanticIDs.read(tmp_path / "ids.parquet")) == 400

@@ -1,7 +1,5 @@
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pyarrow.csv as pcsv
@@ -11,8 +9,8 @@ from rank_shop import ITEMS, ROWS, SMALL, USERS, columns, table, train, write
 from retrieval_shop import run
 from safetensors.numpy import load_file
 
+from children import kill_at, printed_by_two
 from mmq.ranking import Ranker
-from mmq.testing.interruption import kill_at
 
 
 @pytest.fixture
@@ -312,13 +310,8 @@ def test_two_processes_make_the_steps_of_one(shop, capsys):
     model = ["--ids", shop / "ids.parquet", *SMALL, "--set", "unknown_share=0",
              "--set", "dropout=0"]  # fmt: skip
     alone = trained(capsys, shop, *model)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", 2,
-               "-m", "mmq", "train", "ranking", "--interactions", shop / "log.parquet",
-               "--out", shop / "two", *model, "--json"]  # fmt: skip
-    done = subprocess.run(
-        [str(each) for each in command], capture_output=True, text=True, check=True, timeout=120
-    )
-    together = json.loads(done.stdout)
+    words = ["train", "ranking", "--interactions", shop / "log.parquet", "--out", shop / "two"]
+    together = json.loads(printed_by_two([*words, *model, "--json"], shop / "printed"))
     assert together["validation"]["auc"] == pytest.approx(alone["validation"]["auc"], abs=0.01)
     weights, others = (load_file(shop / name / "model.safetensors") for name in ("model", "two"))
     assert max(float(np.abs(weights[name] - others[name]).max()) for name in weights) < 2e-3

@@ -10,12 +10,12 @@ import pytest
 from retrieval_shop import ITEMS, SMALL, SOLD, USERS, columns, run, table, train, write_shop
 from safetensors.numpy import load_file
 
+from children import kill_at
 from mmq.cli import main
 from mmq.data.interactions import Interactions, write_interactions
 from mmq.data.log import read_interactions
 from mmq.data.splits import chronological_parts
 from mmq.recommenders import Recommender
-from mmq.testing.interruption import kill_at
 
 KINDS = ["heterrec", "sasrec", "item-knn", "ease", "popularity"]
 PROTOCOLS = ("history_competes", "history_left_out")

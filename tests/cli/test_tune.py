@@ -1,13 +1,9 @@
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
+from children import kill_when
 from mmq import SemanticIDs, write_catalogue
 from mmq.cli import main
 from mmq.testing import tiny_catalogue
@@ -68,14 +64,7 @@ def test_a_killed_tune_goes_on_to_the_same_result(catalogue, tmp_path, capsys):
     assert run(capsys, "tune", catalogue, "--out", tmp_path / "whole", *options)[0] == 0
     arguments = ["tune", str(catalogue), "--out", str(tmp_path / "killed"), *options]
     trials = tmp_path / "killed" / "trials.jsonl"
-    child = subprocess.Popen([sys.executable, "-m", "mmq", *arguments])
-    deadline = time.monotonic() + 60
-    while not (trials.exists() and trials.read_bytes().count(b"\n") >= 2):
-        assert child.poll() is None, "the command ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    os.kill(child.pid, signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
+    kill_when(lambda: trials.exists() and trials.read_bytes().count(b"\n") >= 2, main, arguments)
     assert not (tmp_path / "killed" / "best.toml").exists()
     assert run(capsys, *arguments, "--resume")[0] == 0
     results = []

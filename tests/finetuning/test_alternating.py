@@ -1,12 +1,12 @@
 """Stage 2, alternating: what switches cost, and a tokenizer that learns to make the good ones."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from children import found_by_two
 from finetuning.tiny import STUDENTS, TOKENIZERS, catalogue, ranking, retrieval, tokenizer
 from mmq.errors import SettingsError
 from mmq.finetuning import FinetuneSettings, finetune
@@ -16,7 +16,6 @@ from mmq.ranking.batches import shown_batch
 from mmq.recommenders.batches import training_batch
 from mmq.recommenders.heterrec.reassignment import history_costs, predicted_costs
 from mmq.testing.interruption import kill_after
-from mmq.testing.processes import in_two_processes
 from mmq.tokenizers.network import SoftInputs
 from mmq.training import loop
 from mmq.training.loop import epoch_generator
@@ -338,13 +337,12 @@ def test_a_loss_over_codes_cannot_tell():
         finetune(made, student, data, catalogue(), FinetuneSettings(**ALTERNATING))
 
 
-WORKER = """
-from finetuning.test_alternating import tuned
-fit = tuned()[3]
-found = {"log": fit.log, "codes": fit.codes_after.tolist()}
-"""
+def found():
+    """What each of the processes learned."""
+    fit = tuned()[3]
+    return {"log": fit.log, "codes": fit.codes_after.tolist()}
 
 
 def test_two_processes_learn_the_same_codes(tmp_path):
-    one, other = in_two_processes(WORKER, tmp_path, Path(__file__).parent.parent)
+    one, other = found_by_two(found, tmp_path)
     assert one == other

@@ -1,14 +1,12 @@
 """Two processes fine-tune as one: codes are those of the whole batch in each of them."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
+from children import found_by_two
 from finetuning.tiny import STUDENTS, catalogue, tokenizer
 from mmq.finetuning import FinetuneSettings, finetune
 from mmq.finetuning.joint import JointTask
-from mmq.testing.processes import in_two_processes
 from mmq.training.distributed import summed
 from mmq.training.early_stopping import EarlyStoppedTraining
 from mmq.training.loop import epoch_generator
@@ -51,25 +49,24 @@ def whole(room):
     return {"log": fit.log, "codes": fit.codes_after.tolist(), "weights": weights}
 
 
-WORKER = """
-from finetuning.test_finetune_processes import STILL, step_of, whole
-steps = {}
-for room in STILL:
-    step, means = step_of(room)
-    steps[room] = {"step": step.tolist(), "means": means}
-found = {"steps": steps, "whole": whole("retrieval")}
-"""
+def found():
+    """What each of the processes learned."""
+    steps = {}
+    for room in STILL:
+        step, means = step_of(room)
+        steps[room] = {"step": step.tolist(), "means": means}
+    return {"steps": steps, "whole": whole("retrieval")}
 
 
 def test_two_processes_make_the_step_of_one(tmp_path):
-    one, other = in_two_processes(WORKER, tmp_path, Path(__file__).parent.parent)
+    one, other = found_by_two(found, tmp_path)
     assert one == other  # to the bit, or the processes would drift apart
-    for room, found in one["steps"].items():
+    for room, both in one["steps"].items():
         step, means = step_of(room)
         assert bool(step.any())
-        torch.testing.assert_close(torch.tensor(found["step"]), step, rtol=1e-3, atol=1e-5)
-        assert found["means"] == pytest.approx(means, rel=1e-4)
+        torch.testing.assert_close(torch.tensor(both["step"]), step, rtol=1e-3, atol=1e-5)
+        assert both["means"] == pytest.approx(means, rel=1e-4)
     alone = whole("retrieval")
-    for found, expected in zip(one["whole"]["log"], alone["log"], strict=True):
+    for together, expected in zip(one["whole"]["log"], alone["log"], strict=True):
         for name in ("loss", "mean_task", "mean_reconstruction"):
-            assert found[name] == pytest.approx(expected[name], rel=5e-2)
+            assert together[name] == pytest.approx(expected[name], rel=5e-2)

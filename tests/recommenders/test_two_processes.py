@@ -1,18 +1,16 @@
 """Two processes train as one: the step of each is that of the whole batch."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
+from children import found_by_two
 from mmq.recommenders import SASRec
 from mmq.recommenders.fit import RetrievalTask
 from mmq.recommenders.heterrec.network import HeterRecNetwork
 from mmq.recommenders.heterrec.settings import HeterRecSettings
 from mmq.recommenders.sasrec import SASRecNetwork, SASRecSettings
 from mmq.testing import tiny_ids, tiny_retrieval_data
-from mmq.testing.processes import in_two_processes
 from mmq.training.distributed import summed
 from mmq.training.early_stopping import EarlyStoppedTraining
 from mmq.training.loop import epoch_generator
@@ -55,26 +53,27 @@ def steps_of(name):
     return 1 if name == "sasrec" else 3
 
 
-WORKER = """
-from test_two_processes import NETWORKS, SMALL, step_of
-from mmq.recommenders import SASRec
-from mmq.testing import tiny_retrieval_data
-steps = {f"{name} {n}": step_of(name, n).tolist() for name in NETWORKS for n in (1, 13)}
-made = SASRec(**SMALL, epochs=3, dropout=0.0)
-made.fit(tiny_retrieval_data())
-weights = [float(each.sum()) for each in made.tensors().values()]
-found = {"steps": steps, "log": made.log, "weights": weights}
-"""
+def trained():
+    """A short training."""
+    made = SASRec(**SMALL, epochs=3, dropout=0.0)
+    made.fit(tiny_retrieval_data())
+    return made
+
+
+def found():
+    """What each of the processes learned."""
+    steps = {f"{name} {n}": step_of(name, n).tolist() for name in NETWORKS for n in (1, 13)}
+    made = trained()
+    weights = [float(each.sum()) for each in made.tensors().values()]
+    return {"steps": steps, "log": made.log, "weights": weights}
 
 
 def test_two_processes_make_the_step_of_one(tmp_path):
-    one, other = in_two_processes(WORKER, tmp_path, Path(__file__).parent)
+    one, other = found_by_two(found, tmp_path)
     assert one == other  # to the bit, or the processes would drift apart
     for name, step in one["steps"].items():
         network, windows = name.split()
         expected = step_of(network, int(windows))
         torch.testing.assert_close(torch.tensor(step), expected, rtol=1e-4, atol=1e-6)
-    alone = SASRec(**SMALL, epochs=3, dropout=0.0)
-    alone.fit(tiny_retrieval_data())
-    for found, expected in zip(one["log"], alone.log, strict=True):
-        assert found["loss"] == pytest.approx(expected["loss"], rel=1e-3)
+    for together, alone in zip(one["log"], trained().log, strict=True):
+        assert together["loss"] == pytest.approx(alone["loss"], rel=1e-3)

@@ -1,14 +1,13 @@
 """Two processes train a tokenizer as one: its codes are those of the whole batch."""
 
 import functools
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from children import found_by_two
 from mmq.errors import SettingsError
 from mmq.testing import tiny_catalogue
-from mmq.testing.processes import in_two_processes
 from mmq.tokenizers import MMQTokenizer, RQVAETokenizer
 
 SMALL = {"codebook_size": 16, "epochs": 6, "batch_size": 50, "latent_dim": 8, "device": "cpu"}
@@ -36,12 +35,6 @@ def fit(name):
     }
 
 
-WORKER = """
-from test_tokenizer_processes import KINDS, fit, too_small
-found = {"fits": {name: fit(name) for name in KINDS}, "refused": too_small()}
-"""
-
-
 def too_small():
     """What batches of a single item, and a loss over the whole batch, are told."""
     told = []
@@ -52,17 +45,26 @@ def too_small():
     return told
 
 
+def found():
+    """What each of the processes learned."""
+    return {"fits": {name: fit(name) for name in KINDS}, "refused": too_small()}
+
+
 def test_two_processes_learn_what_one_learns(tmp_path):
-    one, other = in_two_processes(WORKER, tmp_path, Path(__file__).parent)
+    one, other = found_by_two(found, tmp_path)
     assert one == other  # to the bit, or the processes would drift apart
-    for name, found in one["fits"].items():
+    for name, together in one["fits"].items():
         alone = fit(name)
-        assert found["codes"] == alone["codes"], name
+        assert together["codes"] == alone["codes"], name
         for weight, values in alone["weights"].items():
             np.testing.assert_allclose(
-                found["weights"][weight], values, rtol=1e-2, atol=1e-4, err_msg=f"{name} {weight}"
+                together["weights"][weight],
+                values,
+                rtol=1e-2,
+                atol=1e-4,
+                err_msg=f"{name} {weight}",
             )
-        for mine, expected in zip(found["log"], alone["log"], strict=True):
+        for mine, expected in zip(together["log"], alone["log"], strict=True):
             assert mine == pytest.approx(expected, rel=1e-3)
     assert any(
         line["revived"] for line in one["fits"]["rqvae, averages"]["log"] if "revived" in line

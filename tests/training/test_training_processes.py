@@ -1,13 +1,13 @@
 """What the loop does so that processes stay alike."""
 
-from pathlib import Path
+import functools
 
 import pytest
 import torch
 import torch.distributed as dist
 
+from children import found_by_two
 from mmq.made_from import Checkpoint
-from mmq.testing.processes import in_two_processes
 from mmq.tokenizers.rqvae.fit import RQVAETask
 from mmq.tokenizers.rqvae.network import RQVAENetwork
 from mmq.tokenizers.rqvae.settings import RQVAESettings
@@ -53,18 +53,15 @@ def resumed(path):
     return weights(again)
 
 
-WORKER = """
-from pathlib import Path
-from mmq.training.loop import train
-from test_training_processes import resumed, training, weights
-whole = training()
-train(whole)
-found = {"whole": weights(whole), "resumed": resumed(Path(folder) / "checkpoint")}
-"""
+def found(folder):
+    """The weights after a training, and after one that was resumed."""
+    whole = training()
+    train(whole)
+    return {"whole": weights(whole), "resumed": resumed(folder / "checkpoint")}
 
 
 def test_processes_begin_as_the_first_and_go_on_alike(tmp_path):
-    one, other = in_two_processes(WORKER, tmp_path, Path(__file__).parent)
+    one, other = found_by_two(functools.partial(found, tmp_path), tmp_path)
     assert one == other
     assert one["resumed"] == one["whole"]
     alone = training()
