@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+import io
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -115,23 +115,31 @@ def test_streams_that_are_closed_full_or_not_read(streams, arguments, code, out,
     assert done.stderr.count("\n") == (1 if err else 0)
 
 
-def test_what_a_stream_cannot_encode_is_an_escape(tmp_path):
+def test_what_a_stream_cannot_encode_is_an_escape(tmp_path, monkeypatch):
     ids = SemanticIDs.build(["日1", "😀"], np.array([[0, 1], [1, 0]]), [2, 2])
     ids.write(tmp_path / "ids.parquet")
-    command = [sys.executable, "-m", "mmq", "inspect", str(tmp_path / "ids.parquet")]
-    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    command = ["inspect", str(tmp_path / "ids.parquet"), "--item"]
     for item in ("日1", "😀"):
-        options = {"capture_output": True, "check": True, "env": environment}
-        done = subprocess.run([*command, "--item", item, "--json"], **options)
-        assert json.loads(done.stdout)["item"]["item_id"] == item
-        done = subprocess.run([*command, "--item", item], **options)
-        assert item.encode("ascii", "backslashreplace") in done.stdout
+        printed = json.loads(printed_in_cp1252(monkeypatch, *command, item, "--json"))
+        assert printed["item"]["item_id"] == item
+        escaped = item.encode("ascii", "backslashreplace")
+        assert escaped in printed_in_cp1252(monkeypatch, *command, item)
+
+
+def printed_in_cp1252(monkeypatch, *arguments):
+    """What a command writes to the stream that PYTHONIOENCODING=cp1252 gives it."""
+    written = io.BytesIO()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
+        assert main(arguments) == 0
+        return written.getvalue()
 
 
 def test_help_imports_nothing_heavy():
     code = (
         "import sys; from mmq.cli import main; main(['--help']); "
-        "print(sorted({'torch', 'numpy', 'pyarrow', 'sklearn'} & set(sys.modules)))"
+        "print(sorted({'torch', 'numpy', 'scipy', 'pyarrow', 'pydantic', 'matplotlib', 'sklearn'}"
+        " & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"

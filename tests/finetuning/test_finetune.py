@@ -275,7 +275,7 @@ del ALTERNATING["refreshes"]
 
 @pytest.mark.parametrize("name", sorted(ALTERNATING))
 def test_every_setting_has_its_say_alternating(name):
-    changes = {"mode": "alternating", "moving": 1.0, "epochs": 2}
+    changes = {"mode": "alternating", "moving": 1.0, "epochs": 2, "tokenizer_steps": 20}
     assert log_of(**{**changes, name: ALTERNATING[name]}) != log_of(**changes)
 
 
@@ -486,7 +486,7 @@ def test_a_model_that_has_learned_nothing_learns_with_the_tokenizer(room, mode):
     fitted = tokenizer()
     student, data = STUDENTS[room](fitted, epochs=0)
     settings = {**MOVING, "mode": mode, "epochs": 6, "patience": 6, "learning_rate": RATES[room],
-                "least_gain": 0.0}  # fmt: skip
+                "least_gain": 0.0, "tokenizer_steps": 50}  # fmt: skip
     fit = finetune(fitted, student, data, catalogue(), FinetuneSettings(**settings))
     assert fit.best_epoch > 0
     assert fit.after[selected(student)] > fit.before[selected(student)]
