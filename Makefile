@@ -32,7 +32,7 @@ types: $(VENV)/.test ## Check the types.
 	$(BIN)/mypy
 
 pytest: $(VENV)/.test ## Tests, doctests and the examples of the documents.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 format: $(VENV)/.test ## Format the code and mend what lint can mend.
 	$(BIN)/ruff check --fix

@@ -12,6 +12,11 @@ from mmq.tokenizers import MMQTokenizer
 from mmq.workflows import _doctor as doctor
 
 
+@pytest.fixture(autouse=True)
+def _measured_in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_SECONDS", 0.02)
+
+
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
