@@ -42,7 +42,7 @@ def start(work: Callable[..., Any], *arguments: Any, **environment: str) -> Base
         environment: more variables.
     """
     values = (Path.cwd(), environment, work, arguments)
-    child = _server().Process(target=_begin, args=values, daemon=True)
+    child = _server().Process(target=_begin, args=values)
     child.start()
     return child
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import doctest
 import importlib
+import itertools
 import os
 import pkgutil
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +20,8 @@ from typing import NamedTuple
 import pytest
 
 import mmq
-from mmq import model
+from children import start
+from mmq import cli, model
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
@@ -76,13 +80,12 @@ def blocks(text: str) -> list[Block]:
 
 def run_examples(text: str, name: str, folder: Path) -> None:
     """Run a document's blocks in turn: prompts as a doctest, plain Python and sh as programs."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     names: dict[str, object] = {}
     for file, language, code in blocks(text):
         if file is not None:
             (folder / file).write_text(code, "utf-8")
         elif language == "sh":
-            subprocess.run(["bash", "-eu", "-c", code], cwd=folder, env=environment, check=True)
+            run_shell(code, folder)
         elif ">>>" in code:
             test = doctest.DocTestParser().get_doctest(code, names, name, name, 0)
             results = doctest.DocTestRunner().run(test, clear_globs=False)
@@ -90,6 +93,29 @@ def run_examples(text: str, name: str, folder: Path) -> None:
             assert results.failed == 0, f"an example of {name} prints something else, see above"
         else:
             exec(compile(code, name, "exec"), names)
+
+
+def run_shell(code: str, folder: Path) -> None:
+    """Run commands in a folder: a plain call of mmq in a process that needs not import it first,
+    everything else in a shell.
+    """
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for ours, lines in itertools.groupby(code.replace("\\\n", "").splitlines(), calls_mmq):
+        if not ours:
+            command = ["bash", "-eu", "-c", "\n".join(lines)]
+            subprocess.run(command, cwd=folder, env=environment, check=True)
+            continue
+        for line in lines:
+            with contextlib.chdir(folder):
+                child = start(cli.main, shlex.split(line)[1:])
+            child.join()
+            if child.exitcode:
+                raise subprocess.CalledProcessError(child.exitcode, line)
+
+
+def calls_mmq(line: str) -> bool:
+    """Whether a line calls mmq, and a shell has nothing to do but to split it into words."""
+    return line.startswith("mmq ") and not set("|&;<>$`*?#~") & set(line)
 
 
 @pytest.mark.parametrize("name", all_modules())

@@ -14,7 +14,7 @@ from mmq import Catalogue, MMQTokenizer, SemanticIDs, read_catalogue, write_cata
 from mmq.cli import main
 from mmq.data import Reduction
 from mmq.testing import tiny_catalogue
-from mmq.tokenizers.mmq import fit
+from mmq.training import loop
 
 GRADIENT = ["--set", "learning=gradient"]
 SMALL = [*GRADIENT, "--set", "codebook_size=16", "--set", "latent_dim=8", "--set", "batch_size=64"]
@@ -266,7 +266,7 @@ def test_a_file_of_somebody_is_no_id_table_to_be_replaced(catalogue, tokenizer, 
 
 def slowly(arguments):
     """The command line, whose fits store every epoch and which pauses before it encodes."""
-    fit.SECONDS_BETWEEN_CHECKPOINTS = 0.0
+    loop.SECONDS_BETWEEN_CHECKPOINTS = 0.0
     plain = MMQTokenizer.encode
 
     def slow(self, catalogue):

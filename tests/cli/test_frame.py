@@ -13,6 +13,7 @@ import typer
 from mmq import SemanticIDs, cli
 from mmq.cli import main
 from mmq.errors import DataError, MMQError
+from mmq.version import __version__
 
 
 @pytest.mark.parametrize(
@@ -133,6 +134,12 @@ def printed_in_cp1252(monkeypatch, *arguments):
         patch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
         assert main(arguments) == 0
         return written.getvalue()
+
+
+def test_the_installed_command_is_this_one():
+    command = [Path(sys.executable).with_name("mmq"), "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"mmq {__version__}\n"
 
 
 def test_help_imports_nothing_heavy():

@@ -45,22 +45,26 @@ def too_small():
     return told
 
 
-def fits_and_refusals():
-    """What each of two processes finds."""
+def found():
+    """What each of the processes learned."""
     return {"fits": {name: fit(name) for name in KINDS}, "refused": too_small()}
 
 
 def test_two_processes_learn_what_one_learns(tmp_path):
-    one, other = found_by_two(fits_and_refusals, tmp_path)
+    one, other = found_by_two(found, tmp_path)
     assert one == other  # to the bit, or the processes would drift apart
-    for name, found in one["fits"].items():
+    for name, together in one["fits"].items():
         alone = fit(name)
-        assert found["codes"] == alone["codes"], name
+        assert together["codes"] == alone["codes"], name
         for weight, values in alone["weights"].items():
             np.testing.assert_allclose(
-                found["weights"][weight], values, rtol=1e-2, atol=1e-4, err_msg=f"{name} {weight}"
+                together["weights"][weight],
+                values,
+                rtol=1e-2,
+                atol=1e-4,
+                err_msg=f"{name} {weight}",
             )
-        for mine, expected in zip(found["log"], alone["log"], strict=True):
+        for mine, expected in zip(together["log"], alone["log"], strict=True):
             assert mine == pytest.approx(expected, rel=1e-3)
     assert any(
         line["revived"] for line in one["fits"]["rqvae, averages"]["log"] if "revived" in line

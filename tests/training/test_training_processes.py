@@ -53,15 +53,15 @@ def resumed(path):
     return weights(again)
 
 
-def whole_and_resumed(folder):
-    """The weights of a training without a break, and of one that was broken off."""
+def found(folder):
+    """The weights after a training, and after one that was resumed."""
     whole = training()
     train(whole)
     return {"whole": weights(whole), "resumed": resumed(folder / "checkpoint")}
 
 
 def test_processes_begin_as_the_first_and_go_on_alike(tmp_path):
-    one, other = found_by_two(functools.partial(whole_and_resumed, tmp_path), tmp_path)
+    one, other = found_by_two(functools.partial(found, tmp_path), tmp_path)
     assert one == other
     assert one["resumed"] == one["whole"]
     alone = training()
