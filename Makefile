@@ -14,7 +14,7 @@ export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint format types pytest bench dev clean
+.PHONY: help demo test lint format types pytest bench reproduce dev clean
 
 help: ## List what can be made.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -39,8 +39,11 @@ format: $(VENV)/.test ## Format the code and mend what lint can mend.
 	$(BIN)/ruff format
 
 bench: $(VENV)/.dev ## Run every benchmarks/bench_*.py; figures go to benchmarks/results.
-	@for script in $(wildcard benchmarks/bench_*.py); do \
-	  echo "$$script"; $(BIN)/python "$$script" || exit 1; done
+	@for name in $(basename $(notdir $(wildcard benchmarks/bench_*.py))); do \
+	  echo "$$name"; $(BIN)/python -m "benchmarks.$$name" || exit 1; done
+
+reproduce: $(VENV)/.core ## The tables and figures of the paper on a generated shop; in out/paper.
+	$(BIN)/mmq reproduce all --out out/paper
 
 dev: $(VENV)/.dev ## All extras, and the checks before every commit.
 	$(BIN)/pre-commit install

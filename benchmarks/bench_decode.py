@@ -1,6 +1,6 @@
 """Prefix index and constrained decoding: size, speed, and Hugging Face's ``generate`` beside them.
 
-    python benchmarks/bench_decode.py [--items 12101,100000,1000000] [--rounds 5]
+    python -m benchmarks.bench_decode [--items 12101,100000,1000000] [--rounds 5]
 
 Index: seconds to build and to map from disk, bytes a level and item; IDs of six codes of 100, drawn
 evenly or skewed (the commonest code of a position is one in ten). Search: beams and exact scoring
@@ -30,11 +30,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import RESULTS, provenance, write
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from benchmarks.common import RESULTS, provenance, write
 from mmq import SemanticIDs
 from mmq.data.sequences import Packed, Sequences
 from mmq.decoding import (

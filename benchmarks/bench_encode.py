@@ -1,6 +1,6 @@
 """Speed and memory of ``mmq encode`` against the machine's own matmul rate.
 
-    python benchmarks/bench_encode.py [--items 10000,100000,1000000] [--codebook-sizes 100,3000]
+    python -m benchmarks.bench_encode [--items 10000,100000,1000000] [--codebook-sizes 100,3000]
 
 For each size a catalogue of two 256-d modalities is written, then encoded by the real command in a
 child process, which reports the time inside ``MMQTokenizer.encode`` (compute), the wall time of the
@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import RESULTS, provenance, write
 
+from benchmarks.common import RESULTS, provenance, write
 from mmq import Catalogue, MMQTokenizer, write_catalogue
 from mmq.workflows import encode
 
@@ -93,7 +93,14 @@ def child(catalogue: str, tokenizer: str, out: str) -> None:
 def measure(folder: Path, items: int, tokenizer: MMQTokenizer) -> dict[str, Any]:
     """One cell: items x codebook size."""
     catalogue, saved = folder / f"{items}.parquet", folder / f"k{tokenizer.codebook_sizes[0]}"
-    command = [sys.executable, __file__, "--child", str(catalogue), str(saved)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.bench_encode",
+        "--child",
+        str(catalogue),
+        str(saved),
+    ]
     printed = subprocess.run(
         [*command, str(folder / "ids.parquet")], check=True, capture_output=True, text=True
     )

@@ -1,6 +1,6 @@
 """Time and memory of a step of stage 2 against one with the tokenizer frozen, on ML-1M.
 
-    python benchmarks/bench_finetuning.py --data ML1M [--cache out/finetuning]
+    python -m benchmarks.bench_finetuning --data DATA [--kept out/experiments]
 
 Steps of all kinds take turns on the same batches, by processor time; memory is the peak of what
 torch allocates on the way, by its own profiler. Of the alternating way an epoch that moves codes is
@@ -17,11 +17,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import RESULTS, provenance, write
-from finetuning_rows import STAGE2
-from finetuning_starts import SETUPS, Kind, Place, Start
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.common import RESULTS, provenance, write
+from experiments.cells import Places
+from experiments.experiment import Context
+from experiments.finetuning import STAGE2
+from experiments.starts import Kind, Start, start
 from mmq.finetuning import FinetuneSettings
 from mmq.finetuning.alternating import AlternatingTask
 from mmq.finetuning.joint import JointTask
@@ -99,14 +101,15 @@ def peak(training: EarlyStoppedTraining, batch: Any) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=Path("out/finetuning"))
+    parser.add_argument("--kept", type=Path, default=Path("out/experiments"))
     parser.add_argument("--out", type=Path, default=RESULTS / "finetuning_speed.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     record: dict[str, Any] = {**provenance()}
+    places = Places(arguments.kept / "speed" / "cells", arguments.kept, arguments.kept)
     for setup in ("retrieval", "ranking"):
-        place = Place(setup, Kind("MMQ", False), 0, arguments.cache)
-        record[setup] = measure(SETUPS[setup](arguments.data, place), setup)
+        begun = start(setup, Kind("MMQ"), Context(arguments.data, 0, places))
+        record[setup] = measure(begun, setup)
         for name, found in record[setup].items():
             print(setup, name, found, flush=True)
     write(arguments.out, record)

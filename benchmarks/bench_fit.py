@@ -1,6 +1,6 @@
 """Speed of training against the machine's own matmul rate.
 
-    python benchmarks/bench_fit.py [--items 20000] [--epochs 5]
+    python -m benchmarks.bench_fit [--items 20000] [--epochs 5]
 
 The floor is the multiply-adds that forward and backward pass need (counted below) over the rate of
 a 2,048-cube product, measured before and after in the same run.
@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench_encode import WIDTHS, matmul_rate, pieces
-from common import RESULTS, provenance, write
 
+from benchmarks.bench_encode import WIDTHS, matmul_rate, pieces
+from benchmarks.common import RESULTS, provenance, write
 from mmq import Catalogue, MMQSettings, read_catalogue, write_catalogue
 from mmq.tokenizers.inputs import unit_inputs
 from mmq.tokenizers.mmq.fit import MMQTask

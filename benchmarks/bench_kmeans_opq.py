@@ -1,6 +1,6 @@
 """RQ-KMeans and OPQ against faiss: error on fitted and on held-out items, and seconds.
 
-    python benchmarks/bench_kmeans_opq.py [--data DATA] [--threads 1 2] [--repeats 3] [--turns 20]
+    python -m benchmarks.bench_kmeans_opq [--data DATA] [--threads 1 2] [--repeats 3] [--turns 20]
 
 DATA holds the folders ml1m and beauty; without it the synthetic cases alone run. Beauty is the
 text embedding (384) beside the light encoding of the titles (128 by PCA), each unit-normed. 10% of
@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from catalogues import items_of, reduced
-from common import RESULTS, provenance, read, write
 
+from benchmarks.common import RESULTS, provenance, write
+from experiments.data import items_of, reduced
 from mmq.encoders.light import LightTextEncoder
 from mmq.tokenizers.opq import OPQ, OPQSettings
 from mmq.tokenizers.rqkmeans import RQKMeans, RQKMeansSettings
@@ -231,11 +231,18 @@ def main() -> None:
     if arguments.child:
         print(json.dumps(child(arguments, arguments.child)))
         return
-    known = read(arguments.out).get("threads_run", {}) if arguments.only else {}
+    known = json.loads(arguments.out.read_text()).get("threads_run", {}) if arguments.only else {}
     record: dict[str, Any] = {**provenance(), "iterations": ITERATIONS, "threads_run": known}
     for threads in arguments.threads:
         done = subprocess.run(
-            [sys.executable, __file__, *sys.argv[1:], "--child", str(threads)],
+            [
+                sys.executable,
+                "-m",
+                "benchmarks.bench_kmeans_opq",
+                *sys.argv[1:],
+                "--child",
+                str(threads),
+            ],
             env={**os.environ, "OMP_NUM_THREADS": str(threads)},
             stdout=subprocess.PIPE,
             text=True,

@@ -1,6 +1,6 @@
 """PPNet beside FuxiCTR's on the same rows, and AUC and GAUC of ten million rows.
 
-    python benchmarks/bench_ranking.py --data ML1M [--epochs 4] [--rows 10000000]
+    python -m benchmarks.bench_ranking --data ML1M [--epochs 4] [--rows 10000000]
 
 One thread. Both train PPNet of the same sizes on item IDs and pooled histories of ML-1M, with the
 same batches' size, rate and number of epochs, each keeping its best epoch by validation AUC. Rates
@@ -17,11 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import fuxictr_peer
 import numpy as np
 import torch
-from common import RESULTS, provenance, write
 
+from benchmarks import fuxictr_peer
+from benchmarks.common import RESULTS, provenance, write
 from mmq.data.log import LogReader
 from mmq.metrics.ranking import auc, user_aucs
 from mmq.ranking import PPNet, RankingData

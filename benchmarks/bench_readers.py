@@ -1,7 +1,7 @@
 """Speed of the readers, beside that of another checkout in the same run.
 
     git worktree add ../before COMMIT
-    python benchmarks/bench_readers.py --against ../before [--rows 1000000] [--repeats 15]
+    python -m benchmarks.bench_readers --against ../before [--rows 1000000] [--repeats 15]
 
 One log and one items file are written in every format. A pair of child processes, one of either
 checkout, stays up for each file and reads it in turn, so that other work on the machine falls on
@@ -25,7 +25,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
-from common import RESULTS, provenance, write
+
+from benchmarks.common import RESULTS, provenance, write
 
 HERE = Path(__file__).parents[1]
 

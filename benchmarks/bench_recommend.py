@@ -1,6 +1,6 @@
 """Recommendations for everybody: users a second, beside faiss and the machine's own limit.
 
-    python benchmarks/bench_recommend.py [--users 20000] [--items 100000] [--rounds 5]
+    python -m benchmarks.bench_recommend [--users 20000] [--items 100000] [--rounds 5]
 
 Search: the best 100 of all items for some users, from user and item vectors of SASRec (width 128,
 random weights) that were made before. "ours" is what ``mmq recommend`` does, product and selection;
@@ -31,10 +31,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from bench_decode import HISTORY, WIDTH, draw_codes, our_model, seconds
-from common import RESULTS, provenance, write
 from torch import Tensor
 
+from benchmarks.bench_decode import HISTORY, WIDTH, draw_codes, our_model, seconds
+from benchmarks.common import RESULTS, provenance, write
 from mmq.data.sequences import Packed, Sequences
 from mmq.decoding import Filters
 from mmq.recommenders import Items, SASRec

@@ -1,6 +1,6 @@
 """Seconds an epoch of training takes, beside the time its products alone would need.
 
-    python benchmarks/bench_recommenders.py [--data BEAUTY] [--threads 2]
+    python -m benchmarks.bench_recommenders [--data BEAUTY] [--threads 2]
 
 BEAUTY is the folder of Amazon Beauty (MMQ_DATA/beauty if not given); without it histories of the
 same size are drawn at random. Codes are random, which changes no shape. The floor is the number of
@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import RESULTS, provenance, write
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.common import RESULTS, provenance, write
 from mmq import SemanticIDs
 from mmq.data.interactions import Interactions
 from mmq.data.log import read_interactions

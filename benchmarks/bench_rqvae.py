@@ -1,7 +1,7 @@
 """Training steps of our residual quantiser against vector-quantize-pytorch's ResidualVQ.
 
     pip install vector-quantize-pytorch
-    python benchmarks/bench_rqvae.py [--rounds 5] [--epochs 12]
+    python -m benchmarks.bench_rqvae [--rounds 5] [--epochs 12]
 
 One autoencoder class, with the same weights at the start, the same fused AdamW and the same data
 holds each quantiser in turn: 6 levels of 100 codewords of d 64, between 512 inputs and TIGER's
@@ -36,11 +36,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import RESULTS, provenance, write
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 from vector_quantize_pytorch import ResidualVQ
 
+from benchmarks.common import RESULTS, provenance, write
 from mmq.nn import residual
 from mmq.nn.losses import squared_error
 from mmq.tokenizers.rqvae.network import RQVAE

@@ -1,7 +1,7 @@
 """FuxiCTR's PPNet as a peer of ours: the same rows and sizes, trained by FuxiCTR's own machinery.
 
     pip install -e '.[dev]'
-    OMP_NUM_THREADS=1 python benchmarks/fuxictr_peer.py [--rows 5000] [--epochs 8]
+    OMP_NUM_THREADS=1 python -m benchmarks.fuxictr_peer [--rows 5000] [--epochs 8]
 
 The command is a self-check on drawn rows; the comparison calls :func:`train_and_predict`. Rows lie
 in NPZ files, the quickest of FuxiCTR's loaders reads them; the model stands on ``BaseModel`` and

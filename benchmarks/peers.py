@@ -1,16 +1,15 @@
 """Quantisers of other libraries beside ours, all with their defaults: same items, same folds.
 
     pip install -e '.[dev]'
-    python benchmarks/peers.py --data ML1M [--seeds 3] [--only NAME,..]
+    python -m experiments run peers_ml1m --data DATA
 
-ML1M is the folder of the data set. Folds, inputs and figures are those of quantisers.py: seed s is
-fitted on all items but the s-th tenth and measured on that tenth; IDs have 6 positions of 100 codes
-(faiss's ResidualQuantizer takes powers of two: 128). Every quantiser reads the unit-normed
-embeddings, those of an item side by side (aligned) or one quantiser a modality (separated, 3 + 3).
-Where an embedding is missing a peer reads the mean of the fitted ones, and the part counts for no
-error. What had to be adapted is the note of each row. Nothing is tuned; what is trained by
-gradients has 150 epochs unless the note says otherwise. Every cell is stored when it is done and
-never run again.
+Folds, inputs and figures are those of experiments/quantisers.py: seed s is fitted on all items but
+the s-th tenth and measured on that tenth; IDs have 6 positions of 100 codes (faiss's
+ResidualQuantizer takes powers of two: 128). Every quantiser reads the unit-normed embeddings, those
+of an item side by side (aligned) or one quantiser a modality (separated, 3 + 3). Where an embedding
+is missing a peer reads the mean of the fitted ones, and the part counts for no error. What had to
+be adapted is the note of each row. Nothing is tuned; what is trained by gradients has 150 epochs
+unless the note says otherwise.
 
 "fit seconds" is wall time; "CPU seconds" is the process's time for fitting and measuring, which
 other processes on the machine do not lengthen.
@@ -18,7 +17,6 @@ other processes on the machine do not lengthen.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import itertools
@@ -28,7 +26,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import faiss
@@ -36,20 +33,20 @@ import nanopq
 import numpy as np
 import semantic_id
 import torch
-from common import RESULTS, provenance, read, write
-from quantisers import Folds, summary
-from tokenizers_ml1m import catalogue
-from torch import Tensor, nn
+from torch import Tensor
 from vector_quantize_pytorch import ResidualVQ
 
+from experiments.cells import Made
+from experiments.data import films
+from experiments.experiment import Context, Experiment
+from experiments.quantisers import Folds, fit_and_measure
 from mmq import Catalogue
-from mmq.metrics import quantisation
 from mmq.model import model_class
 from mmq.nn.losses import squared_error
 from mmq.tokenizers.evaluation import evaluate
 from mmq.tokenizers.fitting import KMeansSettings, fit_quantisers
-from mmq.tokenizers.fused import FusedNetwork
-from mmq.tokenizers.inputs import unit_inputs
+from mmq.tokenizers.fused import FusedNetwork, Quantiser
+from mmq.tokenizers.inputs import Inputs, unit_inputs
 from mmq.tokenizers.rqvae.network import RQVAE
 from mmq.tokenizers.rqvae.settings import RQVAESettings
 
@@ -58,7 +55,7 @@ TIGER: dict[str, Any] = {"hidden_sizes": (512, 256, 128), "latent_dim": 64}
 LIBRARIES = ("faiss-cpu", "nanopq", "vector-quantize-pytorch", "semantic-id", "scikit-learn")
 
 
-class Peer(nn.Module, ABC):
+class Peer(Quantiser, ABC):
     """A library's quantiser, with what :class:`FusedNetwork` needs of one."""
 
     def __init__(self, width: int, levels: int, size: int = SIZE) -> None:
@@ -300,21 +297,8 @@ def run_ours(items: Catalogue, row: Row, seed: int, test: np.ndarray) -> dict[st
     """One fit of a tokenizer of ours: figures."""
     tokenizer = model_class("tokenizer", row.kind)(**(row.settings or {}), seed=seed)
     began = time.process_time()
-    result = tokenizer.fit(items.take(np.setdiff1d(np.arange(len(items)), test)))
-    held, codes = tokenizer.measure(items.take(test)), tokenizer.encode(items)
-    spent = time.process_time() - began
-    counts = quantisation.code_counts(codes, tokenizer.codebook_sizes)
-    return {
-        "l_recon fit": result.l_recon_codes["fit"],
-        "l_recon held_out": held.l_recon_codes,
-        "fvu fit": result.fvu_codes["fit"],
-        "fvu held_out": held.fvu_codes,
-        "entropy": float(quantisation.entropy(counts).mean()),
-        "utilisation": float(quantisation.utilisation(counts).mean()),
-        "distinct_share": quantisation.sharing(codes).distinct_share,
-        "fit seconds": result.seconds,
-        "CPU seconds": spent,
-    }
+    figures = fit_and_measure(tokenizer, items, test)
+    return {**figures, "CPU seconds": time.process_time() - began}
 
 
 def run_peer(items: Catalogue, row: Row, seed: int, test: np.ndarray) -> dict[str, float]:
@@ -328,10 +312,9 @@ def run_peer(items: Catalogue, row: Row, seed: int, test: np.ndarray) -> dict[st
     network = FusedNetwork(items.dimensions, settings, row.make)
     began = time.process_time()
     trained = fit_quantisers(network, x[fitted], present[fitted], settings)
-    with torch.inference_mode():
-        codes = network.encode(x, present).numpy()
+    inputs = Inputs(x, present, torch.zeros_like(present), torch.ones(present.shape[1]))
     parts = {"fit": fitted, "held_out": torch.from_numpy(test)}
-    found = evaluate(network, x, present, parts, codes)
+    found = evaluate(network, inputs, parts)
     spent = time.process_time() - began
     pairs = itertools.product(("l_recon", "fvu"), parts)
     figures = {f"{name} {part}": found[f"{name}_codes"][part] for name, part in pairs}
@@ -339,41 +322,13 @@ def run_peer(items: Catalogue, row: Row, seed: int, test: np.ndarray) -> dict[st
     return figures | {"fit seconds": trained.seconds, "CPU seconds": spent}
 
 
-def table(record: dict[str, Any]) -> str:
-    """Means over the seeds, a line a row."""
-    lines = []
-    for name, figures in record["summary"].items():
-        numbers = "  ".join(f"{key} {value['mean']:.4f}" for key, value in figures.items())
-        seeds = len(next(iter(figures.values()))["values"])
-        lines.append(f"{name} ({seeds} seeds): {numbers}")
-    return "\n".join(lines)
+def measured(row: Row, context: Context) -> Made:
+    """A cell: the figures of a tokenizer of ours, or of a peer, on the tested tenth of its seed."""
+    items = films(context.data)
+    test = Folds.of(len(items)).tested[context.seed]
+    figures = (run_peer if row.make else run_ours)(items, row, context.seed, test)
+    versions = {name: version(name) for name in LIBRARIES}
+    return Made(dict(row.settings or {}), {**figures, "note": row.note, "libraries": versions})
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", default="", help="rows whose name holds one of these")
-    parser.add_argument("--out", type=Path, default=RESULTS / "peers_ml1m.json")
-    arguments = parser.parse_args()
-    items, origin = catalogue(arguments.data), provenance()
-    origin["versions"] |= {name: version(name) for name in LIBRARIES}
-    record = {"items": len(items), "epochs": EPOCHS, **read(arguments.out)}
-    record["notes"] = {name: row.note for name, row in rows().items()}
-    cells = record.setdefault("cells", {})
-    wanted = arguments.only.split(",")
-    for seed, test in enumerate(Folds.of(len(items), 3).tested[: arguments.seeds]):
-        for name, row in rows().items():
-            cell = f"{name} | {seed}"
-            if cell in cells or not any(part in name for part in wanted):
-                continue
-            figures = (run_peer if row.make else run_ours)(items, row, seed, test)
-            cells[cell] = {**origin, "figures": figures}
-            record["summary"] = summary(cells)
-            write(arguments.out, record)
-            print(cell, {key: round(value, 4) for key, value in figures.items()}, flush=True)
-    print(table(record))
-
-
-if __name__ == "__main__":
-    main()
+EXPERIMENT = Experiment("ml1m", rows(), measured)

@@ -47,7 +47,7 @@ _BLOCK = re.compile(
 )
 _LINK = re.compile(r"\]\((?!https?://)([^)#]*)(?:#([^)]+))?\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-_FUNCTION = re.compile(r"`(src/[\w/]+\.py):(\w+)`")
+_FUNCTION = re.compile(r"`((?:src|experiments)/[\w/]+\.py):(\w+)`")
 
 
 def all_modules() -> list[str]:

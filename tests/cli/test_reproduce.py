@@ -1,6 +1,9 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -145,6 +148,21 @@ def test_a_dry_run_leaves_nothing_behind_in_a_folder_that_is_empty(tmp_path, cap
     assert told["cells"] == told["left"] == len(told["plan"]) > 20
     assert told["about_seconds"] > 1
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_module_of_experiments_is_the_same_command(tiny):
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments", "reproduce", "figure6", *map(str, tiny), "--dry-run"],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert " cells are left: about " in done.stdout
+
+
+def test_outside_a_clone_the_command_says_where_the_experiments_are(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("mmq.cli.reproduce.CLONE", tmp_path)
+    told = refused(run(capsys, "table1", "--out", tmp_path / "out"), tmp_path)
+    assert "are not part of the installed package; clone the repository" in told
 
 
 # --- mistakes ---

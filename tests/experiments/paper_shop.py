@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from experiments.paper.prepare import Request, prepare
+from experiments.paper.reproduce import reproduce
+from experiments.paper.scales import scale_of
 from mmq import Catalogue, write_catalogue
 from mmq.data.interactions import Interactions, write_interactions
-from mmq.experiments.paper import Request, prepare, reproduce, scale_of
 
 TINY: dict[str, Any] = {
     "trials": 1,

@@ -2,10 +2,9 @@
 
 import pytest
 
-from mmq.errors import SettingsError
-from mmq.experiments.paper.cost import Size, alike, estimate
-from mmq.experiments.paper.folders import folder_name
-from mmq.experiments.paper.plan import (
+from experiments.cells import folder_name
+from experiments.paper.cost import Size, alike, estimate
+from experiments.paper.plan import (
     ARTEFACTS,
     ITEM_TOKENS,
     PARTS,
@@ -17,8 +16,9 @@ from mmq.experiments.paper.plan import (
     Own,
     make_plan,
 )
-from mmq.experiments.paper.scales import SCALES, scale_of
-from mmq.experiments.paper.variants import experts, length_of, variants
+from experiments.paper.scales import SCALES, scale_of
+from experiments.paper.variants import experts, length_of, variants
+from mmq.errors import SettingsError
 from mmq.model import model_class
 from mmq.ranking.settings import PPNetSettings
 from mmq.recommenders import HeterRecSettings

@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 from paper_shop import TINY, figures, make, request, write_shop
 
+from experiments.paper.plan import ITEM_TOKENS, QUANTISATION, RETRIEVAL, SHUFFLED
+from experiments.paper.prepare import prepare
+from experiments.paper.report import write_paper
 from mmq import Catalogue, read_catalogue, write_catalogue
 from mmq.errors import DataError
-from mmq.experiments.paper import prepare
-from mmq.experiments.paper.plan import ITEM_TOKENS, QUANTISATION, RETRIEVAL, SHUFFLED
 from mmq.formats import write_tensors
 from mmq.recommenders import Recommender
-from mmq.reports.paper import write_paper
 from mmq.settings import to_toml
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -82,7 +82,7 @@ def when(out):
 HOLD = """
 import sys
 from pathlib import Path
-from mmq.experiments.paper.schedule import alone
+from experiments.runner import alone
 with alone(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -6,10 +6,10 @@ import statistics
 import numpy as np
 import pytest
 
-from mmq.experiments.paper.claims import FAILS, HOLDS, OPEN, verdicts
-from mmq.experiments.paper.figures import FIGURES
-from mmq.experiments.paper.folders import CELLS, USERS, folder_name
-from mmq.experiments.paper.plan import (
+from experiments.cells import CELLS, USERS, folder_name
+from experiments.paper.claims import FAILS, HOLDS, OPEN, verdicts
+from experiments.paper.figures import FIGURES
+from experiments.paper.plan import (
     JOINTLY,
     LONGER,
     PARTS,
@@ -20,8 +20,8 @@ from mmq.experiments.paper.plan import (
     cell_of,
     make_plan,
 )
-from mmq.experiments.paper.tables import Found, table
-from mmq.experiments.paper.variants import baselines
+from experiments.paper.tables import Found, table
+from experiments.paper.variants import baselines
 
 TWO = ("text", "image")
 OURS, OTHER = Row("MMQ"), Row("MS-OPQ")

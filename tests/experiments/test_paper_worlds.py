@@ -3,9 +3,11 @@
 import numpy as np
 from paper_shop import request, write_shop
 
+from experiments import data
+from experiments.paper import worlds
+from experiments.paper.prepare import prepare
 from mmq.data.interactions import Interactions, write_interactions
 from mmq.data.log import read_interactions
-from mmq.experiments.paper import prepare, worlds
 
 
 def test_behaviour_of_a_ranker_is_of_its_own_training_part(tmp_path, monkeypatch):
@@ -18,7 +20,7 @@ def test_behaviour_of_a_ranker_is_of_its_own_training_part(tmp_path, monkeypatch
     write_interactions(shop / "interactions.parquet", Interactions.build(log))
     setup = prepare(request(shop, tmp_path / "out")).setup
     seen = []
-    monkeypatch.setattr(worlds, "embed_behaviour", spy(worlds.embed_behaviour, seen))
+    monkeypatch.setattr(data, "embed_behaviour", spy(data.embed_behaviour, seen))
     worlds.items_of(setup, "ranking", 0)
     train = worlds.ranking_world(setup).data.train
     assert seen[0].lengths.sum() == int((train.labels == 1).sum())

@@ -47,10 +47,15 @@ _NO_MEMORY = re.compile("out of memory|allocate memory")  # torch says so in a R
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 0 when done, 2 for the user's mistake."""
+    return run_app(app, "mmq", arguments)
+
+
+def run_app(app: typer.Typer, name: str, arguments: Sequence[str] | None = None) -> int:
+    """Run a command line as :func:`main` does; ``name`` is that of the program."""
     _open_streams()
     try:
         with notes():
-            code = app(args=arguments, prog_name="mmq", standalone_mode=False)
+            code = app(args=arguments, prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:
         print(f"mmq: {error}", file=sys.stderr)
@@ -151,4 +156,9 @@ app.command("recommend", rich_help_panel=_MODELS)(recommend.command)
 app.command("demo", rich_help_panel=_OTHER)(demo.command)
 app.command("settings", rich_help_panel=_OTHER)(settings.command)
 app.command("doctor", rich_help_panel=_OTHER)(doctor.command)
-app.command("reproduce", rich_help_panel=_OTHER)(reproduce.command)
+app.command(
+    "reproduce",
+    rich_help_panel=_OTHER,
+    add_help_option=False,
+    context_settings=reproduce.PASSED_ON,
+)(reproduce.command)

@@ -13,7 +13,7 @@ from mmq.cli.fit import with_fusion
 from mmq.cli.frame import emit
 
 if TYPE_CHECKING:
-    from mmq.experiments.tuning import Trial, TunePlan, Tuning
+    from mmq.tokenizers.tuning import Trial, TunePlan, Tuning
 
 
 def command(
@@ -45,8 +45,8 @@ def command(
 
     Then: mmq fit catalogue.parquet --tokenizer rqvae --config tuned/best.toml --out tokenizer
     """
-    from mmq.experiments.tuning import TunePlan
     from mmq.settings import gather
+    from mmq.tokenizers.tuning import TunePlan
     from mmq.workflows import Run, tune
 
     plan = TunePlan.parse({"trials": trials, "hold_out": hold_out, "seed": seed})

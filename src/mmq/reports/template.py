@@ -1,4 +1,4 @@
-"""Filling the templates of this package: pages that need no other file and no network."""
+"""Filling templates: pages that need no other file and no network."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mmq.artifacts import write_file
 from mmq.version import __version__
 
+HERE = Path(__file__).parent
 
-def write_page(path: Path, template: str, context: Mapping[str, Any]) -> None:
-    """Fill a template of this package, whole or not at all."""
+
+def write_page(path: Path, template: str, context: Mapping[str, Any], folder: Path = HERE) -> None:
+    """Fill a template, whole or not at all; one of another folder may extend those of this one."""
     environment = Environment(
-        loader=PackageLoader("mmq", "reports"),
+        loader=FileSystemLoader([folder, HERE]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -9,8 +9,8 @@
 
 A table with one of these is fair; with the last, or with several, it is poor. Of the real
 catalogues that mmq was tried on, six codes of 100 keep 22% to 58% of new items' variance, and .54
-and more of what they keep of the fit's items (``benchmarks/quantisers.py``,
-``benchmarks/catalogues.py``).
+and more of what they keep of the fit's items (``experiments/quantisers.py``,
+``catalogues`` of ``experiments/tokenizers.py``).
 """
 
 from __future__ import annotations

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from mmq.workflows._recommend import recommend as recommend
     from mmq.workflows._recommend_users import RecommendationFile as RecommendationFile
     from mmq.workflows._recommend_users import recommend_users as recommend_users
-    from mmq.workflows._reproduce import plan_reproduction as plan_reproduction
-    from mmq.workflows._reproduce import reproduce as reproduce
     from mmq.workflows._run import Run as Run
     from mmq.workflows._settings import defaults_of as defaults_of
     from mmq.workflows._settings import kinds_by_family as kinds_by_family
@@ -49,7 +47,7 @@ _HOMES = {
         for name in ("compare", "demo", "doctor", "embed", "embed_behaviour", "encode")
     },
     **{name: f"_{name}" for name in ("evaluate", "finetune", "fit", "inspect", "recommend")},
-    **{name: f"_{name}" for name in ("reproduce", "train_ranking", "train_retrieval", "tune")},
+    **{name: f"_{name}" for name in ("train_ranking", "train_retrieval", "tune")},
     "Contender": "_compare",
     "IdImport": "_import_ids",
     "ItemFilters": "_recommend",
@@ -63,7 +61,6 @@ _HOMES = {
     "import_ids": "_import_ids",
     "import_npy": "_import",
     "kinds_by_family": "_settings",
-    "plan_reproduction": "_reproduce",
     "recommend_users": "_recommend_users",
     "settings_of": "_settings",
 }

@@ -8,9 +8,9 @@ from typing import Any
 
 from mmq.data.parquet import CatalogueFile
 from mmq.errors import SettingsError
-from mmq.experiments.tuning import Trial, TunePlan, Tuning
-from mmq.experiments.tuning import tune as search
-from mmq.experiments.tuning.journal import Standing
+from mmq.tokenizers.tuning import Trial, TunePlan, Tuning
+from mmq.tokenizers.tuning import tune as search
+from mmq.tokenizers.tuning.journal import Standing
 from mmq.workflows._run import Run
 
 

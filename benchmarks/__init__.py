@@ -1,0 +1,1 @@
+"""Speed and scale, beside other libraries; run one with `python -m benchmarks.NAME`."""

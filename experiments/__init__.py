@@ -1,0 +1,1 @@
+"""Every figure of the documents and of the paper: what is measured, over which seeds."""

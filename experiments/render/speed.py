@@ -1,0 +1,213 @@
+"""Tables of time and memory, from what benchmarks/bench_*.py have stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.render.markdown import table, templated
+
+Record = Mapping[str, Any]
+
+
+def encode(record: Record) -> str:
+    """Speed and memory of encoding."""
+    columns = {
+        "items": "{items:,}",
+        "K": "{codebook_size:,}",
+        "items/s, whole command": "{items_per_second:,.0f}",
+        "items/s, compute": "{compute_items_per_second:,.0f}",
+        "of the plain floor": "{compute_to_floor:.2f}",
+        "of the least floor": "{compute_to_least:.2f}",
+        "peak MiB": "{peak_mib:,.0f}",
+    }
+    return templated(columns, record["cells"])
+
+
+def readers(record: Record) -> str:
+    """Speed of the readers, beside that of another checkout."""
+    columns = {
+        "file": "{file}",
+        "rows": "{rows:,}",
+        "MB": "{megabytes:,.1f}",
+        "rows/s": "{rows_per_second[after]:,}",
+        "MB/s": "{megabytes_per_second[after]:,.0f}",
+        "of before": "{ratio:.2f}",
+    }
+    return templated(columns, record["rows"])
+
+
+def fit(record: Record) -> str:
+    """Speed of training."""
+    columns = {
+        "K": "{codebook_size:,}",
+        "batch": "{batch_size:,}",
+        "items/s": "{items_per_second:,.0f}",
+        "floor, items/s": "{floor_items_per_second:,.0f}",
+        "ratio": "{to_floor:.2f}",
+    }
+    return templated(columns, record["cells"])
+
+
+def kmeans_opq(record: Record) -> str:
+    """RQ-KMeans and OPQ against faiss."""
+    columns = {
+        "case": "{case}",
+        "who": "{who}",
+        "threads": "{threads}",
+        "seconds": "{seconds:.2f}",
+        "faiss' time / this": "{ratio:.2f}",
+        "error, fit": "{fit:.4f}",
+        "error, held out": "{held_out:.4f}",
+    }
+    return templated(
+        columns,
+        (
+            {
+                "case": case.replace(" | ", ": "),
+                "who": who,
+                "threads": threads,
+                "seconds": each["seconds"],
+                "ratio": found["faiss"]["seconds"] / each["seconds"],
+                **{part: _last(each["error"][part]) for part in ("fit", "held_out")},
+            }
+            for threads, cases in record["threads_run"].items()
+            for case, found in cases.items()
+            for who, each in found.items()
+        ),
+    )
+
+
+def _last(value: float | list[float]) -> float:
+    return value[-1] if isinstance(value, list) else value
+
+
+def rqvae(record: Record) -> str:
+    """Steps of an RQ-VAE with our quantiser against vector-quantize-pytorch's."""
+    columns = {
+        "autoencoder": "{shape}",
+        "batch": "{batch_size:,}",
+        "threads": "{threads}",
+        "timed": "{timed}",
+        "codebook loss": "{ratios[loss]:.2f}",
+        "EMA": "{ratios[EMA]:.2f}",
+        "peer's defaults": "{ratios[as it comes]:.2f}",
+    }
+    timed = {"step": "whole step", "quantiser": "quantiser alone"}
+    return templated(
+        columns,
+        (
+            {**found, "timed": what, "ratios": found[part]["ratio_of_least"]}
+            for found in record["cells"]
+            for part, what in timed.items()
+        ),
+    )
+
+
+def stage2(record: Record) -> str:
+    """Time and memory of stage 2 against the same training with the tokenizer frozen."""
+    lines = []
+    for task in ("retrieval", "ranking"):
+        turns = record[task]["by turns"]
+        steps = {name: found for name, found in record[task].items() if found is not turns}
+        lines += [
+            [task, name, f"{found['ratio']:.2f}", f"{found['bytes'] / 1e6:.0f}"]
+            for name, found in steps.items()
+        ]
+        lines.append([task, "alternating, an epoch that moves codes", f"{turns['ratio']:.2f}", "-"])
+        lines.append([task, "alternating, all epochs", f"{turns['ratio_of_all_epochs']:.2f}", "-"])
+    return table(["task", "way", "time, frozen = 1", "most memory of a step (MB)"], lines)
+
+
+def training(record: Record) -> str:
+    """Seconds an epoch on Beauty, and their ratio to the floor."""
+    columns = {
+        "model": "{model}",
+        "threads": "{threads}",
+        "s an epoch": "{seconds_per_epoch:.0f}",
+        "s of its products alone": "{floor_seconds:.0f}",
+        "ratio": "{ratio:.1f}",
+    }
+    return templated(
+        columns,
+        (
+            {**found, "model": name, "threads": threads}
+            for threads in "12"
+            for name, found in record.get(f"{threads} threads", {}).items()
+        ),
+    )
+
+
+def generate(record: Record) -> str:
+    """Users a second beside Hugging Face's generate."""
+    lines = []
+    for found in (each for catalogue in record["generate"] for each in catalogue["cells"]):
+        rates, ratio = found["users_per_second"], found["ours_to_generate"]
+        best = [
+            max(each["least"] for name, each in rates.items() if name.startswith(side))
+            for side in ("ours", "from tokens", "generate")
+        ]
+        shown = [f"{rate:,.{1 if rate < 10 else 0}f}" for rate in best]
+        ratios = [f"{ratio[side]['least']:.0f}" for side in ("ours", "from tokens")]
+        lines.append([f"{found['items']:,}", str(found["beams"]), *shown, *ratios])
+    header = ["items", "beams", "HeterRec, users/s", "the same, item vectors made anew"]
+    return table([*header, "generate", "ratio", "ratio, anew"], lines)
+
+
+def search(record: Record, users: int = 256) -> str:
+    """Microseconds a user of the search alone."""
+    found = [each for each in record["search"] if each["users"] == users]
+    lines = [
+        [f"{each['items']:,}", *(f"{t['own']:,.0f}" for t in each["microseconds_a_user"].values())]
+        for each in found
+    ]
+    names = list(record["search"][0]["microseconds_a_user"])
+    return table(["items", *(name.replace("_", " ") for name in names)], lines)
+
+
+def index(record: Record) -> str:
+    """Size and building time of the prefix index."""
+    columns = {
+        "items": "{items:,}",
+        "codes": "{codes}",
+        "distinct IDs": "{distinct_ids:,}",
+        "MB": "{megabytes:.2f}",
+        "bytes a level and item": "{bytes_a_level_and_item:.1f}",
+        "s to build": "{build_seconds[own]:.2f}",
+        "ms to map from disk": "{milliseconds:.1f}",
+    }
+    return templated(
+        columns,
+        (
+            {
+                **found,
+                "megabytes": found["bytes"] / 1e6,
+                "milliseconds": found["load_seconds"]["least"] * 1e3,
+            }
+            for found in record["index"]
+        ),
+    )
+
+
+def fuxictr(record: Record) -> str:
+    """Our PPNet beside FuxiCTR's."""
+    theirs = record.get("fuxictr", {})
+    every = {
+        f"{who}, {name}": found
+        for who, rows in (("ours", record["ours"]), ("FuxiCTR", theirs))
+        for name, found in rows.items()
+    }
+    lines = [
+        [
+            name,
+            f"{found['test_auc']:.4f}",
+            f"{found['rows_per_cpu_second']:,.0f}",
+            *(
+                f"{found['rows_per_cpu_second'] / other['rows_per_cpu_second']:.1f}"
+                for other in theirs.values()
+            ),
+        ]
+        for name, found in every.items()
+    ]
+    header = ["PPNet", "test AUC", "rows a processor second"]
+    return table([*header, *(f"to FuxiCTR, {name}" for name in theirs)], lines)
