@@ -95,7 +95,7 @@ def test_items_without_ids(tmp_path):
         assert loaded.recommend(given) == made.recommend(given)
         turned = pa.table({"item_id": data.item_ids.take(np.arange(len(data.item_ids))[::-1])})
         pq.write_table(turned, tmp_path / made.kind / ITEMS)
-        with pytest.raises(FormatError, match="not those that the model was trained on"):
+        with pytest.raises(FormatError, match="not the file that the model was trained with"):
             Recommender.load(tmp_path / made.kind)
 
 
@@ -137,7 +137,7 @@ def test_other_items_are_refused(saved):
         (ids.codes, ids.item_ids.take(np.arange(30)[::-1])),
     ):
         SemanticIDs.build(names, codes, (4, 2, 3)).write(saved / ITEMS)
-        with pytest.raises(FormatError, match="not those that the model was trained on"):
+        with pytest.raises(FormatError, match="not the file that the model was trained with"):
             Recommender.load(saved)
 
 
