@@ -46,6 +46,7 @@ def command(
     config: opt.Config = None,
     resume: opt.Resume = False,
     force: opt.Force = False,
+    log_dir: opt.LogDir = None,
     device: opt.Device = "auto",
     as_json: opt.Json = False,
 ) -> None:
@@ -67,7 +68,7 @@ def command(
         out,
         control=control,
         settings=gather(config, settings or []),
-        run=Run(seed, device, resume, force),
+        run=Run(seed, device, resume, force, log_dir),
     )
     if result is not None:
         emit(result, as_json, _lines(result))

@@ -28,6 +28,7 @@ def command(
     config: opt.Config = None,
     resume: opt.Resume = False,
     force: opt.Force = False,
+    log_dir: opt.LogDir = None,
     device: opt.Device = "auto",
     as_json: opt.Json = False,
 ) -> None:
@@ -50,7 +51,7 @@ def command(
         settings=with_fusion(kind, fusion, gather(config, settings or [])),
         hold_out=hold_out,
         sample=sample,
-        run=Run(seed, device, resume, force),
+        run=Run(seed, device, resume, force, log_dir),
     )
     if made is not None:
         tokenizer, figures = made

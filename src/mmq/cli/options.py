@@ -36,6 +36,14 @@ Force = Annotated[
     bool,
     typer.Option("--force", help="Replace what stands at --out although other inputs made it."),
 ]
+LogDir = Annotated[
+    Path | None,
+    typer.Option("--log-dir", help="Folder for TensorBoard: figures of every epoch."),
+]
+Report = Annotated[
+    Path | None,
+    typer.Option("--report", help="Write curves, figures and baselines as one HTML file."),
+]
 Reduce = Annotated[
     int | None, typer.Option("--reduce", help="PCA of wider modalities to so many dimensions.")
 ]

@@ -26,6 +26,8 @@ def trained_lines(result: Mapping[str, Any]) -> Iterator[str]:
             "warnings": result["warnings"],
         }
     )
+    if "report" in result:
+        yield f"report -> {result['report']}"
 
 
 def _of_users(result: Mapping[str, Any]) -> str:

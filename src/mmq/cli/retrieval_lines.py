@@ -30,6 +30,8 @@ def trained_lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"  {each}" for each in result["verdict"])
     yield from (f"  warning: {each}" for each in result["warnings"])
     yield from _measured(result["measured"])
+    if "report" in result:
+        yield f"report -> {result['report']}"
 
 
 def _repeats(log: Mapping[str, Any]) -> str:

@@ -67,6 +67,8 @@ def command(
     config: opt.Config = None,
     resume: opt.Resume = False,
     force: opt.Force = False,
+    log_dir: opt.LogDir = None,
+    report: opt.Report = None,
     device: opt.Device = "auto",
     as_json: opt.Json = False,
 ) -> None:
@@ -92,7 +94,8 @@ def command(
         ids=ids,
         split=RankingSplit.parse(division),
         settings=gather(config, settings or []),
-        run=Run(seed, device, resume, force),
+        report=report,
+        run=Run(seed, device, resume, force, log_dir),
     )
     if result is not None:
         emit(result, as_json, trained_lines(result))

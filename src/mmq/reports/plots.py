@@ -120,6 +120,26 @@ def nearness_plot(by_codes: Mapping[str, tuple[np.ndarray, np.ndarray]], least_p
         return data_uri(svg(figure))
 
 
+def curves_plot(values: Sequence[float], name: str, best: int) -> str:
+    """A figure by epoch, counted from 1, with a line at the epoch that was kept.
+
+    Args:
+        values: one an epoch.
+        name: of the figure.
+        best: the epoch that was kept; 0 for none.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(3.3, 1.9), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot(range(1, len(values) + 1), values, "-o", color=ACCENT, markersize=3)
+        if best:
+            axes.axvline(best, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.set(xlabel="epoch", ylabel=name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.spines[["top", "right"]].set_visible(False)
+        return data_uri(svg(figure))
+
+
 def epochs_plot(
     before: Mapping[str, float], log: Sequence[Mapping[str, float]], selected: str
 ) -> str:

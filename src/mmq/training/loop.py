@@ -29,6 +29,7 @@ from mmq.made_from import Checkpoint
 from mmq.progress import bar
 from mmq.training.distributed import is_first, like_the_first, place, sum_gradients, summed
 from mmq.training.optimiser import Adam, LearningSettings
+from mmq.training.watching import tell
 
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
 
@@ -211,6 +212,8 @@ def train(training: Training, checkpoint: Checkpoint | None = None) -> Trained:
             _require_finite(figures, training.epoch)
             training.epoch += 1
             training.log.append({"epoch": training.epoch, **figures})
+            if first:
+                tell(training.log[-1])
             due = time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS
             if checkpoint and first and (due or training.epoch == training.epochs):
                 _save(training, checkpoint)

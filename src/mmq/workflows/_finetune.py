@@ -110,7 +110,7 @@ def finetune(
     check_replaced(out, "a fine-tuned model", inputs, run.force)
     paths = (beside(out, f"{name}.safetensors") for name in ("checkpoint", "control"))
     checkpoints = [Checkpoint(path, inputs, run.resume) for path in paths]
-    with joined(pick_device(run.device)) as first:
+    with run.logged(), joined(pick_device(run.device)) as first:
         subject = _OPEN[what](ModelFolder(stage1.model, device=run.device), log)
         start, twin = subject.measure(subject.student), copy.deepcopy(subject.student)
         rest = (subject.data, file.read())

@@ -55,7 +55,7 @@ def fit(
     check_replaced(out, "a tokenizer", inputs, run.force)
     checkpoint = Checkpoint(beside(out, "checkpoint.safetensors"), inputs, run.resume)
     items = file.read(sample, tokenizer.settings.seed, attributes=False)
-    with joined(tokenizer.device) as first:
+    with run.logged(), joined(tokenizer.device) as first:
         result = tokenizer.fit(items, hold_out, checkpoint)
     if not first:
         return None

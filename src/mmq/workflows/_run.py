@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from mmq.errors import SettingsError
 from mmq.model import model_class
 from mmq.settings import Settings
+from mmq.training.watching import tensorboard
 
 S = TypeVar("S", bound=Settings)
 
@@ -22,12 +25,22 @@ class Run:
         device: "auto" (a GPU where there is one), "cpu" or "cuda".
         resume: go on from where a killed run of the same call stopped.
         force: replace what stands at ``out`` although other inputs made it.
+        log_dir: folder for TensorBoard's files, of what is trained over epochs.
     """
 
     seed: int | None = None
     device: str = "auto"
     resume: bool = False
     force: bool = False
+    log_dir: str | Path | None = None
+
+    def logged(self) -> contextlib.AbstractContextManager[None]:
+        """What is trained inside is logged for TensorBoard, if that was asked for.
+
+        Raises:
+            DataError: the extra ``tracking`` is not installed, or ``log_dir`` is a file.
+        """
+        return contextlib.nullcontext() if self.log_dir is None else tensorboard(self.log_dir)
 
     def parse(self, settings: type[S], values: Mapping[str, Any] | None) -> S:
         """Settings of these values, and of the seed where they have one.

@@ -18,6 +18,8 @@ from mmq.ranking import (
     evaluate_ranking,
 )
 from mmq.ranking.verdict import beside_means, fitted_means
+from mmq.reports.page import check_report
+from mmq.reports.training import ranking_rows, write_training_report
 from mmq.semantic_ids import SemanticIDs
 from mmq.training.distributed import joined
 from mmq.workflows._files import LogFile, training_inputs
@@ -33,6 +35,7 @@ def train_ranking(
     ids: str | Path | None = None,
     split: RankingSplit | None = None,
     settings: Mapping[str, Any] | None = None,
+    report: str | Path | None = None,
     run: Run = Run(),
 ) -> dict[str, Any] | None:
     """Figures of a ranker that was trained on a log of impressions and written to a folder.
@@ -47,7 +50,8 @@ def train_ranking(
         ids: the ID table of the items; without, they are known by their item IDs alone.
         split: which rows are positives, and how they are divided.
         settings: of the kind, by name.
-        run: seed, device, resume, force.
+        report: an HTML file to write: curves, figures, means beside them.
+        run: seed, device, resume, force, and where to log.
 
     Raises:
         SettingsError: an unknown kind or setting, or a value out of range.
@@ -59,13 +63,15 @@ def train_ranking(
     model: Ranker[Any] = run.make("ranker", kind, settings)
     refuse({"--ids": ids is not None and not model.reads_ids}, f"is not for {kind}; leave it out")
     model.folder_format.check_target(out)
+    if report is not None:
+        check_report(Path(report))
     table = SemanticIDs.read(ids) if ids else None
     reader, split = log.reader(), split or RankingSplit()
     how = {"further": reader.columns, "numeric": list(log.numeric), **split.to_dict()}
     inputs = training_inputs(model, log, ids, table, **how)
     check_replaced(out, "a model", inputs, run.force)
     checkpoint = Checkpoint(beside(out, "checkpoint.safetensors"), inputs, run.resume)
-    with rows_on_disk(out, reader) as spool, joined(model.device) as first:
+    with rows_on_disk(out, reader) as spool, run.logged(), joined(model.device) as first:
         data = RankingData.of(reader, split, spool=spool, item_ids=table and table.item_ids)
         data.test.require_both_labels("test")  # rather now than after the training
         fit = model.fit(data, table, checkpoint)
@@ -76,7 +82,12 @@ def train_ranking(
         checkpoint.path.unlink(missing_ok=True)
         about = described_impressions(reader, data)
         figures = {**_learned(model, data), "log": about, **_figures(model, data, fit)}
-    return {**figures, "out": str(out), "warnings": repeats(about)}
+    result = {**figures, "out": str(out), "warnings": repeats(about)}
+    if report is None:
+        return result
+    title = f"A {model.label} ranker, trained"
+    write_training_report(Path(report), title, model.log, ranking_rows(result), result)
+    return {**result, "report": str(report)}
 
 
 def _learned(model: Ranker[Any], data: RankingData) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from mmq.recommenders import (
 )
 from mmq.recommenders.evaluation import CUTOFFS
 from mmq.recommenders.verdict import baselines, measured, verdict
+from mmq.reports.page import check_report
+from mmq.reports.training import retrieval_rows, write_training_report
 from mmq.semantic_ids import SemanticIDs
 from mmq.training.distributed import joined
 from mmq.workflows._files import LogFile, training_inputs
@@ -34,6 +36,7 @@ def train_retrieval(
     ids: str | Path | None = None,
     split: SplitSettings | None = None,
     settings: Mapping[str, Any] | None = None,
+    report: str | Path | None = None,
     run: Run = Run(),
 ) -> dict[str, Any] | None:
     """Figures of a recommender that was trained on a log and written to a folder.
@@ -48,7 +51,8 @@ def train_retrieval(
         ids: the ID table of the items to recommend; a kind with ``needs_ids`` needs one.
         split: which interactions count, and how they are divided; without times, give ``ties``.
         settings: of the kind, by name.
-        run: seed, device, resume, force.
+        report: an HTML file to write: curves, figures, baselines.
+        run: seed, device, resume, force, and where to log.
 
     Raises:
         SettingsError: an unknown kind or setting, or a value out of range.
@@ -59,6 +63,8 @@ def train_retrieval(
     log, split = LogFile.of(log), split or SplitSettings()
     model: Recommender[Any] = run.make("recommender", kind, settings)
     model.folder_format.check_target(out)
+    if report is not None:
+        check_report(Path(report))
     table = SemanticIDs.read(ids) if ids else None
     events = log.read()
     require_order(events, model.reads_order, split)
@@ -66,7 +72,7 @@ def train_retrieval(
     check_replaced(out, "a model", inputs, run.force)
     data = RetrievalData.of(events, table, split)
     checkpoint = Checkpoint(beside(out, "checkpoint.safetensors"), inputs, run.resume)
-    with joined(model.device) as first:
+    with run.logged(), joined(model.device) as first:
         fit = model.fit(data, checkpoint)
     if not first:
         return None
@@ -75,7 +81,12 @@ def train_retrieval(
     checkpoint.path.unlink(missing_ok=True)
     about = _about(data, events, split)
     figures = {"model": kind, **about, **_figures(model, data, fit)}
-    return {**figures, "out": str(out), "warnings": concerns(about["log"])}
+    result = {**figures, "out": str(out), "warnings": concerns(about["log"])}
+    if report is None:
+        return result
+    title = f"A {model.label} recommender, trained"
+    write_training_report(Path(report), title, model.log, retrieval_rows(result), result)
+    return {**result, "report": str(report)}
 
 
 def _about(data: RetrievalData, log: Interactions, split: SplitSettings) -> dict[str, Any]:
