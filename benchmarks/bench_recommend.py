@@ -50,7 +50,7 @@ def sasrec(items: int) -> SASRec:
     """SASRec as it starts; popularity is of no account here."""
     model = SASRec(hidden_dim=WIDTH, history=HISTORY, device="cpu")
     model.load_items(Items(pa.array(range(items)), None, np.ones(items, np.int64)))
-    model.restore(to_arrays(model._seeded()), Path())
+    model.restore(to_arrays(model.drawn()), Path())
     return model
 
 
