@@ -24,7 +24,7 @@ def test_old_items_may_come_again_as_they_are() -> None:
 
 
 def test_an_old_item_keeps_its_codes() -> None:
-    expected = r"item 'b' has \[3, 1\], and \[3, 2\] in the old table \(1 such items\); an old item"
+    expected = r"item 'b' has \[3, 1\], and \[3, 2\] in the old table \(1 of the 2 known"
     with pytest.raises(DataError, match=expected):
         check_goes_after(OLD, given(["c", "b", "a"], [[0, 0], [3, 1], [0, 1]]))
 

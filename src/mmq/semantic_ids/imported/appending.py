@@ -28,6 +28,7 @@ def check_goes_after(old: SemanticIDs, found: ImportedIds) -> None:
         row = int(other[0])
         raise DataError(
             f"item {found.item_ids[row].as_py()!r} has {found.rows.shown(row)}, and "
-            f"{old.codes[known[row]].tolist()} in the old table ({len(other):,} such items); an "
-            "old item keeps its ID, so leave it out, or import all IDs anew and train on them"
+            f"{old.codes[known[row]].tolist()} in the old table ({len(other):,} of the "
+            f"{len(there):,} known items differ); an old item keeps its ID, so leave it out, or "
+            "import all IDs anew and train on them"
         )
