@@ -36,7 +36,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmarks.common import RESULTS, provenance, write
 from mmq import SemanticIDs
-from mmq.data.sequences import Packed, Sequences
+from mmq.data._sequences import Packed, Sequences
 from mmq.decoding import (
     Excluded,
     Filters,

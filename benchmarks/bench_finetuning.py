@@ -25,10 +25,10 @@ from experiments.experiment import Context
 from experiments.finetuning import STAGE2
 from experiments.starts import Kind, Start, start
 from mmq.finetuning import FinetuneSettings
-from mmq.finetuning.alternating import AlternatingTask
-from mmq.finetuning.joint import JointTask
-from mmq.training.early_stopping import EarlyStoppedTraining
-from mmq.training.loop import epoch_generator
+from mmq.finetuning._alternating import AlternatingTask
+from mmq.finetuning._joint import JointTask
+from mmq.training._early_stopping import EarlyStoppedTraining
+from mmq.training._loop import epoch_generator
 
 STEPS = 12
 KINDS = {"frozen": {"tokenizer_rate": 0.0}} | {

@@ -20,10 +20,10 @@ import torch
 from benchmarks.bench_encode import WIDTHS, matmul_rate, pieces
 from benchmarks.common import RESULTS, provenance, write
 from mmq import Catalogue, MMQSettings, read_catalogue, write_catalogue
-from mmq.tokenizers.inputs import unit_inputs
-from mmq.tokenizers.mmq.fit import MMQTask
-from mmq.tokenizers.mmq.network import MMQNetwork
-from mmq.training.loop import Training, epoch_generator
+from mmq.tokenizers._inputs import unit_inputs
+from mmq.tokenizers._mmq.fit import MMQTask
+from mmq.tokenizers._mmq.network import MMQNetwork
+from mmq.training._loop import Training, epoch_generator
 
 
 def multiply_adds(settings: MMQSettings) -> int:

@@ -25,9 +25,9 @@ import torch
 
 from benchmarks.common import RESULTS, provenance, write
 from experiments.data import items_of, reduced
-from mmq.encoders.light import LightTextEncoder
-from mmq.tokenizers.opq import OPQ, OPQSettings
-from mmq.tokenizers.rqkmeans import RQKMeans, RQKMeansSettings
+from mmq.encoders._light import LightTextEncoder
+from mmq.tokenizers._opq import OPQ, OPQSettings
+from mmq.tokenizers._rqkmeans import RQKMeans, RQKMeansSettings
 
 ITERATIONS = 25
 LEVELS = 6

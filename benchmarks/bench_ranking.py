@@ -22,14 +22,14 @@ import torch
 
 from benchmarks import fuxictr_peer
 from benchmarks.common import RESULTS, provenance, write
-from mmq.data.log import LogReader
+from mmq.data import LogReader
 from mmq.metrics.ranking import auc, user_aucs
 from mmq.ranking import PPNet, RankingData
-from mmq.ranking.fit import RankingTask
-from mmq.ranking.impressions import Impressions
-from mmq.ranking.vocabulary import Numbering, Vocabulary
-from mmq.training.early_stopping import EarlyStoppedTraining
-from mmq.training.loop import epoch_generator, seeded
+from mmq.ranking._fit import RankingTask
+from mmq.ranking._impressions import Impressions
+from mmq.ranking._vocabulary import Numbering, Vocabulary
+from mmq.training._early_stopping import EarlyStoppedTraining
+from mmq.training._loop import epoch_generator, seeded
 
 HISTORY = 50
 

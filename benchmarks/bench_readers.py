@@ -33,9 +33,9 @@ HERE = Path(__file__).parents[1]
 READ = """
 import os, sys, time
 os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])  # one core
-from mmq.data.log import read_interactions
-from mmq.data.items import ItemColumns, read_display
-from mmq.data.parquet import read_catalogue
+from mmq.data import read_interactions
+from mmq.data._items import ItemColumns, read_display
+from mmq.data import read_catalogue
 kind, path = sys.argv[1:]
 read = {
     "log": read_interactions,

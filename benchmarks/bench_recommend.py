@@ -35,12 +35,11 @@ from torch import Tensor
 
 from benchmarks.bench_decode import HISTORY, WIDTH, draw_codes, our_model, seconds
 from benchmarks.common import RESULTS, provenance, write
-from mmq.data.sequences import Packed, Sequences
+from mmq.data._sequences import Packed, Sequences
 from mmq.decoding import Filters
-from mmq.recommenders import Items, SASRec
-from mmq.recommenders.base import BLOCK
-from mmq.recommenders.dense import top_items
-from mmq.training.weights import to_arrays
+from mmq.recommenders import Items, SASRec, top_items
+from mmq.recommenders._base import BLOCK
+from mmq.training._weights import to_arrays
 from mmq.workflows import recommend_users
 
 K, MILLION = 100, 1_000_000

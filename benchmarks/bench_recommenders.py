@@ -23,12 +23,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.common import RESULTS, provenance, write
 from mmq import SemanticIDs
-from mmq.data.interactions import Interactions
-from mmq.data.log import read_interactions
+from mmq.data import Interactions, read_interactions
 from mmq.model import model_class
 from mmq.recommenders import Items, RetrievalData
-from mmq.recommenders.fit import RetrievalTask
-from mmq.training.early_stopping import EarlyStoppedTraining
+from mmq.recommenders._fit import RetrievalTask
+from mmq.training._early_stopping import EarlyStoppedTraining
 
 MODELS: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {
     "SASRec, d 64": ("sasrec", {"hidden_dim": 64}, (6, 100)),

@@ -43,10 +43,10 @@ from vector_quantize_pytorch import ResidualVQ
 from benchmarks.common import RESULTS, provenance, write
 from mmq.nn import residual
 from mmq.nn.losses import squared_error
-from mmq.tokenizers.rqvae.network import RQVAE
-from mmq.tokenizers.rqvae.settings import RQVAESettings
-from mmq.tokenizers.rqvae.start import start
-from mmq.training.codebooks import CodebookState, Members
+from mmq.tokenizers._rqvae.network import RQVAE
+from mmq.tokenizers._rqvae.settings import RQVAESettings
+from mmq.tokenizers._rqvae.start import start
+from mmq.training._codebooks import CodebookState, Members
 
 WIDTH, LEVELS, SIZE, LATENT = 512, 6, 100, 64
 COMMITMENT = 0.25

@@ -43,12 +43,12 @@ from experiments.quantisers import Folds, fit_and_measure
 from mmq import Catalogue
 from mmq.model import model_class
 from mmq.nn.losses import squared_error
-from mmq.tokenizers.evaluation import evaluate
-from mmq.tokenizers.fitting import KMeansSettings, fit_quantisers
-from mmq.tokenizers.fused import FusedNetwork, Quantiser
-from mmq.tokenizers.inputs import Inputs, unit_inputs
-from mmq.tokenizers.rqvae.network import RQVAE
-from mmq.tokenizers.rqvae.settings import RQVAESettings
+from mmq.tokenizers._evaluation import evaluate
+from mmq.tokenizers._fitting import KMeansSettings, fit_quantisers
+from mmq.tokenizers._fused import FusedNetwork, Quantiser
+from mmq.tokenizers._inputs import Inputs, unit_inputs
+from mmq.tokenizers._rqvae.network import RQVAE
+from mmq.tokenizers._rqvae.settings import RQVAESettings
 
 LENGTH, SIZE, EPOCHS, BATCH = 6, 100, 150, 256
 TIGER: dict[str, Any] = {"hidden_sizes": (512, 256, 128), "latent_dim": 64}
@@ -66,7 +66,7 @@ class Peer(Quantiser, ABC):
     steps = 1
 
     def fit(self, x: Tensor, generator: np.random.Generator, advance: Any) -> list[Any]:
-        """As :meth:`mmq.tokenizers.fitting.KMeansQuantiser.fit`."""
+        """As :meth:`mmq.tokenizers._fitting.KMeansQuantiser.fit`."""
         self.learn(x, int(generator.integers(2**30)))
         return []
 

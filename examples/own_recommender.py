@@ -7,8 +7,7 @@ import numpy as np
 import torch
 
 from mmq.model import Fit
-from mmq.recommenders import Recommender, evaluate
-from mmq.recommenders.dense import top_items
+from mmq.recommenders import Recommender, evaluate, top_items
 from mmq.settings import Settings
 
 

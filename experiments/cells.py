@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from experiments.origin import origin, peak_memory, restart_peak
-from mmq.artifacts import write_file
-from mmq.formats import write_json
+from mmq._artifacts import write_file
+from mmq._formats import write_json
 
 CELLS, UNFINISHED = "cells", "unfinished"
 """Folders of finished cells, and of what a killed run can go on from."""

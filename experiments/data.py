@@ -14,16 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmq import Catalogue
-from mmq.data import Reduction
-from mmq.data.cold import withhold_items
-from mmq.data.datasets.toyshop import ToyshopSettings, toyshop
-from mmq.data.interactions import Interactions
-from mmq.data.log import read_interactions
-from mmq.data.sequences import Cases, Sequences
-from mmq.encoders.behaviour import BehaviourSettings, embed_behaviour
-from mmq.encoders.light import LightTextEncoder
-from mmq.encoders.predicted import learn_prediction
-from mmq.encoders.toyshop import embed_toyshop
+from mmq.data import Interactions, Reduction, read_interactions
+from mmq.data._cold import withhold_items
+from mmq.data._datasets.toyshop import ToyshopSettings, toyshop
+from mmq.data._sequences import Cases, Sequences
+from mmq.encoders._behaviour import BehaviourSettings, embed_behaviour
+from mmq.encoders._light import LightTextEncoder
+from mmq.encoders._predicted import learn_prediction
+from mmq.encoders._toyshop import embed_toyshop
 from mmq.metrics import quantisation
 from mmq.recommenders import RetrievalData
 

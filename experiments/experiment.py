@@ -13,8 +13,8 @@ import numpy as np
 from experiments import results
 from experiments.cells import CELLS, RESULT, USERS, Made, Places, Work
 from experiments.runner import Progress, run_cells
+from mmq._formats import read_json
 from mmq.errors import SettingsError, nearest
-from mmq.formats import read_json
 
 KEPT = "kept"
 """Folder, beside those of the experiments, of fitted models that several cells start from."""

@@ -19,7 +19,7 @@ from experiments.paper.prepare import Request, prepare
 from experiments.paper.scales import scale_of
 from experiments.paper.variants import MMQ, WITH_BEHAVIOUR
 from experiments.paper.worlds import retrieval_world
-from mmq.data.sequences import Cases
+from mmq.data._sequences import Cases
 from mmq.recommenders import HeterRec, Recommender, evaluate
 
 REPRODUCTION = "paper_ml1m"

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from mmq.version import __version__
+from mmq._version import __version__
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 

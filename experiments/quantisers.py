@@ -21,8 +21,8 @@ from experiments.data import articles, films, toys, use_of
 from experiments.experiment import Context, Experiment
 from mmq import Catalogue
 from mmq.model import model_class
-from mmq.tokenizers.inputs import unit_inputs
-from mmq.tokenizers.tuning import TunePlan, tune
+from mmq.tokenizers._inputs import unit_inputs
+from mmq.tokenizers._tuning import TunePlan, tune
 
 REFINEMENT = 3
 """Sweeps over the codes for all tokenizers whose codewords add up; OPQ's codes are the best as they

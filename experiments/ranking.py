@@ -15,10 +15,10 @@ from experiments.cells import Made
 from experiments.data import LOGS
 from experiments.experiment import Context, Experiment
 from experiments.retrieval import default_ids
-from mmq.data.log import LogReader
+from mmq.data import LogReader
 from mmq.model import model_class
 from mmq.ranking import RankingData, evaluate_ranking
-from mmq.ranking.verdict import beside_means, fitted_means
+from mmq.ranking._verdict import beside_means, fitted_means
 
 
 class Row(NamedTuple):

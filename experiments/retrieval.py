@@ -21,7 +21,7 @@ from experiments.experiment import Context, Experiment
 from experiments.origin import peak_memory, restart_peak
 from experiments.quantisers import settings_found
 from mmq import Catalogue, MMQTokenizer, SemanticIDs
-from mmq.data.sequences import Cases
+from mmq.data._sequences import Cases
 from mmq.made_from import Checkpoint
 from mmq.model import kinds, model_class
 from mmq.recommenders import Evaluation, Recommender, evaluate

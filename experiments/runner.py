@@ -26,9 +26,9 @@ from experiments.cells import (
     folder_name,
     make,
 )
-from mmq.artifacts import disk_errors, write_folder
+from mmq._artifacts import disk_errors, write_folder
+from mmq._formats import read_json
 from mmq.errors import DataError, FormatError, UserError
-from mmq.formats import read_json
 
 try:
     import fcntl

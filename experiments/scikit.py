@@ -7,8 +7,8 @@ import numpy as np
 from experiments.data import use_of
 from mmq import Catalogue
 from mmq.metrics import quantisation
-from mmq.tokenizers.estimator import split
-from mmq.tokenizers.inputs import unit_inputs
+from mmq.tokenizers._estimator import split
+from mmq.tokenizers._inputs import unit_inputs
 
 LEVELS, SIZE = 3, 100
 

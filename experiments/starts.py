@@ -14,10 +14,9 @@ from experiments.quantisers import settings_found
 from experiments.ranking import impressions
 from experiments.retrieval import CODES_ALONE, HETERREC_BEAUTY, HETERREC_ML1M, Settings, ids_of
 from mmq import Catalogue
-from mmq.data.datasets.toyshop import ToyshopSettings, toyshop
-from mmq.data.interactions import Interactions
-from mmq.data.log import read_interactions
-from mmq.encoders.toyshop import embed_toyshop
+from mmq.data import Interactions, read_interactions
+from mmq.data._datasets.toyshop import ToyshopSettings, toyshop
+from mmq.encoders._toyshop import embed_toyshop
 from mmq.model import model_class
 from mmq.ranking import PPNet, Ranker
 from mmq.recommenders import HeterRec, Recommender, RetrievalData, SplitSettings

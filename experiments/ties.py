@@ -11,8 +11,8 @@ import numpy as np
 from experiments.cells import Made
 from experiments.data import items_of
 from experiments.experiment import Context, Experiment
-from mmq.data.cleaning import tied_users
-from mmq.data.log import read_interactions
+from mmq.data import read_interactions
+from mmq.data._cleaning import tied_users
 from mmq.recommenders import SplitSettings
 
 COLUMNS = {"user_id": "user", "item_id": "item"}

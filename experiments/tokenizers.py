@@ -18,16 +18,16 @@ from experiments.data import articles, films, films_with_cast, films_without_pos
 from experiments.experiment import Context, Experiment
 from experiments.scikit import rqkmeans
 from mmq import Catalogue
-from mmq.data.datasets.toyshop import ToyshopSettings, toyshop
-from mmq.encoders.toyshop import embed_toyshop
+from mmq.data._datasets.toyshop import ToyshopSettings, toyshop
+from mmq.encoders._toyshop import embed_toyshop
 from mmq.metrics.probes import probe_table
 from mmq.model import model_class
 from mmq.semantic_ids import catalogue_facts, inspect_ids
-from mmq.semantic_ids.verdict import verdict
-from mmq.testing.zoo import ZOO
+from mmq.semantic_ids._verdict import verdict
+from mmq.testing._zoo import ZOO
 from mmq.tokenizers import FitResult, MMQTokenizer
-from mmq.tokenizers.additive import choice
-from mmq.tokenizers.frame import Frame
+from mmq.tokenizers._additive import choice
+from mmq.tokenizers._frame import Frame
 
 Items = Callable[[Path, int], Catalogue]
 """Makes or reads items, from the data folder and a seed."""

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from mmq.tokenizers.additive.problem import Problem
+from mmq.tokenizers._additive.problem import Problem
 
 WIDTHS = (4, 3)
 SCOPES = np.array([[True, True], [True, True], [True, False], [False, True]])

@@ -91,7 +91,7 @@ def kill_at(checkpoint: Path, arguments: Iterable[Any]) -> None:
 def _train_slowly(arguments: list[str]) -> int:
     """The command line, whose trainings store every epoch and pause before all but the first."""
     from mmq.cli import main
-    from mmq.training import loop
+    from mmq.training import _loop as loop
 
     loop.SECONDS_BETWEEN_CHECKPOINTS = 0.0
     plain = loop.Training.run_epoch
@@ -138,7 +138,7 @@ def found_by_two(work: Callable[[], Any], folder: Path) -> list[Any]:
 def _find(work: Callable[[], Any], folder: Path) -> None:
     import torch
 
-    from mmq.training.distributed import joined, place
+    from mmq.training._distributed import joined, place
 
     with joined(torch.device("cpu")):
         (folder / f"{place()[0]}.json").write_text(json.dumps(work()))

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 
 # so that their failures show values
-pytest.register_assert_rewrite("mmq.testing.tokenizers", "mmq.testing.recommenders")
+pytest.register_assert_rewrite("mmq.testing._tokenizers", "mmq.testing._recommenders")
 
 settings.register_profile("mmq", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("mmq")

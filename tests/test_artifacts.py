@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mmq.artifacts import beside, check_replaceable, check_writable, write_file, write_folder
+from mmq._artifacts import beside, check_replaceable, check_writable, write_file, write_folder
 from mmq.errors import DataError
 
 

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from safetensors import SafetensorError
 
-from mmq import formats
-from mmq.errors import DataError, FormatError
-from mmq.formats import (
+from mmq import _formats as formats
+from mmq._formats import (
     check_tensors,
     read_json,
     read_tensors,
@@ -14,6 +13,7 @@ from mmq.formats import (
     write_json,
     write_tensors,
 )
+from mmq.errors import DataError, FormatError
 
 
 def test_json_comes_back_with_what_is_undefined_as_null(tmp_path):

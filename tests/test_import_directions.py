@@ -27,7 +27,7 @@ LAYERS = (
 
 WITHOUT_TORCH = {"data", "semantic_ids", "metrics"}
 
-PASSES_ON = "mmq.cli.reproduce"
+PASSES_ON = "mmq.cli._reproduce"
 
 Imports = dict[str, set[str]]
 
@@ -38,7 +38,9 @@ def level(package: str) -> int:
 
 
 def package_of(module: str) -> str:
-    return [*module.split("."), "__init__"][1]
+    """The part of mmq that a module is in; internal modules of the ground without underscore."""
+    name = [*module.split("."), "__init__"][1]
+    return name if name.startswith("__") else name.removeprefix("_")
 
 
 def imported_names(code: str, package: str) -> Iterator[str]:
@@ -156,7 +158,7 @@ CHECKS = [
 @pytest.mark.parametrize("check", CHECKS)
 def test_imports_point_one_way(check) -> None:
     imports = read_imports(SOURCE)
-    assert "mmq.data.catalogue" in imports["mmq.data.parquet"], "the imports were not read"
+    assert "mmq.data._catalogue" in imports["mmq.data._parquet"], "the imports were not read"
     assert check(imports) == []
 
 

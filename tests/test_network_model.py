@@ -31,7 +31,7 @@ def test_of_a_training_that_breaks_nothing_is_left(monkeypatch):
     def broken(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mmq.network_model.train", broken)
+    monkeypatch.setattr("mmq._network_model.train", broken)
     with pytest.raises(KeyboardInterrupt):
         made.fit(tiny_retrieval_data())
     with pytest.raises(DataError, match="not fitted yet"):

@@ -1,6 +1,6 @@
 """Without a terminal, a line a minute says how far work is."""
 
-from mmq import progress
+from mmq import _progress as progress
 
 
 def told(capsys, monkeypatch, seconds, **options):

@@ -17,11 +17,11 @@ from experiments.paper.report import write_paper
 from experiments.paper.reproduce import report_on, reproduce
 from experiments.paper.scales import scale_of
 from experiments.runner import Progress
-from mmq.cli import options as opt
-from mmq.cli.frame import emit
-from mmq.cli.log_columns import Columns, with_columns
+from mmq._progress import bar, duration
+from mmq.cli import _options as opt
+from mmq.cli._frame import emit
+from mmq.cli._log_columns import Columns, with_columns
 from mmq.errors import SettingsError, nearest
-from mmq.progress import bar, duration
 from mmq.settings import gather
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

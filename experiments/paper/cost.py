@@ -23,7 +23,7 @@ from experiments.paper.plan import (
 )
 from experiments.paper.scales import Scale
 from experiments.paper.variants import BY_GRADIENT, MMQ
-from mmq.ranking.settings import PPNetSettings
+from mmq.ranking._settings import PPNetSettings
 from mmq.recommenders import HeterRecSettings, SASRecSettings
 from mmq.tokenizers import MMQSettings
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.paper.prepare import Request, prepare
-from mmq.training.device import pick_device
+from mmq.training._device import pick_device
 
 _MOST_JOBS = 8
 

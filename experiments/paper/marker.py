@@ -9,9 +9,9 @@ from typing import Any
 
 from experiments.cells import CELLS, UNFINISHED
 from experiments.paper.folders import DATA, REPORT, RESULTS
-from mmq.artifacts import made_folder
+from mmq._artifacts import made_folder
+from mmq._formats import read_json, write_json
 from mmq.errors import DataError
-from mmq.formats import read_json, write_json
 from mmq.made_from import differences
 
 MARKER = "reproduction.json"

@@ -18,9 +18,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from mmq.artifacts import write_file
-from mmq.reports.page import MODALITIES, SHARED
-from mmq.reports.plots import INK, LINE, MUTED, STYLE, data_uri, svg
+from mmq._artifacts import write_file
+from mmq.reports._page import MODALITIES, SHARED
+from mmq.reports._plots import INK, LINE, MUTED, STYLE, data_uri, svg
 
 PALETTE = (*MODALITIES[:2], SHARED, MODALITIES[4], MODALITIES[2], MODALITIES[3], MODALITIES[5])
 """The project's colours, in an order that keeps like ones apart; lighter ones follow."""

@@ -39,12 +39,11 @@ from experiments.paper.worlds import (
     sorted_out,
 )
 from experiments.runner import finished, results
-from mmq.artifacts import check_replaceable, made_folder, require_file, sha256
-from mmq.data import write_catalogue
-from mmq.data.datasets.toyshop import ToyshopSettings, toyshop
-from mmq.data.files import fingerprint
-from mmq.data.interactions import Interactions, write_interactions
-from mmq.encoders.toyshop import embed_toyshop
+from mmq._artifacts import check_replaceable, made_folder, require_file, sha256
+from mmq.data import Interactions, write_catalogue, write_interactions
+from mmq.data._datasets.toyshop import ToyshopSettings, toyshop
+from mmq.data._files import fingerprint
+from mmq.encoders._toyshop import embed_toyshop
 from mmq.errors import DataError, SettingsError, UserError
 
 TOYSHOP = "toyshop"

@@ -13,16 +13,16 @@ from experiments.paper.folders import CODES
 from experiments.paper.plan import Cell, tuning_cell
 from experiments.paper.variants import Variant, variants
 from experiments.paper.worlds import Setup, catalogue_of, items_of, own_rows, withheld_of
-from mmq.artifacts import write_file
+from mmq._artifacts import write_file
+from mmq._formats import read_json
 from mmq.data import Catalogue
-from mmq.formats import read_json
 from mmq.made_from import Checkpoint
 from mmq.metrics import quantisation as metrics
 from mmq.model import model_class
 from mmq.tokenizers import MMQSettings, MMQTokenizer
-from mmq.tokenizers.inputs import unit_inputs
-from mmq.tokenizers.mmq.settings import of_learning
-from mmq.tokenizers.tuning import TunePlan, tune
+from mmq.tokenizers._inputs import unit_inputs
+from mmq.tokenizers._mmq.settings import of_learning
+from mmq.tokenizers._tuning import TunePlan, tune
 
 
 def tuning(cell: Cell, setup: Setup, places: Places) -> Made:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.paper.plots import Colours, draw, save, series_colours
-from mmq.artifacts import write_file
-from mmq.formats import to_json
+from mmq._artifacts import write_file
+from mmq._formats import to_json
+from mmq._progress import duration
+from mmq._version import __version__
 from mmq.metrics.resampling import SIGNIFICANT
-from mmq.progress import duration
-from mmq.reports.template import write_page
-from mmq.version import __version__
+from mmq.reports._template import write_page
 
 REPORT = "report.html"
 

@@ -18,7 +18,7 @@ from experiments.paper.prepare import Prepared
 from experiments.paper.tables import Found, table
 from experiments.paper.worlds import catalogue_of
 from experiments.runner import Progress, results, run_cells
-from mmq.formats import write_json
+from mmq._formats import write_json
 
 _TITLES = {
     "table1": (

@@ -8,15 +8,15 @@ from typing import Any, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from mmq.encoders.behaviour import BehaviourSettings
+from mmq.encoders._behaviour import BehaviourSettings
 from mmq.errors import SettingsError, nearest
 from mmq.finetuning import FinetuneSettings
 from mmq.model import kinds as known_kinds
-from mmq.ranking.settings import PPNetSettings
+from mmq.ranking._settings import PPNetSettings
 from mmq.recommenders import HeterRecSettings, SASRecSettings
 from mmq.settings import Settings
 from mmq.tokenizers import MMQSettings
-from mmq.tokenizers.mmq.settings import of_learning
+from mmq.tokenizers._mmq.settings import of_learning
 
 _GROUPS: Mapping[str, type[Settings]] = {
     "behaviour": BehaviourSettings,
@@ -56,7 +56,7 @@ class Scale(Settings):
     tuned: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Row -> settings of its tokenizer that an earlier search found; it is not searched again."""
     behaviour: dict[str, Any] = Field(default_factory=dict)
-    """Settings of :class:`~mmq.encoders.behaviour.BehaviourSettings`."""
+    """Settings of :class:`~mmq.encoders._behaviour.BehaviourSettings`."""
 
     heterrec: dict[str, Any] = Field(default_factory=dict)
     """Settings of the retrieval model of semantic IDs."""

@@ -16,14 +16,13 @@ import numpy as np
 from experiments.data import with_behaviour
 from experiments.paper.plan import RETRIEVAL, Own
 from experiments.paper.scales import Scale
-from mmq.data import Catalogue, read_catalogue
-from mmq.data.cold import withhold_items
-from mmq.data.log import LogReader, read_interactions
-from mmq.data.sequences import Cases, Sequences
-from mmq.encoders.behaviour import BehaviourSettings
+from mmq.data import Catalogue, LogReader, read_catalogue, read_interactions
+from mmq.data._cold import withhold_items
+from mmq.data._sequences import Cases, Sequences
+from mmq.encoders._behaviour import BehaviourSettings
 from mmq.errors import SettingsError, UserError
 from mmq.ranking import RankingData
-from mmq.ranking.settings import RankingSplit
+from mmq.ranking._settings import RankingSplit
 from mmq.recommenders import Recommender, RetrievalData, SplitSettings
 
 

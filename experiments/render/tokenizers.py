@@ -11,7 +11,7 @@ from scipy.stats import ttest_rel
 
 from experiments.render.markdown import Column, cell, figures, group, p_value, table
 from experiments.results import Row
-from mmq.data.datasets.toyshop import FACTORS
+from mmq.data._datasets.toyshop import FACTORS
 
 FVU = (Column("FVU, fit", "fvu fit"), Column("FVU, held out", "fvu held_out"))
 USE = (

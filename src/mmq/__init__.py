@@ -8,14 +8,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mmq.version import __version__
+from mmq._version import __version__
 
 if TYPE_CHECKING:
     from mmq.data import Catalogue as Catalogue
     from mmq.data import read_catalogue as read_catalogue
     from mmq.data import write_catalogue as write_catalogue
-    from mmq.data.interactions import Interactions as Interactions
-    from mmq.data.log import read_interactions as read_interactions
+    from mmq.data._interactions import Interactions as Interactions
+    from mmq.data._log import read_interactions as read_interactions
     from mmq.model import load as load
     from mmq.ranking import PPNet as PPNet
     from mmq.ranking import Ranker as Ranker
@@ -40,8 +40,8 @@ _HOMES = {
     "Catalogue": "mmq.data",
     "read_catalogue": "mmq.data",
     "write_catalogue": "mmq.data",
-    "Interactions": "mmq.data.interactions",
-    "read_interactions": "mmq.data.log",
+    "Interactions": "mmq.data",
+    "read_interactions": "mmq.data",
     "PPNet": "mmq.ranking",
     "RankingData": "mmq.ranking",
     "HeterRec": "mmq.recommenders",

@@ -3,7 +3,7 @@
 A result of the same inputs is replaced: it will be the same again. One that was made from anything
 else, or that does not say what it was made from, is somebody's work and is only replaced with
 ``--force``. A folder says what it was made from in :data:`NOTE`, beside what it holds; a catalogue
-in its own metadata (:func:`~mmq.data.parquet.made_from`).
+in its own metadata (:func:`~mmq.data._parquet.made_from`).
 
 Unfinished work (:class:`Checkpoint`) follows the same rule: it is gone on with if it was made from
 the same inputs, and refused otherwise.
@@ -18,9 +18,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mmq.artifacts import check_replaceable, require_file, sha256, write_folder
+from mmq._artifacts import check_replaceable, require_file, sha256, write_folder
+from mmq._formats import read_json, to_json, write_json
 from mmq.errors import DataError, FormatError
-from mmq.formats import read_json, to_json, write_json
 
 NOTE = "made_from.json"
 """Name of the file in which a folder says what it was made from."""

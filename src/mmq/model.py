@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 
+from mmq._model_folder import FolderFormat, content_hash, family_of, read_weights, write_contents
 from mmq.errors import DataError, FormatError, SettingsError, nearest
-from mmq.model_folder import FolderFormat, content_hash, family_of, read_weights, write_contents
 from mmq.settings import Settings
-from mmq.training.device import pick_device
-from mmq.training.loop import Log
+from mmq.training._device import pick_device
+from mmq.training._loop import Log
 
 S = TypeVar("S", bound=Settings)
 
@@ -184,7 +184,7 @@ class Model(ABC, Generic[S]):
         return {}
 
     def save(self, folder: str | Path) -> None:
-        """Write the model's folder, whole or not at all; see :mod:`mmq.model_folder`.
+        """Write the model's folder, whole or not at all; see :mod:`mmq._model_folder`.
 
         Raises:
             DataError: it is not fitted yet, the folder exists with other content, or the disk is

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmq import Catalogue, SemanticIDs, write_catalogue
 from mmq.cli import main
-from mmq.data.interactions import Interactions, write_interactions
+from mmq.data._interactions import Interactions, write_interactions
 from mmq.semantic_ids import build_manifest
 
 ITEMS, SOLD, USERS = 45, 40, 60

@@ -6,10 +6,10 @@ import pytest
 from retrieval_shop import ITEMS, SMALL, SOLD, columns, run, table, train, write_shop
 
 from mmq import read_catalogue
-from mmq.data.interactions import Interactions, write_interactions
-from mmq.data.sequences import Packed, Sequences
-from mmq.encoders.behaviour import BehaviourSettings, embed_behaviour
-from mmq.encoders.predicted import learn_prediction
+from mmq.data._interactions import Interactions, write_interactions
+from mmq.data._sequences import Packed, Sequences
+from mmq.encoders._behaviour import BehaviourSettings, embed_behaviour
+from mmq.encoders._predicted import learn_prediction
 from mmq.recommenders import Recommender, RetrievalData, SplitSettings
 
 SMALLER = ["--set", "dimension=8"]

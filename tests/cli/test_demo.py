@@ -9,7 +9,7 @@ import pytest
 
 from mmq import load
 from mmq.cli import main
-from mmq.data.log import read_interactions
+from mmq.data._log import read_interactions
 from mmq.semantic_ids import SemanticIDs
 from mmq.workflows import _demo
 

@@ -12,9 +12,9 @@ from retrieval_shop import SMALL, columns, run, write_shop
 
 from children import kill_at, printed_by_two
 from mmq import Catalogue, SemanticIDs, load, read_catalogue, write_catalogue
+from mmq._model_folder import fingerprint
 from mmq.cli import main
-from mmq.data.interactions import Interactions, write_interactions
-from mmq.model_folder import fingerprint
+from mmq.data._interactions import Interactions, write_interactions
 from mmq.semantic_ids import drift
 from mmq.tokenizers import MMQTokenizer, OPQTokenizer, RQKMeansTokenizer
 
@@ -269,7 +269,7 @@ def test_a_full_disk_keeps_what_was_learned(shop, capsys, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("mmq.reports.moves.write_page", full)
+        patch.setattr("mmq.reports._moves.write_page", full)
         code, _, err = run(capsys, *arguments("retrieval"))
     assert code == 2
     assert "the disk is full: tuned was not written" in err

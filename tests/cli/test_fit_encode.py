@@ -14,7 +14,7 @@ from mmq import Catalogue, MMQTokenizer, SemanticIDs, read_catalogue, write_cata
 from mmq.cli import main
 from mmq.data import Reduction
 from mmq.testing import tiny_catalogue
-from mmq.training import loop
+from mmq.training import _loop as loop
 
 GRADIENT = ["--set", "learning=gradient"]
 SMALL = [*GRADIENT, "--set", "codebook_size=16", "--set", "latent_dim=8", "--set", "batch_size=64"]
@@ -459,12 +459,12 @@ def test_a_full_disk_when_the_tokenizer_is_saved_keeps_the_training(
 
     arguments = ["fit", catalogue, "--out", tmp_path / "t", *SMALL, "--set", "epochs=3"]
     with monkeypatch.context() as patch:
-        patch.setattr("mmq.model_folder.write_tensors", full)
+        patch.setattr("mmq._model_folder.write_tensors", full)
         code, _, err = run(capsys, *arguments)
     assert code == 2
     assert "the disk is full" in err
     assert not (tmp_path / "t").exists()
-    monkeypatch.setattr("mmq.training.loop.Training.run_epoch", full)  # none is to be run again
+    monkeypatch.setattr("mmq.training._loop.Training.run_epoch", full)  # none is to be run again
     code, out, _ = run(capsys, *arguments, "--resume", "--json")
     assert code == 0
     assert json.loads(out)["epochs"] == 3
@@ -564,7 +564,7 @@ def test_full_disk(catalogue, tokenizer, tmp_path, capsys, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mmq.semantic_ids.table.pq.write_table", full)
+    monkeypatch.setattr("mmq.semantic_ids._table.pq.write_table", full)
     code, _, err = run(
         capsys, "encode", catalogue, "--tokenizer", tokenizer, "--out", tmp_path / "ids.parquet"
     )

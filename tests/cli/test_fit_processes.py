@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmq.cli import main
-from mmq.data.parquet import write_catalogue
+from mmq.data._parquet import write_catalogue
 from mmq.testing import tiny_catalogue
 from mmq.tokenizers import NetworkTokenizer
 

@@ -11,9 +11,9 @@ import pytest
 import typer
 
 from mmq import SemanticIDs, cli
+from mmq._version import __version__
 from mmq.cli import main
 from mmq.errors import DataError, MMQError
-from mmq.version import __version__
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmq.cli import main
-from mmq.data.parquet import read_catalogue
+from mmq.data._parquet import read_catalogue
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from retrieval_shop import ITEMS, SIZES, SMALL, codes, columns, train, write_sho
 
 from mmq import MMQTokenizer, SemanticIDs, read_catalogue
 from mmq.cli import main
-from mmq.data.interactions import Interactions, write_interactions
+from mmq.data._interactions import Interactions, write_interactions
 from mmq.workflows import IdImport, import_ids
 
 

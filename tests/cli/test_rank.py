@@ -215,7 +215,7 @@ def test_a_long_log_is_kept_on_disk_while_it_is_learned_from(shop, monkeypatch):
     assert train(shop, "plain") == 0
     made = []
     monkeypatch.setattr("mmq.workflows._log.ROWS_IN_MEMORY", ROWS - 1)
-    monkeypatch.setattr("mmq.data.log.PIECE", 300)
+    monkeypatch.setattr("mmq.data._log.PIECE", 300)
     plain = np.lib.format.open_memmap
 
     def open_memmap(path, *arguments):
@@ -290,7 +290,7 @@ def test_a_full_disk_when_the_model_is_saved_keeps_the_training(shop, capsys, mo
     arguments = ["train", "ranking", "--interactions", shop / "log.parquet", "--out",
                  shop / "model", *SMALL]  # fmt: skip
     with monkeypatch.context() as patch:
-        patch.setattr("mmq.model_folder.write_tensors", full)
+        patch.setattr("mmq._model_folder.write_tensors", full)
         code, _, err = run(capsys, *arguments)
     assert code == 2
     assert "the disk is full" in err

@@ -18,7 +18,7 @@ from retrieval_shop import (
 )
 
 from mmq import Catalogue, SemanticIDs, read_catalogue, write_catalogue
-from mmq.data.interactions import Interactions, write_interactions
+from mmq.data._interactions import Interactions, write_interactions
 from mmq.recommenders import Recommender
 from mmq.semantic_ids import build_manifest
 

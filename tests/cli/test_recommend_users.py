@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from retrieval_shop import SMALL, USERS, columns, run, table, train, write_shop
 
-from mmq.data.interactions import Interactions, write_interactions
+from mmq.data._interactions import Interactions, write_interactions
 from mmq.recommenders import Recommender
 from mmq.workflows import RecommendationFile, _recommend_users, recommend_users
 

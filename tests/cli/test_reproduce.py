@@ -11,7 +11,7 @@ import pytest
 from mmq import write_catalogue
 from mmq.cli import main
 from mmq.data import Catalogue
-from mmq.data.interactions import write_interactions
+from mmq.data._interactions import write_interactions
 from mmq.settings import to_toml
 from mmq.testing import tiny_catalogue, tiny_log
 
@@ -160,7 +160,7 @@ def test_the_module_of_experiments_is_the_same_command(tiny):
 
 
 def test_outside_a_clone_the_command_says_where_the_experiments_are(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("mmq.cli.reproduce.CLONE", tmp_path)
+    monkeypatch.setattr("mmq.cli._reproduce.CLONE", tmp_path)
     told = refused(run(capsys, "table1", "--out", tmp_path / "out"), tmp_path)
     assert "are not part of the installed package; clone the repository" in told
 

@@ -12,9 +12,9 @@ from safetensors.numpy import load_file
 
 from children import kill_at
 from mmq.cli import main
-from mmq.data.interactions import Interactions, write_interactions
-from mmq.data.log import read_interactions
-from mmq.data.splits import chronological_parts
+from mmq.data._interactions import Interactions, write_interactions
+from mmq.data._log import read_interactions
+from mmq.data._splits import chronological_parts
 from mmq.recommenders import Recommender
 
 KINDS = ["heterrec", "sasrec", "item-knn", "ease", "popularity"]
@@ -302,7 +302,7 @@ def test_a_full_disk_when_the_model_is_saved_keeps_the_training(shop, capsys, mo
     arguments = ["train", "retrieval", "--interactions", shop / "log.parquet", "--out",
                  shop / "model", "--ids", shop / "ids.parquet", *SMALL]  # fmt: skip
     with monkeypatch.context() as patch:
-        patch.setattr("mmq.model_folder.write_tensors", full)
+        patch.setattr("mmq._model_folder.write_tensors", full)
         code, _, err = run(capsys, *arguments)
     assert code == 2
     assert "the disk is full" in err

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from test_times import forms_of, iso
 
 from mmq import Interactions
-from mmq.data.cleaning import repeated_rows, shuffled, tied_users, with_items
-from mmq.data.hashing import mixed, text_hashes
-from mmq.data.log import LogReader, read_interactions
-from mmq.data.splits import (
+from mmq.data._cleaning import repeated_rows, shuffled, tied_users, with_items
+from mmq.data._hashing import mixed, text_hashes
+from mmq.data._log import LogReader, read_interactions
+from mmq.data._splits import (
     chronological_split,
     leave_one_out,
     leave_one_out_parts,

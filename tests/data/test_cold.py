@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmq.data.cold import Withheld, withhold_items
-from mmq.data.interactions import Interactions
-from mmq.data.log import read_interactions
-from mmq.data.splits import leave_one_out
+from mmq.data._cold import Withheld, withhold_items
+from mmq.data._interactions import Interactions
+from mmq.data._log import read_interactions
+from mmq.data._splits import leave_one_out
 from mmq.errors import DataError, SettingsError
 
 USERS, ITEMS, TIMES = st.sampled_from("pqrs"), st.integers(10, 17), st.integers(-3, 6)

@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmq.data import Catalogue, write_catalogue
-from mmq.data.datasets.amazon import find_files, read_amazon
-from mmq.data.datasets.movielens import read_movielens
-from mmq.data.datasets.recbole import read_recbole
-from mmq.data.importers import Imported, embedded, select_core, write_import
-from mmq.data.interactions import Interactions
-from mmq.data.log import read_interactions
+from mmq.data._datasets.amazon import find_files, read_amazon
+from mmq.data._datasets.movielens import read_movielens
+from mmq.data._datasets.recbole import read_recbole
+from mmq.data._importers import Imported, embedded, select_core, write_import
+from mmq.data._interactions import Interactions
+from mmq.data._log import read_interactions
 from mmq.errors import DataError, FormatError, SettingsError
 
 

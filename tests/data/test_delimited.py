@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmq.data import dialect
-from mmq.data.dialect import Signs
-from mmq.data.items import read_items
-from mmq.data.tables import column_names, read_table
+from mmq.data import _dialect as dialect
+from mmq.data._dialect import Signs
+from mmq.data._items import read_items
+from mmq.data._tables import column_names, read_table
 from mmq.errors import FormatError
 
 CODES = ["007", "1.10", "02116", "True", "false", "NA", "null", "nan", "None", "-", "1e5", "+5",

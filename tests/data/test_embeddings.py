@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmq import read_catalogue
-from mmq.data.embeddings import as_matrix, width_of
-from mmq.data.importers import embedded
+from mmq.data._embeddings import as_matrix, width_of
+from mmq.data._importers import embedded
 from mmq.errors import DataError, DataWarning
 
 ROWS = [[1.0, 2.0, 3.0], None, [0.5, 0.25, -1.0], [4.0, 5.0, 6.0]]

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmq.data.files import fingerprint, table_parts
-from mmq.data.interactions import Interactions
-from mmq.data.log import LogReader, read_interactions
-from mmq.data.tables import column_names, read_table
+from mmq.data._files import fingerprint, table_parts
+from mmq.data._interactions import Interactions
+from mmq.data._log import LogReader, read_interactions
+from mmq.data._tables import column_names, read_table
 from mmq.errors import DataError, FormatError
 from mmq.ranking import RankingData
 

@@ -10,7 +10,7 @@ import pytest
 from mmq import Catalogue, Interactions, SemanticIDs
 from mmq.cli import main
 from mmq.data import read_catalogue
-from mmq.data.npy import open_column
+from mmq.data._npy import open_column
 from mmq.errors import DataError, FormatError, SettingsError
 
 RNG = np.random.default_rng(0)
@@ -86,7 +86,7 @@ def shop(tmp_path):
 
 
 def test_a_column_is_an_array_with_rows_of_nan(shop, monkeypatch):
-    monkeypatch.setattr("mmq.data.npy.BATCH", 3)
+    monkeypatch.setattr("mmq.data._npy.BATCH", 3)
     found = open_column(shop / "items.parquet", "text")
     np.testing.assert_array_equal(np.flatnonzero(np.isnan(found).any(1)), [3])
     np.testing.assert_array_equal(np.delete(found, 3, 0), np.delete(TEXT, 3, 0))

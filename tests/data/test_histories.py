@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmq import Interactions
-from mmq.data.datasets.recbole import read_recbole
-from mmq.data.log import read_interactions
-from mmq.data.splits import chronological_split, leave_one_out
+from mmq.data._datasets.recbole import read_recbole
+from mmq.data._log import read_interactions
+from mmq.data._splits import chronological_split, leave_one_out
 from mmq.errors import DataError
 
 HISTORIES = st.lists(st.lists(st.integers(0, 9), max_size=6), min_size=1, max_size=6).filter(any)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmq.data.interactions import Interactions, write_interactions
-from mmq.data.log import read_interactions
+from mmq.data._interactions import Interactions, write_interactions
+from mmq.data._log import read_interactions
 from mmq.errors import DataError, FormatError
 
 

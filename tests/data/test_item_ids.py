@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmq import Interactions, SemanticIDs, read_catalogue
-from mmq.data.item_ids import as_ids, as_item_ids, as_numbers, joined, same_type
-from mmq.data.log import read_interactions
+from mmq.data._item_ids import as_ids, as_item_ids, as_numbers, joined, same_type
+from mmq.data._log import read_interactions
 from mmq.errors import DataError
 
 TEXTS = ["B002", "B001", "B010"]
@@ -88,7 +88,7 @@ def test_integers_of_python_beyond_int64_are_text():
 
 
 def test_text_beyond_one_arrow_array_stays_in_pieces(monkeypatch):
-    monkeypatch.setattr("mmq.data.item_ids.reading._OFFSETS", 50)
+    monkeypatch.setattr("mmq.data._item_ids.reading._OFFSETS", 50)
     pieces = pa.chunked_array([[f"user{k:04d}" for k in range(start, start + 4)]
                                for start in (0, 2, 4)])  # fmt: skip
     log = Interactions.build({"user_id": pieces, "item_id": list(range(12))})

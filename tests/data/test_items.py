@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmq.data.items import ItemColumns, read_display, read_items
+from mmq.data._items import ItemColumns, read_display, read_items
 from mmq.errors import DataError, FormatError
 
 

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmq.data.interactions import Interactions
-from mmq.data.log import LogReader, read_interactions
+from mmq.data._interactions import Interactions
+from mmq.data._log import LogReader, read_interactions
 from mmq.errors import DataError, DataWarning
 from mmq.ranking import RankingData
 
@@ -32,7 +32,7 @@ def written(folder, log):
 
 
 def test_pieces_are_the_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr("mmq.data.log.PIECE", 7)
+    monkeypatch.setattr("mmq.data._log.PIECE", 7)
     path = written(tmp_path, table(rating=np.arange(ROWS) % 5 + 0.5))
     pieces = [log.table for log, _ in LogReader.open(path)]
     assert len(pieces) > 1

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from mmq.data import npy
-from mmq.data.catalogue import Catalogue
-from mmq.data.items import ItemColumns
-from mmq.data.npy import NpyImport, import_npy, open_npy
-from mmq.data.parquet import CatalogueFile, read_catalogue, write_catalogue
+from mmq.data import _npy as npy
+from mmq.data._catalogue import Catalogue
+from mmq.data._items import ItemColumns
+from mmq.data._npy import NpyImport, import_npy, open_npy
+from mmq.data._parquet import CatalogueFile, read_catalogue, write_catalogue
 from mmq.errors import DataError, FormatError, SettingsError
 
 ITEMS = 60

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmq import Interactions
-from mmq.data.log import read_interactions
-from mmq.data.outcomes import as_labels, as_ratings, as_splits, means_another
+from mmq.data._log import read_interactions
+from mmq.data._outcomes import as_labels, as_ratings, as_splits, means_another
 from mmq.errors import DataError, DataWarning
 from mmq.ranking import RankingData, RankingSplit
 

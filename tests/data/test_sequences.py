@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmq.data.interactions import Interactions
-from mmq.data.sequences import Packed, Sequences, held_out_cases, user_sequences
+from mmq.data._interactions import Interactions
+from mmq.data._sequences import Packed, Sequences, held_out_cases, user_sequences
 
 lists = st.lists(st.lists(st.integers(0, 99), max_size=12), min_size=1, max_size=6)
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmq.data.interactions import Interactions
-from mmq.data.splits import chronological_split, leave_one_out, stored_split
+from mmq.data._interactions import Interactions
+from mmq.data._splits import chronological_split, leave_one_out, stored_split
 from mmq.errors import DataError, SettingsError
 
 ROWS = st.lists(

@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from mmq.data.spool import Spool
+from mmq.data._spool import Spool
 from mmq.errors import DataError
 
 

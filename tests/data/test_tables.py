@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmq.data.jsonl import Block, blocks, objects, read_jsonl
-from mmq.data.recbole import read_atomic
-from mmq.data.tables import read_table
+from mmq.data._jsonl import Block, blocks, objects, read_jsonl
+from mmq.data._recbole import read_atomic
+from mmq.data._tables import read_table
 from mmq.errors import DataError, FormatError
 
 
@@ -41,7 +41,7 @@ def test_jsonl_keeps_dates_as_text_and_skips_blank_lines(tmp_path):
 
 
 def test_jsonl_of_many_blocks_is_one_table(tmp_path, monkeypatch):
-    monkeypatch.setattr("mmq.data.jsonl.blocks.__defaults__", (64, None))
+    monkeypatch.setattr("mmq.data._jsonl.blocks.__defaults__", (64, None))
     rows = [{"id": i, "price": None if i < 5 else i if i < 20 else i + 0.5} for i in range(40)]
     path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)))
     assert read_jsonl(path).to_pylist() == rows

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmq.data.items import ItemColumns, read_display
-from mmq.data.texts import as_text, as_texts
+from mmq.data._items import ItemColumns, read_display
+from mmq.data._texts import as_text, as_texts
 from mmq.errors import DataError
 
 COLUMNS = {

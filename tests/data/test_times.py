@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmq.data.times import UNKNOWN, Clock, as_times, nanoseconds, ticks
+from mmq.data._times import UNKNOWN, Clock, as_times, nanoseconds, ticks
 from mmq.errors import DataError, DataWarning
 
 # whole microseconds of the years 1980 to 2100

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmq.data.datasets.toyshop import (
+from mmq.data._datasets.toyshop import (
     FACTORS,
     PICTURE_SIZE,
     Toyshop,
     ToyshopSettings,
     toyshop,
 )
-from mmq.data.datasets.toyshop.shoppers import START, YEAR
+from mmq.data._datasets.toyshop.shoppers import START, YEAR
 from mmq.errors import DataError, SettingsError
 
 

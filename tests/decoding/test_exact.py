@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmq.decoding import Decoded, ParallelScores, PrefixIndex, exact_search, score_items
-from mmq.decoding.running import NONE, RunningBest
-from mmq.decoding.selection import pack
+from mmq.decoding._running import NONE, RunningBest
+from mmq.decoding._selection import pack
 
 
 @given(cases())

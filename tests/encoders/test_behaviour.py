@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmq.data.sequences import Packed, Sequences
-from mmq.encoders.behaviour import BehaviourSettings, count_pairs, embed_behaviour
+from mmq.data._sequences import Packed, Sequences
+from mmq.encoders._behaviour import BehaviourSettings, count_pairs, embed_behaviour
 from mmq.errors import DataError
 
 ITEMS = 8
@@ -40,7 +40,7 @@ def test_counting_in_many_pieces_changes_nothing(monkeypatch):
     rng = np.random.default_rng(0)
     histories = packed([rng.integers(0, 30, 40).tolist() for _ in range(20)])
     whole = count_pairs(histories, 30, 20)
-    monkeypatch.setattr("mmq.encoders.behaviour._PAIRS", 100)
+    monkeypatch.setattr("mmq.encoders._behaviour._PAIRS", 100)
     for a, b in zip(whole, count_pairs(histories, 30, 20), strict=True):
         np.testing.assert_array_equal(a, b)
 

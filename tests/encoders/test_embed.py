@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmq.data.items import ItemColumns
-from mmq.data.parquet import CatalogueFile, read_catalogue
-from mmq.encoders.embed import Embedding, embed
-from mmq.encoders.light import LightImageEncoder, LightTextEncoder
-from mmq.encoders.template import TextTemplate
+from mmq.data._items import ItemColumns
+from mmq.data._parquet import CatalogueFile, read_catalogue
+from mmq.encoders._embed import Embedding, embed
+from mmq.encoders._light import LightImageEncoder, LightTextEncoder
+from mmq.encoders._template import TextTemplate
 from mmq.errors import DataError, FormatError, SettingsError
 
 ITEMS = 23
@@ -132,9 +132,9 @@ def test_a_stopped_run_resumes_to_the_same_bytes(items, tmp_path, stop_at):
 
 def test_a_killed_process_resumes_to_the_same_bytes(items, tmp_path):
     script = (
-        "import sys, time; from pathlib import Path; from mmq.data.items import ItemColumns\n"
-        "from mmq.encoders import light; from mmq.encoders.embed import Embedding, embed\n"
-        "from mmq.encoders.template import TextTemplate\n"
+        "import sys, time; from pathlib import Path; from mmq.data._items import ItemColumns\n"
+        "from mmq.encoders import light; from mmq.encoders._embed import Embedding, embed\n"
+        "from mmq.encoders._template import TextTemplate\n"
         "encode = light.LightImageEncoder.encode\n"
         "def slow(self, images):\n"
         "    time.sleep(float(sys.argv[3])); return encode(self, images)\n"

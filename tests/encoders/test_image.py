@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmq.encoders.image import VisionEncoder, load_image_encoder
+from mmq.encoders._image import VisionEncoder, load_image_encoder
 from mmq.errors import DataError, MissingExtraError
 
 SMALL = {

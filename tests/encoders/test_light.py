@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmq.data.datasets.toyshop import FACTORS, ToyshopSettings, toyshop
-from mmq.encoders.light import LightImageEncoder, LightTextEncoder
-from mmq.encoders.toyshop import embed_toyshop
+from mmq.data._datasets.toyshop import FACTORS, ToyshopSettings, toyshop
+from mmq.encoders._light import LightImageEncoder, LightTextEncoder
+from mmq.encoders._toyshop import embed_toyshop
 from mmq.metrics.probes import chance_accuracy, dense_probe_accuracy
 
 
@@ -51,7 +51,7 @@ def test_word_order_is_seen_and_word_forms_are_alike() -> None:
 
 def test_vectors_are_the_same_in_another_process() -> None:
     code = (
-        "from mmq.encoders.light import LightTextEncoder as E;"
+        "from mmq.encoders._light import LightTextEncoder as E;"
         "import hashlib;print(hashlib.sha256(E().encode(['a red kite','x']).tobytes()).hexdigest())"
     )
     runs = {
@@ -68,7 +68,7 @@ def test_vectors_are_the_same_in_another_process() -> None:
 
 
 def test_the_light_encoders_do_not_import_torch() -> None:
-    code = "import sys, mmq.encoders.light; sys.exit('torch' in sys.modules)"
+    code = "import sys, mmq.encoders._light; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

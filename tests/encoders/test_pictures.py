@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmq.encoders import pictures
-from mmq.encoders.pictures import MAX_SIDE, BadImageError, read_picture, read_pictures
+from mmq.encoders import _pictures as pictures
+from mmq.encoders._pictures import MAX_SIDE, BadImageError, read_picture, read_pictures
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 

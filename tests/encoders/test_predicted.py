@@ -3,8 +3,8 @@ import pyarrow as pa
 import pytest
 
 from mmq import Catalogue
-from mmq.encoders.behaviour import BehaviourEmbeddings
-from mmq.encoders.predicted import content_of, learn_prediction
+from mmq.encoders._behaviour import BehaviourEmbeddings
+from mmq.encoders._predicted import content_of, learn_prediction
 from mmq.errors import DataError
 
 ITEMS, KNOWN = 400, 300
@@ -56,7 +56,7 @@ def test_blocks_change_nothing(monkeypatch):
     items, found, _ = made()
     prediction = learn_prediction([items], found)
     whole = prediction.complete(items, found)
-    monkeypatch.setattr("mmq.encoders.predicted._BLOCK", 7)
+    monkeypatch.setattr("mmq.encoders._predicted._BLOCK", 7)
     np.testing.assert_array_equal(prediction.complete(items, found).matrix, whole.matrix)
 
 

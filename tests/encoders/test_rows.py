@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmq.encoders.rows import GrowingRows
+from mmq.encoders._rows import GrowingRows
 from mmq.errors import FormatError
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmq.encoders.template import TextTemplate
+from mmq.encoders._template import TextTemplate
 from mmq.errors import DataError, SettingsError
 
 FILMS = pa.table(

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from mmq.encoders.text import SentenceEncoder, load_text_encoder
+from mmq.encoders._text import SentenceEncoder, load_text_encoder
 from mmq.errors import DataError, MissingExtraError, SettingsError
 
 

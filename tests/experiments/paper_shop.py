@@ -12,7 +12,7 @@ from experiments.paper.prepare import Request, prepare
 from experiments.paper.reproduce import reproduce
 from experiments.paper.scales import scale_of
 from mmq import Catalogue, write_catalogue
-from mmq.data.interactions import Interactions, write_interactions
+from mmq.data._interactions import Interactions, write_interactions
 
 TINY: dict[str, Any] = {
     "trials": 1,

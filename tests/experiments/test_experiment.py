@@ -15,10 +15,10 @@ from experiments.render import pages
 from experiments.retrieval import DEFAULT, Row, trained
 from experiments.runner import run_cells
 from mmq import MMQTokenizer
+from mmq._formats import to_json
 from mmq.cli import run_app
-from mmq.data.interactions import Interactions, write_interactions
+from mmq.data._interactions import Interactions, write_interactions
 from mmq.errors import DataError, SettingsError
-from mmq.formats import to_json
 
 TOY = Experiment("shop", {"a": 1, "fixed": 2, "broken": 3}, make, seeds=(0, 1), once=["fixed"])
 

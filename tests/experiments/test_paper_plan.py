@@ -20,7 +20,7 @@ from experiments.paper.scales import SCALES, scale_of
 from experiments.paper.variants import experts, length_of, variants
 from mmq.errors import SettingsError
 from mmq.model import model_class
-from mmq.ranking.settings import PPNetSettings
+from mmq.ranking._settings import PPNetSettings
 from mmq.recommenders import HeterRecSettings
 
 TWO = ("text", "image")

@@ -20,8 +20,8 @@ from experiments.paper.plan import ITEM_TOKENS, QUANTISATION, RETRIEVAL, SHUFFLE
 from experiments.paper.prepare import prepare
 from experiments.paper.report import write_paper
 from mmq import Catalogue, read_catalogue, write_catalogue
+from mmq._formats import write_tensors
 from mmq.errors import DataError
-from mmq.formats import write_tensors
 from mmq.recommenders import Recommender
 from mmq.settings import to_toml
 

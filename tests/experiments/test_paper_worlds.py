@@ -6,8 +6,8 @@ from paper_shop import request, write_shop
 from experiments import data
 from experiments.paper import worlds
 from experiments.paper.prepare import prepare
-from mmq.data.interactions import Interactions, write_interactions
-from mmq.data.log import read_interactions
+from mmq.data._interactions import Interactions, write_interactions
+from mmq.data._log import read_interactions
 
 
 def test_behaviour_of_a_ranker_is_of_its_own_training_part(tmp_path, monkeypatch):

@@ -10,15 +10,15 @@ from children import found_by_two
 from finetuning.tiny import STUDENTS, TOKENIZERS, catalogue, ranking, retrieval, tokenizer
 from mmq.errors import SettingsError
 from mmq.finetuning import FinetuneSettings, finetune
-from mmq.finetuning.alternating import AlternatingTask
+from mmq.finetuning._alternating import AlternatingTask
 from mmq.made_from import Checkpoint
-from mmq.ranking.batches import shown_batch
-from mmq.recommenders.batches import training_batch
-from mmq.recommenders.heterrec.reassignment import history_costs, predicted_costs
-from mmq.testing.interruption import kill_after
-from mmq.tokenizers.network import SoftInputs
-from mmq.training import loop
-from mmq.training.loop import epoch_generator
+from mmq.ranking._batches import shown_batch
+from mmq.recommenders._batches import training_batch
+from mmq.recommenders._heterrec.reassignment import history_costs, predicted_costs
+from mmq.testing._interruption import kill_after
+from mmq.tokenizers._network import SoftInputs
+from mmq.training import _loop as loop
+from mmq.training._loop import epoch_generator
 
 ALTERNATING = {
     "epochs": 3, "learning_rate": 0.02, "tokenizer_rate": 0.5, "moving": 1.0, "max_colliding": 1,

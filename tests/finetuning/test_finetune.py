@@ -12,18 +12,18 @@ import torch
 
 from finetuning.tiny import SMALL, STUDENTS, TOKENIZERS, catalogue, tokenizer
 from mmq import Catalogue, load
-from mmq.data.interactions import Interactions
+from mmq.data._interactions import Interactions
 from mmq.finetuning import FinetuneSettings, finetune
-from mmq.finetuning.joint import JointTask
-from mmq.finetuning.moving import colliding
+from mmq.finetuning._joint import JointTask
+from mmq.finetuning._moving import colliding
 from mmq.made_from import Checkpoint
 from mmq.metrics.calibration import log_loss
 from mmq.metrics.ranking import auc
 from mmq.recommenders import HeterRec, RetrievalData, SplitSettings, evaluate
 from mmq.semantic_ids import SemanticIDs, append
-from mmq.testing.interruption import kill_after
+from mmq.testing._interruption import kill_after
 from mmq.tokenizers import MMQTokenizer, NetworkTokenizer, RQVAETokenizer
-from mmq.training import loop
+from mmq.training import _loop as loop
 
 MOVING = {
     "mode": "joint",

@@ -6,10 +6,10 @@ import torch
 from children import found_by_two
 from finetuning.tiny import STUDENTS, catalogue, tokenizer
 from mmq.finetuning import FinetuneSettings, finetune
-from mmq.finetuning.joint import JointTask
-from mmq.training.distributed import summed
-from mmq.training.early_stopping import EarlyStoppedTraining
-from mmq.training.loop import epoch_generator
+from mmq.finetuning._joint import JointTask
+from mmq.training._distributed import summed
+from mmq.training._early_stopping import EarlyStoppedTraining
+from mmq.training._loop import epoch_generator
 
 SETTINGS = {"noise": 0.5, "items_per_step": 9, "tokenizer_rate": 0.5, "commitment_weight": 0.1}
 STILL = {

@@ -6,10 +6,10 @@ import torch
 
 from finetuning.tiny import STUDENTS, TOKENIZERS, catalogue, retrieval, tokenizer
 from mmq.finetuning import FinetuneSettings
-from mmq.finetuning.joint import JointTask
+from mmq.finetuning._joint import JointTask
 from mmq.nn.codebook import hard_index
 from mmq.nn.soft_items import SoftItems
-from mmq.training.loop import epoch_generator
+from mmq.training._loop import epoch_generator
 
 N, K, D = 2, 3, 4
 

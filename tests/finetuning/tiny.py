@@ -3,7 +3,7 @@
 import numpy as np
 
 from mmq import Catalogue
-from mmq.data.interactions import Interactions
+from mmq.data._interactions import Interactions
 from mmq.ranking import PPNet, RankingData
 from mmq.recommenders import HeterRec, RetrievalData, SplitSettings
 from mmq.semantic_ids import SemanticIDs

@@ -4,7 +4,7 @@ from torch.nn.functional import normalize
 
 from mmq import MMQSettings
 from mmq.nn.codebook import similarity
-from mmq.tokenizers.mmq.network import MMQNetwork
+from mmq.tokenizers._mmq.network import MMQNetwork
 
 CASES = [
     {"codebook_size": 10, "latent_dim": 32},  # folding pays

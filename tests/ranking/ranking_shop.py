@@ -7,7 +7,7 @@ import functools
 import numpy as np
 
 from mmq import SemanticIDs
-from mmq.data.interactions import Interactions
+from mmq.data._interactions import Interactions
 from mmq.ranking import PPNet, RankingData
 from mmq.semantic_ids import build_manifest
 

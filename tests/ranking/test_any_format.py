@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ranking_shop import SMALL, columns, table
 
-from mmq.data.log import LogReader
+from mmq.data._log import LogReader
 from mmq.ranking import PPNet, RankingData, RankingSplit, evaluate_ranking
-from mmq.ranking.numbers import Kind
+from mmq.ranking._numbers import Kind
 
 FURTHER = ("size", "price", "code", "version", "count", "whole")
 SHUFFLED = RankingSplit(ties="shuffled")
@@ -126,8 +126,8 @@ def test_shuffled_rows_change_nothing_where_ties_are_shuffled(monkeypatch, tmp_p
         made.fit(data, table())
         models.append(evaluate_ranking(made, data).figures)
     assert models[0] == models[1]
-    monkeypatch.setattr("mmq.data.log.PIECE", 77)
-    monkeypatch.setattr("mmq.ranking.parts.BLOCK", 50)
+    monkeypatch.setattr("mmq.data._log.PIECE", 77)
+    monkeypatch.setattr("mmq.ranking._parts.BLOCK", 50)
     on_disk = RankingData.of(sitting(3), SHUFFLED, further, tmp_path)
     assert on_disk.fingerprint() == whole.fingerprint()
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmq import SemanticIDs
-from mmq.ranking.code_features import CODE_FEATURES, prefixes, single_codes
+from mmq.ranking._code_features import CODE_FEATURES, prefixes, single_codes
 
 
 @st.composite

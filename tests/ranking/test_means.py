@@ -6,10 +6,10 @@ import pytest
 from ranking_shop import columns, data, fitted, table
 from sklearn.linear_model import LogisticRegression
 
-from mmq.data.interactions import Interactions
+from mmq.data._interactions import Interactions
 from mmq.errors import DataError, FormatError, SettingsError
 from mmq.ranking import Means, Ranker, RankingData, evaluate_ranking
-from mmq.ranking.verdict import beside_means, fitted_means
+from mmq.ranking._verdict import beside_means, fitted_means
 
 
 def test_it_is_a_logistic_regression_on_rates():

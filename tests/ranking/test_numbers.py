@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ranking_shop import SMALL, columns, table
 
-from mmq.data.log import LogReader
+from mmq.data._log import LogReader
 from mmq.errors import DataError
 from mmq.ranking import PPNet, Ranker, RankingData, evaluate_ranking
-from mmq.ranking.numbers import FURTHEST, as_numbers, scales
+from mmq.ranking._numbers import FURTHEST, as_numbers, scales
 
 ROWS = 2000
 
@@ -149,7 +149,7 @@ def test_a_ranker_learns_from_them_is_saved_with_them_and_needs_them(tmp_path):
 def test_in_small_pieces_all_is_the_same(monkeypatch):
     log = log_of(weight=heavy(), code=np.arange(ROWS) % 5 + 0.0)
     whole = RankingData.of(LogReader.of(log, ("weight", "code")))
-    monkeypatch.setattr("mmq.data.log.PIECE", 77)
+    monkeypatch.setattr("mmq.data._log.PIECE", 77)
     pieces = RankingData.of(LogReader.of(log, ("weight", "code")))
     assert pieces.fingerprint() == whole.fingerprint()
     assert tuple(pieces.vocabulary.numbers) == tuple(whole.vocabulary.numbers) == ("weight",)

@@ -6,7 +6,7 @@ import pytest
 from ranking_shop import ITEMS, OLD, SIZES, SMALL, codes, columns, data, fitted, names, table
 
 from mmq import SemanticIDs
-from mmq.data.interactions import Interactions
+from mmq.data._interactions import Interactions
 from mmq.errors import DataError, FormatError, SettingsError
 from mmq.ranking import PPNet, RankingData, evaluate_ranking
 from mmq.semantic_ids import build_manifest
@@ -61,7 +61,7 @@ def test_predictions_do_not_depend_on_order_or_blocks(monkeypatch):
     order = np.random.default_rng(0).permutation(len(test))
     turned = made.predict(test.take(order), made.numbering(data().vocabulary))
     np.testing.assert_allclose(turned, whole[order], rtol=1e-5)
-    monkeypatch.setattr("mmq.ranking.ppnet._BLOCK", 7)
+    monkeypatch.setattr("mmq.ranking._ppnet._BLOCK", 7)
     np.testing.assert_allclose(made.predict(test, data()), whole, rtol=1e-5)
     alone = [made.predict(test.take(np.array([row])), data())[0] for row in range(20)]
     np.testing.assert_allclose(alone, whole[:20], rtol=1e-5)

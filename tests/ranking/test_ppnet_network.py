@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmq.ranking.network import PPNetNetwork, Shown, Sizes
-from mmq.ranking.settings import PPNetSettings
+from mmq.ranking._network import PPNetNetwork, Shown, Sizes
+from mmq.ranking._settings import PPNetSettings
 
 DIM, INNER, HIDDEN, TABLE, ROWS = 3, 4, (6, 5), 7, 9
 COLUMNS = (3, 2)

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ranking_shop import OLD, ROWS, columns, names
 
-from mmq.data.interactions import Interactions
-from mmq.data.log import LogReader
-from mmq.data.spool import Spool
+from mmq.data._interactions import Interactions
+from mmq.data._log import LogReader
+from mmq.data._spool import Spool
 from mmq.errors import DataError, FormatError
 from mmq.metrics.ranking import user_aucs
 from mmq.ranking import RankingData, RankingSplit
-from mmq.ranking.parts import read_parts
-from mmq.ranking.survey import survey
+from mmq.ranking._parts import read_parts
+from mmq.ranking._survey import survey
 
 PARTS = ("train", "validation", "test")
 LONG = 99
@@ -318,9 +318,9 @@ def require_same(one, other):
 
 @pytest.fixture
 def small_pieces(monkeypatch):
-    monkeypatch.setattr("mmq.data.log.PIECE", 37)
-    monkeypatch.setattr("mmq.ranking.parts.BLOCK", 11)
-    monkeypatch.setattr("mmq.ranking.data.BLOCK", 13)
+    monkeypatch.setattr("mmq.data._log.PIECE", 37)
+    monkeypatch.setattr("mmq.ranking._parts.BLOCK", 11)
+    monkeypatch.setattr("mmq.ranking._data.BLOCK", 13)
 
 
 def wide_log():

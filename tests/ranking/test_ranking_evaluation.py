@@ -6,7 +6,7 @@ from ranking_shop import SMALL, columns, data, fitted, table
 from sklearn.metrics import log_loss as reference_log_loss
 from sklearn.metrics import roc_auc_score
 
-from mmq.data.interactions import Interactions
+from mmq.data._interactions import Interactions
 from mmq.errors import DataError
 from mmq.metrics.ranking import popularity_strata
 from mmq.ranking import PPNet, RankingData, evaluate_ranking

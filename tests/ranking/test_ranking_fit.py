@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ranking_shop import LEARNED, OLD, SMALL, columns, data, fitted, table
 
-from mmq.data.interactions import Interactions
+from mmq.data._interactions import Interactions
 from mmq.errors import DataError, DivergedError, FormatError, SettingsError
 from mmq.made_from import Checkpoint
 from mmq.metrics.calibration import log_loss
 from mmq.metrics.ranking import auc
 from mmq.ranking import PPNet, RankingData, RankingSplit
-from mmq.ranking.batches import hidden, shown_batch
-from mmq.ranking.fit import Shuffled
-from mmq.testing.interruption import kill_after
+from mmq.ranking._batches import hidden, shown_batch
+from mmq.ranking._fit import Shuffled
+from mmq.testing._interruption import kill_after
 
 CPU = torch.device("cpu")
 
@@ -41,7 +41,7 @@ def orders(draw):
 @given(order=orders(), run=st.sampled_from([1, 8, 30]))
 def test_every_impression_is_met_once(order, run):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmq.ranking.fit._RUN", run)
+        patch.setattr("mmq.ranking._fit._RUN", run)
         batches = list(order)
         assert len(order) == len(batches)
         assert sorted(np.concatenate(batches).tolist()) == list(range(order.rows))
@@ -54,7 +54,7 @@ def test_every_impression_is_met_once(order, run):
 def test_few_rows_are_shuffled_together(order, run):
     """What is begun and not ended is never more than ``together`` rows."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmq.ranking.fit._RUN", run)
+        patch.setattr("mmq.ranking._fit._RUN", run)
         batches = [set((batch // min(run, order.together)).tolist()) for batch in order]
     last = {each: number for number, runs in enumerate(batches) for each in runs}
     begun = set()
@@ -132,7 +132,7 @@ def test_fitting_again_starts_anew():
 
 
 def test_on_disk_or_in_memory_it_learns_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr("mmq.data.log.PIECE", 300)
+    monkeypatch.setattr("mmq.data._log.PIECE", 300)
     spooled = RankingData.of(Interactions.build(columns()), spool=tmp_path)
     assert isinstance(spooled.train.users, np.memmap)
     made = PPNet(**SMALL)
@@ -144,7 +144,7 @@ def test_on_disk_or_in_memory_it_learns_the_same(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("writes", [1, 2])
 def test_a_killed_training_goes_on_to_the_same_bits(writes, tmp_path, monkeypatch):
-    monkeypatch.setattr("mmq.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr("mmq.training._loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     path = tmp_path / "checkpoint"
     killed = PPNet(**SMALL, dropout=0.2)
     with monkeypatch.context() as patch:

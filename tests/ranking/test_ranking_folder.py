@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 from ranking_shop import SMALL, columns, data, fitted, names, table
 
+from mmq._formats import read_tensors, write_tensors
+from mmq._model_folder import CARD, CONFIG, LOG, WEIGHTS, family_of
 from mmq.errors import DataError, FormatError, SettingsError
-from mmq.formats import read_tensors, write_tensors
-from mmq.model_folder import CARD, CONFIG, LOG, WEIGHTS, family_of
 from mmq.ranking import PPNet, Ranker, RankingData
-from mmq.ranking.folder import (
+from mmq.ranking._folder import (
     FORMAT,
     IDS,
     VOCABULARY,
@@ -277,7 +277,7 @@ def test_a_full_disk_leaves_what_was_there(saved, monkeypatch):
         raise OSError(28, "No space left on device")
 
     before = {path.name: path.read_bytes() for path in saved.iterdir()}
-    monkeypatch.setattr("mmq.model_folder.write_tensors", full)
+    monkeypatch.setattr("mmq._model_folder.write_tensors", full)
     with pytest.raises(DataError, match="the disk is full"):
         fitted(with_ids=False).save(saved)
     assert {path.name: path.read_bytes() for path in saved.iterdir()} == before

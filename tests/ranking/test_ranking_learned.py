@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ranking_shop import LEARNED, OLD, SMALL, codes, columns, data, fitted, table
 
-from mmq.data.interactions import Interactions
+from mmq.data._interactions import Interactions
 from mmq.metrics.ranking import auc
 from mmq.ranking import PPNet, RankingData, evaluate_ranking
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmq.ranking.rates import base_rate, count, log_odds, with_unknown
+from mmq.ranking._rates import base_rate, count, log_odds, with_unknown
 
 
 def rows_of(seed):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mmq.errors import DataError
-from mmq.ranking.request import request
+from mmq.ranking._request import request
 
 
 def test_every_item_is_shown_to_the_user_after_the_history():

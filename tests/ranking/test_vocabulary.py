@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 from ranking_shop import OLD, columns
 
-from mmq.data.log import LogReader
+from mmq.data._log import LogReader
 from mmq.ranking import RankingData
 
 

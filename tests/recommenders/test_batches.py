@@ -3,8 +3,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmq.data.sequences import Packed, Sequences
-from mmq.recommenders.batches import history_batch, training_batch
+from mmq.data._sequences import Packed, Sequences
+from mmq.recommenders._batches import history_batch, training_batch
 
 CPU = torch.device("cpu")
 lists = st.lists(st.lists(st.integers(0, 99), min_size=2, max_size=7), min_size=1, max_size=5)

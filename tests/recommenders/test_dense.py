@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmq.decoding import Excluded, Filters
-from mmq.recommenders.dense import best_items, top_items, top_shared
+from mmq.recommenders._dense import best_items, top_items, top_shared
 
 
 @given(st.data())

@@ -5,17 +5,17 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from mmq.data.sequences import Packed, Sequences
+from mmq.data._sequences import Packed, Sequences
 from mmq.decoding import Filters, PrefixIndex, beam_search, exact_search, score_items
 from mmq.errors import DataError, FormatError, SettingsError
 from mmq.metrics.buckets import bucket_ids
 from mmq.recommenders import HeterRec, evaluate
-from mmq.recommenders.batches import history_batch, training_batch
-from mmq.recommenders.candidates import exclude
-from mmq.recommenders.dense import leave_out
-from mmq.recommenders.heterrec.heads import AutoregressiveHeads, ParallelHeads
-from mmq.recommenders.heterrec.network import HeterRecNetwork
-from mmq.recommenders.heterrec.settings import HeterRecSettings
+from mmq.recommenders._batches import history_batch, training_batch
+from mmq.recommenders._candidates import exclude
+from mmq.recommenders._dense import leave_out
+from mmq.recommenders._heterrec.heads import AutoregressiveHeads, ParallelHeads
+from mmq.recommenders._heterrec.network import HeterRecNetwork
+from mmq.recommenders._heterrec.settings import HeterRecSettings
 from mmq.semantic_ids import SemanticIDs
 from mmq.testing import tiny_ids, tiny_retrieval_data
 

@@ -53,7 +53,7 @@ def test_scores_are_those_of_plain_loops(neighbours):
 
 def test_blocks_of_items_make_no_difference(monkeypatch):
     whole = fitted(neighbours=4).tensors()
-    monkeypatch.setattr("mmq.recommenders.item_knn._ROWS", 7)
+    monkeypatch.setattr("mmq.recommenders._item_knn._ROWS", 7)
     for name, tensor in fitted(neighbours=4).tensors().items():
         np.testing.assert_array_equal(tensor, whole[name])
 

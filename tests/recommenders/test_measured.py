@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmq.data.interactions import Interactions
+from mmq.data._interactions import Interactions
 from mmq.errors import DataError
 from mmq.recommenders import Popularity, RetrievalData, SplitSettings, evaluate
 

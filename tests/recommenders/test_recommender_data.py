@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mmq.data.cold import withhold_items
-from mmq.data.interactions import Interactions
+from mmq.data._cold import withhold_items
+from mmq.data._interactions import Interactions
 from mmq.errors import DataError, SettingsError
 from mmq.recommenders import RetrievalData, SplitSettings
 from mmq.semantic_ids import SemanticIDs

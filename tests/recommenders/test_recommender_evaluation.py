@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmq.data.sequences import Cases, Sequences
+from mmq.data._sequences import Cases, Sequences
 from mmq.errors import DataError, DivergedError
 from mmq.recommenders import Items, Popularity, SASRec, evaluate
 from mmq.semantic_ids import SemanticIDs
@@ -118,7 +118,7 @@ def test_blocks_make_no_difference(monkeypatch):
     made = SASRec(hidden_dim=8, heads=2, epochs=1)
     made.fit(tiny_retrieval_data())
     whole = evaluate(made, tiny_retrieval_data().test)
-    monkeypatch.setattr("mmq.recommenders.evaluation.BLOCK", 7)
+    monkeypatch.setattr("mmq.recommenders._evaluation.BLOCK", 7)
     parts = evaluate(made, tiny_retrieval_data().test)
     assert parts.figures == pytest.approx(whole.figures)
     assert parts.coverage == whole.coverage

@@ -5,10 +5,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mmq._formats import read_tensors, write_tensors
+from mmq._model_folder import CARD, CONFIG, LOG, WEIGHTS
 from mmq.errors import DataError, FormatError, SettingsError
-from mmq.formats import read_tensors, write_tensors
 from mmq.model import model_class
-from mmq.model_folder import CARD, CONFIG, LOG, WEIGHTS
 from mmq.recommenders import (
     HeterRec,
     Popularity,
@@ -17,7 +17,7 @@ from mmq.recommenders import (
     SASRec,
     SplitSettings,
 )
-from mmq.recommenders.folder import FORMAT, ITEMS
+from mmq.recommenders._folder import FORMAT, ITEMS
 from mmq.semantic_ids import SemanticIDs
 from mmq.testing import tiny_ids, tiny_log, tiny_retrieval_data
 

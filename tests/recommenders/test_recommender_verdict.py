@@ -9,7 +9,7 @@ import torch
 from mmq.metrics.retrieval import Ranks
 from mmq.metrics.standing import Standing
 from mmq.recommenders import HeterRec, ItemKNN, Popularity, SASRec, evaluate
-from mmq.recommenders.verdict import baselines, measured, standing, verdict
+from mmq.recommenders._verdict import baselines, measured, standing, verdict
 from mmq.testing import tiny_retrieval_data
 
 

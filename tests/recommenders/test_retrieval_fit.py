@@ -5,11 +5,11 @@ import torch
 from mmq.errors import DivergedError
 from mmq.made_from import Checkpoint
 from mmq.recommenders import HeterRec, SASRec, evaluate
-from mmq.recommenders.fit import RetrievalTask
-from mmq.recommenders.sasrec import SASRecNetwork, SASRecSettings
+from mmq.recommenders._fit import RetrievalTask
+from mmq.recommenders._sasrec import SASRecNetwork, SASRecSettings
 from mmq.testing import tiny_retrieval_data
-from mmq.training.early_stopping import EarlyStoppedTraining
-from mmq.training.loop import train
+from mmq.training._early_stopping import EarlyStoppedTraining
+from mmq.training._loop import train
 
 SMALL = {"hidden_dim": 8, "heads": 2, "item_layers": 1, "history": 5, "batch_size": 16}
 
@@ -63,7 +63,7 @@ def test_a_stopped_training_stays_stopped_when_it_is_resumed(tmp_path):
 
 
 def test_killed_between_the_best_and_the_last(tmp_path, monkeypatch):
-    monkeypatch.setattr("mmq.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr("mmq.training._loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     figures = [0.1, 0.3, 0.2, 0.1, 0.1]
     whole, seen = training_of(figures)
     log = train(whole).log

@@ -3,12 +3,12 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from mmq.data.interactions import Interactions
-from mmq.data.sequences import Packed, Sequences
+from mmq.data._interactions import Interactions
+from mmq.data._sequences import Packed, Sequences
 from mmq.errors import DataError, SettingsError
 from mmq.recommenders import HeterRec, Popularity, RetrievalData, SASRec, SplitSettings, evaluate
-from mmq.recommenders.batches import history_batch, training_batch
-from mmq.recommenders.sasrec import SASRecNetwork, SASRecSettings
+from mmq.recommenders._batches import history_batch, training_batch
+from mmq.recommenders._sasrec import SASRecNetwork, SASRecSettings
 from mmq.semantic_ids import SemanticIDs
 from mmq.testing import tiny_retrieval_data
 

@@ -6,14 +6,14 @@ import torch
 
 from children import found_by_two
 from mmq.recommenders import SASRec
-from mmq.recommenders.fit import RetrievalTask
-from mmq.recommenders.heterrec.network import HeterRecNetwork
-from mmq.recommenders.heterrec.settings import HeterRecSettings
-from mmq.recommenders.sasrec import SASRecNetwork, SASRecSettings
+from mmq.recommenders._fit import RetrievalTask
+from mmq.recommenders._heterrec.network import HeterRecNetwork
+from mmq.recommenders._heterrec.settings import HeterRecSettings
+from mmq.recommenders._sasrec import SASRecNetwork, SASRecSettings
 from mmq.testing import tiny_ids, tiny_retrieval_data
-from mmq.training.distributed import summed
-from mmq.training.early_stopping import EarlyStoppedTraining
-from mmq.training.loop import epoch_generator
+from mmq.training._distributed import summed
+from mmq.training._early_stopping import EarlyStoppedTraining
+from mmq.training._loop import epoch_generator
 
 SMALL = {"hidden_dim": 8, "heads": 2, "item_layers": 1, "history": 5, "batch_size": 16}
 

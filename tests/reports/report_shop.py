@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from mmq._model_folder import fingerprint
 from mmq.data import Catalogue, CatalogueFile, write_catalogue
-from mmq.model_folder import fingerprint
 from mmq.semantic_ids import CatalogueRef, SemanticIDs, TokenizerRef, build_manifest
 from mmq.tokenizers import MMQTokenizer
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmq.reports.examples import (
+from mmq.reports._examples import (
     ITEMS_A_CODE,
     ITEMS_A_COLLISION,
     MOST_CODES,

@@ -11,11 +11,11 @@ from mmq.cli import main
 from mmq.data import Catalogue, CatalogueFile, read_catalogue, write_catalogue
 from mmq.errors import DataError, FormatError
 from mmq.metrics.quantisation import Reconstruction
-from mmq.reports import survey as survey_module
-from mmq.reports.inspection import BY_CODES, inspect_table
-from mmq.reports.page import write_report
-from mmq.reports.similarity import ANY
-from mmq.reports.sources import open_sources
+from mmq.reports import _survey as survey_module
+from mmq.reports._inspection import BY_CODES, inspect_table
+from mmq.reports._page import write_report
+from mmq.reports._similarity import ANY
+from mmq.reports._sources import open_sources
 from mmq.semantic_ids import SemanticIDs, catalogue_facts, inspect_ids, verdict
 from mmq.tokenizers import MMQTokenizer, RQKMeansTokenizer
 

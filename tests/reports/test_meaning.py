@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from mmq import Catalogue, RQKMeansTokenizer
-from mmq.reports.meaning import Words
-from mmq.reports.similar import similar
+from mmq.reports._meaning import Words
+from mmq.reports._similar import similar
 from mmq.testing import tiny_catalogue
 
 ITEMS = 400
@@ -98,7 +98,7 @@ def test_items_of_one_id_come_first_by_rank(monkeypatch):
     tokenizer = RQKMeansTokenizer(codebook_size=8, length=2)
     tokenizer.fit(catalogue)
     ids = tokenizer.ids(catalogue)
-    monkeypatch.setattr("mmq.reports.similar._BLOCK", 7)
+    monkeypatch.setattr("mmq.reports._similar._BLOCK", 7)
     found = similar(ids, tokenizer, 4, count=2)
     twins = set(np.flatnonzero((ids.codes == ids.codes[4]).all(1)).tolist()) - {4}
     assert {each.row for each in found} <= twins

@@ -10,8 +10,8 @@ from PIL import Image
 
 from mmq.data import Catalogue, CatalogueFile, write_catalogue
 from mmq.finetuning import FinetuneFit
-from mmq.reports.moves import nearness, pairs, write_moves
-from mmq.reports.template import percent
+from mmq.reports._moves import nearness, pairs, write_moves
+from mmq.reports._template import percent
 from mmq.semantic_ids import SemanticIDs
 
 ITEMS, LENGTH, SIZE = 24, 3, 4
@@ -126,8 +126,8 @@ def test_who_came_back_counts_once():
 
 
 def test_large_logs_are_drawn_from(monkeypatch):
-    monkeypatch.setattr("mmq.reports.moves.MOST_ITEMS", 10)
-    monkeypatch.setattr("mmq.reports.moves.MOST_USERS", 20)
+    monkeypatch.setattr("mmq.reports._moves.MOST_ITEMS", 10)
+    monkeypatch.setattr("mmq.reports._moves.MOST_USERS", 20)
     ids = SemanticIDs.build(range(ITEMS), behaviour(), [SIZE] * LENGTH)
     moved = fit(content(), behaviour())
     one, same, other = (nearness(ids, moved, Log(), seed) for seed in (0, 0, 1))

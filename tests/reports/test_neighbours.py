@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmq.reports.neighbours import neighbours
+from mmq.reports._neighbours import neighbours
 from mmq.semantic_ids import SemanticIDs
 
 tables = st.lists(st.tuples(*[st.integers(0, 3)] * 3), min_size=1, max_size=30).map(

@@ -9,9 +9,9 @@ import pytest
 from report_shop import ITEMS, Shop, titles
 
 from mmq.errors import DataError
-from mmq.reports import page as page_module
-from mmq.reports.inspection import Inspection, inspect_table
-from mmq.reports.page import WHOLE, Probes, write_report
+from mmq.reports import _page as page_module
+from mmq.reports._inspection import Inspection, inspect_table
+from mmq.reports._page import WHOLE, Probes, write_report
 from mmq.semantic_ids import SemanticIDs
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}

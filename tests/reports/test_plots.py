@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from mmq.reports.plots import bars_plot, usage_plot
+from mmq.reports._plots import bars_plot, usage_plot
 
 
 def svg(uri: str) -> ElementTree.Element:

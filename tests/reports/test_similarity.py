@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmq.data import Catalogue
-from mmq.reports.similarity import ANY, shared_code_similarity, unexplained
+from mmq.reports._similarity import ANY, shared_code_similarity, unexplained
 
 RNG = np.random.default_rng(0)
 TEXT, IMAGE = RNG.normal(size=(30, 4)) + 0.5, RNG.normal(size=(30, 3))

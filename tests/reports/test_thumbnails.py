@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from mmq.reports.thumbnails import SIZE, thumbnails
+from mmq.reports._thumbnails import SIZE, thumbnails
 
 
 def test_small_jpegs_of_what_can_be_read(tmp_path: Path) -> None:

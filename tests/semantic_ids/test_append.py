@@ -17,8 +17,8 @@ from mmq.semantic_ids import (
     append,
     build_manifest,
 )
-from mmq.semantic_ids.lacking import LackingRef
-from mmq.semantic_ids.manifest import ImportedRef
+from mmq.semantic_ids._lacking import LackingRef
+from mmq.semantic_ids._manifest import ImportedRef
 
 SIZES = (3, 2)
 FILE = ImportedRef(file="index.json", sha256="c" * 64, columns=["values"], first_codes=[0, 0])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mmq.errors import SettingsError
 from mmq.metrics.buckets import bucket_ids, occurrence
-from mmq.semantic_ids.collisions import Candidates, best_first, move_collisions
+from mmq.semantic_ids._collisions import Candidates, best_first, move_collisions
 
 
 class Fixed:
@@ -103,7 +103,7 @@ def test_pieces_and_looks_change_nothing(
     whole = move_collisions(codes, candidates, taken)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("_CHUNK", "_FIRST_LOOK", "_FURTHER_LOOK"):
-            patch.setattr(f"mmq.semantic_ids.collisions.{name}", size)
+            patch.setattr(f"mmq.semantic_ids._collisions.{name}", size)
         pieces = move_collisions(codes, candidates, taken)
     assert (whole.codes == pieces.codes).all()
 

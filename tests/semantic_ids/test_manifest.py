@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mmq.errors import FormatError
-from mmq.semantic_ids.manifest import (
+from mmq.semantic_ids._manifest import (
     CatalogueRef,
     ImportedRef,
     TokenizerRef,

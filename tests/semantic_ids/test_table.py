@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmq.data.item_ids.index import _FEW
+from mmq.data._item_ids.index import _FEW
 from mmq.errors import DataError, FormatError, UserError
 from mmq.semantic_ids import SemanticIDs, TokenizerRef, build_manifest
-from mmq.semantic_ids.append import append
+from mmq.semantic_ids._append import append
 
 SIZES = (3, 2, 4)
 
@@ -280,7 +280,7 @@ def test_ids_past_the_largest_text_array_are_the_same_table(
     codes = np.arange(80).reshape(40, 2) % 7
     pieces = pa.chunked_array([names[:9], names[9:]])
     small = SemanticIDs.build(pieces, codes, [7, 7])
-    monkeypatch.setattr("mmq.data.item_ids.reading._OFFSETS", 30)
+    monkeypatch.setattr("mmq.data._item_ids.reading._OFFSETS", 30)
     large = SemanticIDs.build(pieces, codes, [7, 7])
     assert (small.item_ids.type, large.item_ids.type) == (pa.string(), pa.large_string())
     assert large.fingerprint() == small.fingerprint()
@@ -288,7 +288,7 @@ def test_ids_past_the_largest_text_array_are_the_same_table(
     large.write(tmp_path / "ids.parquet")
     assert SemanticIDs.read(tmp_path / "ids.parquet").fingerprint() == small.fingerprint()
     asked = [*names[::-1], "item-none"]
-    monkeypatch.setattr("mmq.data.item_ids.index._FEW", 3)
+    monkeypatch.setattr("mmq.data._item_ids.index._FEW", 3)
     for table in (small, large):
         for query in (asked, pa.chunked_array([asked[:5], asked[5:]])):
             assert table.find(query).tolist() == [*range(39, -1, -1), -1]

@@ -11,7 +11,7 @@ from mmq.tokenizers import (
     RQKMeansTokenizer,
     RQVAETokenizer,
 )
-from mmq.tokenizers.additive.network import AdditiveNetwork
+from mmq.tokenizers._additive.network import AdditiveNetwork
 
 SMALL = {"codebook_size": 8, "length": 4}
 TRAINED = {"epochs": 6, "batch_size": 64, "latent_dim": 12}

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmq.tokenizers.kmeans import (
+from mmq.tokenizers._kmeans import (
     Clusters,
     euclidean_kmeans,
     kmeans,

@@ -9,12 +9,12 @@ from mmq.errors import DataError, FormatError, SettingsError
 from mmq.made_from import Checkpoint
 from mmq.nn.codebook import quantise_through_index, similarity
 from mmq.tokenizers import NetworkTokenizer
-from mmq.tokenizers.inputs import unit_inputs
-from mmq.tokenizers.mmq.fit import MMQTask
-from mmq.tokenizers.mmq.network import MMQNetwork
-from mmq.tokenizers.mmq.objective import loss_terms, weighted_losses
-from mmq.training.loop import Training, epoch_generator
-from mmq.training.optimiser import rate
+from mmq.tokenizers._inputs import unit_inputs
+from mmq.tokenizers._mmq.fit import MMQTask
+from mmq.tokenizers._mmq.network import MMQNetwork
+from mmq.tokenizers._mmq.objective import loss_terms, weighted_losses
+from mmq.training._loop import Training, epoch_generator
+from mmq.training._optimiser import rate
 
 SMALL = {
     "learning": "gradient",

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from mmq.errors import SettingsError
 from mmq.testing import TokenizerConformance, tiny_catalogue
-from mmq.tokenizers.kmeans import euclidean_kmeans
-from mmq.tokenizers.opq import OPQ, OPQSettings, OPQTokenizer
+from mmq.tokenizers._kmeans import euclidean_kmeans
+from mmq.tokenizers._opq import OPQ, OPQSettings, OPQTokenizer
 
 SMALL = {"codebook_size": 12, "iterations": 10}
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mmq.tokenizers import MMQSettings, RQKMeansSettings, RQVAESettings
-from mmq.tokenizers.reference import fit_reference, noise_fvu, reference
+from mmq.tokenizers._reference import fit_reference, noise_fvu, reference
 
 
 def made(**changes: Any) -> Any:

@@ -5,7 +5,7 @@ import torch
 from mmq.data import Catalogue
 from mmq.errors import DataError, SettingsError
 from mmq.testing import TokenizerConformance, tiny_catalogue
-from mmq.tokenizers.rqkmeans import RQKMeans, RQKMeansSettings, RQKMeansTokenizer
+from mmq.tokenizers._rqkmeans import RQKMeans, RQKMeansSettings, RQKMeansTokenizer
 
 SMALL = {"codebook_size": 12, "iterations": 10}
 
@@ -111,7 +111,7 @@ def test_items_without_a_modality_have_no_say_in_its_codebooks():
 def test_a_large_catalogue_is_learned_from_a_sample(monkeypatch):
     catalogue = tiny_catalogue(items=600)
     with monkeypatch.context() as patch:
-        patch.setattr("mmq.tokenizers.fitting.ITEMS_PER_CODEWORD", 25)
+        patch.setattr("mmq.tokenizers._fitting.ITEMS_PER_CODEWORD", 25)
         result = RQKMeansTokenizer(**SMALL).fit(catalogue)
     whole = RQKMeansTokenizer(**SMALL).fit(catalogue)
     assert result.l_recon["fit"] < 1.5 * whole.l_recon["fit"]

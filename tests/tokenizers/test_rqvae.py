@@ -6,11 +6,11 @@ import torch
 
 from mmq.data import Catalogue
 from mmq.testing import TokenizerConformance, tiny_catalogue
-from mmq.tokenizers.rqvae.fit import RQVAETask
-from mmq.tokenizers.rqvae.network import RQVAENetwork
-from mmq.tokenizers.rqvae.settings import RQVAESettings
-from mmq.tokenizers.rqvae.tokenizer import RQVAETokenizer
-from mmq.training.loop import Training, epoch_generator
+from mmq.tokenizers._rqvae.fit import RQVAETask
+from mmq.tokenizers._rqvae.network import RQVAENetwork
+from mmq.tokenizers._rqvae.settings import RQVAESettings
+from mmq.tokenizers._rqvae.tokenizer import RQVAETokenizer
+from mmq.training._loop import Training, epoch_generator
 
 SMALL = {
     "codebook_size": 8,

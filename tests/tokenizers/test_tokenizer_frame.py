@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmq.tokenizers.frame import WIDEST, Frame, leading_axes
+from mmq.tokenizers._frame import WIDEST, Frame, leading_axes
 
 WIDTHS = {"text": 6, "image": 4}
 

@@ -8,10 +8,10 @@ from mmq.errors import DataError, FormatError, SettingsError
 from mmq.model import kinds
 from mmq.testing import tiny_catalogue
 from mmq.tokenizers import MMQSettings, MMQTokenizer, RQKMeansTokenizer
-from mmq.tokenizers.mmq.space import BY_GRADIENT, Split
-from mmq.tokenizers.search_space import Choice, LogUniform, Size, Uniform
-from mmq.tokenizers.tuning import TunePlan, tune
-from mmq.tokenizers.tuning.draws import draws, settled, unfixed
+from mmq.tokenizers._mmq.space import BY_GRADIENT, Split
+from mmq.tokenizers._search_space import Choice, LogUniform, Size, Uniform
+from mmq.tokenizers._tuning import TunePlan, tune
+from mmq.tokenizers._tuning.draws import draws, settled, unfixed
 
 FIXED = {
     "learning": "gradient",

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmq.training.codebooks import CodebookState, Members
+from mmq.training._codebooks import CodebookState, Members
 
 
 def members(masked=False):

@@ -8,11 +8,11 @@ import torch.distributed as dist
 
 from children import found_by_two
 from mmq.made_from import Checkpoint
-from mmq.tokenizers.rqvae.fit import RQVAETask
-from mmq.tokenizers.rqvae.network import RQVAENetwork
-from mmq.tokenizers.rqvae.settings import RQVAESettings
-from mmq.training.distributed import place
-from mmq.training.loop import Training, train
+from mmq.tokenizers._rqvae.fit import RQVAETask
+from mmq.tokenizers._rqvae.network import RQVAENetwork
+from mmq.tokenizers._rqvae.settings import RQVAESettings
+from mmq.training._distributed import place
+from mmq.training._loop import Training, train
 
 SETTINGS = RQVAESettings(
     codebook_size=8, latent_dim=4, length=2, epochs=4, batch_size=30, codebook="ema"
@@ -43,7 +43,7 @@ def resumed(path):
 
     broken.task.batches = until_the_third
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmq.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+        patch.setattr("mmq.training._loop.SECONDS_BETWEEN_CHECKPOINTS", 0.0)
         with pytest.raises(KeyboardInterrupt):
             train(broken, Checkpoint(path))
     dist.barrier()  # the first has written

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from mmq import Catalogue, Interactions, SemanticIDs, load, workflows, write_catalogue
+from mmq._formats import to_json
 from mmq.cli import main
-from mmq.data.interactions import write_interactions
+from mmq.data._interactions import write_interactions
 from mmq.errors import DataError, FormatError, SettingsError
-from mmq.formats import to_json
 from mmq.ranking import RankingSplit
 from mmq.recommenders import SplitSettings
-from mmq.recommenders.heterrec import HeterRecSettings
-from mmq.recommenders.popularity import PopularitySettings
+from mmq.recommenders._heterrec import HeterRecSettings
+from mmq.recommenders._popularity import PopularitySettings
 from mmq.workflows import (
     ItemFilters,
     LogFile,

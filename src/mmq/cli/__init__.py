@@ -12,9 +12,9 @@ from typing import Annotated
 
 import typer
 
-from mmq.cli.frame import notes
+from mmq._version import __version__
+from mmq.cli._frame import notes
 from mmq.errors import UserError
-from mmq.version import __version__
 
 app = typer.Typer(
     name="mmq",
@@ -115,27 +115,27 @@ def _complain(error: typer.TyperException) -> None:
 
 
 from mmq.cli import (  # noqa: E402  (they follow `app`)
-    compare,
-    demo,
-    doctor,
-    encode,
-    evaluate,
-    finetune,
-    fit,
-    inspect,
-    recommend,
-    reproduce,
-    settings,
-    train_ranking,
-    train_retrieval,
-    tune,
+    _compare,
+    _demo,
+    _doctor,
+    _encode,
+    _evaluate,
+    _finetune,
+    _fit,
+    _inspect,
+    _recommend,
+    _reproduce,
+    _settings,
+    _train_ranking,
+    _train_retrieval,
+    _tune,
 )
-from mmq.cli.embed import embed_app  # noqa: E402
-from mmq.cli.import_ import import_app  # noqa: E402
+from mmq.cli._embed import embed_app  # noqa: E402
+from mmq.cli._import import import_app  # noqa: E402
 
 train_app = typer.Typer(help="Train a model on an interaction log.", no_args_is_help=True)
-train_app.command("ranking")(train_ranking.command)
-train_app.command("retrieval")(train_retrieval.command)
+train_app.command("ranking")(_train_ranking.command)
+train_app.command("retrieval")(_train_retrieval.command)
 
 _IDS, _MODELS, _OTHER = "From items to semantic IDs", "From IDs to recommendations", "Beside them"
 """The verbs by what they are for, in the order of a project."""
@@ -144,21 +144,21 @@ app.add_typer(import_app, name="import", rich_help_panel=_IDS)
 app.add_typer(
     embed_app, name="embed", help="Embed texts, images, or what users do.", rich_help_panel=_IDS
 )
-app.command("fit", rich_help_panel=_IDS)(fit.command)
-app.command("tune", rich_help_panel=_IDS)(tune.command)
-app.command("encode", rich_help_panel=_IDS)(encode.command)
-app.command("inspect", rich_help_panel=_IDS)(inspect.command)
+app.command("fit", rich_help_panel=_IDS)(_fit.command)
+app.command("tune", rich_help_panel=_IDS)(_tune.command)
+app.command("encode", rich_help_panel=_IDS)(_encode.command)
+app.command("inspect", rich_help_panel=_IDS)(_inspect.command)
 app.add_typer(train_app, name="train", rich_help_panel=_MODELS)
-app.command("finetune", rich_help_panel=_MODELS)(finetune.command)
-app.command("evaluate", rich_help_panel=_MODELS)(evaluate.command)
-app.command("compare", rich_help_panel=_MODELS)(compare.command)
-app.command("recommend", rich_help_panel=_MODELS)(recommend.command)
-app.command("demo", rich_help_panel=_OTHER)(demo.command)
-app.command("settings", rich_help_panel=_OTHER)(settings.command)
-app.command("doctor", rich_help_panel=_OTHER)(doctor.command)
+app.command("finetune", rich_help_panel=_MODELS)(_finetune.command)
+app.command("evaluate", rich_help_panel=_MODELS)(_evaluate.command)
+app.command("compare", rich_help_panel=_MODELS)(_compare.command)
+app.command("recommend", rich_help_panel=_MODELS)(_recommend.command)
+app.command("demo", rich_help_panel=_OTHER)(_demo.command)
+app.command("settings", rich_help_panel=_OTHER)(_settings.command)
+app.command("doctor", rich_help_panel=_OTHER)(_doctor.command)
 app.command(
     "reproduce",
     rich_help_panel=_OTHER,
     add_help_option=False,
-    context_settings=reproduce.PASSED_ON,
-)(reproduce.command)
+    context_settings=_reproduce.PASSED_ON,
+)(_reproduce.command)

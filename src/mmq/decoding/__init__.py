@@ -1,12 +1,12 @@
 """The prefix index of a catalogue's IDs and the searches in it: exact, and by beams."""
 
-from mmq.decoding.beam import beam_scores, beam_search
-from mmq.decoding.exact import exact_search, score_items
-from mmq.decoding.filters import Excluded, Filters
-from mmq.decoding.index_file import read_index, write_index
-from mmq.decoding.items import Decoded
-from mmq.decoding.prefix_index import PrefixIndex, codes_fingerprint
-from mmq.decoding.scores import CodeScores, ParallelScores
+from mmq.decoding._beam import beam_scores, beam_search
+from mmq.decoding._exact import exact_search, score_items
+from mmq.decoding._filters import Excluded, Filters
+from mmq.decoding._index_file import read_index, write_index
+from mmq.decoding._items import Decoded
+from mmq.decoding._prefix_index import PrefixIndex, codes_fingerprint
+from mmq.decoding._scores import CodeScores, ParallelScores
 
 __all__ = [
     "CodeScores",

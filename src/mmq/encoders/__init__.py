@@ -1,9 +1,9 @@
 """Raw text and images to embeddings.
 
 An encoder turns a batch into one vector an input. Any object with ``dimension`` and ``encode`` is
-one; :func:`mmq.encoders.text.load_text_encoder` and
-:func:`mmq.encoders.image.load_image_encoder` find encoders by name, and
-:func:`mmq.encoders.embed.embed` runs them over an items file.
+one; :func:`mmq.encoders._text.load_text_encoder` and
+:func:`mmq.encoders._image.load_image_encoder` find encoders by name, and
+:func:`mmq.encoders._embed.embed` runs them over an items file.
 """
 
 from __future__ import annotations

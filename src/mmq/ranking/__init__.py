@@ -3,12 +3,12 @@
 A kind is a module of its own and a line here.
 """
 
-from mmq.ranking.base import Ranker
-from mmq.ranking.data import RankingData
-from mmq.ranking.evaluation import RankingEvaluation, evaluate_ranking
-from mmq.ranking.means import Means, MeansSettings
-from mmq.ranking.ppnet import PPNet
-from mmq.ranking.settings import PPNetSettings, RankingSplit
+from mmq.ranking._base import Ranker
+from mmq.ranking._data import RankingData
+from mmq.ranking._evaluation import RankingEvaluation, evaluate_ranking
+from mmq.ranking._means import Means, MeansSettings
+from mmq.ranking._ppnet import PPNet
+from mmq.ranking._settings import PPNetSettings, RankingSplit
 
 __all__ = [
     "Means",

@@ -3,19 +3,22 @@
 A kind is a module of its own and a line here.
 """
 
-from mmq.recommenders.base import Recommender
-from mmq.recommenders.code_transitions import CodeTransitions, CodeTransitionsSettings
-from mmq.recommenders.data import RetrievalData, SplitSettings
-from mmq.recommenders.ease import EASE, EASESettings
-from mmq.recommenders.evaluation import Evaluation, Protocol, evaluate
-from mmq.recommenders.heterrec import HeterRec, HeterRecSettings
-from mmq.recommenders.item_knn import ItemKNN, ItemKNNSettings
-from mmq.recommenders.popularity import Popularity, PopularitySettings
-from mmq.recommenders.results import Items, Recommendations
-from mmq.recommenders.sasrec import SASRec, SASRecSettings
+from mmq.recommenders._base import Recommender
+from mmq.recommenders._closed_form import ClosedForm
+from mmq.recommenders._code_transitions import CodeTransitions, CodeTransitionsSettings
+from mmq.recommenders._data import RetrievalData, SplitSettings
+from mmq.recommenders._dense import top_items
+from mmq.recommenders._ease import EASE, EASESettings
+from mmq.recommenders._evaluation import Evaluation, Protocol, evaluate
+from mmq.recommenders._heterrec import HeterRec, HeterRecSettings
+from mmq.recommenders._item_knn import ItemKNN, ItemKNNSettings
+from mmq.recommenders._popularity import Popularity, PopularitySettings
+from mmq.recommenders._results import Items, Recommendations
+from mmq.recommenders._sasrec import SASRec, SASRecSettings
 
 __all__ = [
     "EASE",
+    "ClosedForm",
     "CodeTransitions",
     "CodeTransitionsSettings",
     "EASESettings",
@@ -35,4 +38,5 @@ __all__ = [
     "SASRecSettings",
     "SplitSettings",
     "evaluate",
+    "top_items",
 ]

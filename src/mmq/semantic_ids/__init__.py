@@ -1,10 +1,11 @@
 """The table item -> semantic ID: collisions, append, drift, statistics, Parquet. No torch."""
 
-from mmq.semantic_ids.append import Appended, append
-from mmq.semantic_ids.collisions import Candidates, Moved, move_collisions
-from mmq.semantic_ids.drift import Drift, drift
-from mmq.semantic_ids.lacking import Lacking
-from mmq.semantic_ids.manifest import (
+from mmq.semantic_ids._append import Appended, append
+from mmq.semantic_ids._collisions import Candidates, Moved, move_collisions
+from mmq.semantic_ids._drift import Drift, drift
+from mmq.semantic_ids._imported import IdColumns
+from mmq.semantic_ids._lacking import Lacking
+from mmq.semantic_ids._manifest import (
     CatalogueRef,
     FitRef,
     Manifest,
@@ -12,10 +13,10 @@ from mmq.semantic_ids.manifest import (
     build_manifest,
     require_same_tokenizer,
 )
-from mmq.semantic_ids.newer import require_newer_table
-from mmq.semantic_ids.quality import CatalogueFacts, Quality, catalogue_facts, inspect_ids
-from mmq.semantic_ids.table import SemanticIDs
-from mmq.semantic_ids.verdict import Verdict, verdict
+from mmq.semantic_ids._newer import require_newer_table
+from mmq.semantic_ids._quality import CatalogueFacts, Quality, catalogue_facts, inspect_ids
+from mmq.semantic_ids._table import SemanticIDs
+from mmq.semantic_ids._verdict import Verdict, verdict
 
 __all__ = [
     "Appended",
@@ -24,6 +25,7 @@ __all__ = [
     "CatalogueRef",
     "Drift",
     "FitRef",
+    "IdColumns",
     "Lacking",
     "Manifest",
     "Moved",

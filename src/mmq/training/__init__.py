@@ -1,5 +1,11 @@
 """How networks learn: the loop, early stopping, several processes, checkpoints."""
 
-from mmq.training.watching import Watch, tensorboard, watching
+from mmq.training._loop import Trained
+from mmq.training._watching import Watch, tensorboard, watching
 
-__all__ = ["Watch", "tensorboard", "watching"]
+__all__ = [
+    "Trained",
+    "Watch",
+    "tensorboard",
+    "watching",
+]

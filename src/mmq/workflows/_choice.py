@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmq.artifacts import require_file
-from mmq.data.item_ids import ItemIndex
-from mmq.data.parquet import CatalogueFile
-from mmq.data.texts import as_text, as_texts, values_of
+from mmq._artifacts import require_file
+from mmq.data._item_ids import ItemIndex
+from mmq.data._parquet import CatalogueFile
+from mmq.data._texts import as_text, as_texts, values_of
 from mmq.errors import DataError, FormatError, SettingsError, nearest
 
 if TYPE_CHECKING:
-    from mmq.data.interactions import Interactions
+    from mmq.data._interactions import Interactions
     from mmq.recommenders import Recommender
 
 

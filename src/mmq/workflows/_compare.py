@@ -30,7 +30,7 @@ from mmq.recommenders import (
     SplitSettings,
     evaluate,
 )
-from mmq.recommenders.evaluation import CUTOFFS
+from mmq.recommenders._evaluation import CUTOFFS
 from mmq.semantic_ids import SemanticIDs, inspect_ids
 from mmq.workflows._evaluate import Part
 from mmq.workflows._files import LogFile

@@ -15,19 +15,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from mmq.artifacts import check_replaceable, disk_errors, made_folder, write_file
-from mmq.data.datasets.toyshop import FACTORS, Toyshop, ToyshopSettings, toyshop
-from mmq.data.interactions import Interactions, write_interactions
-from mmq.data.items import ItemColumns
-from mmq.data.log import read_interactions
-from mmq.encoders.embed import Embedding
-from mmq.encoders.template import TextTemplate
-from mmq.formats import read_json, write_json
+from mmq._artifacts import check_replaceable, disk_errors, made_folder, write_file
+from mmq._formats import read_json, write_json
+from mmq._version import __version__
+from mmq.data._datasets.toyshop import FACTORS, Toyshop, ToyshopSettings, toyshop
+from mmq.data._interactions import Interactions, write_interactions
+from mmq.data._items import ItemColumns
+from mmq.data._log import read_interactions
+from mmq.encoders._embed import Embedding
+from mmq.encoders._template import TextTemplate
 from mmq.made_from import check_same, file_input
 from mmq.metrics.probes import probe_table
-from mmq.reports.inspection import Inspection, inspect_table
-from mmq.reports.page import WHOLE, Probes, write_report
-from mmq.version import __version__
+from mmq.reports._inspection import Inspection, inspect_table
+from mmq.reports._page import WHOLE, Probes, write_report
 from mmq.workflows._embed import embed
 from mmq.workflows._encode import encode
 from mmq.workflows._fit import fit

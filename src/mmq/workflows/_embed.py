@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mmq.artifacts import check_writable
-from mmq.data.parquet import check_replaced
-from mmq.encoders.embed import Embedding
-from mmq.encoders.embed import embed as embed_items
+from mmq._artifacts import check_writable
+from mmq.data._parquet import check_replaced
+from mmq.encoders._embed import Embedding
+from mmq.encoders._embed import embed as embed_items
 
 
 def embed(

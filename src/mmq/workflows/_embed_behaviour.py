@@ -9,21 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from mmq.artifacts import check_writable
+from mmq._artifacts import check_writable
+from mmq._model_folder import fingerprint
 from mmq.data import Catalogue, CatalogueFile, write_catalogue
-from mmq.data.catalogue import TAKEN
-from mmq.data.item_ids import ItemIndex
-from mmq.data.parquet import check_replaced
-from mmq.data.sequences import Sequences
-from mmq.encoders.behaviour import BehaviourEmbeddings, BehaviourSettings
-from mmq.encoders.behaviour import embed_behaviour as embed_histories
-from mmq.encoders.predicted import Prediction, learn_prediction
+from mmq.data._catalogue import TAKEN
+from mmq.data._item_ids import ItemIndex
+from mmq.data._parquet import check_replaced
+from mmq.data._sequences import Sequences
+from mmq.encoders._behaviour import BehaviourEmbeddings, BehaviourSettings
+from mmq.encoders._behaviour import embed_behaviour as embed_histories
+from mmq.encoders._predicted import Prediction, learn_prediction
 from mmq.errors import DataError, SettingsError
 from mmq.made_from import file_input
-from mmq.model_folder import fingerprint
 from mmq.ranking import RankingData, RankingSplit
 from mmq.recommenders import Recommender, RetrievalData, SASRec, SplitSettings
-from mmq.recommenders.folder import FORMAT
+from mmq.recommenders._folder import FORMAT
 from mmq.workflows._files import LogFile
 from mmq.workflows._log import liked_by
 from mmq.workflows._run import refuse
@@ -49,7 +49,7 @@ def embed_behaviour(
         name: of the modality.
         model: take the item vectors of this SASRec model instead.
         split: a recommender's or a ranker's, whose IDs they become: its training part is read.
-        settings: of :class:`~mmq.encoders.behaviour.BehaviourSettings`, by name.
+        settings: of :class:`~mmq.encoders._behaviour.BehaviourSettings`, by name.
         force: replace a catalogue of other inputs.
 
     Raises:

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from mmq.artifacts import beside, check_writable, disk_errors
-from mmq.data.parquet import CatalogueFile
+from mmq._artifacts import beside, check_writable, disk_errors
+from mmq._model_folder import fingerprint
+from mmq.data._parquet import CatalogueFile
 from mmq.made_from import Checkpoint
-from mmq.model_folder import fingerprint
 from mmq.semantic_ids import (
     CatalogueRef,
     Lacking,
@@ -21,11 +21,11 @@ from mmq.semantic_ids import (
     move_collisions,
 )
 from mmq.semantic_ids import append as append_to
-from mmq.semantic_ids.append import check_appendable
+from mmq.semantic_ids._append import check_appendable
 from mmq.tokenizers import Tokenizer
-from mmq.tokenizers.candidates import CandidateReader
-from mmq.tokenizers.encoding import Encoded, PartialCodes
-from mmq.tokenizers.reference import reference
+from mmq.tokenizers._candidates import CandidateReader
+from mmq.tokenizers._encoding import Encoded, PartialCodes
+from mmq.tokenizers._reference import reference
 from mmq.workflows._id_table import check_replaced
 from mmq.workflows._run import Run
 

@@ -8,16 +8,16 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from mmq._model_folder import family_of
 from mmq.metrics.ranking_intervals import auc_interval, gauc_interval
 from mmq.metrics.resampling import bootstrap_interval
-from mmq.model_folder import family_of
 from mmq.ranking import Means, Ranker, RankingData, RankingEvaluation, evaluate_ranking
-from mmq.ranking.impressions import Impressions
-from mmq.ranking.verdict import beside_means, fitted_means
+from mmq.ranking._impressions import Impressions
+from mmq.ranking._verdict import beside_means, fitted_means
 from mmq.recommenders import Items, Protocol, RetrievalData
 from mmq.recommenders import evaluate as evaluate_retrieval
-from mmq.recommenders.evaluation import CUTOFFS
-from mmq.recommenders.verdict import baselines, verdict
+from mmq.recommenders._evaluation import CUTOFFS
+from mmq.recommenders._verdict import baselines, verdict
 from mmq.semantic_ids import SemanticIDs
 from mmq.workflows._files import LogFile, ModelFolder
 from mmq.workflows._log import concerns, described, described_impressions, repeats

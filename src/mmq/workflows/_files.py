@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmq.data.files import fingerprint
-from mmq.data.interactions import Interactions
-from mmq.data.log import LogReader, read_interactions
+from mmq._model_folder import family_of
+from mmq.data._files import fingerprint
+from mmq.data._interactions import Interactions
+from mmq.data._log import LogReader, read_interactions
 from mmq.errors import SettingsError
 from mmq.made_from import file_input
-from mmq.model_folder import family_of
 from mmq.ranking import Ranker
 from mmq.recommenders import HeterRec, Recommender
 from mmq.semantic_ids import SemanticIDs

@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mmq.artifacts import beside, check_own_folder, write_folder
+from mmq._artifacts import beside, check_own_folder, write_folder
+from mmq._formats import write_json
+from mmq._model_folder import fingerprint
+from mmq._version import __version__
 from mmq.data import CatalogueFile
 from mmq.errors import DataError
 from mmq.finetuning import FinetuneFit, FinetuneSettings
 from mmq.finetuning import finetune as learn_together
-from mmq.finetuning.control import Tested, frozen, gain, told_by_users
-from mmq.formats import write_json
+from mmq.finetuning._control import Tested, frozen, gain, told_by_users
 from mmq.made_from import NOTE, Checkpoint, check_replaced, file_input, write_note
-from mmq.model_folder import fingerprint
-from mmq.reports.moves import write_moves
+from mmq.reports._moves import write_moves
 from mmq.semantic_ids import CatalogueRef, Lacking, build_manifest
 from mmq.tokenizers import Tokenizer
-from mmq.tokenizers.reference import reference
-from mmq.training.device import pick_device
-from mmq.training.distributed import joined
-from mmq.version import __version__
+from mmq.tokenizers._reference import reference
+from mmq.training._device import pick_device
+from mmq.training._distributed import joined
 from mmq.workflows._files import LogFile, ModelFolder
 from mmq.workflows._run import Run
 from mmq.workflows._subject import Subject, ranking_subject, retrieval_subject

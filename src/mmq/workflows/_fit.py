@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmq.artifacts import beside
-from mmq.data.parquet import CatalogueFile
+from mmq._artifacts import beside
+from mmq.data._parquet import CatalogueFile
 from mmq.errors import SettingsError
 from mmq.made_from import Checkpoint, check_replaced, file_input, write_note
-from mmq.tokenizers.estimator import NetworkTokenizer
-from mmq.training.distributed import joined, processes
+from mmq.tokenizers._estimator import NetworkTokenizer
+from mmq.training._distributed import joined, processes
 from mmq.workflows._run import Run
 
 

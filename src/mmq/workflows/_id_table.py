@@ -8,7 +8,7 @@ from typing import Any
 
 from mmq.made_from import check_same
 from mmq.semantic_ids import Manifest
-from mmq.semantic_ids.table import read_manifest
+from mmq.semantic_ids._table import read_manifest
 
 
 def check_replaced(out: Path, manifest: Manifest, append: str | Path | None, force: bool) -> None:

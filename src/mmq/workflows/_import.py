@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from mmq.artifacts import check_writable
-from mmq.data.datasets import amazon, movielens, recbole
-from mmq.data.importers import Imported, check_replaced, select_core, write_import
-from mmq.data.npy import NpyImport
-from mmq.data.npy import import_npy as write_npy
-from mmq.data.parquet import check_replaced as check_catalogue
+from mmq._artifacts import check_writable
+from mmq.data._datasets import amazon, movielens, recbole
+from mmq.data._importers import Imported, check_replaced, select_core, write_import
+from mmq.data._npy import NpyImport
+from mmq.data._npy import import_npy as write_npy
+from mmq.data._parquet import check_replaced as check_catalogue
 
 _LAYOUTS: dict[str, tuple[Callable[[str | Path], Any], Callable[..., Imported]]] = {
     "movielens": (movielens.find_files, movielens.read_movielens),

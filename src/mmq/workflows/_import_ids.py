@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmq.artifacts import check_writable
-from mmq.data.files import fingerprint, is_pattern
+from mmq._artifacts import check_writable
+from mmq.data._files import fingerprint, is_pattern
 from mmq.errors import DataError, warn
 from mmq.semantic_ids import SemanticIDs, build_manifest
 from mmq.semantic_ids import append as append_to
-from mmq.semantic_ids.imported import IdColumns, ImportedIds, read_ids
-from mmq.semantic_ids.imported.appending import check_goes_after
-from mmq.semantic_ids.imported.checks import (
+from mmq.semantic_ids._imported import IdColumns, ImportedIds, read_ids
+from mmq.semantic_ids._imported.appending import check_goes_after
+from mmq.semantic_ids._imported.checks import (
     check_sizes,
     for_each_position,
     looks_numbered_through,
 )
-from mmq.semantic_ids.imported.columns import USUAL
-from mmq.semantic_ids.manifest import ImportedRef, Manifest, tokenizer_name
-from mmq.semantic_ids.table import read_manifest
+from mmq.semantic_ids._imported.columns import USUAL
+from mmq.semantic_ids._manifest import ImportedRef, Manifest, tokenizer_name
+from mmq.semantic_ids._table import read_manifest
 from mmq.workflows._id_table import check_replaced
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmq.made_from import file_input
-from mmq.reports.inspection import Inspection, inspect_table
-from mmq.reports.page import check_report, write_report
+from mmq.reports._inspection import Inspection, inspect_table
+from mmq.reports._page import check_report, write_report
 
 
 def inspect(

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmq.artifacts import beside, made_folder
-from mmq.data.cleaning import MANY_TIES, repeated_rows, tied_users, with_items
-from mmq.data.interactions import Interactions
-from mmq.data.log import LogReader
+from mmq._artifacts import beside, made_folder
+from mmq.data._cleaning import MANY_TIES, repeated_rows, tied_users, with_items
+from mmq.data._interactions import Interactions
+from mmq.data._log import LogReader
 from mmq.errors import DataError, warn
 from mmq.ranking import RankingData
 from mmq.recommenders import SplitSettings

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmq.artifacts import check_writable, write_file
+from mmq._artifacts import check_writable, write_file
 from mmq.errors import DataError
 
 

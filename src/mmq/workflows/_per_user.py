@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from mmq.data.sequences import Cases
+from mmq.data._sequences import Cases
 from mmq.recommenders import Evaluation
 from mmq.workflows._marked import Marked
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from mmq._progress import bar
 from mmq.errors import SettingsError
-from mmq.progress import bar
 from mmq.recommenders import Recommender
 from mmq.workflows._choice import Shown, allowed_items
 from mmq.workflows._files import LogFile, ModelFolder

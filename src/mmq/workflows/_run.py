@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from mmq.errors import SettingsError
 from mmq.model import model_class
 from mmq.settings import Settings
-from mmq.training.watching import tensorboard
+from mmq.training._watching import tensorboard
 
 S = TypeVar("S", bound=Settings)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmq.errors import SettingsError
-from mmq.finetuning.control import Tested
+from mmq.finetuning._control import Tested
 from mmq.metrics.resampling import PerUser
 from mmq.ranking import PPNet, Ranker, RankingData, evaluate_ranking
 from mmq.recommenders import HeterRec, RetrievalData, evaluate

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmq.artifacts import beside
+from mmq._artifacts import beside
 from mmq.made_from import Checkpoint, check_replaced, write_note
 from mmq.model import Fit
 from mmq.ranking import (
@@ -17,11 +17,11 @@ from mmq.ranking import (
     RankingSplit,
     evaluate_ranking,
 )
-from mmq.ranking.verdict import beside_means, fitted_means
-from mmq.reports.page import check_report
-from mmq.reports.training import ranking_rows, write_training_report
+from mmq.ranking._verdict import beside_means, fitted_means
+from mmq.reports._page import check_report
+from mmq.reports._training import ranking_rows, write_training_report
 from mmq.semantic_ids import SemanticIDs
-from mmq.training.distributed import joined
+from mmq.training._distributed import joined
 from mmq.workflows._files import LogFile, training_inputs
 from mmq.workflows._log import described_impressions, repeats, rows_on_disk
 from mmq.workflows._run import Run, refuse

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmq.artifacts import beside
-from mmq.data.interactions import Interactions
+from mmq._artifacts import beside
+from mmq.data._interactions import Interactions
 from mmq.made_from import Checkpoint, check_replaced, write_note
 from mmq.model import Fit
 from mmq.recommenders import (
@@ -17,12 +17,12 @@ from mmq.recommenders import (
     SplitSettings,
     evaluate,
 )
-from mmq.recommenders.evaluation import CUTOFFS
-from mmq.recommenders.verdict import baselines, measured, verdict
-from mmq.reports.page import check_report
-from mmq.reports.training import retrieval_rows, write_training_report
+from mmq.recommenders._evaluation import CUTOFFS
+from mmq.recommenders._verdict import baselines, measured, verdict
+from mmq.reports._page import check_report
+from mmq.reports._training import retrieval_rows, write_training_report
 from mmq.semantic_ids import SemanticIDs
-from mmq.training.distributed import joined
+from mmq.training._distributed import joined
 from mmq.workflows._files import LogFile, training_inputs
 from mmq.workflows._log import concerns, described, liked_by, require_order
 from mmq.workflows._run import Run

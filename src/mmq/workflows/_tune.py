@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmq.data.parquet import CatalogueFile
+from mmq.data._parquet import CatalogueFile
 from mmq.errors import SettingsError
-from mmq.tokenizers.tuning import Trial, TunePlan, Tuning
-from mmq.tokenizers.tuning import tune as search
-from mmq.tokenizers.tuning.journal import Standing
+from mmq.tokenizers._tuning import Trial, TunePlan, Tuning
+from mmq.tokenizers._tuning import tune as search
+from mmq.tokenizers._tuning.journal import Standing
 from mmq.workflows._run import Run
 
 

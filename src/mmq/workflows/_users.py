@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmq.data.interactions import Interactions
-from mmq.data.item_ids import ItemIndex
-from mmq.data.sequences import Packed, Sequences, user_sequences
-from mmq.data.users import Users, read_users
+from mmq.data._interactions import Interactions
+from mmq.data._item_ids import ItemIndex
+from mmq.data._sequences import Packed, Sequences, user_sequences
+from mmq.data._users import Users, read_users
 from mmq.errors import DataError, SettingsError, shortened
 from mmq.recommenders import Recommender
 from mmq.workflows._files import LogFile

@@ -6,8 +6,8 @@ import pytest
 
 from mmq.errors import DataError
 from mmq.semantic_ids import SemanticIDs
-from mmq.semantic_ids.imported import ImportedIds
-from mmq.semantic_ids.imported.appending import check_goes_after
+from mmq.semantic_ids._imported import ImportedIds
+from mmq.semantic_ids._imported.appending import check_goes_after
 
 OLD = SemanticIDs.build(["a", "b"], [[0, 1], [3, 2]], (4, 3))
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmq.errors import DataError, FormatError
-from mmq.semantic_ids.imported import IdColumns, read_ids
+from mmq.semantic_ids._imported import IdColumns, read_ids
 
 ITEMS = ["a", "b", "c"]
 CODES = [[12, 5, 200], [0, 7, 3], [1, 1, 1]]
@@ -255,7 +255,7 @@ def test_a_column_of_another_name_is_asked_for(tmp_path: Path) -> None:
 
 def test_pieces_are_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Words, separators and errors are of the whole file, however it is read."""
-    monkeypatch.setattr("mmq.semantic_ids.imported.reading._PIECE", 2)
+    monkeypatch.setattr("mmq.semantic_ids._imported.reading._PIECE", 2)
     codes = [["b_7", "x_1"], ["b_2", "x_0"], ["b_1", "x_5"], ["b_0", "x_2"], ["b_3", "x_3"]]
     table = pa.table({"item_id": range(5), "codes": codes})
     pq.write_table(table, tmp_path / "i.parquet", row_group_size=3)

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from additive_problems import SIZE, WIDTHS, problem, table
-from mmq.tokenizers.additive.network import AdditiveNetwork
-from mmq.tokenizers.network import SoftInputs
+from mmq.tokenizers._additive.network import AdditiveNetwork
+from mmq.tokenizers._network import SoftInputs
 
 POSITIONS = {"shared": slice(0, 2), "text": slice(2, 3), "image": slice(3, 4)}
 TAU = 0.3

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from additive_problems import SCOPES, SIZE, WIDTHS, problem
-from mmq.tokenizers.additive.start import Effort, layouts, product_start, residual_start
+from mmq.tokenizers._additive.start import Effort, layouts, product_start, residual_start
 
 CLEAN = Effort(0.0, 1, 10)
 LAYOUTS = layouts(SCOPES)

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from additive_problems import SCOPES, SIZE, WIDTHS, problem, table
-from mmq.tokenizers.additive import alternate
-from mmq.tokenizers.additive.alternate import _recode, blocks, rounds, solve
-from mmq.tokenizers.additive.problem import folds
+from mmq.tokenizers._additive import alternate
+from mmq.tokenizers._additive.alternate import _recode, blocks, rounds, solve
+from mmq.tokenizers._additive.problem import folds
 
 BOTH = pytest.mark.parametrize("dense", [0, alternate.DENSE], ids=["in steps", "directly"])
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from additive_problems import SCOPES, problem, table
-from mmq.tokenizers.additive.choice import Plan, Trials, copies_of, parts
-from mmq.tokenizers.additive.start import layouts, residual_start
+from mmq.tokenizers._additive.choice import Plan, Trials, copies_of, parts
+from mmq.tokenizers._additive.start import layouts, residual_start
 
 PLANS = [
     Plan("given", SCOPES, lambda *_: table()),

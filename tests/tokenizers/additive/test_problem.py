@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from additive_problems import SCOPES, WIDTHS, problem, table
-from mmq.tokenizers.additive import problem as module
-from mmq.tokenizers.additive.problem import folds
+from mmq.tokenizers._additive import problem as module
+from mmq.tokenizers._additive.problem import folds
 
 
 @pytest.mark.parametrize("smoothing", [0.5, 1.0])

@@ -1,0 +1,106 @@
+"""Exact scoring of a whole catalogue, in blocks of leaves, so that memory stays bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+from mmq.decoding._beam import beam_search
+from mmq.decoding._filters import Filters, Restriction
+from mmq.decoding._items import Decoded, take_items
+from mmq.decoding._prefix_index import PrefixIndex
+from mmq.decoding._running import NONE, RunningBest
+from mmq.decoding._scores import LEAST, CodeScores, ParallelScores
+from mmq.decoding._selection import largest, places_of, scores_of
+
+_ROWS, _USERS = 8192, 64
+"""IDs and users of one block: its scores and its users' log-probabilities stay in the cache."""
+
+
+def score_items(log_probs: Sequence[Tensor], codes: Tensor) -> Tensor:
+    """``(b, items)`` float32: the sum of each item's log-probabilities, from the first code on.
+
+    Args:
+        log_probs: for each position ``(b, K_l)`` float32.
+        codes: ``(items, length)`` integers.
+    """
+    scores = torch.empty(len(log_probs[0]), len(codes), device=codes.device)
+    for users, first, block in _blocks(log_probs, codes):
+        scores[users, first : first + len(block)] = block.t()
+    return scores
+
+
+@torch.no_grad()
+def exact_search(
+    scores: CodeScores,
+    index: PrefixIndex,
+    k: int,
+    filters: Filters | None = None,
+) -> Decoded:
+    """The best ``k`` items of each user among all; arguments as in :func:`beam_search`.
+
+    Independent codes (:class:`ParallelScores`) are summed for every ID, block by block. Other
+    scores are asked for every prefix there is: a beam search that drops none, which takes time and
+    memory for as many beams as there are IDs, so batches should be small.
+    """
+    if not isinstance(scores, ParallelScores):
+        return beam_search(scores, index, k, index.leaves, filters)
+    restriction = Restriction.build(index, filters)
+    best = _scan(restriction, [each.clamp(min=LEAST) for each in scores.log_probs], k)
+    leaves = places_of(best).masked_fill_(best == NONE, restriction.index.leaves)
+    leaf_scores = scores_of(best).masked_fill_(best == NONE, -torch.inf)
+    return take_items(restriction, leaves, leaf_scores, k)
+
+
+class _Block(NamedTuple):
+    """Scores ``(m, b)`` of some users, and of the codes from ``first`` on."""
+
+    users: slice
+    first: int
+    scores: Tensor
+
+
+def _blocks(log_probs: Sequence[Tensor], codes: Tensor) -> Iterator[_Block]:
+    """The scores of ``codes`` ``(n, length)`` in blocks, those of a user in the codes' order.
+
+    The first blocks are small: what they hold is what later ones have to beat.
+    """
+    sizes = torch.tensor([0, *(each.shape[1] for each in log_probs[:-1])])
+    offsets = sizes.cumsum(0).to(codes.device, torch.int32)
+    whole = torch.cat([each.t() for each in log_probs])
+    parts = range(0, whole.shape[1], _USERS)
+    tables = [whole[:, first : first + _USERS].contiguous() for first in parts]
+    first = 0
+    while first == 0 or first < len(codes):
+        rows = min(max(first, _ROWS // 16), _ROWS)
+        bags = codes[first : first + rows] + offsets
+        for part, table in zip(parts, tables, strict=True):
+            users = slice(part, part + _USERS)
+            yield _Block(users, first, embedding_bag(bags, table, mode="sum"))
+        first += rows
+
+
+def _scan(restriction: Restriction, log_probs: Sequence[Tensor], k: int) -> Tensor:
+    """The best ``k`` living leaves of each user, packed, best first: ``(b, k or all)``."""
+    last = len(restriction.index.levels) - 1
+    leaves = restriction.index.leaves
+    wanted = min(k, max(leaves, 1))
+    found: dict[int, RunningBest] = {}
+    for users, first, block in _blocks(log_probs, restriction.index.leaf_codes):
+        if restriction.counts is not None:
+            nodes = torch.arange(first, first + len(block), device=block.device)
+            living = restriction.alive(last, nodes.expand(block.shape[1], -1), users)
+            block.masked_fill_(~living.t(), -torch.inf)
+        if users.start not in found:
+            kept = wanted + restriction.surplus(last)
+            found[users.start] = RunningBest(block.shape[1], kept, block.device)
+        found[users.start].add(block, first)
+    best = torch.cat([running.best() for running in found.values()])
+    if not restriction.surplus(last):
+        return best
+    nodes = places_of(best).masked_fill_(best == NONE, leaves)
+    return largest(best.masked_fill(~restriction.alive(last, nodes), NONE), wanted)

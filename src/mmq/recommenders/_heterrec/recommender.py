@@ -1,0 +1,238 @@
+"""HeterRec as an estimator."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from mmq.data._sequences import Sequences
+from mmq.decoding import (
+    Decoded,
+    Filters,
+    ParallelScores,
+    PrefixIndex,
+    beam_scores,
+    beam_search,
+    exact_search,
+    score_items,
+)
+from mmq.errors import DataError, SettingsError
+from mmq.recommenders._batches import training_batch
+from mmq.recommenders._data import RetrievalData
+from mmq.recommenders._dense import renumbered, top_items
+from mmq.recommenders._heterrec.network import HeterRecNetwork
+from mmq.recommenders._heterrec.reassignment import reassignment_costs
+from mmq.recommenders._heterrec.settings import HeterRecSettings
+from mmq.recommenders._results import Items
+from mmq.recommenders._sequential import SequentialRecommender
+from mmq.semantic_ids import Manifest, SemanticIDs, require_newer_table
+from mmq.training._loop import epoch_generator
+
+SAMPLE = 50_000
+"""User vectors that tell what others lose to an item that is reassigned; about so many."""
+
+
+class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
+    """Generative retrieval: reads the codes of a history's items, predicts those of the next.
+
+    After HeterRec (arXiv 2503.01469), whose full text could not be had: this is our reading.
+
+    It knows an item by its semantic ID, so items without interactions can be recommended, and
+    :meth:`with_ids` gives it new ones without training. With ``item_token`` it knows those of the
+    training part by a token of their own as well.
+
+    Args:
+        settings: or their values by name, ``HeterRec(hidden_dim=64)``.
+    """
+
+    kind, label = "heterrec", "HeterRec"
+    settings_class = HeterRecSettings
+    needs_ids: ClassVar[bool] = True
+
+    new_item_bonus: float = 0.0
+    """See :meth:`favour_new_items`."""
+
+    _index: PrefixIndex | None = None
+
+    @property
+    def steps(self) -> int:  # type: ignore[override]
+        """Next items that a history is asked for in training."""
+        return self.settings.steps
+
+    @property
+    def tells_apart(self) -> bool:
+        """Whether items have tokens of their own, or new ones a bonus."""
+        return self.settings.item_token or self.new_item_bonus != 0
+
+    @property
+    def semantic_ids(self) -> SemanticIDs:
+        """The table that it reads."""
+        ids = self.items.ids
+        assert ids is not None, "fit and load refuse items without semantic IDs"
+        return ids
+
+    @property
+    def index(self) -> PrefixIndex:
+        """Of the table's IDs, items that share one in the order of ``settings.ties``.
+
+        Made when it is first asked for.
+        """
+        if self._index is None:
+            ids = self.semantic_ids
+            index = PrefixIndex.build(ids.codes, ids.codebook_sizes).to(self.device)
+            first = -ids.rank if self.settings.ties == "rank" else self.items.popularity
+            self._index = index.ordered(torch.from_numpy(first.astype(np.float32)).to(self.device))
+        return self._index
+
+    def with_ids(self, ids: SemanticIDs) -> None:
+        """Recommend from another table of the same tokenizer, such as one with new items.
+
+        Items keep what was learned of them under their id.
+
+        Raises:
+            FormatError: the table comes from another tokenizer, or its items have other IDs.
+        """
+        fitted = self.fitted
+        assert fitted.ids is not None, "fit and load refuse items without semantic IDs"
+        known = require_newer_table(fitted.ids, ids)
+        self.network.set_items(ids, torch.from_numpy(known))
+        popularity = np.where(known >= 0, fitted.popularity[np.maximum(known, 0)], 0)
+        self._set_items(Items(ids.item_ids, ids, popularity))
+        self._index = None
+
+    def favour_new_items(self, bonus: float) -> None:
+        """Recommend more of the items that training did not meet, and fewer of the others.
+
+        Args:
+            bonus: nats added to their scores from now on; no training is needed, and 0 takes it
+                back. It is not stored with the model.
+
+        Raises:
+            SettingsError: it is not a finite number.
+        """
+        if not math.isfinite(bonus):
+            raise SettingsError(
+                f"a bonus of {bonus} for new items is no finite number; give nats, such as 1.0"
+            )
+        self.new_item_bonus = bonus
+
+    def require_soft(self, data: RetrievalData) -> None:
+        """Raise unless ``data`` is what it was fitted to; soft codes it always reads.
+
+        Raises:
+            SettingsError: it reads another table by now (:meth:`with_ids`).
+            DataError: other items, or other interactions in the training part.
+        """
+        fitted = self.fitted
+        if self.items is not fitted:
+            raise SettingsError(
+                "the model was given another table of items, which is not what it learned from; "
+                "load it again and fine-tune it before new items are added"
+            )
+        alike = data.item_ids.equals(fitted.item_ids)
+        if not alike or not np.array_equal(data.popularity(), fitted.popularity):
+            raise DataError(
+                "the training part of the interactions is not what the model was trained on; give "
+                "the same log with the same columns"
+            )
+
+    def require_reassignment_costs(self) -> None:
+        """Raise :class:`SettingsError` if it cannot tell :meth:`reassignment_costs`."""
+        if self.network.sums is None:
+            raise SettingsError(
+                "what the reassignment of a code would change is known where a model compares all "
+                "items; train it with head=parallel and objective=catalogue, or fine-tune with "
+                "mode=joint"
+            )
+
+    def reassignment_costs(self, data: RetrievalData) -> Tensor:
+        """``(items, n, k)`` nats: see :mod:`mmq.recommenders._heterrec.reassignment`."""
+        task = self.task(data)
+        windows = task.batches(epoch_generator(self.settings.seed, -1))
+        batches = [training_batch(each, self.settings.steps, self.device) for each in windows]
+        return reassignment_costs(self.network.eval(), batches, every=-(-task.items // SAMPLE))
+
+    def rename(self, codes: np.ndarray, manifest: Manifest | None = None) -> None:
+        """Give the items that it was fitted to other IDs, as stage 2 does; weights stay.
+
+        Args:
+            codes: ``(items, length)`` of the items in their order.
+            manifest: what made them; unknown if not given.
+        """
+        fitted = self.fitted
+        assert fitted.ids is not None, "fit and load refuse items without semantic IDs"
+        ids = fitted.ids.recoded(codes, manifest)
+        self.load_items(fitted._replace(ids=ids))
+        self.network.set_items(ids, torch.arange(len(ids)))
+        self.network.set_competitors()
+        self._index = None
+
+    def prepare(self, users: int) -> None:
+        """Make all items' vectors once, if so many users will have most of them in a history."""
+        if users * self.settings.history >= len(self.semantic_ids):
+            with torch.no_grad():
+                self.network.keep_item_vectors()
+
+    def search_block(
+        self, histories: Sequences, k: int, filters: Filters, beams: int | None
+    ) -> Decoded:
+        """The best IDs among those that items have, and their items; see ``settings.ties``.
+
+        Where items that share an ID are told apart, a beam search finds as many items as it has
+        beams by their codes, and orders these by their whole scores: tokens and a bonus bring in no
+        item that codes do not find.
+        """
+        users = self.user_vectors(histories)
+        if beams is None and self.settings.head == "autoregressive":
+            beams = self.settings.beams
+        with torch.no_grad():
+            if beams is None and self.tells_apart:
+                return self._best(users, k, filters)
+            scores = self.network.heads.scores(users)
+            if beams is None:
+                return exact_search(scores, self.index, k, filters)
+            if not self.tells_apart:
+                return beam_search(scores, self.index, k, beams, filters)
+            found = beam_search(scores, self.index, max(beams, k), beams, filters)
+            return _reranked(found, self._beside_codes(users), k)
+
+    def _best(self, users: Tensor, k: int, filters: Filters) -> Decoded:
+        """The best ``k`` of all items, equal ones in the order of the index; of parallel heads."""
+        order = self.index.rows[: len(self.index)].long()
+        self.network.keep_answers(order)
+        scores = self.network.answered(users)
+        if self.new_item_bonus:
+            scores += (self.network.own[order] < 0) * self.new_item_bonus
+        found = top_items(scores, k, renumbered(filters, order))
+        return found._replace(rows=pad(order, (0, 1), value=-1)[found.rows])  # -1 is the last
+
+    def _beside_codes(self, users: Tensor) -> Tensor:
+        """``(b, items)``: what else counts for an item than the log-probabilities of its codes."""
+        bonus = (self.network.own < 0) * self.new_item_bonus
+        return (self.network.item_logits(users) + bonus).expand(len(users), -1)
+
+    def _make(self) -> HeterRecNetwork:
+        self._index = None
+        fitted = self.fitted
+        assert fitted.ids is not None, "fit and load refuse items without semantic IDs"
+        return HeterRecNetwork(fitted.ids, self.settings, fitted.popularity > 0)
+
+    def _scores(self, users: Tensor) -> Tensor:
+        scores = self.network.heads.scores(users)
+        if isinstance(scores, ParallelScores):
+            by_codes = score_items(scores.log_probs, self.network.codes)
+        else:
+            by_codes = beam_scores(scores, self.index, self.settings.beams)
+        return by_codes + self._beside_codes(users) if self.tells_apart else by_codes
+
+
+def _reranked(found: Decoded, added: Tensor, k: int) -> Decoded:
+    """The best ``k`` of ``found`` once ``added`` ``(b, items)`` are part of their scores."""
+    scores = found.scores + added.gather(1, found.rows.clamp(min=0))
+    scores, order = scores.sort(dim=1, descending=True, stable=True)
+    return Decoded(found.rows.gather(1, order)[:, :k], scores[:, :k])

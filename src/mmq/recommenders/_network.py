@@ -1,0 +1,72 @@
+"""The inside of a recommender over histories, in torch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from mmq.nn.dropout import dropout
+from mmq.nn.transformer import Block
+from mmq.recommenders._batches import Batch, Histories
+from mmq.recommenders._settings import RecommenderSettings
+
+START = 0.02
+"""Standard deviation of embeddings at the start."""
+
+
+def embedding(*shape: int) -> nn.Parameter:
+    """A table of embeddings at its start."""
+    return nn.Parameter(torch.randn(*shape) * START)
+
+
+class HistoryNetwork(nn.Module, ABC):
+    """Item vectors, then causal transformer layers over the items of a history.
+
+    A kind says what an item's vector is, and what is asked of a user's vector.
+    """
+
+    def __init__(self, settings: RecommenderSettings) -> None:
+        super().__init__()
+        dim = settings.hidden_dim
+        self.dropout = settings.dropout
+        self.entry_norm = nn.LayerNorm(dim)
+        self.item_blocks = nn.ModuleList(
+            Block(dim, settings.heads, settings.dropout, settings.history)
+            for _ in range(settings.item_layers)
+        )
+        self.norm = nn.LayerNorm(dim)
+
+    @abstractmethod
+    def item_vectors(self, histories: Histories) -> Tensor:
+        """``(n, d)`` of each entry, before the place in the history is known to it."""
+
+    @abstractmethod
+    def loss(self, users: Tensor, targets: Tensor) -> Tensor:
+        """How badly user vectors ``(n, d)`` predict the items ``(n, steps)``, a scalar."""
+
+    def users(self, histories: Histories, vectors: Tensor | None = None) -> Tensor:
+        """``(n, d)``: what is known of a user at each entry of the history.
+
+        Args:
+            histories: the entries.
+            vectors: ``(n, d)`` in place of :meth:`item_vectors`.
+        """
+        vectors = self.item_vectors(histories) if vectors is None else vectors
+        # embeddings start small: as they are, the shortcut around the blocks, which says what item
+        # it was, would be drowned by what the blocks add
+        entries = self.entry_norm(vectors)
+        entries = dropout(entries, self.dropout, self.training)
+        for block in self.item_blocks:
+            entries = block(entries, histories.layout)
+        users: Tensor = self.norm(entries)
+        return users
+
+    def last(self, histories: Histories) -> Tensor:
+        """``(b, d)``: what is known of each user at the end of the history."""
+        return self.users(histories).index_select(0, histories.layout.last)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The training loss of a batch, a scalar; mean over its targets."""
+        return self.loss(self.users(batch.histories), batch.targets)
