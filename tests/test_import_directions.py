@@ -12,7 +12,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "mmq"
 
 LAYERS = (
-    {"errors", "artifacts", "formats", "made_from", "settings", "progress", "version", "nn"},
+    {"errors", "artifacts", "formats", "made_from", "settings", "progress", "version", "nn", "hub"},
     {"data"},
     {"encoders", "semantic_ids", "training", "metrics", "model_folder"},
     {"model"},

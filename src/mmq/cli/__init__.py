@@ -123,6 +123,8 @@ from mmq.cli import (  # noqa: E402  (they follow `app`)
     finetune,
     fit,
     inspect,
+    pull,
+    push,
     recommend,
     reproduce,
     settings,
@@ -153,6 +155,8 @@ app.command("finetune", rich_help_panel=_MODELS)(finetune.command)
 app.command("evaluate", rich_help_panel=_MODELS)(evaluate.command)
 app.command("compare", rich_help_panel=_MODELS)(compare.command)
 app.command("recommend", rich_help_panel=_MODELS)(recommend.command)
+app.command("push", rich_help_panel=_OTHER)(push.command)
+app.command("pull", rich_help_panel=_OTHER)(pull.command)
 app.command("demo", rich_help_panel=_OTHER)(demo.command)
 app.command("settings", rich_help_panel=_OTHER)(settings.command)
 app.command("doctor", rich_help_panel=_OTHER)(doctor.command)

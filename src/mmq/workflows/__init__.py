@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mmq.workflows._finetune import Stage1 as Stage1
     from mmq.workflows._finetune import finetune as finetune
     from mmq.workflows._fit import fit as fit
+    from mmq.workflows._hub import pull as pull
+    from mmq.workflows._hub import push as push
     from mmq.workflows._import import import_data as import_data
     from mmq.workflows._import import import_npy as import_npy
     from mmq.workflows._import_ids import IdImport as IdImport
@@ -62,6 +64,8 @@ _HOMES = {
     "import_npy": "_import",
     "kinds_by_family": "_settings",
     "recommend_users": "_recommend_users",
+    "pull": "_hub",
+    "push": "_hub",
     "settings_of": "_settings",
 }
 
