@@ -18,7 +18,7 @@ LAYERS = (
     {"model"},
     {"log_model", "network_model"},
     {"recommenders", "ranking", "tokenizers", "decoding"},
-    {"finetuning"},
+    {"finetuning", "onnx"},
     {"reports"},
     {"workflows"},
     {"cli", "serve", "testing", "__main__", "__init__"},

@@ -133,6 +133,7 @@ from mmq.cli import (  # noqa: E402  (they follow `app`)
     tune,
 )
 from mmq.cli.embed import embed_app  # noqa: E402
+from mmq.cli.export import export_app  # noqa: E402
 from mmq.cli.import_ import import_app  # noqa: E402
 
 train_app = typer.Typer(help="Train a model on an interaction log.", no_args_is_help=True)
@@ -155,6 +156,7 @@ app.command("finetune", rich_help_panel=_MODELS)(finetune.command)
 app.command("evaluate", rich_help_panel=_MODELS)(evaluate.command)
 app.command("compare", rich_help_panel=_MODELS)(compare.command)
 app.command("recommend", rich_help_panel=_MODELS)(recommend.command)
+app.add_typer(export_app, name="export", rich_help_panel=_OTHER)
 app.command("push", rich_help_panel=_OTHER)(push.command)
 app.command("pull", rich_help_panel=_OTHER)(pull.command)
 app.command("demo", rich_help_panel=_OTHER)(demo.command)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mmq.workflows._embed_behaviour import embed_behaviour as embed_behaviour
     from mmq.workflows._encode import encode as encode
     from mmq.workflows._evaluate import evaluate as evaluate
+    from mmq.workflows._export_onnx import export_onnx as export_onnx
     from mmq.workflows._files import LogFile as LogFile
     from mmq.workflows._files import ModelFolder as ModelFolder
     from mmq.workflows._finetune import Stage1 as Stage1
@@ -48,8 +49,8 @@ _HOMES = {
         name: f"_{name}"
         for name in ("compare", "demo", "doctor", "embed", "embed_behaviour", "encode")
     },
-    **{name: f"_{name}" for name in ("evaluate", "finetune", "fit", "inspect", "recommend")},
-    **{name: f"_{name}" for name in ("train_ranking", "train_retrieval", "tune")},
+    **{name: f"_{name}" for name in ("evaluate", "export_onnx", "finetune", "fit", "inspect")},
+    **{name: f"_{name}" for name in ("recommend", "train_ranking", "train_retrieval", "tune")},
     "Contender": "_compare",
     "IdImport": "_import_ids",
     "ItemFilters": "_recommend",

@@ -88,7 +88,7 @@ def _card(folder: Path, license: str | None) -> bytes:
     text = (folder / CARD).read_text("utf-8")
     if license is not None:
         card = ModelCard(text)
-        card.data.license = license
+        card.data["license"] = license
         text = str(card)
     return text.encode()
 
