@@ -55,8 +55,9 @@ def write_graph(graph: Graph, out: str | Path) -> None:
 
 def _exported(graph: Graph) -> bytes:
     try:
-        import onnx
         import onnxscript  # noqa: F401  (torch's exporter needs it)
+
+        import onnx
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "onnx", "onnx") from error
     batch = torch.export.Dim("batch", min=1)
