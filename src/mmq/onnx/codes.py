@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mmq.errors import SettingsError
-from mmq.nn.codebook import Distance, search_keys
+from mmq.nn.codebook import search_keys
 from mmq.tokenizers.additive.network import AdditiveNetwork
 from mmq.tokenizers.estimator import NetworkTokenizer
 from mmq.tokenizers.frame import Frame
@@ -126,24 +126,22 @@ def _fused(network: FusedNetwork[Any], x: Tensor, present: Tensor) -> Tensor:
 
 def _quantised(quantiser: nn.Module, x: Tensor) -> Tensor:
     if isinstance(quantiser, RQKMeans):
-        return _residual(x, quantiser.codebooks, "l2")
+        return _residual(x, quantiser.codebooks)
     if isinstance(quantiser, RQVAE):
-        return _residual(quantiser.encoder(x), quantiser.codebooks, quantiser.settings.distance)
+        return _residual(quantiser.encoder(x), quantiser.codebooks)
     assert isinstance(quantiser, OPQ), "the kinds of fused networks"
     y = ((x - quantiser.mean) @ quantiser.rotation).unflatten(1, (len(quantiser.codebooks), -1))
-    keys, offset = search_keys(quantiser.codebooks.transpose(1, 2), "l2")
+    keys, offset = search_keys(quantiser.codebooks, "l2")
     assert offset is not None
     return (torch.einsum("bns,nsk->bnk", y, keys) + offset[:, 0]).argmax(2)
 
 
-def _residual(z: Tensor, codebooks: Tensor, distance: Distance) -> Tensor:
+def _residual(z: Tensor, codebooks: Tensor) -> Tensor:
     """Codes ``(b, l)`` of levels, each of what those before leave over."""
-    keys, offset = search_keys(codebooks, distance)
+    keys, offset = search_keys(codebooks, "l2")
+    assert offset is not None
     codes = []
     for level, codebook in enumerate(codebooks):
-        scores = z @ keys[level]
-        if offset is not None:
-            scores = scores + offset[level]
-        codes.append(scores.argmax(1))
+        codes.append((z @ keys[level] + offset[level]).argmax(1))
         z = z - codebook[codes[-1]]
     return torch.stack(codes, 1)
