@@ -12,13 +12,13 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "mmq"
 
 LAYERS = (
-    {"errors", "artifacts", "formats", "made_from", "settings", "progress", "version", "nn"},
+    {"errors", "artifacts", "formats", "made_from", "settings", "progress", "version", "nn", "hub"},
     {"data"},
     {"encoders", "semantic_ids", "training", "metrics", "model_folder"},
     {"model"},
     {"log_model", "network_model"},
     {"recommenders", "ranking", "tokenizers", "decoding"},
-    {"finetuning"},
+    {"finetuning", "onnx"},
     {"reports"},
     {"workflows"},
     {"cli", "serve", "testing", "__main__", "__init__"},

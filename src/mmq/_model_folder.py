@@ -63,10 +63,14 @@ class FolderFormat:
     again: str
     files: tuple[str, ...] = ()
 
+    @property
+    def model_files(self) -> tuple[str, ...]:
+        """Names of the files that make up a model; not all need to be there."""
+        return (CONFIG, WEIGHTS, CARD, LOG, *self.files)
+
     def check_target(self, folder: str | Path) -> None:
         """Raise :class:`~mmq.errors.DataError` if saving there would overwrite something else."""
-        files = (CONFIG, WEIGHTS, CARD, LOG, *self.files, NOTE)
-        check_own_folder(folder, files, CONFIG, (self.family, "mmq"))
+        check_own_folder(folder, (*self.model_files, NOTE), CONFIG, (self.family, "mmq"))
 
     @contextlib.contextmanager
     def writing(self, folder: str | Path) -> Iterator[Path]:

@@ -246,6 +246,12 @@ def kinds(family: str) -> Mapping[str, type[Model[Any]]]:
     return _KINDS[family]
 
 
+def folder_format(family: str) -> FolderFormat:
+    """What the folders of a family are like."""
+    kinds(family)
+    return _FAMILY_CLASSES[family].folder_format
+
+
 def model_class(family: str, kind: str) -> type[Any]:
     """The class of a kind.
 

@@ -123,6 +123,8 @@ from mmq.cli import (  # noqa: E402  (they follow `app`)
     _finetune,
     _fit,
     _inspect,
+    _pull,
+    _push,
     _recommend,
     _reproduce,
     _settings,
@@ -131,6 +133,7 @@ from mmq.cli import (  # noqa: E402  (they follow `app`)
     _tune,
 )
 from mmq.cli._embed import embed_app  # noqa: E402
+from mmq.cli._export import export_app  # noqa: E402
 from mmq.cli._import import import_app  # noqa: E402
 
 train_app = typer.Typer(help="Train a model on an interaction log.", no_args_is_help=True)
@@ -153,6 +156,9 @@ app.command("finetune", rich_help_panel=_MODELS)(_finetune.command)
 app.command("evaluate", rich_help_panel=_MODELS)(_evaluate.command)
 app.command("compare", rich_help_panel=_MODELS)(_compare.command)
 app.command("recommend", rich_help_panel=_MODELS)(_recommend.command)
+app.add_typer(export_app, name="export", rich_help_panel=_OTHER)
+app.command("push", rich_help_panel=_OTHER)(_push.command)
+app.command("pull", rich_help_panel=_OTHER)(_pull.command)
 app.command("demo", rich_help_panel=_OTHER)(_demo.command)
 app.command("settings", rich_help_panel=_OTHER)(_settings.command)
 app.command("doctor", rich_help_panel=_OTHER)(_doctor.command)

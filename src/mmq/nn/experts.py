@@ -25,7 +25,7 @@ class LinearExperts(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Latents of all experts."""
         z = torch.addmm(self.bias, x, self.weight.T)
-        return z.view(len(x), self.experts, self.latent_dim)
+        return z.view(-1, self.experts, self.latent_dim)
 
     def weight_rows(self) -> Tensor:
         """``(n, weights an expert)``: the rows of V in Eq. 11, before normalisation."""

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from mmq.workflows._embed_behaviour import embed_behaviour as embed_behaviour
     from mmq.workflows._encode import encode as encode
     from mmq.workflows._evaluate import evaluate as evaluate
+    from mmq.workflows._export_onnx import export_onnx as export_onnx
     from mmq.workflows._files import LogFile as LogFile
     from mmq.workflows._files import ModelFolder as ModelFolder
     from mmq.workflows._finetune import Stage1 as Stage1
     from mmq.workflows._finetune import finetune as finetune
     from mmq.workflows._fit import fit as fit
+    from mmq.workflows._hub import pull as pull
+    from mmq.workflows._hub import push as push
     from mmq.workflows._import import import_data as import_data
     from mmq.workflows._import import import_npy as import_npy
     from mmq.workflows._import_ids import IdImport as IdImport
@@ -46,8 +49,8 @@ _HOMES = {
         name: f"_{name}"
         for name in ("compare", "demo", "doctor", "embed", "embed_behaviour", "encode")
     },
-    **{name: f"_{name}" for name in ("evaluate", "finetune", "fit", "inspect", "recommend")},
-    **{name: f"_{name}" for name in ("train_ranking", "train_retrieval", "tune")},
+    **{name: f"_{name}" for name in ("evaluate", "export_onnx", "finetune", "fit", "inspect")},
+    **{name: f"_{name}" for name in ("recommend", "train_ranking", "train_retrieval", "tune")},
     "Contender": "_compare",
     "IdImport": "_import_ids",
     "ItemFilters": "_recommend",
@@ -62,6 +65,8 @@ _HOMES = {
     "import_npy": "_import",
     "kinds_by_family": "_settings",
     "recommend_users": "_recommend_users",
+    "pull": "_hub",
+    "push": "_hub",
     "settings_of": "_settings",
 }
 
