@@ -29,6 +29,7 @@ EXECUTED = [
     ROOT / name
     for name in (
         "README.md",
+        "docs/guides/a_shop_by_commands.md",
         "docs/guides/add_a_tokenizer.md",
         "docs/guides/add_a_recommender.md",
         "docs/guides/notebook.md",

@@ -215,6 +215,9 @@ DOCUMENTS: Mapping[Path, Mapping[str, Block]] = {
         "zoo-use": lambda: tokenizers.use(tokenizers.by_member(results.read("zoo"))),
         "zoo-parts": of("zoo_ablation", tokenizers.parts),
     },
+    GUIDES / "a_shop_by_commands.md": {
+        "shop": timed("shop_ml1m", speed.shop, "bench_shop --data ML1M")
+    },
     GUIDES / "own_data.md": {"ties": _ties},
     GUIDES / "reproduce.md": {"paper-cost": paper.cost},
 }

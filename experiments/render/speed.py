@@ -37,6 +37,18 @@ def readers(record: Record) -> str:
     return templated(columns, record["rows"])
 
 
+def shop(record: Record) -> str:
+    """What every command of a small shop takes."""
+    columns = {
+        "step": "{step}",
+        "command": "`{command}`",
+        "seconds": "{seconds:,.0f}",
+        "processor seconds": "{processor_seconds:,.0f}",
+        "peak MB": "{peak_mb:,}",
+    }
+    return templated(columns, record["steps"])
+
+
 def fit(record: Record) -> str:
     """Speed of training."""
     columns = {
