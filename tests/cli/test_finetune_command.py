@@ -18,7 +18,7 @@ from mmq.data._interactions import Interactions, write_interactions
 from mmq.semantic_ids import drift
 from mmq.tokenizers import MMQTokenizer, OPQTokenizer, RQKMeansTokenizer
 
-ROOMS = ["retrieval", "ranking"]
+PROBLEMS = ["retrieval", "ranking"]
 LOG = {"retrieval": "log.parquet", "ranking": "shown.parquet"}
 MODEL = {"retrieval": "recommender", "ranking": "ranker"}
 SETTINGS = ("mode=joint", "input_noise=0", "epochs=2", "learning_rate=0.01", "tokenizer_rate=0.5",
@@ -70,16 +70,16 @@ def shop(made, monkeypatch, tmp_path):
     return tmp_path / "shop"
 
 
-def arguments(room, *more, control=False):
+def arguments(problem, *more, control=False):
     """Without the control, which takes as long again, unless it is asked for."""
     more = ("--force", *more) if control else ("--force", "--no-control", *more)
-    return ["finetune", room, "--tokenizer", "tokenizer", "--model", MODEL[room], "--catalogue",
-            "catalogue.parquet", "--interactions", LOG[room], "--out", "tuned", *MOVING,
-            *map(str, more)]  # fmt: skip
+    return ["finetune", problem, "--tokenizer", "tokenizer", "--model", MODEL[problem],
+            "--catalogue", "catalogue.parquet", "--interactions", LOG[problem],
+            "--out", "tuned", *MOVING, *map(str, more)]  # fmt: skip
 
 
-def tuned(capsys, room, *more, control=False):
-    code, out, err = run(capsys, *arguments(room, *more, control=control), "--json")
+def tuned(capsys, problem, *more, control=False):
+    code, out, err = run(capsys, *arguments(problem, *more, control=control), "--json")
     assert (code, err) == (0, "")
     return json.loads(out)
 
@@ -95,12 +95,12 @@ def files(folder, but=("finetune.json",)):
 # --- what is written ---
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_tokenizer_ids_and_model_belong_together(room, shop, capsys):
-    result = tuned(capsys, room)
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_tokenizer_ids_and_model_belong_together(problem, shop, capsys):
+    result = tuned(capsys, problem)
     assert sorted(path.name for path in (shop / "tuned").iterdir()) == WRITTEN
     assert not list(shop.glob(".*"))
-    assert (result["finetune"], result["out"], result["epochs"]) == (room, "tuned", 2)
+    assert (result["finetune"], result["out"], result["epochs"]) == (problem, "tuned", 2)
     ids = SemanticIDs.read(shop / "tuned" / "ids.parquet")
     old = SemanticIDs.read(shop / "ids.parquet")
     assert ids.item_ids.equals(old.item_ids)
@@ -136,17 +136,17 @@ def test_tokenizer_ids_and_model_belong_together(room, shop, capsys):
     assert again.manifest == ids.manifest
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_the_figures_are_those_of_the_models(room, shop, capsys):
-    result = tuned(capsys, room)
-    for folder, when in ((MODEL[room], "before"), ("tuned/model", "after")):
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_the_figures_are_those_of_the_models(problem, shop, capsys):
+    result = tuned(capsys, problem)
+    for folder, when in ((MODEL[problem], "before"), ("tuned/model", "after")):
         for part in ("test", "validation"):
             code, out, _ = run(
-                capsys, "evaluate", folder, "--interactions", LOG[room], "--part", part, "--json"
+                capsys, "evaluate", folder, "--interactions", LOG[problem], "--part", part, "--json"
             )
             assert code == 0
             found = json.loads(out)
-            found = found["history_competes"] if room == "retrieval" else found
+            found = found["history_competes"] if problem == "retrieval" else found
             printed = result[when][part]
             names = found.keys() & printed.keys()
             assert {"ndcg@10", "recall@10"} <= names or "auc" in names
@@ -179,13 +179,13 @@ def test_the_new_model_recommends_and_new_items_can_follow(shop, capsys):
     assert "come from tokenizer" in err
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_people_read_what_happened(room, shop, capsys):
-    code, out, err = run(capsys, *arguments(room, control=True))
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_people_read_what_happened(problem, shop, capsys):
+    code, out, err = run(capsys, *arguments(problem, control=True))
     assert (code, err) == (0, "")
-    assert out.startswith(f"fine-tuned for {room} -> tuned\n")
+    assert out.startswith(f"fine-tuned for {problem} -> tuned\n")
     assert re.search(r"\n  best epoch [12] of 2: \d+\.\d% of the items have a new ID\n", out)
-    name = "ndcg@10" if room == "retrieval" else "auc"
+    name = "ndcg@10" if problem == "retrieval" else "auc"
     for part in ("validation", "test"):
         assert re.search(rf"\n  {part}, {name}( +0\.\d{{4}}){{3}}\n", out)
         gain, own = r"[+-]0\.\d{4} over the control", r"frozen tokenizer and gained [+-]0\.\d{4} it"
@@ -194,7 +194,7 @@ def test_people_read_what_happened(room, shop, capsys):
         )
     assert re.search(r"\n  colliding( +\d\.\d{4}){3}\n", out)
     assert re.search(r"\n  over \d+ users of the test part .* p [\d.e-]+\), of one seed\n", out)
-    code, out, _ = run(capsys, *arguments(room, "--set", "learning_rate=1e-12", "--set",
+    code, out, _ = run(capsys, *arguments(problem, "--set", "learning_rate=1e-12", "--set",
                                           "refit_epochs=1"))  # fmt: skip
     assert code == 0
     assert re.search(r"\n  colliding( +\d\.\d{4}){2}\n", out)
@@ -202,21 +202,21 @@ def test_people_read_what_happened(room, shop, capsys):
     assert "\n  the start was best of 2 epochs, so the IDs are as they were\n" in out
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_the_gain_is_told_against_as_long_a_training_with_a_frozen_tokenizer(room, shop, capsys):
-    found = tuned(capsys, room, control=True)
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_the_gain_is_told_against_as_long_a_training_with_a_frozen_tokenizer(problem, shop, capsys):
+    found = tuned(capsys, problem, control=True)
     learned = files(shop / "tuned", ("finetune.json", "report.html"))
     assert "over the control: as long a training" in (shop / "tuned" / "report.html").read_text()
-    control, name = found["control"], "ndcg@10" if room == "retrieval" else "auc"
+    control, name = found["control"], "ndcg@10" if problem == "retrieval" else "auc"
     for part in ("validation", "test"):
         expected = found["after"][part][name] - control[part][name]
         assert found["gain"][part][name] == pytest.approx(expected)
     assert found["gain_test"]["low"] <= found["gain_test"]["high"]
-    plain = tuned(capsys, room)  # the control changes nothing of what is written
+    plain = tuned(capsys, problem)  # the control changes nothing of what is written
     assert (plain["control"], plain["gain"], plain["gain_test"]) == (None, None, None)
     assert plain["after"] == found["after"]
     assert files(shop / "tuned", ("finetune.json", "report.html")) == learned
-    frozen = tuned(capsys, room, "--set", "tokenizer_rate=0", control=True)
+    frozen = tuned(capsys, problem, "--set", "tokenizer_rate=0", control=True)
     assert frozen["control"] is None  # it is the control
     assert frozen["after"]["test"] == {name: control["test"][name] for name in control["test"]}
     assert frozen["after"]["validation"] == control["validation"]
@@ -377,8 +377,8 @@ def bad_shop(made, tmp_path_factory):
 
 BAD = {
     "retrieval": [
-        (["--model", "sasrec"], "sasrec holds a sasrec, which has no semantic IDs to fine-tune"),
-        (["--model", "popularity"], "popularity holds a popularity, which has no semantic IDs"),
+        (["--model", "sasrec"], "sasrec models cannot be fine-tuned; give a heterrec model"),
+        (["--model", "popularity"], "popularity models cannot be fine-tuned"),
         (["--model", "ranker"], "ranker holds a ranker"),
         (["--model", "none"], "check the path"),
         (["--model", "broken"], "not a whole safetensors file"),
@@ -429,16 +429,16 @@ BAD = {
 
 
 @pytest.mark.parametrize(
-    ("room", "more", "expected"),
-    [(room, *each) for room, cases in BAD.items() for each in cases],
+    ("problem", "more", "expected"),
+    [(problem, *each) for problem, cases in BAD.items() for each in cases],
     ids=lambda value: str(value)[:40],
 )
 def test_mistakes_are_one_sentence_and_nothing_is_written(
-    room, more, expected, bad_shop, capsys, monkeypatch
+    problem, more, expected, bad_shop, capsys, monkeypatch
 ):
     monkeypatch.chdir(bad_shop)
     before = files(bad_shop, but=())
-    code, out, err = run(capsys, *arguments(room, *more))
+    code, out, err = run(capsys, *arguments(problem, *more))
     assert (code, out) == (2, "")
     assert expected in err
     assert err.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Stage 2, alternating: what switches cost, and a tokenizer that learns to make the good ones."""
+"""Stage 2, alternating: what reassignments cost, and a tokenizer that learns the good ones."""
 
 from dataclasses import replace
 
@@ -10,11 +10,12 @@ from children import found_by_two
 from finetuning.tiny import STUDENTS, TOKENIZERS, catalogue, ranking, retrieval, tokenizer
 from mmq.errors import SettingsError
 from mmq.finetuning import FinetuneSettings, finetune
+from mmq.finetuning._adapters import adapter_of
+from mmq.finetuning._adapters._heterrec_costs import history_costs, predicted_costs
 from mmq.finetuning._alternating import AlternatingTask
 from mmq.made_from import Checkpoint
 from mmq.ranking._batches import shown_batch
 from mmq.recommenders._batches import training_batch
-from mmq.recommenders._heterrec.reassignment import history_costs, predicted_costs
 from mmq.testing._interruption import kill_after
 from mmq.tokenizers._network import SoftInputs
 from mmq.training import _loop as loop
@@ -26,9 +27,9 @@ ALTERNATING = {
 }  # fmt: skip
 
 
-def tuned(room="retrieval", kind="mmq", **changes):
+def tuned(problem="retrieval", kind="mmq", **changes):
     made = tokenizer(kind)
-    student, data = STUDENTS[room](made)
+    student, data = STUDENTS[problem](made)
     fit = finetune(made, student, data, catalogue(), FinetuneSettings(**{**ALTERNATING, **changes}))
     return made, student, data, fit
 
@@ -69,11 +70,11 @@ def told(student, data, every=1):
 
 def test_costs_of_a_recommender_are_zero_where_nothing_changes():
     student, data = retrieval(tokenizer(), dropout=0.0)
-    codes, met = student.network.codes, student.network.competitors
-    whole = student.reassignment_costs(data)
+    codes, competitors = student.network.codes, student.network.competitors
+    whole = adapter_of(student).reassignment_costs(data)
     assert whole.shape == (len(data.item_ids), codes.shape[1], 8)
     assert not whole.gather(2, codes[:, :, None]).any()
-    nobody = np.setdiff1d(np.arange(len(codes)), met.numpy())
+    nobody = np.setdiff1d(np.arange(len(codes)), competitors.numpy())
     assert len(nobody)
     assert not whole[nobody].any()
 
@@ -106,27 +107,27 @@ def test_a_part_of_the_users_tells_about_the_same():
 
 @pytest.mark.parametrize(("scale", "steps"), [(1.0, 1), (20.0, 1), (20.0, 3)])
 def test_what_is_told_to_pay_pays(scale, steps):
-    """Costs are no less than the truth, of one switch and of many at once."""
+    """Costs are no less than the truth, of one reassignment and of many at once."""
     learning = {"epochs": 8, "learning_rate": 0.02}
     student, data = retrieval(tokenizer(), dropout=0.0, steps=steps, **learning)
     network = student.network.eval()
     network.heads.codes.data *= scale  # with long codewords too
     costs, _ = told(student, data)
-    codes, met = network.codes, network.competitors
+    codes, competitors = network.codes, network.competitors
     before = total_loss(student, data, codes)
     generator = np.random.default_rng(0)
-    for switched in [1] * 10 + [3, 10, len(met)]:
-        rows = torch.from_numpy(generator.permutation(len(met))[:switched])
+    for reassigned in [1] * 10 + [3, 10, len(competitors)]:
+        rows = torch.from_numpy(generator.permutation(len(competitors))[:reassigned])
         position, code = (
-            torch.from_numpy(generator.integers(top, size=switched)) for top in (5, 8)
+            torch.from_numpy(generator.integers(top, size=reassigned)) for top in (5, 8)
         )
         other = codes.clone()
-        other[met[rows], position] = code
+        other[competitors[rows], position] = code
         true = total_loss(student, data, other) - before
         assert true <= float(costs[rows, position, code].sum()) + 1e-2 * (1 + abs(true))
     lowest, which = costs.flatten(1).min(1)
     other = codes.clone()
-    other[met, which // 8] = which % 8
+    other[competitors, which // 8] = which % 8
     assert lowest.sum() < 0
     assert total_loss(student, data, other) - before <= float(lowest.sum()) + 1e-2
 
@@ -164,8 +165,8 @@ def test_costs_of_histories_are_slopes_and_their_squares():
         assert float(costs[entry, position, code]) == pytest.approx(expected, rel=0.05, abs=2e-3)
 
 
-def test_costs_tell_what_switches_do():
-    """They are near the truth for single switches of predicted items."""
+def test_costs_tell_what_reassignments_do():
+    """They are near the truth for single reassignments of predicted items."""
     student, data = retrieval(tokenizer(), dropout=0.0, epochs=8, learning_rate=0.02)
     network = student.network.eval()
     costs, _ = told(student, data)
@@ -190,7 +191,7 @@ def binary_cross_entropy(logits, label):
 def test_costs_of_a_ranker_are_those_of_a_plain_loop():
     student, data = ranking(tokenizer(), dropout=0.0, epochs=2)
     network, numbering = student.network.eval(), student.numbering(data.vocabulary)
-    costs = student.reassignment_costs(data)
+    costs = adapter_of(student).reassignment_costs(data)
     n, dim = network.length, network.codes.shape[1]
     table = network.codes.detach().view(n, -1, dim)
     expected = torch.zeros_like(costs)
@@ -210,17 +211,17 @@ def test_costs_of_a_ranker_are_those_of_a_plain_loop():
     torch.testing.assert_close(costs, expected, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("room", STUDENTS)
+@pytest.mark.parametrize("problem", STUDENTS)
 @pytest.mark.parametrize("kind", TOKENIZERS)
-def test_codes_move_and_belong_together(room, kind):
-    made, student, _, fit = tuned(room, kind)
+def test_codes_move_and_belong_together(problem, kind):
+    made, student, _, fit = tuned(problem, kind)
     assert max(each["codes_moved"] for each in fit.log) > 0
     assert np.array_equal(made.encode(catalogue()), student.semantic_ids.codes)
     assert np.array_equal(fit.codes_after, student.semantic_ids.codes)
 
 
-def turn(kind="mmq", **changes):
-    """The task of a fine-tuning before its first turn."""
+def alternating(kind="mmq", **changes):
+    """The task of a fine-tuning before its tokenizer has learned."""
     made = tokenizer(kind)
     student, data = retrieval(made, epochs=8, learning_rate=0.02)
     settings = FinetuneSettings(**{**ALTERNATING, **changes})
@@ -229,9 +230,9 @@ def turn(kind="mmq", **changes):
     return task
 
 
-def test_a_switch_has_to_gain_more_than_it_takes_to_name_it():
-    task = turn(nearest=4, least_gain=None)
-    told, costs = task.student.reassignment_costs(task.data), task._costs()
+def test_a_reassignment_has_to_gain_more_than_it_takes_to_name_it():
+    task = alternating(nearest=4, least_gain=None)
+    told, costs = task.adapter.reassignment_costs(task.data), task._costs()
     share = len(told) / task.items
     for item, place in enumerate(task.places.tolist()):
         for position, now in enumerate(task.codes[place].tolist()):
@@ -243,8 +244,8 @@ def test_a_switch_has_to_gain_more_than_it_takes_to_name_it():
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
 @pytest.mark.parametrize("nearest", [2, 4, 100])
-def test_items_should_make_the_one_switch_that_pays_most(kind, nearest):
-    task = turn(kind, nearest=nearest)
+def test_items_should_make_the_one_reassignment_that_pays_most(kind, nearest):
+    task = alternating(kind, nearest=nearest)
     costs, codes = task._costs(), task.codes
     inputs = SoftInputs(task.x, task.present, task.x, 0.1, codes=codes)
     logits = task.tokenizer.soften(inputs).logits
@@ -267,21 +268,21 @@ def test_items_should_make_the_one_switch_that_pays_most(kind, nearest):
     assert (wanted != codes).any()
 
 
-def test_codes_found_together_make_most_of_the_switches_wanted():
+def test_codes_found_together_make_most_of_the_reassignments_wanted():
     """And others beside them, since an item's codes are found anew in the light of the one that
     moved; on so few items those may cost more than the wanted ones pay.
     """
-    task = turn("additive", tokenizer_steps=200, input_noise=0.0)
+    task = alternating("additive", tokenizer_steps=200, input_noise=0.0)
     wanted, before = task._wanted(task._costs()), task.codes
     task.end_epoch(np.random.default_rng(0), 0, 1 / 3)
     task.refresh()
-    switches = wanted != before
-    assert (task.codes == wanted)[switches].float().mean() > 0.7
+    reassigned = wanted != before
+    assert (task.codes == wanted)[reassigned].float().mean() > 0.7
 
 
 @pytest.mark.parametrize("kind", sorted(TOKENIZERS.keys() - {"additive"}))
-def test_a_turn_of_the_tokenizer_pays(kind):
-    task = turn(kind, tokenizer_steps=200, input_noise=0.0)
+def test_what_the_tokenizer_learns_between_epochs_pays(kind):
+    task = alternating(kind, tokenizer_steps=200, input_noise=0.0)
     costs, before = task._costs(), task.codes
     task.end_epoch(np.random.default_rng(0), 0, 1 / 3)
     task.refresh()
@@ -292,7 +293,7 @@ def test_a_turn_of_the_tokenizer_pays(kind):
 def test_what_is_wanted_keeps_the_codes_of_others():
     moved = []
     for weight in (0.0, 30.0):
-        task = turn(behaviour_weight=3.0, wanted_weight=weight, tokenizer_steps=100)
+        task = alternating(behaviour_weight=3.0, wanted_weight=weight, tokenizer_steps=100)
         wanted = task._wanted(task._costs())
         task.end_epoch(np.random.default_rng(0), 0, 1 / 3)
         task.refresh()

@@ -29,9 +29,9 @@ def fitted(kind="mmq"):
 
 
 @functools.cache
-def start(room):
+def start(problem):
     """Not to be changed."""
-    return fitted(), *STUDENTS[room](fitted(), epochs=1)
+    return fitted(), *STUDENTS[problem](fitted(), epochs=1)
 
 
 def table(made, items=None):
@@ -87,12 +87,12 @@ def test_codes_refined_as_in_format_one(made):
     refused(SettingsError, "of an older mmq, have no gradient.*refinement=0", made, student, data)
 
 
-@pytest.mark.parametrize("room", STUDENTS)
-def test_the_tokenizer_of_other_ids(room):
+@pytest.mark.parametrize("problem", STUDENTS)
+def test_the_tokenizer_of_other_ids(problem):
     other = TOKENIZERS["mmq"]()
     other = type(other)(other.settings.model_copy(update={"seed": 9}), device="cpu")
     other.fit(catalogue())
-    _, student, data = start(room)
+    _, student, data = start(problem)
     refused(DataError, "another ID in the model than the tokenizer gives", other, student, data)
 
 
@@ -150,10 +150,10 @@ def test_a_ranker_of_prefixes():
     refused(SettingsError, "a ranker of prefixes.*code_features=codes", made, student, data)
 
 
-@pytest.mark.parametrize("room", STUDENTS)
-def test_a_model_that_was_given_a_newer_table(room):
+@pytest.mark.parametrize("problem", STUDENTS)
+def test_a_model_that_was_given_a_newer_table(problem):
     made = fitted()
-    student, data = STUDENTS[room](made, epochs=1)
+    student, data = STUDENTS[problem](made, epochs=1)
     new = Catalogue.build(
         ["new"], {name: np.eye(1, width) for name, width in catalogue().dimensions.items()}
     )
@@ -171,7 +171,7 @@ def test_a_model_that_was_given_a_newer_table(room):
 
 
 def test_another_log_than_the_model_was_trained_on():
-    """Its items would be counted among those that nobody met."""
+    """Its items would be counted among those without interactions."""
     made, student, data = start("retrieval")
     split = SplitSettings(min_interactions=0)
     other = RetrievalData.of(tiny_log(seed=1), data.ids, split)
@@ -184,9 +184,9 @@ def test_another_log_than_the_model_was_trained_on():
     refused(DataError, "not what the model was trained on; give the same log", made, student, other)
 
 
-@pytest.mark.parametrize("room", STUDENTS)
-def test_a_catalogue_that_lacks_an_item(room):
-    made, student, data = start(room)
+@pytest.mark.parametrize("problem", STUDENTS)
+def test_a_catalogue_that_lacks_an_item(problem):
+    made, student, data = start(problem)
     few = catalogue().take(np.arange(ITEMS - 1))
     refused(DataError, "'item-29' is not in the catalogue", made, student, data, few)
 
@@ -242,9 +242,9 @@ def test_settings_survive_json():
     assert FinetuneSettings.parse(settings.to_dict()) == settings
 
 
-@pytest.mark.parametrize("room", STUDENTS)
-def test_a_training_that_diverges_leaves_both_as_they_were(room):
-    made, student, data = start(room)
+@pytest.mark.parametrize("problem", STUDENTS)
+def test_a_training_that_diverges_leaves_both_as_they_were(problem):
+    made, student, data = start(problem)
     codes = made.encode(catalogue())
     wild = FinetuneSettings(epochs=2, learning_rate=1e30)
     refused(DataError, "diverged", made, student, data, settings=wild)

@@ -19,10 +19,10 @@ STILL = {
 """Nothing is drawn by each process for itself."""
 
 
-def step_of(room, kind="mmq"):
+def step_of(problem, kind="mmq"):
     """Loss summed over the targets and all gradients of a step, and the mean losses it tells."""
     made = tokenizer(kind)
-    student, data = STUDENTS[room](made, **STILL[room])
+    student, data = STUDENTS[problem](made, **STILL[problem])
     task = JointTask(
         student, made, data, made.inputs(catalogue()), FinetuneSettings(mode="joint", **SETTINGS)
     )
@@ -38,10 +38,10 @@ def step_of(room, kind="mmq"):
     return torch.cat([summed(totals["loss"])[None], *gradients]), task._means()
 
 
-def whole(room):
+def whole(problem):
     """A fine-tuning of two epochs."""
     made = tokenizer()
-    student, data = STUDENTS[room](made, **STILL[room])
+    student, data = STUDENTS[problem](made, **STILL[problem])
     fit = finetune(
         made, student, data, catalogue(), FinetuneSettings(mode="joint", **SETTINGS, epochs=2)
     )
@@ -52,17 +52,17 @@ def whole(room):
 def found():
     """What each of the processes learned."""
     steps = {}
-    for room in STILL:
-        step, means = step_of(room)
-        steps[room] = {"step": step.tolist(), "means": means}
+    for problem in STILL:
+        step, means = step_of(problem)
+        steps[problem] = {"step": step.tolist(), "means": means}
     return {"steps": steps, "whole": whole("retrieval")}
 
 
 def test_two_processes_make_the_step_of_one(tmp_path):
     one, other = found_by_two(found, tmp_path)
     assert one == other  # to the bit, or the processes would drift apart
-    for room, both in one["steps"].items():
-        step, means = step_of(room)
+    for problem, both in one["steps"].items():
+        step, means = step_of(problem)
         assert bool(step.any())
         torch.testing.assert_close(torch.tensor(both["step"]), step, rtol=1e-3, atol=1e-5)
         assert both["means"] == pytest.approx(means, rel=1e-4)

@@ -12,11 +12,13 @@ from mmq.nn.soft_items import SoftItems
 from mmq.training._loop import epoch_generator
 
 N, K, D = 2, 3, 4
+ALONE = {"reconstruction_weight": 0, "auxiliary_weight": 0, "target_codes": "detached"}
+"""No anchors, and no gradient through targets: the task alone."""
 
 
-def joint(kind, room, **changes):
+def joint(kind, problem, **changes):
     made = tokenizer(kind)
-    student, data = STUDENTS[room](made, dropout=0.0)
+    student, data = STUDENTS[problem](made, dropout=0.0)
     settings = FinetuneSettings(mode="joint", **changes)
     task = JointTask(student, made, data, made.inputs(catalogue()), settings)
     task.network.zero_grad()
@@ -63,15 +65,15 @@ def test_the_gradient_is_the_analytic_one():
     torch.testing.assert_close(table.grad, to_table)
 
 
-@pytest.mark.parametrize("room", STUDENTS)
+@pytest.mark.parametrize("problem", STUDENTS)
 @pytest.mark.parametrize("kind", TOKENIZERS)
-def test_the_forward_pass_is_that_of_the_table(kind, room):
+def test_the_forward_pass_is_that_of_the_table(kind, problem):
     """To the bit: what soft codes change is the gradient alone."""
-    task = joint(kind, room, reconstruction_weight=0, auxiliary_weight=0, target_codes="detached")
+    task = joint(kind, problem, **ALONE)
     batch = first_batch(task)
     task.network.eval()  # no dropout, nothing hidden
     task.own.settings = task.own.settings.model_copy(
-        update={"unknown_share": 0.0} if room == "ranking" else {}
+        update={"unknown_share": 0.0} if problem == "ranking" else {}
     )
     plain = task.own.part(batch, 0.0)
     soft = task.part(batch, 0.0)
@@ -79,10 +81,10 @@ def test_the_forward_pass_is_that_of_the_table(kind, room):
     assert plain[1:] == soft[1:]
 
 
-@pytest.mark.parametrize("room", STUDENTS)
+@pytest.mark.parametrize("problem", STUDENTS)
 @pytest.mark.parametrize("kind", TOKENIZERS)
-def test_the_task_alone_reaches_experts_and_codebooks(kind, room):
-    task = joint(kind, room, reconstruction_weight=0, auxiliary_weight=0, target_codes="detached")
+def test_the_task_alone_reaches_experts_and_codebooks(kind, problem):
+    task = joint(kind, problem, **ALONE)
     task.part(first_batch(task), 0.0).loss.backward()
     network = task.tokenizer.network
     reached = {
@@ -125,7 +127,7 @@ def test_detached_targets_carry_no_gradient():
         )
         task.network.zero_grad()
         embedded = network.embedded
-        network.embedded = lambda rows: network.token_embeddings[network.tokens[rows]]
+        network.embedded = lambda rows, soft=None: network.token_embeddings[network.tokens[rows]]
         loss = task.part(batch, 0.0).loss
         network.embedded = embedded
         loss.backward()
@@ -141,9 +143,8 @@ def test_a_code_moves_to_where_users_are():
     users = torch.randn(6, 8, generator=torch.Generator().manual_seed(0))
     row = torch.tensor([int(network.competitors[3])])
     logits = torch.zeros(1, network.codes.shape[1], 8, requires_grad=True)
-    network.soft = SoftItems(row, hard_index(logits, 0.1), True)
-    network._step_loss(users, row.expand(6)).backward()
-    network.soft = None
+    soft = SoftItems(row, hard_index(logits, 0.1), True)
+    network._step_loss(users, row.expand(6), soft).backward()
     sums = network.heads.codes.detach() @ users.mean(0) + network.heads.bias.detach()[:, 0]
     best = sums.argmax(1)
     for position, code in enumerate(best.tolist()):
@@ -154,7 +155,7 @@ def test_a_code_moves_to_where_users_are():
 def test_only_some_items_carry_a_gradient():
     task = joint("mmq", "retrieval", items_per_step=5)
     batch = first_batch(task)
-    rows = task.own.rows(batch)
+    rows = task.adapter.rows(task.data, batch)
     torch.manual_seed(0)
     drawn = [task._drawn(rows) for _ in range(50)]
     assert all(len(each) == 5 and bool((each.diff() > 0).all()) for each in drawn)
@@ -173,13 +174,13 @@ def test_noise_draws_codes_by_their_softmax():
 
 
 def test_items_of_a_task_are_those_of_its_batches():
-    for room in STUDENTS:
-        task = joint("mmq", room)
+    for problem in STUDENTS:
+        task = joint("mmq", problem)
         batch = first_batch(task)
-        rows = task.own.rows(batch)
+        rows = task.adapter.rows(task.data, batch)
         assert (np.diff(rows) > 0).all()
         names = {task.data.item_ids[int(row)].as_py() for row in rows}
-        if room == "ranking":
+        if problem == "ranking":
             expected = {task.data.item_ids[i].as_py() for i in task.data.train.take(batch).items}
         else:
             expected = {task.data.item_ids[int(i)].as_py() for i in batch.pack().rows}

@@ -67,13 +67,13 @@ def impressions(rows=600):
     """Users like items of their own half more often."""
     rng = np.random.default_rng(5)
     user, item = rng.integers(0, 20, rows), rng.integers(0, ITEMS - 2, rows)
-    liked = rng.random(rows) < np.where((user + item) % 2, 0.8, 0.3)
+    positive = rng.random(rows) < np.where((user + item) % 2, 0.8, 0.3)
     return Interactions.build(
         {
             "user_id": user,
             "item_id": [f"item-{row}" for row in item],
             "timestamp": np.arange(rows),
-            "label": liked.astype(int),
+            "label": positive.astype(int),
         }
     )
 

@@ -1,8 +1,8 @@
 """Stage 2, alternating: the model learns for an epoch, then the tokenizer what it would gain.
 
 The slope of a loss, which is all that the soft index of Eq. 18 passes back, says little of what a
-switch to another code does: codewords lie far apart, and a batch shows an item a few times only.
-So switches are measured over the whole training part, as far as they go.
+reassignment does: codewords lie far apart, and a batch shows an item a few times only. So
+reassignments are measured over the whole training part, as far as they go.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _BATCH = 256
 _BLOCK = 2048
 """Items whose nearest codes are found at a time."""
 _MOST = 2.0
-"""Nats an interaction: dearer switches are as good as forbidden, and count as this."""
+"""Nats an interaction: dearer reassignments are as good as forbidden, and count as this."""
 
 
 class AlternatingTask(MovingTask):
     """Codes learn between the epochs of the recommender, until ``moving`` of them are done.
 
-    For every item the model tells what each switch of a code would cost or gain
-    (:meth:`~mmq.finetuning._moving.Student.reassignment_costs`). An item should have the codes that
-    it has, but for the switch that pays most, among the ``nearest`` codes of each position. The
-    tokenizer learns for some steps to give these, by the mean over items of
+    For every item the model tells what each reassignment of a code would cost or gain
+    (:meth:`~mmq.finetuning._adapters.Adapter.reassignment_costs`). An item should have the codes
+    that it has, but for the reassignment that pays most, among the ``nearest`` codes of each
+    position. The tokenizer learns for some steps to give these, by the mean over items of
 
         behaviour_weight * sum_i <soft_i, cost_i> - wanted_weight * mean_i log soft_i[wanted_i]
         + alpha' L_recon + beta' L_aux
@@ -61,7 +61,7 @@ class AlternatingTask(MovingTask):
 
     def _costs(self) -> Tensor:
         """``(items of the table, n, k)``; nothing is known of items that training did not meet."""
-        own = self.student.reassignment_costs(self.data)
+        own = self.adapter.reassignment_costs(self.data)
         codes = self.codes[self.places][:, :, None]
         own += self.settings.resolved_least_gain(codes.shape[1])
         own.scatter_(2, codes, 0.0)

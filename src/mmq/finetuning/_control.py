@@ -59,7 +59,7 @@ def gain(
 
 def told_by_users(after: Tested, control: Tested) -> dict[str, Any] | None:
     """A paired test of both over the users of the test part, as plain values; None for too few."""
-    met, a, b = np.intersect1d(
+    shared, a, b = np.intersect1d(
         after.users.users, control.users.users, assume_unique=True, return_indices=True
     )
     try:
@@ -68,7 +68,7 @@ def told_by_users(after: Tested, control: Tested) -> dict[str, Any] | None:
         return None
     return {
         "by": after.by,
-        "users": len(met),
+        "users": len(shared),
         "difference": test.difference,
         "low": test.low,
         "high": test.high,

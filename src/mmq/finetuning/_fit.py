@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from mmq.data import Catalogue
-from mmq.errors import DataError, SettingsError
 from mmq.finetuning._alternating import AlternatingTask
+from mmq.finetuning._check import checked_inputs
 from mmq.finetuning._joint import JointTask
 from mmq.finetuning._moving import Data, MovingTask, Student
 from mmq.finetuning._settings import FinetuneSettings
 from mmq.made_from import Checkpoint
-from mmq.semantic_ids._manifest import imported_from, is_imported
+from mmq.semantic_ids import SemanticIDs
 from mmq.tokenizers._evaluation import evaluate
 from mmq.tokenizers._inputs import Inputs
 from mmq.tokenizers._soft import SoftTokenizer
 from mmq.training._distributed import is_first
 from mmq.training._early_stopping import EarlyStoppedTraining
-from mmq.training._loop import Log, Trained, train
+from mmq.training._loop import Log, train
 
 TASKS: dict[str, type[MovingTask]] = {"alternating": AlternatingTask, "joint": JointTask}
 
@@ -77,111 +79,84 @@ def finetune(
         FormatError: the checkpoint is damaged or of other data or settings.
     """
     settings = settings or FinetuneSettings()
-    inputs = _checked(tokenizer, student, data, catalogue, settings.mode == "alternating")
+    inputs = checked_inputs(tokenizer, student, data, catalogue, settings)
     ids = student.semantic_ids
-    again = None
     if checkpoint is not None:
-        checkpoint = checkpoint.of(
-            data=data.fingerprint(),
-            ids=ids.fingerprint(),
-            settings=settings.to_dict(),
-            tokenizer=tokenizer.settings.to_dict(),
-            model=student.settings.to_dict(),
-        )
-        again = checkpoint.beside("refit")
-        if not checkpoint.resume and is_first():
-            again.path.unlink(missing_ok=True)  # of another run: this one's is made much later
+        checkpoint = _of_these(checkpoint, tokenizer, student, data, settings)
     task = TASKS[settings.mode](student, tokenizer, data, inputs, settings)
-    start = {name: value.clone() for name, value in task.network.state_dict().items()}
-    try:
-        before = task.figures()
-        learning = settings.learning(student.settings, settings.epochs)
-        training = EarlyStoppedTraining(task, learning, before[task.monitor])
-        trained = train(training, checkpoint)
-        task.network.load_state_dict(training.best)
-        after, seconds, log = task.figures(), trained.seconds, trained.log
-        if settings.refit_epochs:
-            refitted = _refit(student, data, settings, again, after[task.monitor])
-            after, seconds = task.figures(), seconds + refitted.seconds
-            log = [*log, *({**each, "refit": 1.0} for each in refitted.log)]
-    except BaseException:
-        task.network.load_state_dict(start)
-        student.rename(ids.codes, ids.manifest)
-        raise
-    finally:
-        task.network.eval().requires_grad_(False)
-    codes = student.semantic_ids.codes
-    if training.best_epoch and settings.resolved_rate:
-        tokenizer.settle(inputs.x, inputs.present)
-        parts = {"fit": torch.arange(len(codes))}
-        tokenizer.figures |= evaluate(tokenizer.network, inputs, parts)
-        made = ids.manifest["tokenizer"]
-        if made is not None:
-            tokenizer.tuned_from = [*tokenizer.tuned_from, made["fingerprint"]]
+    with _restored_on_error(task, ids):
+        fit = _learned(task, checkpoint)
+    if fit.best_epoch and settings.resolved_rate:
+        _settle(tokenizer, inputs, ids)
     else:  # the same tokenizer still gives the same IDs
-        student.rename(codes, ids.manifest)
-    return FinetuneFit(before, after, training.best_epoch, log, ids.codes, codes, seconds)
+        task.adapter.rename(fit.codes_after, ids.manifest)
+    return fit
 
 
-def _refit(
-    student: Student,
-    data: Data,
-    settings: FinetuneSettings,
-    checkpoint: Checkpoint | None,
-    floor: float,
-) -> Trained:
-    """Let the recommender learn alone, on the IDs that it has; kept if it is above the floor."""
-    learning = settings.learning(student.settings, settings.refit_epochs)
-    training = EarlyStoppedTraining(student.task(data), learning, floor)
-    found = train(training, checkpoint)
-    student.network.load_state_dict(training.best)
-    return found
-
-
-def _checked(
+def _of_these(
+    checkpoint: Checkpoint,
     tokenizer: SoftTokenizer[Any, Any],
     student: Student,
     data: Data,
-    catalogue: Catalogue,
-    alternating: bool,
-) -> Inputs:
-    """Inputs of the items of the student's table."""
-    if not isinstance(tokenizer, SoftTokenizer):
-        raise SettingsError(
-            f"{tokenizer.kind} does not learn by gradients, so its IDs cannot be fine-tuned; fit "
-            "one of mmq and rqvae"
-        )
-    tokenizer.require_soft()
-    student.require_soft(data)
-    if alternating:
-        student.require_reassignment_costs()
-    ids = student.semantic_ids
-    if is_imported(ids.manifest):
-        raise DataError(
-            f"the model's semantic IDs were imported from {imported_from(ids.manifest)}, and no "
-            "tokenizer of mmq made them, so they cannot be fine-tuned; fit a tokenizer, encode the "
-            "catalogue and train the model on these IDs"
-        )
-    items = catalogue.take(catalogue.rows(ids.item_ids.to_pylist()))
-    if tokenizer.codebook_sizes != ids.codebook_sizes:
-        raise DataError(
-            f"the model's IDs have codebooks of {_list(ids.codebook_sizes)} codes, the tokenizer "
-            f"has {_list(tokenizer.codebook_sizes)}; give the one that the model's IDs were made of"
-        )
-    differ = np.flatnonzero((tokenizer.encode(items) != ids.codes).any(1))
-    if len(differ):
-        moved = ids.manifest["collisions"] == "move"
-        remedy = (
-            "encode the catalogue with --collisions rank and train the model on these IDs"
-            if moved
-            else "give the tokenizer and the catalogue that the model's IDs were made of"
-        )
-        raise DataError(
-            f"{len(differ):,} of the {len(ids):,} items have another ID in the model than the "
-            f"tokenizer gives them, {ids.item_ids[int(differ[0])].as_py()!r} among them; {remedy}"
-        )
-    return tokenizer.inputs(items)
+    settings: FinetuneSettings,
+) -> Checkpoint:
+    """The checkpoint, made from these; what another run left of its refit is removed."""
+    checkpoint = checkpoint.of(
+        data=data.fingerprint(),
+        ids=student.semantic_ids.fingerprint(),
+        settings=settings.to_dict(),
+        tokenizer=tokenizer.settings.to_dict(),
+        model=student.settings.to_dict(),
+    )
+    if not checkpoint.resume and is_first():  # this run's is made much later
+        checkpoint.beside("refit").path.unlink(missing_ok=True)
+    return checkpoint
 
 
-def _list(sizes: tuple[int, ...]) -> str:
-    return ", ".join(map(str, sizes))
+@contextmanager
+def _restored_on_error(task: MovingTask, ids: SemanticIDs) -> Iterator[None]:
+    """Give back weights and IDs as they are now if what is inside is broken off."""
+    start = {name: value.clone() for name, value in task.network.state_dict().items()}
+    try:
+        yield
+    except BaseException:
+        task.network.load_state_dict(start)
+        task.adapter.rename(ids.codes, ids.manifest)
+        raise
+    finally:
+        task.network.eval().requires_grad_(False)
+
+
+def _learned(task: MovingTask, checkpoint: Checkpoint | None) -> FinetuneFit:
+    """What came of learning together, and then alone if asked; the networks have what is best."""
+    settings, student = task.settings, task.student
+    before = task.figures()
+    learning = settings.learning(student.settings, settings.epochs)
+    training = EarlyStoppedTraining(task, learning, before[task.monitor])
+    trained = train(training, checkpoint)
+    task.network.load_state_dict(training.best)
+    after = task.figures()
+    codes = (task.start, student.semantic_ids.codes)
+    fit = FinetuneFit(before, after, training.best_epoch, trained.log, *codes, trained.seconds)
+    return _refitted(task, fit, checkpoint) if settings.refit_epochs else fit
+
+
+def _refitted(task: MovingTask, fit: FinetuneFit, checkpoint: Checkpoint | None) -> FinetuneFit:
+    """The same after the recommender learned alone on the IDs that it has, if that is better."""
+    settings, student = task.settings, task.student
+    learning = settings.learning(student.settings, settings.refit_epochs)
+    training = EarlyStoppedTraining(student.task(task.data), learning, fit.after[task.monitor])
+    trained = train(training, None if checkpoint is None else checkpoint.beside("refit"))
+    student.network.load_state_dict(training.best)
+    log = [*fit.log, *({**each, "refit": 1.0} for each in trained.log)]
+    return fit._replace(after=task.figures(), log=log, seconds=fit.seconds + trained.seconds)
+
+
+def _settle(tokenizer: SoftTokenizer[Any, Any], inputs: Inputs, ids: SemanticIDs) -> None:
+    """Make the tokenizer what it learned to be, with its figures and what it was tuned from."""
+    tokenizer.settle(inputs.x, inputs.present)
+    parts = {"fit": torch.arange(len(ids))}
+    tokenizer.figures |= evaluate(tokenizer.network, inputs, parts)
+    made = ids.manifest["tokenizer"]
+    if made is not None:
+        tokenizer.tuned_from = [*tokenizer.tuned_from, made["fingerprint"]]

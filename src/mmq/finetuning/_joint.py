@@ -43,7 +43,7 @@ class JointTask(MovingTask):
 
     def part(self, batch: Any, progress: float) -> Part:
         """The recommender's loss, and what anchors the tokenizer."""
-        settings, network = self.settings, self.student.network
+        settings = self.settings
         if settings.resolved_rate == 0:
             return self.own.part(batch, progress)
         if self.step and self.step * settings.refreshes % self.steps < settings.refreshes:
@@ -51,14 +51,11 @@ class JointTask(MovingTask):
         self.step += 1
         noise = settings.noise * (1 - progress)
         with seeded(self.draws, self.x.device):
-            rows = self._drawn(self.own.rows(batch))
+            rows = self._drawn(self.adapter.rows(self.data, batch))
             found = self.soften(self.places[rows], settings.tau(progress), noise, self.draws)
             anchors = self.anchors(found)
-        network.soft = SoftItems(rows, found.codes, settings.target_codes == "soft")
-        try:
-            part = self.own.part(batch, progress)
-        finally:
-            network.soft = None
+        soft = SoftItems(rows, found.codes, settings.target_codes == "soft")
+        part = self.own.part(batch, progress, soft)
         for name, value in (("task", part.loss), *anchors.items()):
             self.totals[name] = self.totals.get(name, 0) + value.detach() * part.share
         return part._replace(

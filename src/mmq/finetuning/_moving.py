@@ -10,10 +10,11 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from mmq.finetuning._adapters import adapter_of
 from mmq.finetuning._settings import FinetuneSettings
 from mmq.metrics.quantisation import code_counts, sharing, utilisation
 from mmq.nn.soft_items import SoftItems
-from mmq.semantic_ids import Manifest, SemanticIDs
+from mmq.semantic_ids import SemanticIDs
 from mmq.tokenizers._evaluation import SAMPLE, reconstruction
 from mmq.tokenizers._inputs import Inputs, noisy
 from mmq.tokenizers._network import Softened, SoftInputs
@@ -22,14 +23,8 @@ from mmq.training._early_stopping import ValidatedTask
 from mmq.training._loop import Batches, Part
 
 
-class SoftNetwork(Protocol):
-    """The network of a recommender that reads soft codes."""
-
-    soft: SoftItems | None
-
-
-class RowTask(Protocol):
-    """A recommender's own task, which says what items are in a batch."""
+class SoftTask(Protocol):
+    """A model's own task, which takes soft codes with a batch."""
 
     network: Any
     items: int
@@ -38,11 +33,8 @@ class RowTask(Protocol):
     def batches(self, generator: np.random.Generator) -> Batches:
         """The batches of an epoch."""
 
-    def part(self, batch: Any, progress: float) -> Part:
+    def part(self, batch: Any, progress: float, soft: SoftItems | None = None) -> Part:
         """The loss of this process's share of a batch."""
-
-    def rows(self, batch: Any) -> np.ndarray:
-        """The items of a batch, ascending: places in ``data.item_ids``."""
 
     def validate(self) -> dict[str, float]:
         """Figures of the network as it is."""
@@ -65,38 +57,19 @@ class Data(Protocol):
 class Student(Protocol):
     """A recommender of semantic IDs that can be fine-tuned together with their tokenizer."""
 
+    kind: str
     settings: Any
 
     @property
     def network(self) -> Any:
-        """Its :class:`SoftNetwork`."""
+        """What learns."""
 
     @property
     def semantic_ids(self) -> SemanticIDs:
         """The table that it was fitted to."""
 
-    def require_soft(self, data: Any) -> None:
-        """Raise a :class:`~mmq.errors.UserError` if it cannot read soft codes, or not of ``data``.
-
-        What it was fitted to is all that it can be fine-tuned on.
-        """
-
-    def require_reassignment_costs(self) -> None:
-        """Raise :class:`~mmq.errors.SettingsError` if it cannot tell :meth:`reassignment_costs`."""
-
-    def reassignment_costs(self, data: Any) -> Tensor:
-        """What each reassignment of a code would change.
-
-        ``(items, n, k)`` for the items of ``data``: by how many nats the loss, summed over the
-        training part, would change if the item alone had code k at position n; zero for the
-        code that it has.
-        """
-
     def task(self, data: Any) -> Any:
-        """Its :class:`RowTask`, for the IDs that it has now."""
-
-    def rename(self, codes: np.ndarray, manifest: Manifest | None = None) -> None:
-        """Give the items of :attr:`semantic_ids` other codes, and say what made them."""
+        """Its :class:`SoftTask`, for the IDs that it has now."""
 
 
 class MovingTask(ValidatedTask):
@@ -119,9 +92,10 @@ class MovingTask(ValidatedTask):
         settings: FinetuneSettings,
     ) -> None:
         self.student, self.tokenizer, self.data = student, tokenizer, data
+        self.adapter = adapter_of(student)
         self.inputs, self.x, self.present = inputs, inputs.x, inputs.present
         self.settings = settings
-        self.own: RowTask = student.task(data)
+        self.own: SoftTask = student.task(data)
         self.items, self.monitor = self.own.items, self.own.monitor
         student.network.requires_grad_(True)
         tokenizer.network.requires_grad_(False)
@@ -175,7 +149,7 @@ class MovingTask(ValidatedTask):
             search = self.tokenizer.network.search()
             blocks = zip(self.x.split(2048), self.present.split(2048), strict=True)
             self.codes = torch.cat([search(x, present) for x, present in blocks]).long()
-        self.student.rename(self.codes.cpu().numpy())
+        self.adapter.rename(self.codes.cpu().numpy())
         self.own = self.student.task(self.data)
 
     def soften(

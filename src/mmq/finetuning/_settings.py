@@ -39,9 +39,9 @@ class FinetuneSettings(Settings):
     """Share of ``epochs`` over which the rate rises."""
 
     mode: Literal["alternating", "joint"] = "alternating"
-    """How codes learn. "alternating": after an epoch of the model, by what every switch to another
-    code would change over the whole training part; "joint": with every step of the model, by the
-    slope of its loss through the soft index, as the paper has it."""
+    """How codes learn. "alternating": after an epoch of the model, by what every reassignment
+    of a code would change over the whole training part; "joint": with every step of the model, by
+    the slope of its loss through the soft index, as the paper has it."""
     tokenizer_rate: NonNegativeFloat | None = None
     """Rate of the tokenizer as a share of the recommender's, None: 0.5 alternating, 0.003 joint.
     0 freezes it, which is the control: the recommender alone learns for as long."""
@@ -49,14 +49,14 @@ class FinetuneSettings(Settings):
     """Alternating: weight of what codes cost, in nats an interaction."""
     wanted_weight: NonNegativeFloat = 1.0
     """Alternating: weight of the cross-entropy of the codes that items should have: their own, but
-    for the one switch that pays most. It is what keeps the codes of the others."""
+    for the one reassignment that pays most. It is what keeps the codes of the others."""
     nearest: int = Field(default=4, ge=2)
-    """Alternating: codes of a position that an item may switch to, by its content; its own counts
+    """Alternating: codes of a position that an item may be given, by its content; its own counts
     as one."""
     least_gain: NonNegativeFloat | None = None
-    """Alternating: nats, over the whole training part, that a switch has to gain. None: as many as
-    it takes to name it among all that an item could make (minimum description length), since the
-    best of many that do nothing looks like a gain."""
+    """Alternating: nats, over the whole training part, that a reassignment has to gain. None: as
+    many as it takes to name it among all that an item could make (minimum description length),
+    since the best of many that do nothing looks like a gain."""
     tokenizer_steps: PositiveInt = 300
     """Alternating: steps of the tokenizer after an epoch; its rate falls to zero over them."""
     moving: Share = 0.7

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from mmq.nn.soft_items import SoftItems
 from mmq.ranking._batches import hidden, shown_batch
 from mmq.ranking._impressions import Impressions
 from mmq.ranking._network import PPNetNetwork
@@ -100,8 +101,8 @@ class RankingTask(ValidatedTask):
         seed = int(generator.integers(2**62))
         return Shuffled(self.items, settings.batch_size, settings.shuffle_rows, seed)
 
-    def part(self, batch: np.ndarray, progress: float) -> Part:
-        """Mean over this process's impressions."""
+    def part(self, batch: np.ndarray, progress: float, soft: SoftItems | None = None) -> Part:
+        """Mean over this process's impressions, with soft codes for some items if given."""
         rank, world = place()
         own = batch[rank::world]
         loss = torch.zeros((), device=self.device)
@@ -110,13 +111,10 @@ class RankingTask(ValidatedTask):
             shown = shown_batch(impressions, self.numbering, self.settings, self.device, True)
             labels = torch.from_numpy(impressions.labels.astype(np.float32)).to(self.device)
             with mixed_precision(self.device, self.settings.precision):
-                logits = self.network(hidden(shown, self.settings.unknown_share))
+                known = hidden(shown, self.settings.unknown_share)
+                logits = self.network(known._replace(soft=soft))
             loss = binary_cross_entropy_with_logits(logits.float(), labels)
         return Part({"loss": loss}, len(own) / len(batch), len(batch))
-
-    def rows(self, batch: np.ndarray) -> np.ndarray:
-        """The items of the log that a batch shows, each once."""
-        return np.unique(self.train.take(batch).items)
 
     def validate(self) -> dict[str, float]:
         """AUC and log-loss of the validation part."""

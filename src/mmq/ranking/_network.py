@@ -34,6 +34,7 @@ class Shown(NamedTuple):
         code_rows: ``(u, length)`` int64 numbers of the embeddings of its codes; None without IDs.
         rates: ``(b, 2 + c)`` rates of user, item and values as log-odds, 0 for what training
             did not meet.
+        soft: codes of some items in place of those of the table, ``soft.rows`` as in ``rows``.
     """
 
     users: Tensor
@@ -46,6 +47,7 @@ class Shown(NamedTuple):
     item_rows: Tensor
     code_rows: Tensor | None
     rates: Tensor
+    soft: SoftItems | None = None
 
 
 class Sizes(NamedTuple):
@@ -82,12 +84,8 @@ class PPNetNetwork(nn.Module):
         sizes: of its tables.
     """
 
-    soft: SoftItems | None
-    """Items whose codes carry a gradient in stage 2."""
-
     def __init__(self, settings: PPNetSettings, sizes: Sizes) -> None:
         super().__init__()
-        self.soft = None
         self.length = sizes.length
         dim, self.settings = settings.embedding_dim, settings
         self.users = _table(sizes.users, 2 * dim)  # for the tower and for the gates, side by side
@@ -158,8 +156,8 @@ class PPNetNetwork(nn.Module):
             priors.append(own[:, dim:])
         if self.codes is not None and shown.code_rows is not None:
             codes = embedding(shown.code_rows, self.codes)
-            if self.soft is not None:
-                codes = self.soft.replace(codes, shown.rows, self.soft.look_up(self.codes))
+            if shown.soft is not None:
+                codes = shown.soft.replace(codes, shown.rows, shown.soft.look_up(self.codes))
             flat = self._flat(codes)
             vectors.append(flat)
             if self.settings.codes == "gated":

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from mmq._network_model import NetworkModel
-from mmq.errors import DataError, SettingsError
+from mmq.errors import SettingsError
 from mmq.ranking._base import Ranker, validated
 from mmq.ranking._batches import shown_batch
 from mmq.ranking._code_features import CODE_FEATURES, CodeFeatures
 from mmq.ranking._data import RankingData
 from mmq.ranking._fit import RankingTask
 from mmq.ranking._impressions import Impressions
-from mmq.ranking._network import PPNetNetwork, Shown, Sizes
-from mmq.ranking._reassignment import reassignment_costs
+from mmq.ranking._network import PPNetNetwork, Sizes
 from mmq.ranking._settings import PPNetSettings
 from mmq.ranking._vocabulary import Numbering, Vocabulary
-from mmq.semantic_ids import Manifest, SemanticIDs, require_newer_table
+from mmq.semantic_ids import SemanticIDs, require_newer_table
 
 _BLOCK = 8192
 """Impressions that are scored at a time."""
@@ -111,55 +108,6 @@ class PPNet(NetworkModel[PPNetSettings, PPNetNetwork], Ranker[PPNetSettings]):
                 "train it with --ids"
             )
         return self.fitted_ids
-
-    def require_soft(self, data: RankingData) -> None:
-        """Raise unless it reads soft codes and ``data`` is what it was fitted to.
-
-        Raises:
-            SettingsError: it has no semantic IDs, reads prefixes of them, or reads another
-                table by now (:meth:`with_ids`).
-            DataError: other users, items or values of columns in the training part; its labels
-                are not compared.
-        """
-        if self.semantic_ids is not self.ids:
-            raise SettingsError(
-                "the model was given another table of items, which is not what it learned from; "
-                "load it again and fine-tune it before new items are added"
-            )
-        if self.settings.code_features != "codes":
-            raise SettingsError(
-                "a ranker of prefixes has an embedding for those alone that it saw in training, so "
-                "its IDs cannot be fine-tuned; train it with code_features=codes"
-            )
-        if not self.vocabulary.alike(data.vocabulary.seen_in(data.train)):
-            raise DataError(
-                "the training part of the interactions is not what the model was trained on; give "
-                "the same log with the same columns"
-            )
-
-    def require_reassignment_costs(self) -> None:
-        """It can always tell :meth:`reassignment_costs`."""
-
-    def reassignment_costs(self, data: RankingData) -> Tensor:
-        """``(items, n, k)`` nats: see :mod:`mmq.ranking._reassignment`."""
-        network, numbering = self.network.eval(), self.numbering(data.vocabulary)
-
-        def batches() -> Iterator[tuple[Shown, Tensor]]:
-            for piece in data.train.batches(_BLOCK):
-                labels = torch.from_numpy(np.asarray(piece.labels, np.float32)).to(self.device)
-                shown = shown_batch(piece, numbering, self.settings, self.device, True)
-                yield shown, labels
-
-        return reassignment_costs(network, batches(), len(data.item_ids))
-
-    def rename(self, codes: np.ndarray, manifest: Manifest | None = None) -> None:
-        """Give the items that it was fitted to other IDs, as stage 2 does; weights stay.
-
-        Args:
-            codes: ``(items, length)`` of the items of :attr:`semantic_ids` in their order.
-            manifest: what made them; unknown if not given.
-        """
-        self.load_vocabulary(self.vocabulary, self.semantic_ids.recoded(codes, manifest))
 
     def load_vocabulary(self, vocabulary: Vocabulary, ids: SemanticIDs | None) -> None:
         """Take up what :meth:`fit` or a saved folder brings."""

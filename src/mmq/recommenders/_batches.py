@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mmq.data._sequences import Sequences
+from mmq.nn.soft_items import SoftItems
 from mmq.nn.transformer import Layout
 
 
@@ -18,10 +19,12 @@ class Histories(NamedTuple):
     Attributes:
         rows: ``(n,)`` int64 row of each item.
         layout: which sequence each belongs to.
+        soft: codes of some items in place of those of the table, for networks that read codes.
     """
 
     rows: Tensor
     layout: Layout
+    soft: SoftItems | None = None
 
 
 class Batch(NamedTuple):

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from mmq.data._sequences import Sequences
+from mmq.nn.soft_items import SoftItems
 from mmq.recommenders._batches import training_batch
 from mmq.recommenders._network import HistoryNetwork
 from mmq.recommenders._settings import RecommenderSettings
@@ -60,20 +61,17 @@ class RetrievalTask(ValidatedTask):
         batches = math.ceil(len(order) / self.settings.batch_size)
         return [windows.take(numbers) for numbers in np.array_split(order, batches)]
 
-    def part(self, batch: Sequences, progress: float) -> Part:
-        """Mean over the targets of this process's windows."""
+    def part(self, batch: Sequences, progress: float, soft: SoftItems | None = None) -> Part:
+        """Mean over the targets of this process's windows; ``soft`` replaces codes of items."""
         everyone = int((batch.lengths - 1).sum())
         rank, world = place()
         own = batch.take(slice(rank, None, world))
         loss = torch.zeros((), device=self.device)
         if len(own):
             with mixed_precision(self.device, self.settings.precision):
-                loss = self.network(training_batch(own, self.steps, self.device))
+                made = training_batch(own, self.steps, self.device)
+                loss = self.network(made._replace(histories=made.histories._replace(soft=soft)))
         return Part({"loss": loss}, int((own.lengths - 1).sum()) / everyone, everyone)
-
-    def rows(self, batch: Sequences) -> np.ndarray:
-        """The items of a batch, histories and targets alike, each once."""
-        return np.unique(batch.pack().rows)
 
     def validate(self) -> dict[str, float]:
         """Recall and NDCG of the validation part."""

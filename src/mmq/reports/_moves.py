@@ -1,7 +1,7 @@
 """What a fine-tuning moved: how many IDs, which items came together or apart, and whether rightly.
 
-Two items are alike in what users do by the cosine of who liked them: the users that both have in
-common over the geometric mean of each one's users, in the training part.
+Two items are alike in what users do by the cosine of the users whose positives they are: those that
+both have in common over the geometric mean of each one's users, in the training part.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Nearness(NamedTuple):
 
     Attributes:
         rows: ``(m,)`` rows of the items in the table.
-        alike: ``(m, m)`` float32 cosine of who liked them.
-        common: ``(m, m)`` float32 users that liked both.
+        alike: ``(m, m)`` float32 cosine of the users whose positives they are.
+        common: ``(m, m)`` float32 users that have both among their positives.
         before: ``(m, m)`` int16 codes that two items shared.
         after: ``(m, m)`` the same with the new IDs.
     """
@@ -67,7 +67,7 @@ class Pair(NamedTuple):
 
 
 def nearness(ids: SemanticIDs, fit: FinetuneFit, data: Data, seed: int = 0) -> Nearness:
-    """Compare the items that enough users liked, by their IDs and by these users."""
+    """Compare the items that are positives of enough users, by their IDs and by these users."""
     generator = np.random.default_rng(seed)
     users, items = data.positives()
     row_of = ids.find(data.item_ids)
@@ -84,10 +84,10 @@ def nearness(ids: SemanticIDs, fit: FinetuneFit, data: Data, seed: int = 0) -> N
         drawn = np.zeros(everyone, bool)
         drawn[generator.choice(everyone, MOST_USERS, replace=False)] = True
         kept &= drawn[users]
-    met, number = np.unique(users[kept], return_inverse=True)
-    liked = np.zeros((len(met), len(chosen)), np.float32)
-    liked[number, place[items[kept]]] = 1
-    common = liked.T @ liked
+    known, number = np.unique(users[kept], return_inverse=True)
+    positive = np.zeros((len(known), len(chosen)), np.float32)
+    positive[number, place[items[kept]]] = 1
+    common = positive.T @ positive
     each = np.sqrt(np.maximum(common.diagonal(), 1))
     rows = row_of[chosen]
     before, after = (_shared(codes[rows]) for codes in (fit.codes_before, fit.codes_after))

@@ -16,6 +16,7 @@ from mmq.data import CatalogueFile
 from mmq.errors import DataError
 from mmq.finetuning import FinetuneFit, FinetuneSettings
 from mmq.finetuning import finetune as learn_together
+from mmq.finetuning._adapters import adapter_of
 from mmq.finetuning._control import Tested, frozen, gain, told_by_users
 from mmq.made_from import NOTE, Checkpoint, check_replaced, file_input, write_note
 from mmq.reports._moves import write_moves
@@ -192,7 +193,7 @@ def _write(
             ordered=tokenizer.ordered,
             lacking=Lacking.of(fit.codes_after, absent, tokenizer.positions).to_manifest(),
         )
-        student.rename(fit.codes_after, manifest)
+        adapter_of(student).rename(fit.codes_after, manifest)
         student.semantic_ids.write(temporary / IDS)
         student.figures = {}  # of its weights before; those of now are in the file of results
         student.save(temporary / MODEL)

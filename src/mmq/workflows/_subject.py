@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmq.errors import SettingsError
+from mmq.finetuning._adapters import adapter_of
 from mmq.finetuning._control import Tested
 from mmq.metrics.resampling import PerUser
-from mmq.ranking import PPNet, Ranker, RankingData, evaluate_ranking
-from mmq.recommenders import HeterRec, RetrievalData, evaluate
+from mmq.ranking import Ranker, RankingData, evaluate_ranking
+from mmq.recommenders import RetrievalData, evaluate
 from mmq.workflows._files import LogFile, ModelFolder
 
 
@@ -34,14 +34,10 @@ def retrieval_subject(model: ModelFolder, log: LogFile) -> Subject:
     """A recommender, with the log divided as it was for its training.
 
     Raises:
-        SettingsError: it has no semantic IDs.
+        SettingsError: it is of a kind that cannot be fine-tuned, or a ranker.
     """
-    student = model.recommender()
-    if not isinstance(student, HeterRec):
-        raise SettingsError(
-            f"{model.path} holds a {student.kind}, which has no semantic IDs to fine-tune; give a "
-            "heterrec model"
-        )
+    student: Any = model.recommender()
+    adapter_of(student)  # refuses here what has no IDs to read the log for
     data = RetrievalData.of(log.read(), student.semantic_ids, student.split)
 
     def measure(model: Any) -> Tested:
@@ -53,13 +49,13 @@ def retrieval_subject(model: ModelFolder, log: LogFile) -> Subject:
 
 
 def ranking_subject(model: ModelFolder, log: LogFile) -> Subject:
-    """The same of a ranker."""
-    student: Ranker[Any] = Ranker.load(model.path, model.device)
-    if not isinstance(student, PPNet):
-        raise SettingsError(
-            f"{model.path} holds {student.kind}, which has no semantic IDs to fine-tune; give a "
-            "ppnet model"
-        )
+    """The same of a ranker.
+
+    Raises:
+        SettingsError: it is of a kind that cannot be fine-tuned, or has no semantic IDs.
+    """
+    student: Any = Ranker.load(model.path, model.device)
+    adapter_of(student)
     known = student.semantic_ids.item_ids
     data = RankingData.of(log.reader_for(student), student.split, item_ids=known)
 

@@ -15,7 +15,7 @@ from mmq.nn.dropout import dropout
 from mmq.nn.soft_items import SoftItems
 from mmq.nn.softmax import softmax_cross_entropy
 from mmq.nn.transformer import Block, Layout, block_causal_mask
-from mmq.recommenders._batches import Histories
+from mmq.recommenders._batches import Batch, Histories
 from mmq.recommenders._heterrec.heads import (
     AutoregressiveHeads,
     CodeHeads,
@@ -48,8 +48,6 @@ class HeterRecNetwork(HistoryNetwork):
     met: Tensor
     competitors: Tensor
     places: Tensor
-    soft: SoftItems | None
-    """Items whose codes carry a gradient in stage 2."""
 
     def __init__(self, ids: SemanticIDs, settings: HeterRecSettings, met: np.ndarray) -> None:
         super().__init__(settings)
@@ -80,7 +78,6 @@ class HeterRecNetwork(HistoryNetwork):
         self.register_buffer("competitors", competitors, persistent=False)
         self.register_buffer("places", places, persistent=False)
         self.over_catalogue = settings.resolved_objective(len(ids)) == "catalogue"
-        self.soft = None
         self.set_items(ids, torch.arange(len(ids)))
         self.set_competitors()
 
@@ -113,7 +110,7 @@ class HeterRecNetwork(HistoryNetwork):
             return self.cached.index_select(0, rows)
         if self.scope == "item":  # an item's vector is the same wherever it occurs
             rows, entries = torch.unique(rows, return_inverse=True)
-            vectors = self.pooled(self.embedded(rows))
+            vectors = self.pooled(self.embedded(rows, histories.soft))
         else:
             vectors, entries = self._in_history(histories), None
         if self.item_tokens is not None:
@@ -164,14 +161,19 @@ class HeterRecNetwork(HistoryNetwork):
         assert isinstance(self.heads, ParallelHeads), "other heads are searched by beams"
         return self.heads
 
-    def loss(self, users: Tensor, targets: Tensor) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
+        """The training loss of a batch, a scalar; mean over its targets."""
+        users = self.users(batch.histories)
+        return self.loss(users, batch.targets, batch.histories.soft)
+
+    def loss(self, users: Tensor, targets: Tensor, soft: SoftItems | None = None) -> Tensor:
         """Cross-entropy of IDs, or of codes and item tokens: mean over users and steps.
 
         A step past the end of a sequence counts as 0, so that the losses of parts of a batch, each
         weighed by its users, sum to that of the batch.
         """
         losses = [
-            self._step_loss(ahead, wanted) * (len(ahead) / len(users))
+            self._step_loss(ahead, wanted, soft) * (len(ahead) / len(users))
             for ahead, wanted in self.asked(users, targets)
         ]
         return torch.stack(losses).sum() / (len(self.steps) + 1)
@@ -195,9 +197,9 @@ class HeterRecNetwork(HistoryNetwork):
             return users.new_zeros(())
         return users @ self.of_items(self.item_head, slice(None)).t()
 
-    def _step_loss(self, users: Tensor, targets: Tensor) -> Tensor:
+    def _step_loss(self, users: Tensor, targets: Tensor, soft: SoftItems | None = None) -> Tensor:
         if self.sums is not None and isinstance(self.heads, ParallelHeads):
-            items = self.competing(self.sums, self.heads.classifiers())
+            items = self.competing(self.sums, self.heads.classifiers(), soft)
             loss = self.heads.catalogue_loss(users, items, self.places[targets])
         else:
             loss = self.heads.loss(users, self.codes[targets])
@@ -208,16 +210,17 @@ class HeterRecNetwork(HistoryNetwork):
                 loss = (positions * loss + of_tokens) / (positions + 1)
         return loss
 
-    def competing(self, sums: CodeSums, classifiers: Tensor) -> Tensor:
+    def competing(
+        self, sums: CodeSums, classifiers: Tensor, soft: SoftItems | None = None
+    ) -> Tensor:
         """``(competitors, d + 1)``: what items are known by at the end, those of training first.
 
-        Their codes' classifiers added up, soft ones in stage 2, and their own tokens. A weight w of
-        those that training did not meet is log w on their bias, as if so many of each were there.
+        Their codes' classifiers added up, soft ones where given, and their own tokens. A weight w
+        of those that training did not meet is log w on their bias, as if so many were there.
         """
         items: Tensor = sums(classifiers)
-        if self.soft is not None and self.soft.as_targets:
-            rows = self.places[self.soft.rows]
-            items = items.index_copy(0, rows, self.soft.add_up(classifiers))
+        if soft is not None and soft.as_targets:
+            items = items.index_copy(0, self.places[soft.rows], soft.add_up(classifiers))
         if self.item_head is not None:
             items = items + pad(self.of_items(self.item_head, self.competitors), (0, 1))
         if self.unmet_weight not in (0.0, 1.0):
@@ -226,11 +229,11 @@ class HeterRecNetwork(HistoryNetwork):
             items = items + shift
         return items
 
-    def embedded(self, rows: Tensor) -> Tensor:
+    def embedded(self, rows: Tensor, soft: SoftItems | None = None) -> Tensor:
         """``(n,)`` -> ``(n, length, d)`` tokens with their position."""
         tokens = self.token_embeddings[self.tokens[rows]]
-        if self.soft is not None:
-            tokens = self.soft.replace(tokens, rows, self.soft.look_up(self.token_embeddings))
+        if soft is not None:
+            tokens = soft.replace(tokens, rows, soft.look_up(self.token_embeddings))
         return tokens + self.positions
 
     def pooled(self, tokens: Tensor) -> Tensor:
@@ -242,7 +245,10 @@ class HeterRecNetwork(HistoryNetwork):
 
     def _in_history(self, histories: Histories) -> Tensor:
         """``(n, d)``, where the tokens of an item see those of the items before it too."""
-        tokens = self.embedded(histories.rows) + self.times[histories.layout.times][:, None]
+        tokens = (
+            self.embedded(histories.rows, histories.soft)
+            + self.times[histories.layout.times][:, None]
+        )
         n, each, dim = tokens.shape
         layout = histories.layout.expand(each)
         mask = block_causal_mask(histories.layout.longest, each, tokens.device)

@@ -21,20 +21,13 @@ from mmq.decoding import (
     exact_search,
     score_items,
 )
-from mmq.errors import DataError, SettingsError
-from mmq.recommenders._batches import training_batch
-from mmq.recommenders._data import RetrievalData
+from mmq.errors import SettingsError
 from mmq.recommenders._dense import renumbered, top_items
 from mmq.recommenders._heterrec.network import HeterRecNetwork
-from mmq.recommenders._heterrec.reassignment import reassignment_costs
 from mmq.recommenders._heterrec.settings import HeterRecSettings
 from mmq.recommenders._results import Items
 from mmq.recommenders._sequential import SequentialRecommender
-from mmq.semantic_ids import Manifest, SemanticIDs, require_newer_table
-from mmq.training._loop import epoch_generator
-
-SAMPLE = 50_000
-"""User vectors that tell what others lose to an item that is reassigned; about so many."""
+from mmq.semantic_ids import SemanticIDs, require_newer_table
 
 
 class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
@@ -103,6 +96,10 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
         self.network.set_items(ids, torch.from_numpy(known))
         popularity = np.where(known >= 0, fitted.popularity[np.maximum(known, 0)], 0)
         self._set_items(Items(ids.item_ids, ids, popularity))
+
+    def _set_items(self, items: Items) -> None:
+        """The index is of the items before."""
+        super()._set_items(items)
         self._index = None
 
     def favour_new_items(self, bonus: float) -> None:
@@ -120,57 +117,6 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
                 f"a bonus of {bonus} for new items is no finite number; give nats, such as 1.0"
             )
         self.new_item_bonus = bonus
-
-    def require_soft(self, data: RetrievalData) -> None:
-        """Raise unless ``data`` is what it was fitted to; soft codes it always reads.
-
-        Raises:
-            SettingsError: it reads another table by now (:meth:`with_ids`).
-            DataError: other items, or other interactions in the training part.
-        """
-        fitted = self.fitted
-        if self.items is not fitted:
-            raise SettingsError(
-                "the model was given another table of items, which is not what it learned from; "
-                "load it again and fine-tune it before new items are added"
-            )
-        alike = data.item_ids.equals(fitted.item_ids)
-        if not alike or not np.array_equal(data.popularity(), fitted.popularity):
-            raise DataError(
-                "the training part of the interactions is not what the model was trained on; give "
-                "the same log with the same columns"
-            )
-
-    def require_reassignment_costs(self) -> None:
-        """Raise :class:`SettingsError` if it cannot tell :meth:`reassignment_costs`."""
-        if self.network.sums is None:
-            raise SettingsError(
-                "what the reassignment of a code would change is known where a model compares all "
-                "items; train it with head=parallel and objective=catalogue, or fine-tune with "
-                "mode=joint"
-            )
-
-    def reassignment_costs(self, data: RetrievalData) -> Tensor:
-        """``(items, n, k)`` nats: see :mod:`mmq.recommenders._heterrec.reassignment`."""
-        task = self.task(data)
-        windows = task.batches(epoch_generator(self.settings.seed, -1))
-        batches = [training_batch(each, self.settings.steps, self.device) for each in windows]
-        return reassignment_costs(self.network.eval(), batches, every=-(-task.items // SAMPLE))
-
-    def rename(self, codes: np.ndarray, manifest: Manifest | None = None) -> None:
-        """Give the items that it was fitted to other IDs, as stage 2 does; weights stay.
-
-        Args:
-            codes: ``(items, length)`` of the items in their order.
-            manifest: what made them; unknown if not given.
-        """
-        fitted = self.fitted
-        assert fitted.ids is not None, "fit and load refuse items without semantic IDs"
-        ids = fitted.ids.recoded(codes, manifest)
-        self.load_items(fitted._replace(ids=ids))
-        self.network.set_items(ids, torch.arange(len(ids)))
-        self.network.set_competitors()
-        self._index = None
 
     def prepare(self, users: int) -> None:
         """Make all items' vectors once, if so many users will have most of them in a history."""
