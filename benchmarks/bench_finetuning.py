@@ -77,7 +77,7 @@ def measure(start: Start, setup: str) -> dict[str, Any]:
     epoch = found["frozen"]["seconds"] * batch_count
     chosen = FinetuneSettings(**STAGE2[setup])
     turns = sum(chosen.has_turn((each + 1) / chosen.epochs) for each in range(chosen.epochs))
-    found["by turns"] = {
+    found["alternating"] = {
         "seconds_a_turn": turn,
         "ratio": (epoch + turn) / epoch,
         "ratio_of_all_epochs": 1 + turns * turn / (chosen.epochs * epoch),

@@ -26,7 +26,7 @@ QUANTISATION, RETRIEVAL, RANKING = PARTS = ("quantisation", "retrieval", "rankin
 TUNING = "tuning"
 """The search for the settings of a tokenizer, which is a cell too."""
 
-LONGER, JOINTLY, ALTERNATING = "trained longer", "fine-tuned", "fine-tuned by turns"
+LONGER, JOINTLY, ALTERNATING = "trained longer", "fine-tuned", "fine-tuned, alternating"
 """Stages after the first: the control, the paper's way (Eq. 15-19) and ours."""
 ITEM_TOKENS = "item tokens"
 """No stage after another: a retrieval model whose items have tokens of their own beside codes."""

@@ -26,7 +26,7 @@ _TITLES = {
         "All IDs of mmq have the same length and codebooks, and the same models on them; with item "
         "tokens, the model knows an item by a token of its own as well. FVU and cold items are of "
         "items that no tokenizer was fitted to and no retrieval model met, but "
-        "fine-tuning by turns reads their content. Rare items have less than 5 training "
+        "alternating fine-tuning reads their content. Rare items have less than 5 training "
         "impressions. With behaviour there is one more embedding to reconstruct, so those errors "
         "do not compare. Tests are paired, over seeds, and over users too for R@10, N@10 and AUC "
         "of users; they are not corrected for their number.",

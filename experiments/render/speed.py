@@ -42,7 +42,6 @@ def shop(record: Record) -> str:
     columns = {
         "step": "{step}",
         "command": "`{command}`",
-        "seconds": "{seconds:,.0f}",
         "processor seconds": "{processor_seconds:,.0f}",
         "peak MB": "{peak_mb:,}",
     }
@@ -120,7 +119,7 @@ def stage2(record: Record) -> str:
     """Time and memory of stage 2 against the same training with the tokenizer frozen."""
     lines = []
     for task in ("retrieval", "ranking"):
-        turns = record[task]["by turns"]
+        turns = record[task]["alternating"]
         steps = {name: found for name, found in record[task].items() if found is not turns}
         lines += [
             [task, name, f"{found['ratio']:.2f}", f"{found['bytes'] / 1e6:.0f}"]

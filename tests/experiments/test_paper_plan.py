@@ -43,10 +43,10 @@ def test_table1_has_the_rows_of_the_paper():
     assert [row.name for row in made.rows["table1"]] == [
         "Popularity", "SASRec", "PPNet, item IDs", "MA-RQ-VAE", "MS-RQ-VAE", "MA-RQ-KMeans",
         "MS-RQ-KMeans", "MA-OPQ", "MS-OPQ", "MMQ", "MMQ, trained longer", "MMQ, fine-tuned",
-        "MMQ, fine-tuned by turns", "MMQ, item tokens", "MMQ, item tokens, codes shuffled",
+        "MMQ, fine-tuned, alternating", "MMQ, item tokens", "MMQ, item tokens, codes shuffled",
         "MMQ with behaviour", "MMQ with behaviour, trained longer",
         "MMQ with behaviour, fine-tuned",
-        "MMQ with behaviour, fine-tuned by turns", "MMQ with behaviour, item tokens",
+        "MMQ with behaviour, fine-tuned, alternating", "MMQ with behaviour, item tokens",
     ]  # fmt: skip
     assert [row.name for row in plan("table1", modalities=["text"]).rows["table1"]][3:7] == [
         "RQ-VAE", "RQ-KMeans", "OPQ", "MMQ",
