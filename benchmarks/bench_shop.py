@@ -3,9 +3,9 @@
     python -m benchmarks.bench_shop --data ML1M [--out FOLDER]
 
 The commands are those of docs/guides/a_shop_by_commands.md, with the models of the extra
-``encoders``, each in a process of its own. Settings are the defaults, but for the recommender, which
-is narrow and trained for two epochs. "Next week" has the same items again, so that IDs are looked up
-and none is made. Seconds are of the processor: they do not depend on what else runs.
+``encoders``, each in a process of its own. Settings are the defaults, but for the recommender,
+which is narrow and trained for two epochs. "Next week" has the same items again, so that IDs are
+looked up and none is made. Seconds are of the processor: they do not depend on what else runs.
 """
 
 from __future__ import annotations
