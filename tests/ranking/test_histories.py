@@ -32,8 +32,7 @@ def by_loop(events, user, time):
 
 
 def found(histories, rows):
-    further = pa.table({"none": pa.nulls(len(rows))}).select([])
-    known, impressions = histories.impressions(rows, further)
+    known, impressions = histories.impressions(rows, pa.table({}))
     packed = impressions.histories(99)
     items = known.items.to_pylist()
     assert [items[place] for place in impressions.items] == rows.item_ids.to_pylist()
@@ -75,7 +74,7 @@ def test_a_log_without_outcomes_is_one_of_positives_and_ids_may_be_text():
     log = Interactions.build({"user_id": ["1", "2"], "item_id": ["7", "8"]})
     rows = Interactions.build({"user_id": [2, 3], "item_id": [7, 9]})
     histories = Histories.of(LogReader.of(log), 3)
-    known, impressions = histories.impressions(rows, pa.table({"n": [0, 0]}).select([]))
+    known, impressions = histories.impressions(rows, pa.table({}))
     assert known.items.to_pylist() == ["7", "8", "9"]
     assert impressions.items.tolist() == [0, 2]
     assert impressions.histories(9).lengths.tolist() == [1, 0]

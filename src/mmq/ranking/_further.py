@@ -27,13 +27,12 @@ class Further(NamedTuple):
     numbers: np.ndarray
 
     @classmethod
-    def of(cls, table: pa.Table, numeric: Collection[str]) -> Further:
-        """The columns of a table, of which ``numeric`` are of numbers.
+    def of(cls, table: pa.Table, numeric: Collection[str], rows: int) -> Further:
+        """The columns of a table of so many rows, of which ``numeric`` are of numbers.
 
         Raises:
             DataError: a value should be a number and is none, or a row has several values.
         """
-        rows = table.num_rows
         scales = {name: Scale() for name in table.column_names if name in numeric}
         coded = {
             name: as_values(table.column(name), name).dictionary_encode()

@@ -72,7 +72,8 @@ class Histories:
             further: other columns of the same rows.
             numeric: names of those that are of numbers.
         """
-        own, users = Further.of(further, numeric), places(rows.users.ids, self.users)
+        own = Further.of(further, numeric, len(rows))
+        users = places(rows.users.ids, self.users)
         items = pc.unique(end_to_end([self.items, rows.items.ids]))
         impressions = Impressions(
             users=rows.users.codes,

@@ -40,7 +40,7 @@ def request(
         raise DataError("no items were given to be scored; give at least one")
     rows, before = len(item_ids), len(history)
     given = pa.table({name: _for_each(each, rows, name) for name, each in columns.items()})
-    further = Further.of(given, numeric)
+    further = Further.of(given, numeric, rows)
     impressions = Impressions(
         users=np.zeros(rows, np.int64),
         items=np.arange(rows) + before,
