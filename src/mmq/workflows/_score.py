@@ -19,7 +19,7 @@ from mmq.data._tables import column_names
 from mmq.errors import DataError, SettingsError, nearest, shortened
 from mmq.ranking import Ranker
 from mmq.ranking._data import kept_rows
-from mmq.ranking._histories import Histories
+from mmq.ranking._past import Histories
 from mmq.ranking._unseen import Unseen, unseen_values
 from mmq.workflows._files import LogFile, ModelFolder
 from mmq.workflows._marked import Marked

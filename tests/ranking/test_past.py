@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mmq.data._interactions import Interactions
 from mmq.data._log import LogReader
 from mmq.errors import DataError
-from mmq.ranking._histories import Histories
+from mmq.ranking._past import Histories
 
 EVENT = st.tuples(
     st.integers(0, 4), st.sampled_from("abcd"), st.none() | st.integers(1000, 1006), st.booleans()
