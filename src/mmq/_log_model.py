@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from mmq._model_folder import foreign_file
+from mmq._model_folder import Config, foreign_file
 from mmq._version import __version__
 from mmq.model import Model
 from mmq.semantic_ids import SemanticIDs
@@ -16,11 +16,22 @@ from mmq.settings import Settings
 S = TypeVar("S", bound=Settings)
 
 
+class LogConfig(Config):
+    """What the config.json of a model that is fitted to a log has to hold."""
+
+    split: dict[str, Any]
+    ids: dict[str, Any] | None
+    log_columns: dict[str, str] | None = None
+
+
 class LogModel(Model[S], Generic[S]):
     """A model that is fitted to a log of interactions."""
 
     split: Any
     """Which interactions count and how they are divided, so that ``mmq evaluate`` does the same."""
+    log_columns: Mapping[str, str] | None = None
+    """mmq's name of a column -> that of the file it learned from, for those that differ, so that
+    other verbs read a log as its training did; None where that is not known."""
 
     @property
     @abstractmethod
@@ -33,6 +44,7 @@ class LogModel(Model[S], Generic[S]):
         return {
             "settings": self.settings.to_dict(),
             "split": self.split.to_dict(),
+            "log_columns": self.log_columns,
             "ids": ids and {"fingerprint": ids.fingerprint(), "manifest": ids.manifest},
             "figures": self.figures,
             "mmq": __version__,

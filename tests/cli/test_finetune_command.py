@@ -244,6 +244,10 @@ def test_a_log_with_other_names_of_columns(shop, capsys):
     pq.write_table(log.rename_columns([names.get(n, n) for n in log.column_names]), "shown.parquet")
     mapped = ["--user-column", "who", "--item-column", "what", "--label-column", "clicked"]
     assert tuned(capsys, "ranking", *mapped)["after"] == expected["after"]
+    kept = json.loads((shop / "tuned" / "model" / "config.json").read_text())["log_columns"]
+    assert kept == {"user_id": "who", "item_id": "what", "label": "clicked"}
+    code, out, _ = run(capsys, "evaluate", "tuned/model", "--interactions", "shown.parquet")
+    assert (code, out.startswith("ppnet on the test part: ")) == (0, True)
 
 
 def test_same_seed_same_files_and_ours_are_replaced(shop, capsys):

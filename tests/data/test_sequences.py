@@ -149,3 +149,12 @@ def test_targets_of_one_user_and_history_stand_in_one_list():
     assert cases.users.tolist() == [0, 0, 0, 1]
     assert cases.lists.tolist() == [0, 0, 1, 2]
     assert cases.take(np.array([2, 3])).lists.tolist() == [0, 1]
+
+
+def test_sequences_at_places_and_an_empty_one_where_there_is_none():
+    sequences = Sequences.of(Packed(np.array([7, 8, 9]), np.array([1, 2])))
+    packed = sequences.at(np.array([1, -1, 0, 1])).pack()
+    assert packed.rows.tolist() == [8, 9, 7, 8, 9]
+    assert packed.lengths.tolist() == [2, 0, 1, 2]
+    nothing = Sequences.of(Packed(np.array([], np.int64), np.array([], np.int64)))
+    assert nothing.at(np.array([-1, -1])).lengths.tolist() == [0, 0]

@@ -127,6 +127,7 @@ from mmq.cli import (  # noqa: E402  (they follow `app`)
     _push,
     _recommend,
     _reproduce,
+    _score,
     _settings,
     _train_ranking,
     _train_retrieval,
@@ -156,6 +157,7 @@ app.command("finetune", rich_help_panel=_MODELS)(_finetune.command)
 app.command("evaluate", rich_help_panel=_MODELS)(_evaluate.command)
 app.command("compare", rich_help_panel=_MODELS)(_compare.command)
 app.command("recommend", rich_help_panel=_MODELS)(_recommend.command)
+app.command("score", rich_help_panel=_MODELS)(_score.command)
 app.add_typer(export_app, name="export", rich_help_panel=_OTHER)
 app.command("push", rich_help_panel=_OTHER)(_push.command)
 app.command("pull", rich_help_panel=_OTHER)(_pull.command)

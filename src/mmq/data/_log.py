@@ -107,14 +107,14 @@ class LogReader:
         cls,
         path: str | Path,
         given: Mapping[str, str] | None = None,
-        columns: Sequence[str] = (),
+        columns: Sequence[str] | None = (),
     ) -> LogReader:
         """Of a file, a folder of parts or a pattern; Parquet is read a piece at a time.
 
         Args:
             path: see :func:`~mmq.data._tables.read_table`.
             given: names of columns as :func:`read_interactions` takes them.
-            columns: further columns.
+            columns: further columns; None for all that there are.
 
         Raises:
             DataError: no such file, or a column is missing.
@@ -123,7 +123,8 @@ class LogReader:
         given = given or {}
         mapping, parts = _mapping(given), table_parts(path)
         in_path = {name for part in parts for name in part.values}
-        if format_of(parts[0].path) != "parquet" or in_path & {*mapping.values(), *columns}:
+        wanted = in_path if columns is None else in_path & {*mapping.values(), *columns}
+        if format_of(parts[0].path) != "parquet" or wanted:
             return cls.of_file(path, _table(path, mapping, columns), given, columns)
         known = column_names(path)
         names = _names(path, known, given)
@@ -140,7 +141,7 @@ class LogReader:
         path: str | Path,
         table: pa.Table,
         given: Mapping[str, str],
-        columns: Sequence[str] = (),
+        columns: Sequence[str] | None = (),
     ) -> LogReader:
         """Of the table that a file holds; arguments and errors are those of :meth:`open`."""
         names = _names(path, table.column_names, given)
@@ -239,11 +240,12 @@ class LogReader:
                 raise damaged_parquet(path, error) from error
 
     def _with_further(
-        self, columns: Sequence[str], known: Sequence[str], given: Mapping[str, str]
+        self, columns: Sequence[str] | None, known: Sequence[str], given: Mapping[str, str]
     ) -> LogReader:
         """Refuse further columns that are not there, or that hold what is to be predicted."""
         told = [name for name in ("label", "rating") if name in self.names]
         told = [name for name in told if name == told[0] or name in given]
+        columns = known if columns is None else columns
         for name in columns:
             if name not in known:
                 raise DataError(f"{self.place} has no column '{name}'; {nearest(name, known)}")
@@ -294,12 +296,13 @@ def _names(path: str | Path, known: Sequence[str], given: Mapping[str, str]) -> 
     return {name: source for name, source in mapping.items() if source in known}
 
 
-def _table(path: str | Path, mapping: Mapping[str, str], more: Sequence[str]) -> pa.Table:
-    """The columns of a log, and others, as they stand in a file."""
+def _table(path: str | Path, mapping: Mapping[str, str], more: Sequence[str] | None) -> pa.Table:
+    """The columns of a log, and others (all where None), as they stand in a file."""
     hints = {"timestamp": pa.int64(), "rating": pa.float64()}  # what they most often are as text
     known = {mapping[name]: kind for name, kind in hints.items() if name in mapping}
     ids = (mapping["user_id"], mapping["item_id"])
-    return read_table(path, [*mapping.values(), *more], ids, known)
+    columns = None if more is None else [*mapping.values(), *more]
+    return read_table(path, columns, ids, known)
 
 
 def _require_columns(

@@ -62,6 +62,15 @@ class Sequences:
         """Some of the sequences: integers, a slice or a mask."""
         return Sequences(self.rows, self.first[numbers], self.end[numbers])
 
+    def at(self, places: np.ndarray) -> Sequences:
+        """The sequence at each place, and an empty one where it is -1."""
+        if not len(self):
+            nothing = np.zeros(len(places), np.int64)
+            return Sequences(self.rows, nothing, nothing)
+        there, place = places >= 0, np.maximum(places, 0)
+        first, end = (np.where(there, each[place], 0) for each in (self.first, self.end))
+        return Sequences(self.rows, first, end)
+
     def latest(self, length: int) -> Sequences:
         """The last ``length`` entries of each, or all of a shorter one."""
         return Sequences(self.rows, np.maximum(self.first, self.end - length), self.end)

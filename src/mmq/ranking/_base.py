@@ -119,6 +119,7 @@ class Ranker(LogModel[S], Generic[S]):
     ) -> None:
         """See :meth:`mmq.model.Model.take_up`."""
         self.split = RankingSplit.parse_saved(config["split"])
+        self.log_columns = config.get("log_columns")
         self.load_vocabulary(*read_files(folder, config))
         self.restore(tensors, folder)
 

@@ -70,7 +70,7 @@ class RankingData(NamedTuple):
         reader = log if isinstance(log, LogReader) else LogReader.of(log, columns)
         asked = settings or RankingSplit()
         split = asked.resolved(reader.names)  # so that other logs are divided so, later
-        reader, left_out = _kept(reader, split, item_ids)
+        reader, left_out = kept_rows(reader, split, item_ids)
         space = Spool(spool)
         known = survey(reader, split, space)
         if split.split == "random" != asked.split:
@@ -113,10 +113,19 @@ class RankingData(NamedTuple):
         return digest.hexdigest()
 
 
-def _kept(
+def kept_rows(
     reader: LogReader, split: RankingSplit, item_ids: pa.Array | None
 ) -> tuple[LogReader, int]:
-    """The rows that count; and how many were left out as they equal an earlier one."""
+    """The rows that count; and how many were left out as they equal an earlier one.
+
+    Args:
+        reader: the log.
+        split: what counts; of its ``split`` column nothing is kept unless that divides the log.
+        item_ids: those that have a semantic ID, where that is known.
+
+    Raises:
+        DataError: none is left.
+    """
     unread = [name for name in ("rating",) if "label" in reader.names]
     unread += [name for name in ("split",) if split.split != "stored"]
     reader = reader.without(*unread)

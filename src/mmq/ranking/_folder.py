@@ -1,6 +1,7 @@
 """The files of a ranker's folder beside those of all models: its vocabulary, and the ID table.
 
-config.json says beside what all models say: ``split`` (how its log was divided), ``ids`` (manifest
+config.json says beside what all models say: ``split`` (how its log was divided),
+``log_columns`` (names of its columns, where they differ from mmq's, or null), ``ids`` (manifest
 and fingerprint of the semantic IDs, or null), ``columns`` (names of the further columns of
 categories), ``numbers`` (name -> mean and sd of those of numbers) and ``vocabulary_sha256``.
 vocabulary.parquet has a row a value: ``column`` (``user``, ``item``, or ``column:`` and a further
@@ -20,10 +21,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmq._artifacts import sha256
-from mmq._log_model import read_ids
+from mmq._log_model import LogConfig, read_ids
 from mmq._model_folder import (
     CONFIG,
-    Config,
     FolderFormat,
     card,
     figure_rows,
@@ -37,11 +37,9 @@ from mmq.semantic_ids import SemanticIDs
 VOCABULARY, IDS = "vocabulary.parquet", "ids.parquet"
 
 
-class RankerConfig(Config):
+class RankerConfig(LogConfig):
     """What the config.json of a ranker has to hold."""
 
-    split: dict[str, Any]
-    ids: dict[str, Any] | None
     columns: list[str]
     vocabulary_sha256: str
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 from mmq.data._item_ids import as_item_ids
 from mmq.data._sequences import Packed, Sequences
 from mmq.errors import DataError
+from mmq.ranking._further import Further
 from mmq.ranking._impressions import Impressions
-from mmq.ranking._numbers import Scale, as_values, number_columns
 from mmq.ranking._vocabulary import Vocabulary
 
 
@@ -40,20 +40,18 @@ def request(
         raise DataError("no items were given to be scored; give at least one")
     rows, before = len(item_ids), len(history)
     given = pa.table({name: _for_each(each, rows, name) for name, each in columns.items()})
-    numbers = {name: Scale() for name in columns if name in numeric}
-    values = {name: as_values(given[name], name) for name in columns if name not in numbers}
-    places = np.arange(rows)
+    further = Further.of(given, numeric, rows)
     impressions = Impressions(
         users=np.zeros(rows, np.int64),
-        items=places + before,
+        items=np.arange(rows) + before,
         labels=np.zeros(rows, np.uint8),
-        columns=np.repeat(places[:, None], len(values), 1),
-        numbers=number_columns(given, numbers, rows),
+        columns=further.columns,
+        numbers=further.numbers,
         positives=Sequences.of(Packed(np.arange(before), np.array([before]))),
         ends=np.full(rows, before),
     )
     who, what = as_item_ids([user_id]), as_item_ids([*history, *item_ids])
-    return Vocabulary(who, what, values, numbers), impressions
+    return Vocabulary(who, what, further.values, further.scales), impressions
 
 
 def _for_each(value: Any, rows: int, name: str) -> pa.Array:

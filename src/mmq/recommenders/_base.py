@@ -163,6 +163,7 @@ class Recommender(LogModel[S], Generic[S]):
     ) -> None:
         """See :meth:`mmq.model.Model.take_up`."""
         self.split = SplitSettings.parse_saved(config["split"])
+        self.log_columns = config.get("log_columns")
         self.measured = {
             part: Measured(**each) for part, each in config.get("measured", {}).items()
         }

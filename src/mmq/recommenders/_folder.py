@@ -1,6 +1,7 @@
 """The files of a recommender's folder beside those of all models: its items, or their IDs.
 
 config.json says beside what all models say: ``split`` (which interactions it was fitted to),
+``log_columns`` (names of the columns of its log, where they differ from mmq's, or null),
 ``ids`` (manifest and fingerprint of the semantic IDs, or null), ``items`` (how many),
 ``items_sha256`` and, of each part, who was ``measured``. The weights hold a tensor ``popularity``.
 """
@@ -17,8 +18,8 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from mmq._artifacts import require_file, sha256
-from mmq._log_model import read_ids
-from mmq._model_folder import Config, FolderFormat, card, figure_rows, require_hash
+from mmq._log_model import LogConfig, read_ids
+from mmq._model_folder import FolderFormat, card, figure_rows, require_hash
 from mmq.data._item_ids import as_item_ids, check_ids
 from mmq.errors import FormatError
 from mmq.recommenders._results import Items
@@ -28,11 +29,9 @@ POPULARITY = "popularity"
 """Name of the tensor of counts among those of the weights."""
 
 
-class RecommenderConfig(Config):
+class RecommenderConfig(LogConfig):
     """What the config.json of a recommender has to hold."""
 
-    split: dict[str, Any]
-    ids: dict[str, Any] | None
     items_sha256: str
     measured: dict[str, dict[str, Any]] = Field(default_factory=dict)
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mmq.workflows._recommend_users import RecommendationFile as RecommendationFile
     from mmq.workflows._recommend_users import recommend_users as recommend_users
     from mmq.workflows._run import Run as Run
+    from mmq.workflows._score import score as score
     from mmq.workflows._settings import defaults_of as defaults_of
     from mmq.workflows._settings import kinds_by_family as kinds_by_family
     from mmq.workflows._settings import settings_of as settings_of
@@ -50,7 +51,10 @@ _HOMES = {
         for name in ("compare", "demo", "doctor", "embed", "embed_behaviour", "encode")
     },
     **{name: f"_{name}" for name in ("evaluate", "export_onnx", "finetune", "fit", "inspect")},
-    **{name: f"_{name}" for name in ("recommend", "train_ranking", "train_retrieval", "tune")},
+    **{
+        name: f"_{name}"
+        for name in ("recommend", "score", "train_ranking", "train_retrieval", "tune")
+    },
     "Contender": "_compare",
     "IdImport": "_import_ids",
     "ItemFilters": "_recommend",

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
+from mmq.data._interactions import Interactions
 from mmq.errors import DataError, SettingsError
 from mmq.metrics.resampling import (
     PairedTest,
@@ -38,6 +39,7 @@ from mmq.workflows._files import LogFile
 _WHERE = {"history_competes": "competes", "history_left_out": "is left out"}
 PROTOCOLS = tuple(_WHERE)
 _MONITOR = "ndcg@10"
+LogColumns: TypeAlias = frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,8 @@ class _Reader:
         device: str,
     ) -> None:
         self.part, self.cutoffs, self.device = part, cutoffs, device
-        self.events, self.split = log.read(), split
+        self.log, self.split = log, split
+        self._read: dict[LogColumns, Interactions] = {}
         self._first: tuple[Path, SplitSettings] | None = None
 
     def run(self, path: Path) -> _Run:
@@ -173,20 +176,26 @@ class _Reader:
         model = self._model(path) if path.is_dir() else None
         if model is None:
             ids, split = SemanticIDs.read(path), self.split or SplitSettings()
-            data = RetrievalData.of(self.events, ids, split)
+            data = RetrievalData.of(self._events(self.log), ids, split)
             model = CodeTransitions(device="cpu")
             model.learn(data)
         else:
             self._require_split(path, model.split)
-            data = RetrievalData.of(
-                self.events, model.items.ids or model.items.item_ids, model.split
-            )
+            events, items = self._events(self.log.for_model(model)), model.items
+            data = RetrievalData.of(events, items.ids or items.item_ids, model.split)
         cases = data.test if self.part == "test" else data.validation
         found = evaluate(model, cases, self.cutoffs)
         first = np.unique(cases.lists, return_index=True)[1]
         assert data.user_ids is not None, "data of a log know their users"
         users = data.user_ids.take(pa.array(cases.users[first])).cast(pa.string())
         return _Run(model.kind, len(data.item_ids), found, np.array(users.to_pylist()))
+
+    def _events(self, log: LogFile) -> Interactions:
+        """The log, read once by the same columns."""
+        columns = frozenset(log.columns.items())
+        if columns not in self._read:
+            self._read[columns] = log.read()
+        return self._read[columns]
 
     def _model(self, path: Path) -> Recommender[Any]:
         if self.split is not None:

@@ -11,14 +11,14 @@ import numpy as np
 from mmq._model_folder import family_of
 from mmq.metrics.ranking_intervals import auc_interval, gauc_interval
 from mmq.metrics.resampling import bootstrap_interval
-from mmq.ranking import Means, Ranker, RankingData, RankingEvaluation, evaluate_ranking
+from mmq.ranking import Means, RankingData, RankingEvaluation, evaluate_ranking
 from mmq.ranking._impressions import Impressions
+from mmq.ranking._unseen import unseen_values
 from mmq.ranking._verdict import beside_means, fitted_means
-from mmq.recommenders import Items, Protocol, RetrievalData
+from mmq.recommenders import Protocol, Recommender, RetrievalData
 from mmq.recommenders import evaluate as evaluate_retrieval
 from mmq.recommenders._evaluation import CUTOFFS
 from mmq.recommenders._verdict import baselines, verdict
-from mmq.semantic_ids import SemanticIDs
 from mmq.workflows._files import LogFile, ModelFolder
 from mmq.workflows._log import concerns, described, described_impressions, repeats
 from mmq.workflows._per_user import PER_USER, write_per_user
@@ -93,6 +93,7 @@ def _of_recommender(
     """Figures of a recommender: all items are ranked for every user."""
     part, cutoffs = asked.part, asked.cutoffs
     recommender = model.recommender()
+    log = log.for_model(recommender)
     events, items, split = log.read(), recommender.items, recommender.split
     if asked.drop_unknown:
         split = split.model_copy(update={"drop_unknown": True})
@@ -120,19 +121,24 @@ def _of_recommender(
         "verdict": verdict(recommender, found, others, part),
         "log": about,
         **({"per_user": str(per_user)} if per_user is not None else {}),
-        "warnings": [*_other_log(items, data), *concerns(about)],
+        "warnings": [*_other_log(recommender, data, log), *concerns(about)],
     }
 
 
-def _other_log(items: Items, data: RetrievalData) -> list[str]:
+def _other_log(model: Recommender[Any], data: RetrievalData, log: LogFile) -> list[str]:
     """What to say where the training part of the log is not what the model learned from."""
-    here = data.popularity()
-    if np.array_equal(items.popularity, here):
+    here, there = data.popularity(), model.items.popularity
+    if np.array_equal(there, here):
         return []
+    if model.log_columns is None:
+        remedy = "or its folder does not say by which columns: give them (such as --label-column)"
+    elif dict(model.log_columns) != dict(log.columns):
+        remedy = "or was read by other columns, which options such as --label-column name"
+    else:
+        remedy = "or has changed since"
     return [
         f"the training part of this log has {int(here.sum()):,} interactions and is not what the "
-        f"model learned from, which had {int(items.popularity.sum()):,}; if you did not mean "
-        "another log, give the columns that it was trained with (such as --label-column)"
+        f"model learned from, which had {int(there.sum()):,}; it is another log, {remedy}"
     ]
 
 
@@ -148,10 +154,8 @@ def _of_ranker(
     folder: ModelFolder, log: LogFile, part: Part, drop_unknown: bool, seed: int
 ) -> dict[str, Any]:
     """The same of a ranker: every impression is predicted."""
-    model: Ranker[Any] = Ranker.load(folder.path, folder.device)
+    model = folder.ranker()
     split = model.split
-    if folder.ids is not None:
-        model.with_ids(SemanticIDs.read(folder.ids))
     if drop_unknown:
         split = split.model_copy(update={"drop_unknown": True})
     reader = log.reader_for(model)
@@ -159,6 +163,8 @@ def _of_ranker(
     about = described_impressions(reader, data)
     held = data.test if part == "test" else data.validation
     found = evaluate_ranking(model, data, held)
+    unseen = unseen_values(data.vocabulary, model.numbering(data.vocabulary), held)
+    unmet = [sentence for name, each in unseen.items() for sentence in each.concern(name)]
     beside = None
     if model.kind != Means.kind:
         beside = beside_means(found, fitted_means(data), data, held, part)
@@ -170,24 +176,8 @@ def _of_ranker(
         "means": beside.means.figures if beside else None,
         "verdict": [beside.sentence] if beside else [],
         "log": about,
-        "warnings": [*_unmet(model, data, held), *repeats(about)],
+        "warnings": [*unmet, *repeats(about)],
     }
-
-
-def _unmet(model: Ranker[Any], data: RankingData, held: Impressions) -> list[str]:
-    """Sentences on columns most of whose values training did not see."""
-    numbers, found = model.numbering(data.vocabulary).column_numbers(held), []
-    for place, name in enumerate(model.vocabulary.columns):
-        values = data.vocabulary.columns[name]
-        given = values.to_numpy(zero_copy_only=False)[np.asarray(held.columns)[:, place]] != ""
-        unmet = given & (numbers[:, place] == 0)
-        if 2 * int(unmet.sum()) > int(given.sum()):
-            first = values[int(np.asarray(held.columns)[unmet, place][0])].as_py()
-            found.append(
-                f"{unmet.sum():,} of {given.sum():,} rows have a value of the column {name} that "
-                f"training did not see, such as {first!r}; is it written as it was for training?"
-            )
-    return found
 
 
 def _ranking_intervals(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mmq._log_model import LogModel
 from mmq._model_folder import family_of
 from mmq.data._files import fingerprint
 from mmq.data._interactions import Interactions
-from mmq.data._log import LogReader, read_interactions
+from mmq.data._log import FORMAT, LEFT_ALONE, LogReader, read_interactions
+from mmq.data._tables import column_names
 from mmq.errors import SettingsError
 from mmq.made_from import file_input
 from mmq.ranking import Ranker
@@ -41,6 +43,29 @@ class LogFile:
         """The log, or that of a path with the usual columns."""
         return log if isinstance(log, LogFile) else cls(log)
 
+    def for_model(self, model: LogModel[Any]) -> LogFile:
+        """The same log, by the names that columns had in the training of a model.
+
+        What is given here wins. Where the file lacks a name and has mmq's own, it has the latter.
+
+        Raises:
+            DataError: no such file.
+        """
+        if not model.log_columns:
+            return self
+        known, remembered = column_names(self.path), dict(model.log_columns)
+        form = remembered.pop(FORMAT, None)
+        columns = {
+            name: source
+            for name, source in remembered.items()
+            if source in known or source == LEFT_ALONE or name not in known
+        }
+        columns |= self.columns
+        asked, trained = (each.get("timestamp", "timestamp") for each in (columns, remembered))
+        if form is not None and asked == trained:  # of another column it would say nothing
+            columns.setdefault(FORMAT, form)
+        return replace(self, columns=columns)
+
     def read(self) -> Interactions:
         """The interactions.
 
@@ -56,9 +81,9 @@ class LogFile:
         return LogReader.open(self.path, self.columns, columns).with_numeric(self.numeric)
 
     def reader_for(self, ranker: Ranker[Any]) -> LogReader:
-        """The same, with the further columns that a ranker learned from."""
+        """The same, with the columns that a ranker learned from."""
         further, numeric = ranker.further_columns()
-        reader = LogReader.open(self.path, self.columns, further)
+        reader = LogReader.open(self.path, self.for_model(ranker).columns, further)
         return reader.with_numeric(numeric, settled=True)
 
     def as_input(self) -> dict[str, str]:
@@ -110,6 +135,23 @@ class ModelFolder:
         if self.ids is not None:
             model.with_ids(SemanticIDs.read(self.ids))
         model.favour_new_items(self.new_item_bonus)
+        return model
+
+    def ranker(self) -> Ranker[Any]:
+        """The ranker, ready to judge.
+
+        Raises:
+            SettingsError: a table for a ranker that reads no semantic IDs, or a recommender.
+            FormatError: a damaged folder, or the table of another tokenizer.
+        """
+        if family_of(self.path, ["recommender"]):
+            raise SettingsError(
+                f"{self.path} holds a recommender, which finds items and gives no probabilities; "
+                "give the folder that mmq train ranking wrote"
+            )
+        model: Ranker[Any] = Ranker.load(self.path, self.device)
+        if self.ids is not None:
+            model.with_ids(SemanticIDs.read(self.ids))
         return model
 
 

@@ -65,8 +65,9 @@ def recommend(
     allowed = allowed_items(recommender, filters.allow, filters.category, shown)
     past = History(list(history or ()))
     if user is not None and log is not None:
-        events = LogFile.of(log).read().positives(recommender.split.positive_above)
-        past = history_of(recommender, events, user)
+        events = LogFile.of(log).for_model(recommender).read()
+        liked = events.positives(recommender.split.positive_above)
+        past = history_of(recommender, liked, user)
     found = recommender.recommend([past.items], k, allowed, filters.exclude_history, beams)
     best = zip(_described(recommender, found.item_ids[0], shown), found.scores[0], strict=True)
     return {

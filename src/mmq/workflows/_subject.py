@@ -11,7 +11,7 @@ import numpy as np
 from mmq.finetuning._adapters import adapter_of
 from mmq.finetuning._control import Tested
 from mmq.metrics.resampling import PerUser
-from mmq.ranking import Ranker, RankingData, evaluate_ranking
+from mmq.ranking import RankingData, evaluate_ranking
 from mmq.recommenders import RetrievalData, evaluate
 from mmq.workflows._files import LogFile, ModelFolder
 
@@ -38,6 +38,8 @@ def retrieval_subject(model: ModelFolder, log: LogFile) -> Subject:
     """
     student: Any = model.recommender()
     adapter_of(student)  # refuses here what has no IDs to read the log for
+    log = log.for_model(student)
+    student.log_columns = dict(log.columns)
     data = RetrievalData.of(log.read(), student.semantic_ids, student.split)
 
     def measure(model: Any) -> Tested:
@@ -54,9 +56,10 @@ def ranking_subject(model: ModelFolder, log: LogFile) -> Subject:
     Raises:
         SettingsError: it is of a kind that cannot be fine-tuned, or has no semantic IDs.
     """
-    student: Any = Ranker.load(model.path, model.device)
+    student: Any = model.ranker()
     adapter_of(student)
-    known = student.semantic_ids.item_ids
+    log, known = log.for_model(student), student.semantic_ids.item_ids
+    student.log_columns = dict(log.columns)
     data = RankingData.of(log.reader_for(student), student.split, item_ids=known)
 
     def measure(model: Any) -> Tested:

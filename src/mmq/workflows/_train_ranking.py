@@ -77,6 +77,7 @@ def train_ranking(
         fit = model.fit(data, table, checkpoint)
         if not first:
             return None
+        model.log_columns = dict(log.columns)
         model.save(out)
         write_note(out, inputs)
         checkpoint.path.unlink(missing_ok=True)

@@ -76,6 +76,7 @@ def train_retrieval(
         fit = model.fit(data, checkpoint)
     if not first:
         return None
+    model.log_columns = dict(log.columns)
     model.save(out)
     write_note(out, inputs)
     checkpoint.path.unlink(missing_ok=True)

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmq.data._files import format_of
 from mmq.data._interactions import Interactions
-from mmq.data._item_ids import ItemIndex
+from mmq.data._item_ids import ItemIndex, places
 from mmq.data._sequences import Packed, Sequences, user_sequences
 from mmq.data._users import Users, read_users
 from mmq.errors import DataError, SettingsError, shortened
@@ -50,9 +51,11 @@ def known_users(model: Recommender[Any], users: LogFile | str | Path, log: LogFi
     if users == ALL:
         if log is None:
             raise SettingsError("--users all takes the users of a log; give it with --interactions")
-        whole = log.read()
+        whole = log.for_model(model).read()
         return _of_log(model, whole, whole.users.ids)
     file = LogFile.of(users)
+    if format_of(Path(file.path)):
+        file = file.for_model(model)
     found = read_users(file.path, file.columns)
     if (found.histories is None) == (log is None):
         raise SettingsError(
@@ -62,7 +65,7 @@ def known_users(model: Recommender[Any], users: LogFile | str | Path, log: LogFi
         )
     if log is None:
         return _of_lists(model, found)
-    whole = log.read()
+    whole = log.for_model(model).read()
     _require_some(found.ids, whole, file.path)
     return _of_log(model, whole, found.ids)
 
@@ -70,15 +73,11 @@ def known_users(model: Recommender[Any], users: LogFile | str | Path, log: LogFi
 def _of_log(model: Recommender[Any], whole: Interactions, ids: pa.Array) -> Known:
     """The users' interactions that count, in the order of time."""
     log = whole.positives(model.split.positive_above)
-    wanted = _places(ids, log.users.ids)
+    wanted = places(ids, log.users.ids)
     asked = np.isin(log.users.codes, wanted)
     rows = ItemIndex(model.items.item_ids).find(log.item_ids)
     known = user_sequences(log, rows, asked & (rows >= 0))
-    there, place = wanted >= 0, np.maximum(wanted, 0)
-    if not len(known):
-        return Known(ids, Sequences.of(Packed(rows, np.zeros(len(ids), np.int64))), 0)
-    first, end = (np.where(there, each[place], 0) for each in (known.first, known.end))
-    return Known(ids, Sequences(known.rows, first, end), int((asked & (rows < 0)).sum()))
+    return Known(ids, known.at(wanted), int((asked & (rows < 0)).sum()))
 
 
 def _of_lists(model: Recommender[Any], users: Users) -> Known:
@@ -94,16 +93,8 @@ def _of_lists(model: Recommender[Any], users: Users) -> Known:
     return Known(users.ids, Sequences.of(Packed(rows[known], left)), int((~known).sum()))
 
 
-def _places(ids: pa.Array, among: pa.Array) -> np.ndarray:
-    """``(ids,)`` int64 place of each id in ``among``, -1 where it is none of them."""
-    if ids.type != among.type:
-        ids, among = ids.cast(pa.string()), among.cast(pa.string())
-    places: np.ndarray = pc.index_in(ids, value_set=among).fill_null(-1).to_numpy()
-    return places.astype(np.int64)
-
-
 def _require_some(ids: pa.Array, log: Interactions, path: str | Path) -> None:
-    if (_places(ids, log.users.ids) < 0).all():
+    if (places(ids, log.users.ids) < 0).all():
         own, known = (shortened(str(each[0])) for each in (ids, log.users.ids))
         raise DataError(
             f"none of the {len(ids):,} users of {path} is in the log, which has users such as "

@@ -11,6 +11,7 @@ from mmq.data._item_ids.reading import (
     as_string,
     end_to_end,
     joined,
+    places,
     same_type,
     without_empty,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "content",
     "end_to_end",
     "joined",
+    "places",
     "same_type",
     "without_empty",
 ]

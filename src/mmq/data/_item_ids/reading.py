@@ -151,6 +151,17 @@ def end_to_end(arrays: Sequence[pa.Array]) -> pa.Array:
     return joined(pa.chunked_array(same_type(arrays)))
 
 
+def places(ids: pa.Array, among: pa.Array) -> np.ndarray:
+    """``(ids,)`` int64 place of each id in ``among``, -1 where it is none of them.
+
+    >>> places(pa.array(["7", "8"]), pa.array([6, 7])).tolist()
+    [1, -1]
+    """
+    wanted, known = same_type([ids, among])
+    found: np.ndarray = pc.index_in(wanted, value_set=known).fill_null(-1).to_numpy()
+    return found.astype(np.int64)
+
+
 def _arrow(values: Any, what: str) -> pa.ChunkedArray:
     if isinstance(values, pa.ChunkedArray):
         return values
