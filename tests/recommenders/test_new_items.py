@@ -77,7 +77,7 @@ def test_new_is_what_training_lacked_and_not_what_is_rare():
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
 def test_a_share_is_between_0_and_1(share):
-    with pytest.raises(SettingsError, match="is not between 0 and 1; give 0.05"):
+    with pytest.raises(SettingsError, match=r"is not between 0 and 1; give 0\.05"):
         NewItems(np.ones(3, bool), share)
 
 
