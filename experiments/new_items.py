@@ -37,10 +37,10 @@ def curve(
     """Figures of old and of new items with every bonus."""
     found = {}
     for bonus in bonuses:
-        model.favour_new_items(bonus)
+        model.favour_unmet(bonus)
         old, new = evaluate(model, test).figures, evaluate(model, cold).figures
         found[f"{bonus:g}"] = {"recall@10": old["recall@10"], "cold recall@10": new["recall@10"]}
-    model.favour_new_items(0.0)
+    model.favour_unmet(0.0)
     return found
 
 

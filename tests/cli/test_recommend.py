@@ -98,12 +98,45 @@ def test_people_read_a_list(shop, capsys):
     assert len(lines) == 15
 
 
-def test_new_items_are_favoured(shop, capsys):
-    plain = recommended(capsys, "heterrec", "--history", "1,5", "-k", 5)
-    favoured = recommended(capsys, "heterrec", "--history", "1,5", "-k", 5, "--new-item-bonus", 99)
-    assert sorted(items(favoured)) == list(range(SOLD, ITEMS))
-    assert sorted(items(plain)) != sorted(items(favoured))
-    assert min(each["score"] for each in favoured["recommendations"]) > 50
+def test_new_items_are_given_their_share(shop, capsys):
+    words = ["heterrec", "--history", "1,5", "-k", 10, "--ids", "more.parquet"]
+    old = recommended(capsys, "heterrec", "--history", "1,5", "-k", 10)
+    assert (old["new_items"], old["new_shown"]) == (0, 0), "never sold is not new"
+    for share, least in ((0.05, 1), (0.3, 3), (1, 10)):
+        result = recommended(capsys, *words, "--new-item-share", share)
+        new = sum(item >= ITEMS for item in items(result))
+        assert (result["new_items"], result["new_shown"]) == (60 - ITEMS, new)
+        assert new >= least
+    _, out, _ = run(capsys, "recommend", *words, "--new-item-share", 1)
+    assert "  15 items are new since training: 10 of the 10 recommendations" in out.splitlines()
+
+
+def test_new_items_have_to_pass_the_filters(shop, capsys):
+    (shop / "few.txt").write_text("3\n4\n50\n")
+    words = ["heterrec", "--history", "1,5", "-k", 10, "--ids", "more.parquet"]
+    share = ["--new-item-share", 0.5]
+    result = recommended(capsys, *words, *share, "--allow", "few.txt")
+    assert sorted(items(result)) == [3, 4, 50]
+    (shop / "few.txt").write_text("3\n4\n")
+    result = recommended(capsys, *words, *share, "--allow", "few.txt")
+    assert sorted(items(result)) == [3, 4]
+
+
+def write_dated(shop):
+    """A catalogue that says when items came, one a day for a month."""
+    days = [f"2026-11-{1 + item % 30:02}" for item in range(ITEMS)]
+    embeddings = {"text": np.random.default_rng(1).normal(size=(ITEMS, 4))}
+    dated = Catalogue.build(range(ITEMS), embeddings, {"first_seen": days})
+    write_catalogue(shop / "dated.parquet", dated)
+
+
+def test_a_catalogue_says_what_is_new(shop, capsys):
+    write_dated(shop)
+    words = ["sasrec", "--history", "1,5", "--catalogue", "dated.parquet"]
+    for since in ("2026-11-29", "1"):
+        result = recommended(capsys, *words, "--new-since", since, "--new-item-share", "0.2")
+        assert result["new_items"] == 2
+        assert {28, 29} == {item for item in items(result) if item in (28, 29)}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -272,8 +305,13 @@ BAD = [
     (["sasrec", "--history", "1", "--beams", 5], "--beams is not for sasrec"),
     (["sasrec", "--history", "1", "--ids", "ids.parquet"], "--ids is not for sasrec"),
     (["popularity", "--history", "1", "--ids", "ids.parquet"], "--ids is not for popularity"),
-    (["sasrec", "--history", "1", "--new-item-bonus", "1"], "--new-item-bonus is not for sasrec"),
-    ([*H, "--new-item-bonus", "nan"], "a bonus of nan for new items is no finite number"),
+    (["sasrec", "--history", "1", "--new-item-share", "1"], "none of the 40 items is new since"),
+    ([*H, "--new-item-share", "nan"], "a share of nan for new items is not between 0 and 1"),
+    ([*H, "--ids", "more.parquet", "--new-item-share", ".04"], "is less than half an item"),
+    ([*H, "--new-item-bonus", "1"], "--new-item-share"),
+    ([*H, "--new-since", "30"], "--new-since needs to know when items came; give a log with times"),
+    ([*H, "--new-since", "30", *C], "or a catalogue with a column first_seen (--catalogue)"),
+    ([*H, "--new-since", "soon", "--catalogue", "dated.parquet"], "neither a date, such as 2026-"),
     ([*H, "--ids", "none.parquet"], "there is no semantic ID table"),
     ([*H, "--ids", "other.parquet"], "come from tokenizer 'mmq' (5f0c), not 'mmq' (beef)"),
     ([*H, "--ids", "unknown.parquet"], "come from tokenizer 'mmq' (5f0c), not unknown"),
@@ -287,6 +325,7 @@ BAD = [
 @pytest.fixture
 def bad_shop(shop):
     """The shop with things that go wrong lying about."""
+    write_dated(shop)
     far = {"user_id": [7, 7], "item_id": [800, 900], "timestamp": [1, 2]}
     write_interactions("far.parquet", Interactions.build(far))
     pq.write_table(pq.read_table("log.parquet").drop_columns(["user_id"]), "no_users.parquet")

@@ -4,9 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from retrieval_shop import SMALL, USERS, columns, run, table, train, write_shop
+from retrieval_shop import ITEMS, SMALL, USERS, columns, run, table, train, write_shop
 
 from mmq.data._interactions import Interactions, write_interactions
+from mmq.data._log import read_interactions
 from mmq.recommenders import Recommender
 from mmq.workflows import RecommendationFile, _recommend_users, recommend_users
 
@@ -77,8 +78,10 @@ def test_everybody_gets_what_each_alone_would(kind, exclude, shop, capsys):
     assert figures["users_per_second"] == pytest.approx(USERS / figures["seconds"])
 
 
-@pytest.mark.parametrize("options", [["--beams", 64], ["--ids", "more.parquet"],
-                                     ["--new-item-bonus", 99]])  # fmt: skip
+NEWER = ["--ids", "more.parquet", "--new-item-share", 0.4]
+
+
+@pytest.mark.parametrize("options", [["--beams", 64], ["--ids", "more.parquet"], NEWER])
 def test_options_of_heterrec(options, shop, capsys):
     _, rows = recommended(capsys, "heterrec", *ALL, "-k", 5, *options)
     for user, items in list(liked().items())[:5]:
@@ -86,6 +89,30 @@ def test_options_of_heterrec(options, shop, capsys):
         _, out, _ = run(capsys, "recommend", "heterrec", *one, *options, "--json")
         alone = [each["item_id"] for each in json.loads(out)["recommendations"]]
         assert lists(rows)[user] == alone
+
+
+def test_everybody_is_shown_a_share_of_new_items(shop, capsys):
+    figures, rows = recommended(capsys, "heterrec", *ALL, "-k", 5, *NEWER)
+    shown = [sum(item >= ITEMS for item in each) for each in lists(rows).values()]
+    assert min(shown) >= 2
+    assert (figures["new_items"], figures["new_shown"]) == (60 - ITEMS, sum(shown))
+    words = ["recommend", "heterrec", *ALL, "--out", "again.parquet", "-k", 5, *NEWER]
+    _, out, _ = run(capsys, *words)
+    said = f"  15 items are new since training: {sum(shown)} of the {5 * USERS} recommendations"
+    assert said in out.splitlines()
+
+
+def test_what_the_log_saw_first_of_late_is_new(shop, capsys):
+    log = read_interactions("log.parquet")
+    first = {}
+    for item, time in zip(log.item_ids.to_pylist(), log.times.tolist(), strict=True):
+        first[item] = min(time, first.get(item, time))
+    late = sorted(first, key=first.get)[-3:]
+    since = str(np.datetime64(first[late[0]], "us"))
+    options = ["--new-since", since, "--new-item-share", 0.2]
+    figures, rows = recommended(capsys, "popularity", *ALL, "-k", 5, *options)
+    assert figures["new_items"] == 3
+    assert min(len(set(late) & set(each)) for each in lists(rows).values()) >= 1
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -161,7 +161,7 @@ def test_people_read_a_table(shop, capsys):
     assert code == 0
     assert out.startswith(f"heterrec for 45 items -> {shop / 'model'}\n")
     assert "trained on 360 interactions of 60 users; the log has 540 rows, of which" in out
-    assert "5 of the items were not seen in training" in out
+    assert "5 items without interactions in training (they can be recommended by their" in out
     assert re.search(r"best epoch [12] of 2, \d+\.\d s each", out)
     assert re.search(r"\n  validation, history competes +0\.\d{4} ", out)
     assert re.search(r"\n  test, history left out +0\.\d{4} ", out)
@@ -426,7 +426,10 @@ def test_a_model_is_replaced_by_the_next_where_that_is_asked_for(shop, capsys):
         (["model", "--interactions", "short.parquet"], "give a longer log"),
         (["model", "--interactions", "wide.parquet"], "1 of 40 items of the interactions"),
         (["model", "--interactions", "log.parquet", "--ids", "ids.parquet"], "--ids is not for"),
-        (["model", "--interactions", "log.parquet", "--new-item-bonus", "1"], "bonus is not for"),
+        (
+            ["model", "--interactions", "log.parquet", "--new-item-share", "1"],
+            "none of the 40 items is new since training",
+        ),
     ],
 )
 def test_bad_evaluation(arguments, expected, bad_shop, capsys, monkeypatch):
@@ -438,6 +441,33 @@ def test_bad_evaluation(arguments, expected, bad_shop, capsys, monkeypatch):
     code, out, err = run(capsys, "evaluate", *arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert expected in err
+
+
+def test_old_and_new_items_side_by_side(shop, capsys):
+    result = trained(capsys, shop, "--ids", shop / "ids.parquet", *SMALL)
+    assert result["items_without_interactions"] == ITEMS - SOLD
+    assert evaluated(capsys, shop)["old_and_new"] is None, "without interactions is not new"
+    table(60).write(shop / "more.parquet")
+    log, later = columns(), np.arange(USERS) % 2 == 0
+    last = np.flatnonzero(np.arange(9 * USERS) % 9 == 8)[later]
+    log["item_id"][last] = ITEMS + np.arange(len(last)) % 6  # half of them buy what came since
+    write_interactions(shop / "log.parquet", Interactions.build(log))
+    options = ["--ids", shop / "more.parquet", "--k", "5,10"]
+    found = {}
+    for share in ("0", "0.5"):
+        result = evaluated(capsys, shop, *options, "--new-item-share", share)
+        sides = found[share] = result["old_and_new"]
+        counts = {name: (each["items"], each["cases"]) for name, each in sides.items()}
+        assert counts == {"old": (ITEMS, 30), "new": (15, 30)}
+        for protocol in PROTOCOLS:
+            both = [each[protocol]["recall@10"] for each in sides.values()]
+            assert np.mean(both) == pytest.approx(result[protocol]["recall@10"])
+    new = [found[share]["new"]["history_competes"]["recall@10"] for share in found]
+    assert new[1] > new[0]
+    words = ["evaluate", shop / "model", "--interactions", shop / "log.parquet", *options]
+    _, out, _ = run(capsys, *words)
+    assert "  15 items are new since training; 30 cases ask for them, 30 for old ones" in out
+    assert re.search(r"\n  new items, history left out +0\.\d{4}", out)
 
 
 def test_the_group_of_trainings_shows_what_there_is(capsys):

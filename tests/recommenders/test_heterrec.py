@@ -327,7 +327,7 @@ def test_items_of_one_id_are_found_together_however_many_there_are(beams):
 @pytest.mark.parametrize("bonus", [0.0, 0.5])
 def test_items_of_one_id_are_ordered_by_ties(head, ties, bonus):
     made, histories = fitted(head=head, ties=ties), tiny_retrieval_data().test.histories
-    made.favour_new_items(bonus)
+    made.favour_unmet(bonus)
     ids, popularity = tiny_ids(), tiny_retrieval_data().popularity()
     order = -ids.rank if ties == "rank" else popularity
     for beams in (None, 30):
@@ -399,11 +399,11 @@ def test_searches_with_item_tokens_agree(head):
 
 
 @pytest.mark.parametrize("options", [{}, {"item_token": True}, {"head": "autoregressive"}])
-def test_new_items_are_favoured(options):
+def test_items_without_interactions_are_favoured(options):
     made, data = fitted(**options), tiny_retrieval_data()
     unmet = torch.from_numpy(data.popularity() == 0)
     before = made.score_block(data.test.histories)
-    made.favour_new_items(2.5)
+    made.favour_unmet(2.5)
     after = made.score_block(data.test.histories)
     torch.testing.assert_close(after[:, unmet], before[:, unmet] + 2.5)
     assert torch.equal(after[:, ~unmet], before[:, ~unmet])
@@ -411,14 +411,14 @@ def test_new_items_are_favoured(options):
         found = made.search(data.test.histories, 9, beams=beams)
         torch.testing.assert_close(found.scores, after.sort(dim=1, descending=True).values[:, :9])
         torch.testing.assert_close(found.scores, after.gather(1, found.rows))
-    made.favour_new_items(1000.0)
+    made.favour_unmet(1000.0)
     assert unmet[made.search(data.test.histories, int(unmet.sum())).rows].all()
     found = evaluate(made, data.test)  # those that share an ID score apart now
     assert found.id_level["recall@10"] >= found.figures["recall@10"]
-    made.favour_new_items(0.0)
+    made.favour_unmet(0.0)
     assert torch.equal(made.score_block(data.test.histories), before)
-    with pytest.raises(SettingsError, match="a bonus of nan for new items is no finite number"):
-        made.favour_new_items(float("nan"))
+    with pytest.raises(SettingsError, match="a bonus of nan for items without interactions is no"):
+        made.favour_unmet(float("nan"))
 
 
 def test_a_table_with_new_items():
@@ -490,7 +490,7 @@ def test_item_vectors_that_are_kept_change_nothing(options):
 @pytest.mark.parametrize("changes", [{"item_token": True}, {"objective": "codes"}])
 def test_one_product_finds_what_sums_of_codes_find(changes):
     made, histories = fitted(**changes), tiny_retrieval_data().test.histories
-    made.favour_new_items(1.5)
+    made.favour_unmet(1.5)
     filters = Filters(torch.arange(30) % 7 > 0, exclude(histories))
     scores = leave_out(made.score_block(histories), filters)
     assert made.network.answers is None
@@ -498,7 +498,7 @@ def test_one_product_finds_what_sums_of_codes_find(changes):
     assert made.network.answers is not None
     torch.testing.assert_close(found.scores, scores.topk(8).values)
     torch.testing.assert_close(found.scores, scores.gather(1, found.rows))
-    made.favour_new_items(0)
+    made.favour_unmet(0)
     assert not torch.equal(made.search(histories, 8, filters).scores, found.scores)
     made.network.train(False)  # weights may have changed
     assert made.network.answers is None

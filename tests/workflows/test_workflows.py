@@ -220,7 +220,7 @@ MISTAKES = {
     "history": (lambda shop, out: recommend(shop / "model"), SettingsError),
     "bonus": (
         lambda shop, out: evaluate(
-            ModelFolder(shop / "ranker", new_item_bonus=1), shop / "log.parquet"
+            ModelFolder(shop / "ranker", new_item_share=1), shop / "log.parquet"
         ),
         SettingsError,
     ),

@@ -24,7 +24,8 @@ def command(
     ] = "test",
     ids: opt.NewIds = None,
     drop_unknown: opt.DropUnknown = False,
-    new_item_bonus: opt.NewItemBonus = 0.0,
+    new_item_share: opt.NewItemShare = 0.0,
+    new_since: opt.NewSince = None,
     new_users: Annotated[
         bool,
         typer.Option(
@@ -55,7 +56,7 @@ def command(
     from mmq.workflows import LogFile, ModelFolder, evaluate
 
     result = evaluate(
-        ModelFolder(model, ids, new_item_bonus, device),
+        ModelFolder(model, ids, new_item_share, new_since, device),
         LogFile(interactions, columns),
         part,
         drop_unknown=drop_unknown,

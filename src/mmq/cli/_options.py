@@ -74,11 +74,20 @@ NewIds = Annotated[
     Path | None,
     typer.Option("--ids", help="Recommend from this newer ID table of the same tokenizer."),
 ]
-NewItemBonus = Annotated[
+NewItemShare = Annotated[
     float,
     typer.Option(
-        "--new-item-bonus",
-        help="Nats added to the scores of items that training did not meet; more shows more.",
+        "--new-item-share",
+        help="Share of everybody's recommendations that goes to new items at least, such as 0.05. "
+        "New is what the training lacks (--ids brings it), and what --new-since says.",
+    ),
+]
+NewSince = Annotated[
+    str | None,
+    typer.Option(
+        "--new-since",
+        help="Items first seen from this DATE on are new too, or in the last DAYS; first seen by "
+        "the catalogue's column first_seen, or else by the log.",
     ),
 ]
 Ties = Annotated[

@@ -13,6 +13,7 @@ from mmq._progress import duration
 from mmq.cli import _options as opt
 from mmq.cli._frame import emit
 from mmq.cli._log_columns import Columns, with_columns
+from mmq.cli._retrieval_lines import new_lines
 
 _SHOWN = 10
 """Last items of a history that are printed; ``--json`` has them all."""
@@ -74,7 +75,8 @@ def command(
     ] = False,
     beams: _Beams = None,
     ids: opt.NewIds = None,
-    new_item_bonus: opt.NewItemBonus = 0.0,
+    new_item_share: opt.NewItemShare = 0.0,
+    new_since: opt.NewSince = None,
     device: opt.Device = "auto",
     as_json: opt.Json = False,
 ) -> None:
@@ -91,7 +93,7 @@ def command(
     from mmq.workflows import ItemFilters, LogFile, ModelFolder, recommend
 
     _require_one_form(users, out, {"--history": history, "--user": user}, titles or reason)
-    folder = ModelFolder(model, ids, new_item_bonus, device)
+    folder = ModelFolder(model, ids, new_item_share, new_since, device)
     shared: dict[str, Any] = {
         "k": k,
         "log": None if interactions is None else LogFile(interactions, columns),
@@ -144,6 +146,7 @@ def _lines(result: Mapping[str, Any], k: int) -> Iterator[str]:
     )
     yield from (f"      {_named(item)}" for item in history[-_SHOWN:])
     yield f"{result['model']} recommends, of {result['candidates']:,} items"
+    yield from new_lines(result, len(found))
     for place, item in enumerate(found, start=1):
         yield f"{place:>4}  {_named(item)}  score {item['score']:.4g}"
     yield from (f"  warning: {each}" for each in result["warnings"])
@@ -157,6 +160,7 @@ def _users_lines(result: Mapping[str, Any]) -> Iterator[str]:
         f"items: {result['rows']:,} rows in {duration(result['seconds'])} "
         f"({result['users_per_second']:,.0f} users/s)"
     )
+    yield from new_lines(result, result["rows"])
     yield from (f"  warning: {each}" for each in result["warnings"])
     yield f"written to {result['out']}"
 

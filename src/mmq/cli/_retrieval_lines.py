@@ -14,10 +14,10 @@ def trained_lines(result: Mapping[str, Any]) -> Iterator[str]:
         f"  trained on {count:,} interactions of {result['users']:,} users; the log has "
         f"{result['rows']:,} rows{_repeats(result['log'])}, {told_by(result['liked_by'])}"
     )
-    if result["new_items"]:
+    if result["items_without_interactions"]:
         yield (
-            f"  {result['new_items']:,} of the items were not seen in training (or less often than "
-            "--min-interactions) and count as new"
+            f"  {result['items_without_interactions']:,} items without interactions in training"
+            + (" (they can be recommended by their IDs)" if result["test"]["id_level"] else "")
         )
     if result["epochs"]:
         yield (
@@ -48,6 +48,7 @@ def evaluated_lines(result: Mapping[str, Any]) -> Iterator[str]:
         f"{result['users']:,} users, {result['items']:,} items ranked"
     )
     yield from _table({"": result}, result["baselines"])
+    yield from _old_and_new(result["old_and_new"])
     yield "  95% intervals over users"
     told = [name for name in result["item_level"] if name.startswith(("recall", "ndcg"))]
     rows = {
@@ -58,6 +59,32 @@ def evaluated_lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"  {each}" for each in result["verdict"])
     yield from (f"  warning: {each}" for each in result["warnings"])
     yield from _measured({result["part"]: result["measured"]})
+
+
+def new_lines(result: Mapping[str, Any], shown: int) -> Iterator[str]:
+    """How many items are new, and how many of the items that are ``shown`` are."""
+    if result["new_items"]:
+        yield (
+            f"  {result['new_items']:,} items are new since training: {result['new_shown']:,} of "
+            f"the {shown:,} recommendations"
+        )
+
+
+def _old_and_new(found: Mapping[str, Any] | None) -> Iterator[str]:
+    """Figures of old and of new items side by side, where some are new."""
+    if found is None:
+        return
+    yield (
+        f"  {found['new']['items']:,} items are new since training; {found['new']['cases']:,} "
+        f"cases ask for them, {found['old']['cases']:,} for old ones"
+    )
+    rows = {
+        f"{name} items, {_words(protocol)}": each[protocol]
+        for name, each in found.items()
+        for protocol in ("history_competes", "history_left_out")
+        if each[protocol]
+    }
+    yield from figure_lines(rows)
 
 
 def _measured(measured: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

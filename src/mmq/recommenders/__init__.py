@@ -12,6 +12,7 @@ from mmq.recommenders._ease import EASE, EASESettings
 from mmq.recommenders._evaluation import Evaluation, Protocol, evaluate
 from mmq.recommenders._heterrec import HeterRec, HeterRecSettings
 from mmq.recommenders._item_knn import ItemKNN, ItemKNNSettings
+from mmq.recommenders._new_items import NewItems
 from mmq.recommenders._popularity import Popularity, PopularitySettings
 from mmq.recommenders._results import Items, Recommendations
 from mmq.recommenders._sasrec import SASRec, SASRecSettings
@@ -28,6 +29,7 @@ __all__ = [
     "ItemKNN",
     "ItemKNNSettings",
     "Items",
+    "NewItems",
     "Popularity",
     "PopularitySettings",
     "Protocol",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -31,6 +32,7 @@ from mmq.recommenders._folder import (
     write_items,
 )
 from mmq.recommenders._measured import Measured
+from mmq.recommenders._new_items import NewItems, new_since_training
 from mmq.recommenders._results import Items, Recommendations
 from mmq.semantic_ids import SemanticIDs
 from mmq.settings import Settings
@@ -68,6 +70,8 @@ class Recommender(LogModel[S], Generic[S]):
         """Which interactions it was fitted to, so that ``mmq evaluate`` takes the same."""
         self.measured: dict[str, Measured] = {}
         """Of each held-out part, who is measured, and who is left out and why."""
+        self.new_items = NewItems(np.zeros(0, bool))
+        """Which items are new since training, and the share that they are given."""
         self._items: Items | None = None
 
     def fit(
@@ -198,6 +202,22 @@ class Recommender(LogModel[S], Generic[S]):
         self._fitted = items
         self._set_items(items)
 
+    def show_new_items(self, share: float, recent: np.ndarray | None = None) -> None:
+        """Give new items at least this share of everybody's recommendations from now on.
+
+        It is not stored with the model, and ends when the model is given another table. How places
+        are shared: :class:`~mmq.recommenders._new_items.NewItems`.
+
+        Args:
+            share: 0.05 gives them a twentieth of the places; 0 leaves the order to the scores.
+            recent: ``(items,)`` bool, items that are new as well as those that training lacked.
+
+        Raises:
+            SettingsError: the share is not between 0 and 1, or no item is new.
+        """
+        new = new_since_training(self.fitted.item_ids, self.items.item_ids)
+        self.new_items = NewItems(new if recent is None else new | recent, share)
+
     def search(
         self,
         histories: Sequences,
@@ -219,11 +239,14 @@ class Recommender(LogModel[S], Generic[S]):
                 f"{self.kind} has no semantic IDs to search by beams; leave beams out"
             )
         self.prepare(len(histories))
-        parts = [
-            self.search_block(block, k, of_users(filters or Filters(), rows), beams)
-            for rows, block in _blocks(histories)
-        ]
+        parts = []
+        for rows, block in _blocks(histories):
+            find = partial(self._search, block, k, beams)
+            parts.append(self.new_items.found(find, of_users(filters or Filters(), rows)))
         return Decoded(*(torch.cat(each) for each in zip(*parts, strict=True)))
+
+    def _search(self, histories: Sequences, k: int, beams: int | None, filters: Filters) -> Decoded:
+        return self.search_block(histories, k, filters, beams)
 
     def search_or_popular(
         self,
@@ -244,7 +267,8 @@ class Recommender(LogModel[S], Generic[S]):
         """
         known = np.flatnonzero(histories.lengths)
         own = histories.take(known)
-        popular = top_shared(self.popularity_scores().cpu(), 1, k, Filters(allowed))
+        find = partial(top_shared, self.popularity_scores().cpu(), 1, k)
+        popular = self.new_items.found(find, Filters(allowed))
         found = Decoded(*(each.repeat(len(histories), 1) for each in popular))
         if len(known):
             filters = Filters(allowed, exclude(own) if exclude_history else None)
@@ -313,6 +337,7 @@ class Recommender(LogModel[S], Generic[S]):
         """
         rows = self._history_rows(histories, lenient)
         self.check_count(k)
+        self.new_items.require_place(k)
         mask = None if allowed is None else self._allowed(list(allowed), lenient)
         found = self.search_or_popular(rows, k, mask, exclude_history, beams)
         empty = (found.rows[:, 0] < 0).nonzero()[:, 0].tolist()
@@ -346,6 +371,7 @@ class Recommender(LogModel[S], Generic[S]):
 
     def _set_items(self, items: Items) -> None:
         self._items, self._find = items, ItemIndex(items.item_ids)
+        self.new_items = NewItems(new_since_training(self._fitted.item_ids, items.item_ids))
 
     def _history_rows(self, histories: Sequence[Sequence[Any]], lenient: bool) -> Sequences:
         if not len(histories):

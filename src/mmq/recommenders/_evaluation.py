@@ -53,6 +53,13 @@ class Protocol:
     ranks: Ranks
     lists: np.ndarray
 
+    def of_cases(self, which: np.ndarray, cutoffs: Sequence[int]) -> dict[str, float]:
+        """Recall and NDCG of some cases, ``(cases,)`` bool; empty where there are none."""
+        if not which.any():
+            return {}
+        ranks = Ranks(self.ranks.above[which], self.ranks.tied[which])
+        return retrieval_figures(ranks, cutoffs, self.lists[which])
+
     def at(self, cutoffs: Sequence[int]) -> dict[str, np.ndarray]:
         """Recall, NDCG, hit rate and MRR of every user at further cutoffs, ``(users,)`` each.
 
@@ -86,7 +93,8 @@ def evaluate(
     """Rank all items for every case, and see where the held-out one stands.
 
     Args:
-        recommender: a fitted one.
+        recommender: a fitted one; new items stand where :meth:`Recommender.show_new_items` has put
+            them.
         cases: of its items.
         cutoffs: the k of recall and NDCG.
 
@@ -102,19 +110,20 @@ def evaluate(
     items, lists = len(recommender.items.item_ids), cases.lists
     wanted = np.sort(lists * items + cases.targets)
     recommender.prepare(len(cases.targets))
+    new = recommender.new_items
     histories = bool((cases.histories.lengths > 0).all())  # popularity tells items apart
     competing, left_out = (
         _Places(len(cases.targets), distinct, alike, items)
-        for alike in (histories and not recommender.tells_apart, False)
+        for alike in (histories and not recommender.tells_apart and not new.share, False)
     )
     for start in range(0, len(cases.targets), BLOCK):
         rows = slice(start, start + BLOCK)
         part = cases.take(rows)
         scores = _scores(recommender, part.histories)
         targets = torch.from_numpy(part.targets).to(scores.device)[:, None]
-        competing.add(rows, scores, targets)
+        competing.add(rows, new.placed(scores), targets)
         _leave_out(scores, part.histories, lists[rows] * items, wanted)
-        left_out.add(rows, scores, targets)
+        left_out.add(rows, new.placed(scores), targets)
     one, other = (each.protocol(cases, cutoffs) for each in (competing, left_out))
     return Evaluation(**vars(one), left_out=other, cases=len(cases.targets))
 

@@ -52,6 +52,10 @@ class Shown:
         found: list[str | None] = titles.take(self._rows(item_ids)).to_pylist()
         return found
 
+    def column(self, name: str, item_ids: pa.Array) -> pa.Array:
+        """An attribute of each item, null where there is none."""
+        return self.attributes.column(name).combine_chunks().take(self._rows(item_ids))
+
     def have(self, item_ids: pa.Array, category: str) -> np.ndarray:
         """Which items have a value, ``(items,)`` bool.
 

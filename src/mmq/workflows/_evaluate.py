@@ -9,18 +9,20 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from mmq._model_folder import family_of
+from mmq.data._sequences import Cases
 from mmq.metrics.ranking_intervals import auc_interval, gauc_interval
 from mmq.metrics.resampling import bootstrap_interval
 from mmq.ranking import Means, RankingData, RankingEvaluation, evaluate_ranking
 from mmq.ranking._impressions import Impressions
 from mmq.ranking._unseen import unseen_values
 from mmq.ranking._verdict import beside_means, fitted_means
-from mmq.recommenders import Protocol, Recommender, RetrievalData
+from mmq.recommenders import Evaluation, NewItems, Protocol, Recommender, RetrievalData
 from mmq.recommenders import evaluate as evaluate_retrieval
 from mmq.recommenders._evaluation import CUTOFFS
 from mmq.recommenders._verdict import baselines, verdict
 from mmq.workflows._files import LogFile, ModelFolder
 from mmq.workflows._log import concerns, described, described_impressions, repeats
+from mmq.workflows._new_items import show_new_items
 from mmq.workflows._per_user import PER_USER, write_per_user
 from mmq.workflows._run import refuse
 from mmq.workflows._train_ranking import summary as ranking_summary
@@ -63,7 +65,8 @@ def evaluate(
     if family_of(model.path, ["ranker"]):
         refuse(
             {
-                "--new-item-bonus": bool(model.new_item_bonus),
+                "--new-item-share": bool(model.new_item_share),
+                "--new-since": model.new_since is not None,
                 "--new-users": new_users,
                 "--k": tuple(cutoffs) != CUTOFFS,
                 "--per-user": per_user is not None,
@@ -95,6 +98,8 @@ def _of_recommender(
     recommender = model.recommender()
     log = log.for_model(recommender)
     events, items, split = log.read(), recommender.items, recommender.split
+    show_new_items(recommender, model, events, None)
+    recommender.new_items.require_place(max(cutoffs))
     if asked.drop_unknown:
         split = split.model_copy(update={"drop_unknown": True})
     data = RetrievalData.of(events, items.ids or items.item_ids, split, asked.new_users)
@@ -112,6 +117,7 @@ def _of_recommender(
         "part": part,
         "items": len(items.item_ids),
         **summary(found, cutoffs),
+        "old_and_new": _old_and_new(recommender.new_items, found, cases, cutoffs),
         "measured": data.measured[part].to_dict(),
         "intervals": {
             name: _intervals(each, cutoffs, asked.seed)
@@ -122,6 +128,24 @@ def _of_recommender(
         "log": about,
         **({"per_user": str(per_user)} if per_user is not None else {}),
         "warnings": [*_other_log(recommender, data, log), *concerns(about)],
+    }
+
+
+def _old_and_new(
+    new: NewItems, found: Evaluation, cases: Cases, cutoffs: Sequence[int]
+) -> dict[str, Any] | None:
+    """Figures of cases that ask for old items, and of those for new ones; None if none is new."""
+    if not new.count:
+        return None
+    asked = new.mask[cases.targets]
+    return {
+        name: {
+            "items": int(items.sum()),
+            "cases": int(which.sum()),
+            "history_competes": found.of_cases(which, cutoffs),
+            "history_left_out": found.left_out.of_cases(which, cutoffs),
+        }
+        for name, items, which in (("old", ~new.mask, ~asked), ("new", new.mask, asked))
     }
 
 

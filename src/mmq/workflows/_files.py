@@ -98,13 +98,17 @@ class ModelFolder:
     Attributes:
         path: the folder.
         ids: a newer ID table of the same tokenizer, whose items it is to recommend.
-        new_item_bonus: nats added to the scores of items that training did not meet.
+        new_item_share: of everybody's recommendations that go to items new since training, at
+            least; see :mod:`mmq.recommenders._new_items`.
+        new_since: a date, or a number of days before the newest entry: items first seen from then
+            on are new too.
         device: "auto" (a GPU where there is one), "cpu" or "cuda".
     """
 
     path: str | Path
     ids: str | Path | None = None
-    new_item_bonus: float = 0.0
+    new_item_share: float = 0.0
+    new_since: str | None = None
     device: str = "auto"
 
     @classmethod
@@ -116,7 +120,7 @@ class ModelFolder:
         """The recommender, ready to recommend.
 
         Raises:
-            SettingsError: a table or a bonus for a model that reads no semantic IDs, or a ranker.
+            SettingsError: a table for a model that reads no semantic IDs, or a ranker.
             FormatError: a damaged folder, or the table of another tokenizer.
         """
         if family_of(self.path, ["ranker"]):
@@ -127,14 +131,13 @@ class ModelFolder:
         model: Recommender[Any] = Recommender.load(self.path, self.device)
         if not isinstance(model, HeterRec):
             refuse(
-                {"--ids": self.ids is not None, "--new-item-bonus": bool(self.new_item_bonus)},
+                {"--ids": self.ids is not None},
                 f"is not for {model.kind}, which knows items by their interactions alone; leave "
                 "it out, or train heterrec",
             )
             return model
         if self.ids is not None:
             model.with_ids(SemanticIDs.read(self.ids))
-        model.favour_new_items(self.new_item_bonus)
         return model
 
     def ranker(self) -> Ranker[Any]:

@@ -11,6 +11,7 @@ from mmq.errors import SettingsError
 from mmq.recommenders import Recommender
 from mmq.workflows._choice import History, Shown, allowed_items, history_of
 from mmq.workflows._files import LogFile, ModelFolder
+from mmq.workflows._new_items import show_new_items
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def recommend(
     recommender = model.recommender()
     check_beams(recommender, beams)
     shown = Shown(catalogue) if catalogue else None
+    show_new_items(recommender, model, None if log is None else LogFile.of(log), shown)
     allowed = allowed_items(recommender, filters.allow, filters.category, shown)
     past = History(list(history or ()))
     if user is not None and log is not None:
@@ -70,9 +72,12 @@ def recommend(
         past = history_of(recommender, liked, user)
     found = recommender.recommend([past.items], k, allowed, filters.exclude_history, beams)
     best = zip(_described(recommender, found.item_ids[0], shown), found.scores[0], strict=True)
+    new = recommender.new_items
     return {
         "model": recommender.kind,
         "candidates": len(recommender.items.item_ids) if allowed is None else len(allowed),
+        "new_items": new.count,
+        "new_shown": int(new.mask[recommender.rows_of(found.item_ids[0], "the list")].sum()),
         "history": _described(recommender, past.items, shown),
         "left_out": past.left_out,
         "warnings": _unmet(past),

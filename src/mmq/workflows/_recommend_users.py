@@ -19,6 +19,7 @@ from mmq.recommenders import Recommender
 from mmq.workflows._choice import Shown, allowed_items
 from mmq.workflows._files import LogFile, ModelFolder
 from mmq.workflows._marked import Marked
+from mmq.workflows._new_items import show_new_items
 from mmq.workflows._recommend import ItemFilters, check_beams, check_category
 from mmq.workflows._users import Known, known_users
 
@@ -108,6 +109,8 @@ def recommend_users(
     recommender.check_count(k)
     check_beams(recommender, beams)
     shown = Shown(catalogue) if catalogue else None
+    show_new_items(recommender, model, log, shown)
+    recommender.new_items.require_place(k)
     search = _Search(
         recommender,
         k,
@@ -154,7 +157,7 @@ def _titles(recommender: Recommender[Any], shown: Shown | None) -> pa.Array:
 
 
 def _write(search: _Search, users: Known, out: RecommendationFile) -> dict[str, Any]:
-    started, rows, unserved = time.monotonic(), 0, 0
+    started, rows, new, unserved = time.monotonic(), 0, 0, 0
     search.model.prepare(len(users.ids))
     total = len(users.ids)
     with (
@@ -162,9 +165,10 @@ def _write(search: _Search, users: Known, out: RecommendationFile) -> dict[str, 
         bar("recommending", total, "users") as advance,
     ):
         for part in _parts(total, search.k):
-            table, without = _table(search, users, part)
-            writer.write_table(table)
-            rows, unserved = rows + len(table), unserved + without
+            block = _block(search, users, part)
+            writer.write_table(block.table)
+            rows, new = rows + len(block.table), new + block.new
+            unserved += block.unserved
             advance(part.stop - part.start)
     seconds = time.monotonic() - started
     fallback = int((users.histories.lengths == 0).sum())
@@ -176,6 +180,8 @@ def _write(search: _Search, users: Known, out: RecommendationFile) -> dict[str, 
         "unserved": unserved,
         "left_out": users.left_out,
         "rows": rows,
+        "new_items": search.model.new_items.count,
+        "new_shown": new,
         "seconds": seconds,
         "users_per_second": total / max(seconds, 1e-9),
         "out": str(out.path),
@@ -215,15 +221,23 @@ def _parts(users: int, k: int) -> Iterator[slice]:
         yield slice(start, min(start + size, users))
 
 
-def _table(search: _Search, users: Known, part: slice) -> tuple[pa.Table, int]:
-    """Rows of some users, and how many of the users have none."""
+class _Block(NamedTuple):
+    """Rows of some users, how many of them are of new items, and how many users have none."""
+
+    table: pa.Table
+    new: int
+    unserved: int
+
+
+def _block(search: _Search, users: Known, part: slice) -> _Block:
     histories = users.histories.take(part)
     found = search.model.search_or_popular(
         histories, search.k, search.allowed, search.exclude_history, search.beams
     )
     there = (found.rows >= 0).numpy()
     user, place = np.nonzero(there)
-    rows = pa.array(found.rows.numpy()[there])
+    shown = found.rows.numpy()[there]
+    rows = pa.array(shown)
     known = search.model.items.item_ids
     columns = {
         "user_id": users.ids[part].take(pa.array(user)),
@@ -237,4 +251,5 @@ def _table(search: _Search, users: Known, part: slice) -> tuple[pa.Table, int]:
         closest = search.model.closest_of_history(histories, found.rows).numpy()[there]
         columns["closest_history_item"] = known.take(pa.array(closest, mask=closest < 0))
     columns["fallback"] = pa.array((histories.lengths == 0)[user])
-    return pa.table(columns), int((~there.any(1)).sum())
+    new = int(search.model.new_items.mask[shown].sum())
+    return _Block(pa.table(columns), new, int((~there.any(1)).sum()))

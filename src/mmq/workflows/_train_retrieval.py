@@ -99,7 +99,7 @@ def _about(data: RetrievalData, log: Interactions, split: SplitSettings) -> dict
         "log": described(log, split, data.item_ids if data.ids else None),
         "rows": len(log),
         "liked_by": liked_by(log),
-        "new_items": int((data.popularity() == 0).sum()),
+        "items_without_interactions": int((data.popularity() == 0).sum()),
     }
 
 

@@ -47,8 +47,8 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
     settings_class = HeterRecSettings
     needs_ids: ClassVar[bool] = True
 
-    new_item_bonus: float = 0.0
-    """See :meth:`favour_new_items`."""
+    unmet_bonus: float = 0.0
+    """See :meth:`favour_unmet`."""
 
     _index: PrefixIndex | None = None
 
@@ -59,8 +59,8 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
 
     @property
     def tells_apart(self) -> bool:
-        """Whether items have tokens of their own, or new ones a bonus."""
-        return self.settings.item_token or self.new_item_bonus != 0
+        """Whether items have tokens of their own, or those without interactions a bonus."""
+        return self.settings.item_token or self.unmet_bonus != 0
 
     @property
     def semantic_ids(self) -> SemanticIDs:
@@ -102,8 +102,11 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
         super()._set_items(items)
         self._index = None
 
-    def favour_new_items(self, bonus: float) -> None:
-        """Recommend more of the items that training did not meet, and fewer of the others.
+    def favour_unmet(self, bonus: float) -> None:
+        """Recommend more of the items without interactions in training, and fewer of the others.
+
+        It is what experiments draw a curve with; :meth:`show_new_items` takes a share of the places
+        instead.
 
         Args:
             bonus: nats added to their scores from now on; no training is needed, and 0 takes it
@@ -114,9 +117,10 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
         """
         if not math.isfinite(bonus):
             raise SettingsError(
-                f"a bonus of {bonus} for new items is no finite number; give nats, such as 1.0"
+                f"a bonus of {bonus} for items without interactions is no finite number; give "
+                "nats, such as 1.0"
             )
-        self.new_item_bonus = bonus
+        self.unmet_bonus = bonus
 
     def prepare(self, users: int) -> None:
         """Make all items' vectors once, if so many users will have most of them in a history."""
@@ -152,14 +156,14 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
         order = self.index.rows[: len(self.index)].long()
         self.network.keep_answers(order)
         scores = self.network.answered(users)
-        if self.new_item_bonus:
-            scores += (self.network.own[order] < 0) * self.new_item_bonus
+        if self.unmet_bonus:
+            scores += (self.network.own[order] < 0) * self.unmet_bonus
         found = top_items(scores, k, renumbered(filters, order))
         return found._replace(rows=pad(order, (0, 1), value=-1)[found.rows])  # -1 is the last
 
     def _beside_codes(self, users: Tensor) -> Tensor:
         """``(b, items)``: what else counts for an item than the log-probabilities of its codes."""
-        bonus = (self.network.own < 0) * self.new_item_bonus
+        bonus = (self.network.own < 0) * self.unmet_bonus
         return (self.network.item_logits(users) + bonus).expand(len(users), -1)
 
     def _make(self) -> HeterRecNetwork:
