@@ -11,7 +11,7 @@ BAD = [
     (["--interactions", "label2.parquet"],
      "label2.parquet: row 7 has the label 2 (1 such rows); labels are 0 or 1"),
     (["--interactions", "unlabelled.parquet"],
-     "neither labels nor ratings; ranking learns from what was shown and not liked as well"),
+     "neither labels nor ratings; ranking learns from what was shown and not taken as well"),
     (["--interactions", "unrated.parquet"], "row 9 has no rating (2 such rows); drop them"),
     (["--interactions", "all_liked.parquet"],
      "all 100 rows of the test part have the label 1, so there is nothing to tell apart"),
@@ -21,7 +21,6 @@ BAD = [
     (["--interactions", "timeless.parquet", "--split", "chronological"],
      "no row of the log has a timestamp"),
     (["--interactions", "half_timed.parquet"], "1 rows of the test part have no timestamp"),
-    (["--interactions", "strange.parquet"], "the split 'dev' is not known"),
     (["--interactions", "no_items.parquet"], "has no column 'item_id'; choose from: device"),
     (["--interactions", "nobody.parquet"], "row 5 has no user id"),
     (["--interactions", "empty.parquet"], "there are no interactions"),
@@ -123,6 +122,18 @@ def test_bad_training(arguments, expected, bad_shop, capsys, monkeypatch):
     monkeypatch.chdir(bad_shop)
     defaults = ["train", "ranking", "--interactions", "log.parquet", "--out", "new", *SMALL]
     assert expected in refused(bad_shop, capsys, *defaults, *arguments)
+
+
+def test_a_split_column_of_another_meaning_is_left_alone(bad_shop, capsys, monkeypatch, tmp_path):
+    """As by the reader of every log; the note says so."""
+    monkeypatch.chdir(bad_shop)
+    words = ["train", "ranking", "--interactions", "strange.parquet", "--out", tmp_path / "new"]
+    code, _, err = run(capsys, *words, *SMALL)
+    assert code == 0
+    assert "note: the column split holds something else than parts and is left alone" in err
+    code, _, err = run(capsys, *words, *SMALL, "--split", "stored", "--force")
+    assert code == 2
+    assert "the interactions have no split column" in err
 
 
 @pytest.mark.parametrize(
