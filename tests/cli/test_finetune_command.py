@@ -420,7 +420,7 @@ BAD = {
         (["--out", "earlier", "--model", "earlier/model"], "earlier/model is read here"),
     ],
     "ranking": [
-        (["--model", "recommender"], "holds a recommender, which finds items and gives no probabilities"),
+        (["--model", "recommender"], "holds a recommender, which finds items and gives"),
         (["--model", "plain"], "trained without semantic IDs"),
         (["--model", "prefixes"], "a ranker of prefixes"),
         (["--tokenizer", "foreign"], "have another ID in the model than the tokenizer gives them"),

@@ -133,7 +133,8 @@ def test_a_stopped_run_resumes_to_the_same_bytes(items, tmp_path, stop_at):
 def test_a_killed_process_resumes_to_the_same_bytes(items, tmp_path):
     script = (
         "import sys, time; from pathlib import Path; from mmq.data._items import ItemColumns\n"
-        "from mmq.encoders import _light as light; from mmq.encoders._embed import Embedding, embed\n"
+        "from mmq.encoders import _light as light\n"
+        "from mmq.encoders._embed import Embedding, embed\n"
         "from mmq.encoders._template import TextTemplate\n"
         "encode = light.LightImageEncoder.encode\n"
         "def slow(self, images):\n"
