@@ -72,9 +72,12 @@ def _advice_lines(result: Mapping[str, Any]) -> Iterator[str]:
     )
     yield from (f"  {each}" for each in result["standing"])
     advice = result["recommended"]
-    yield "what one of them bought last, and what is recommended"
+    titles = {item["item_id"]: item["title"] for item in advice["history"]}
+    yield "what one of them bought last, and what is recommended, most because of what"
     yield from (f"  bought       {item['title']}" for item in advice["history"][-3:])
-    yield from (f"  recommended  {item['title']}" for item in advice["recommendations"])
+    for item in advice["recommendations"]:
+        yield f"  recommended  {item['title']}"
+        yield f"               because of {titles[item['closest_history_item']]}"
 
 
 def _probe_lines(probes: Mapping[str, Mapping[str, float]]) -> Iterator[str]:

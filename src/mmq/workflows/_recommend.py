@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
+from mmq.data._sequences import Packed, Sequences
 from mmq.errors import SettingsError
 from mmq.recommenders import Recommender
 from mmq.workflows._choice import History, Shown, allowed_items, history_of
@@ -71,17 +75,26 @@ def recommend(
         liked = events.positives(recommender.split.positive_above)
         past = history_of(recommender, liked, user)
     found = recommender.recommend([past.items], k, allowed, filters.exclude_history, beams)
-    best = zip(_described(recommender, found.item_ids[0], shown), found.scores[0], strict=True)
+    items = found.item_ids[0]
+    best = zip(
+        _described(recommender, items, shown),
+        found.scores[0],
+        _closest(recommender, past.items, items),
+        strict=True,
+    )
     new = recommender.new_items
     return {
         "model": recommender.kind,
         "candidates": len(recommender.items.item_ids) if allowed is None else len(allowed),
         "new_items": new.count,
-        "new_shown": int(new.mask[recommender.rows_of(found.item_ids[0], "the list")].sum()),
+        "new_shown": int(new.mask[recommender.rows_of(items, "the list")].sum()),
         "history": _described(recommender, past.items, shown),
         "left_out": past.left_out,
         "warnings": _unmet(past),
-        "recommendations": [{**item, "score": score} for item, score in best],
+        "recommendations": [
+            {**item, "score": score, "closest_history_item": closest}
+            for item, score, closest in best
+        ],
     }
 
 
@@ -128,6 +141,15 @@ def _described(
         for item, code in zip(described, known.ids.codes[rows].tolist(), strict=True):
             item["semantic_id"] = code
     return described
+
+
+def _closest(recommender: Recommender[Any], history: list[Any], items: list[Any]) -> list[Any]:
+    """The item of the history that speaks most for each item, None where nothing says so."""
+    rows = recommender.rows_of(history, "the history")
+    asked = torch.from_numpy(recommender.rows_of(items, "the list"))[None]
+    found = recommender.closest_of_history(Sequences.of(Packed(rows, np.array([len(rows)]))), asked)
+    known = recommender.items.item_ids
+    return [None if row < 0 else known[row].as_py() for row in found[0].tolist()]
 
 
 def _unmet(past: History) -> list[str]:

@@ -18,13 +18,12 @@ from mmq.ranking import (
     evaluate_ranking,
 )
 from mmq.ranking._verdict import beside_means, fitted_means
-from mmq.reports._page import check_report
-from mmq.reports._training import ranking_rows, write_training_report
 from mmq.semantic_ids import SemanticIDs
 from mmq.training._distributed import joined
 from mmq.workflows._files import LogFile, training_inputs
 from mmq.workflows._log import described_impressions, repeats, rows_on_disk
 from mmq.workflows._run import Run, refuse
+from mmq.workflows._training_page import check_page, write_page_of
 
 
 def train_ranking(
@@ -64,7 +63,7 @@ def train_ranking(
     refuse({"--ids": ids is not None and not model.reads_ids}, f"is not for {kind}; leave it out")
     model.folder_format.check_target(out)
     if report is not None:
-        check_report(Path(report))
+        check_page(report)
     table = SemanticIDs.read(ids) if ids else None
     reader, split = log.reader(), split or RankingSplit()
     how = {"further": reader.columns, "numeric": list(log.numeric), **split.to_dict()}
@@ -86,8 +85,7 @@ def train_ranking(
     result = {**figures, "out": str(out), "warnings": repeats(about)}
     if report is None:
         return result
-    title = f"A {model.label} ranker, trained"
-    write_training_report(Path(report), title, model.log, ranking_rows(result), result)
+    write_page_of("ranking", report, model, result)
     return {**result, "report": str(report)}
 
 

@@ -19,13 +19,12 @@ from mmq.recommenders import (
 )
 from mmq.recommenders._evaluation import CUTOFFS
 from mmq.recommenders._verdict import baselines, measured, verdict
-from mmq.reports._page import check_report
-from mmq.reports._training import retrieval_rows, write_training_report
 from mmq.semantic_ids import SemanticIDs
 from mmq.training._distributed import joined
 from mmq.workflows._files import LogFile, training_inputs
 from mmq.workflows._log import concerns, described, liked_by, require_order
 from mmq.workflows._run import Run
+from mmq.workflows._training_page import check_page, write_page_of
 
 
 def train_retrieval(
@@ -64,7 +63,7 @@ def train_retrieval(
     model: Recommender[Any] = run.make("recommender", kind, settings)
     model.folder_format.check_target(out)
     if report is not None:
-        check_report(Path(report))
+        check_page(report)
     table = SemanticIDs.read(ids) if ids else None
     events = log.read()
     require_order(events, model.reads_order, split)
@@ -85,8 +84,7 @@ def train_retrieval(
     result = {**figures, "out": str(out), "warnings": concerns(about["log"])}
     if report is None:
         return result
-    title = f"A {model.label} recommender, trained"
-    write_training_report(Path(report), title, model.log, retrieval_rows(result), result)
+    write_page_of("retrieval", report, model, result)
     return {**result, "report": str(report)}
 
 
