@@ -12,7 +12,18 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "mmq"
 
 LAYERS = (
-    {"errors", "artifacts", "formats", "made_from", "settings", "progress", "version", "nn", "hub"},
+    {
+        "errors",
+        "artifacts",
+        "formats",
+        "made_from",
+        "settings",
+        "progress",
+        "version",
+        "nn",
+        "hub",
+        "old_names",
+    },
     {"data"},
     {"encoders", "semantic_ids", "training", "metrics", "model_folder"},
     {"model"},

@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mmq._old_names import install as _find_old_names
 from mmq._version import __version__
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from mmq.tokenizers import RQVAESettings as RQVAESettings
     from mmq.tokenizers import RQVAETokenizer as RQVAETokenizer
     from mmq.tokenizers import Tokenizer as Tokenizer
+
+_find_old_names()
 
 _HOMES = {
     "Catalogue": "mmq.data",
