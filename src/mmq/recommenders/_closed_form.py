@@ -79,6 +79,14 @@ def met_by(train: Sequences, items: int) -> sparse.csr_array:
     return met
 
 
+def followed(train: Sequences) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of items, and of those that came right after them, a pair for each time."""
+    rows, lengths = train.pack()
+    users = np.repeat(np.arange(len(lengths)), lengths)
+    places = np.flatnonzero(users[1:] == users[:-1])
+    return rows[places], rows[places + 1]
+
+
 def faded(histories: Sequences, items: int, decay: float) -> sparse.csr_array:
     """``(histories, items)`` float32: ``decay ** steps`` since each item of a history.
 

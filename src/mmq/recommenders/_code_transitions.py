@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmq.data._sequences import Sequences
 from mmq.errors import FormatError
-from mmq.recommenders._closed_form import ClosedForm, faded
+from mmq.recommenders._closed_form import ClosedForm, faded, followed
 from mmq.recommenders._data import RetrievalData
 from mmq.recommenders._results import Items
 from mmq.settings import Settings
@@ -48,7 +48,7 @@ class CodeTransitions(ClosedForm[CodeTransitionsSettings]):
     _transitions: list[np.ndarray]
 
     def _learn(self, data: RetrievalData) -> None:
-        before, after = _followed(data.train)
+        before, after = followed(data.train)
         self._transitions = [
             _probabilities(codes[before], codes[after], size, self.settings.smoothing)
             for codes, size in self._positions(self.items)
@@ -90,14 +90,6 @@ class CodeTransitions(ClosedForm[CodeTransitionsSettings]):
                 f"the transitions in {folder} are not those of its codebooks; copy the whole "
                 "folder or train it again"
             )
-
-
-def _followed(train: Sequences) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of items, and of those that came right after them."""
-    rows, lengths = train.pack()
-    users = np.repeat(np.arange(len(lengths)), lengths)
-    places = np.flatnonzero(users[1:] == users[:-1])
-    return rows[places], rows[places + 1]
 
 
 def _probabilities(

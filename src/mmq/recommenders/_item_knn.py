@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmq.data._sequences import Sequences
 from mmq.errors import FormatError
-from mmq.recommenders._closed_form import ClosedForm, above_zero, faded, met_by
+from mmq.recommenders._closed_form import ClosedForm, above_zero, faded, followed, met_by
 from mmq.recommenders._data import RetrievalData
 from mmq.settings import Settings
 
@@ -116,11 +116,9 @@ class ItemKNN(ClosedForm[ItemKNNSettings]):
 
 def _following(train: Sequences, items: int) -> sparse.csr_array:
     """``(items, items)`` float32: how often an item came right after another."""
-    rows, lengths = train.pack()
-    users = np.repeat(np.arange(len(lengths)), lengths)
-    places = np.flatnonzero(users[1:] == users[:-1])
-    ones = np.ones(len(places), np.float32)
-    return sparse.csr_array((ones, (rows[places], rows[places + 1])), shape=(items, items))
+    before, after = followed(train)
+    ones = np.ones(len(before), np.float32)
+    return sparse.csr_array((ones, (before, after)), shape=(items, items))
 
 
 def _diagonal(both: sparse.csr_array, start: int) -> sparse.csr_array:

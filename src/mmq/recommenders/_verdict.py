@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmq.data._sequences import Cases
@@ -11,7 +11,7 @@ from mmq.metrics.standing import Standing
 from mmq.recommenders._base import Recommender
 from mmq.recommenders._closed_form import ClosedForm
 from mmq.recommenders._data import RetrievalData
-from mmq.recommenders._evaluation import Evaluation, Protocol, evaluate
+from mmq.recommenders._evaluation import CUTOFFS, Evaluation, Protocol, evaluate
 from mmq.recommenders._heterrec import HeterRec
 from mmq.recommenders._item_knn import ItemKNN
 from mmq.recommenders._popularity import Popularity
@@ -38,9 +38,11 @@ def baselines(data: RetrievalData, kind: str) -> dict[str, Recommender[Any]]:
     return made
 
 
-def measured(others: Mapping[str, Recommender[Any]], cases: Cases) -> dict[str, Evaluation]:
+def measured(
+    others: Mapping[str, Recommender[Any]], cases: Cases, cutoffs: Sequence[int] = CUTOFFS
+) -> dict[str, Evaluation]:
     """What other models find of the same cases."""
-    return {name: evaluate(other, cases) for name, other in others.items()}
+    return {name: evaluate(other, cases, cutoffs) for name, other in others.items()}
 
 
 def verdict(

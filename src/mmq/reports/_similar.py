@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from mmq.reports._similarity import unit_rows
 from mmq.semantic_ids import SemanticIDs
 
 if TYPE_CHECKING:
@@ -53,9 +54,6 @@ def similar(
 
 def _directions(decoded: dict[str, np.ndarray]) -> np.ndarray:
     """``(items, d)``: modalities of unit length side by side; a product is their mean cosine."""
-    parts = []
-    for matrix in decoded.values():
-        norms = np.linalg.norm(matrix, axis=1, keepdims=True)
-        parts.append(matrix / np.maximum(norms, 1e-30) / np.sqrt(len(decoded)))
+    parts = [unit_rows(matrix) / np.sqrt(len(decoded)) for matrix in decoded.values()]
     joined: np.ndarray = np.concatenate(parts, axis=1)
     return joined

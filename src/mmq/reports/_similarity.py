@@ -34,7 +34,7 @@ def unexplained(
         rows = np.arange(start, min(start + _BLOCK, len(sample)))
         decoded = tokenizer.decode(codes[rows])
         for modality in parts:
-            target = _unit(sample.embeddings[modality][rows])
+            target = unit_rows(sample.embeddings[modality][rows])
             present = sample.present[modality][rows]
             parts[modality] += Reconstruction.of(target, decoded[modality], present)
     return {modality: part.fvu for modality, part in parts.items()}
@@ -56,7 +56,7 @@ def shared_code_similarity(
     table: dict[str, dict[str, float]] = {name: {} for name in (ANY, *groups)}
     for modality, matrix in sample.embeddings.items():
         present = sample.present[modality]
-        unit, own = _unit(matrix[present]), codes[present]
+        unit, own = unit_rows(matrix[present]), codes[present]
         table[ANY][modality] = _mean_cosine(unit, np.zeros((len(unit), 1), np.int32))
         for name, positions in groups.items():
             table[name][modality] = _mean_cosine(unit, own[:, list(positions)])
@@ -79,7 +79,8 @@ def _mean_cosine(unit: np.ndarray, codes: np.ndarray) -> float:
     return total / pairs if pairs else float("nan")
 
 
-def _unit(matrix: np.ndarray) -> np.ndarray:
+def unit_rows(matrix: np.ndarray) -> np.ndarray:
+    """The rows at length 1; those of zeros stay."""
     norms = np.linalg.norm(matrix, axis=1, keepdims=True)
     unit: np.ndarray = matrix / np.maximum(norms, 1e-30)
     return unit

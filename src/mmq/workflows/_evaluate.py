@@ -19,7 +19,7 @@ from mmq.ranking._verdict import beside_means, fitted_means
 from mmq.recommenders import Evaluation, NewItems, Protocol, Recommender, RetrievalData
 from mmq.recommenders import evaluate as evaluate_retrieval
 from mmq.recommenders._evaluation import CUTOFFS
-from mmq.recommenders._verdict import baselines, verdict
+from mmq.recommenders._verdict import baselines, measured, verdict
 from mmq.workflows._files import LogFile, ModelFolder
 from mmq.workflows._log import concerns, described, described_impressions, repeats
 from mmq.workflows._new_items import show_new_items
@@ -106,10 +106,7 @@ def _of_recommender(
     about = described(events, split, items.item_ids)
     cases = data.test if part == "test" else data.validation
     found = evaluate_retrieval(recommender, cases, cutoffs)
-    others = {
-        name: evaluate_retrieval(other, cases, cutoffs)
-        for name, other in baselines(data, recommender.kind).items()
-    }
+    others = measured(baselines(data, recommender.kind), cases, cutoffs)
     if per_user is not None:
         write_per_user(per_user, found, cases, data.user_ids, cutoffs)
     return {

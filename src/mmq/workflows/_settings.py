@@ -35,10 +35,7 @@ def settings_of(kind: str) -> dict[str, Any]:
 
     Example: ``settings_of("sasrec")["settings"][0]["name"]``
     """
-    known = _classes()
-    if kind not in known:
-        raise SettingsError(f"there is no kind '{kind}' of model; {nearest(kind, known)}")
-    family, settings_class = known[kind]
+    family, settings_class = _class_of(kind)
     schema = settings_class.model_json_schema()["properties"]
     return {
         "kind": kind,
@@ -53,8 +50,7 @@ def defaults_of(kind: str) -> dict[str, Any]:
     Raises:
         SettingsError: there is no such kind.
     """
-    settings_of(kind)
-    return _classes()[kind][1]().to_dict()
+    return _class_of(kind)[1]().to_dict()
 
 
 def kinds_by_family() -> dict[str, list[str]]:
@@ -63,6 +59,14 @@ def kinds_by_family() -> dict[str, list[str]]:
         **{family: sorted(kinds(family)) for family in FAMILIES},
         "fine-tuning": [STAGE_2],
     }
+
+
+def _class_of(kind: str) -> tuple[str, type[Settings]]:
+    """Family of a kind, and the class of its settings."""
+    known = _classes()
+    if kind not in known:
+        raise SettingsError(f"there is no kind '{kind}' of model; {nearest(kind, known)}")
+    return known[kind]
 
 
 def _classes() -> dict[str, tuple[str, type[Settings]]]:
