@@ -27,8 +27,8 @@ def mixture_widths(users: np.ndarray, planned_users: int, alpha: float) -> np.nd
     """How many standard errors an interval reaches to either side, after so many users.
 
     ``sqrt(2 (t rho^2 + 1) / (t rho^2) * log(sqrt(t rho^2 + 1) / alpha))``, where the interval of
-    one look has 1.96. With it, the probability that the true effect ever leaves the interval is at most
-    ``alpha``, in the limit of many users at the first look.
+    one look has 1.96. With it, the probability that the true effect ever leaves the interval is at
+    most ``alpha``, in the limit of many users at the first look.
 
     Args:
         users: ``(looks,)`` users of both arms so far.
@@ -37,7 +37,7 @@ def mixture_widths(users: np.ndarray, planned_users: int, alpha: float) -> np.nd
 
     >>> wide = mixture_widths(np.array([1_000, 100_000]), 100_000, 0.05)
     >>> wide.round(2).tolist()
-    [8.67, 3.03]
+    [8.94, 3.04]
     """
     scale = np.asarray(users, np.float64) * mixture_precision(planned_users, alpha)
     with np.errstate(divide="ignore"):
