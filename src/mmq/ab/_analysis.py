@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -142,64 +142,83 @@ def from_sums(
 
 
 def gathered(
-    cells: Mapping[Cell, Moments], arm: str, of: Callable[[Cell], bool] = lambda _: True
+    cells: Mapping[Cell, Moments], arm: str, stratum: str | None = None, day: int | None = None
 ) -> Moments:
-    """Moments of the users of an arm, of those cells alone that a condition picks."""
-    picked = (each for cell, each in cells.items() if cell.arm == arm and of(cell))
+    """Moments of the users of an arm; of one stratum or day alone where it is given."""
+    picked = (
+        moments
+        for cell, moments in cells.items()
+        if cell.arm == arm and stratum in (None, cell.stratum) and day in (None, cell.day)
+    )
     return sum(picked, Moments.none(COLUMNS))
 
 
+class _Pair(NamedTuple):
+    """The two arms that are compared, and how."""
+
+    control: str
+    arm: str
+    planned_users: int
+    alpha: float
+
+    def moments(self, sums: UserSums, stratum: str | None = None) -> tuple[Moments, Moments] | None:
+        """Of both; None where there are too few users for intervals."""
+        first, second = (gathered(sums.cells, arm, stratum) for arm in self[:2])
+        return (first, second) if min(first.users, second.users) >= LEAST_USERS else None
+
+    def differences(
+        self, sums: UserSums, stratum: str | None = None, cuped: bool = True
+    ) -> dict[str, Difference]:
+        """In every metric; none where there are too few users."""
+        arms = self.moments(sums, stratum)
+        return {} if arms is None else {e.name: self.compare(e, *arms, cuped) for e in METRICS}
+
+    def compare(
+        self, metric: Metric, control: Moments, arm: Moments, cuped: bool = True
+    ) -> Difference:
+        """In one metric."""
+        return compare(metric, control, arm, self.planned_users, cuped, self.alpha)
+
+
 def _result(experiment: Experiment, primary: Metric, sums: UserSums, arm: str) -> ArmResult:
-    names, alpha = (experiment.arm_names[0], arm), ALPHA / (len(experiment.arms) - 1)
-    planned = experiment.planned_users
-
-    def differences(of: Callable[[Cell], bool], cuped: bool = True) -> dict[str, Difference]:
-        pair = [gathered(sums.cells, name, of) for name in names]
-        if min(each.users for each in pair) < LEAST_USERS:
-            return {}
-        return {each.name: compare(each, *pair, planned, cuped, alpha) for each in METRICS}
-
+    # with several arms beside the control each has its share of the errors (Bonferroni)
+    alpha = ALPHA / (len(experiment.arms) - 1)
+    pair = _Pair(experiment.arm_names[0], arm, experiment.planned_users, alpha)
     strata = sorted({cell.stratum for cell in sums.cells})
     return ArmResult(
         arm,
-        differences(lambda _: True),
-        differences(lambda _: True, cuped=False),
-        {each: differences(lambda cell, own=each: cell.stratum == own) for each in strata},  # type: ignore[misc]
-        _looks(sums, names, primary, planned, alpha),
-        _wait(experiment, primary, sums, names, alpha),
+        pair.differences(sums),
+        pair.differences(sums, cuped=False),
+        {each: pair.differences(sums, each) for each in strata},
+        _looks(sums, pair, primary),
+        _wait(experiment, primary, sums, pair),
     )
 
 
-def _looks(
-    sums: UserSums, names: tuple[str, str], metric: Metric, planned: int, alpha: float
-) -> list[Look]:
+def _looks(sums: UserSums, pair: _Pair, metric: Metric) -> list[Look]:
     """The difference at the end of every day, as whoever looked then would have seen it."""
-    so_far = [Moments.none(COLUMNS)] * 2
+    control = arm = Moments.none(COLUMNS)
     looks = []
     for day in sorted({cell.day for cell in sums.cells}):
-        so_far = [
-            before + gathered(sums.cells, name, lambda cell, day=day: cell.day == day)  # type: ignore[misc]
-            for before, name in zip(so_far, names, strict=True)
-        ]
-        if min(each.users for each in so_far) >= LEAST_USERS:
-            found = compare(metric, so_far[0], so_far[1], planned, alpha=alpha)
-            looks.append(Look(day, so_far[0].users + so_far[1].users, found))
+        control += gathered(sums.cells, pair.control, day=day)
+        arm += gathered(sums.cells, pair.arm, day=day)
+        if min(control.users, arm.users) >= LEAST_USERS:
+            found = pair.compare(metric, control, arm)
+            looks.append(Look(day, control.users + arm.users, found))
     return looks
 
 
-def _wait(
-    experiment: Experiment, metric: Metric, sums: UserSums, names: tuple[str, str], alpha: float
-) -> Wait | None:
-    pair = [gathered(sums.cells, name) for name in names]
-    if min(each.users for each in pair) < LEAST_USERS:
+def _wait(experiment: Experiment, metric: Metric, sums: UserSums, pair: _Pair) -> Wait | None:
+    arms = pair.moments(sums)
+    if arms is None:
         return None
-    found = compare(metric, *pair, experiment.planned_users, alpha=alpha)
-    users, share = sum(each.users for each in pair), pair[1].users / sum(e.users for e in pair)
+    found, users = pair.compare(metric, *arms), arms[0].users + arms[1].users
+    share = arms[1].users / users
     variance = found.standard_error**2 * users * share * (1 - share)
     effect = experiment.effect * abs(found.control)
     if not variance > 0 or not effect > 0:
         return None
-    needed = users_needed(variance, effect, share, alpha=alpha)
+    needed = users_needed(variance, effect, share, alpha=pair.alpha)
     pace = users / max((sums.days[1] - sums.days[0]) / DAY, 1.0)
     fixed, anytime = (max(0.0, math.ceil((each - users) / pace)) for each in needed)
     return Wait(experiment.effect, needed, users, (fixed, anytime))

@@ -76,7 +76,7 @@ def _others(primary: Metric, result: ArmResult) -> Iterator[str]:
         if metric.name != primary.name and decided(found):
             word = "higher" if found.effect > 0 else "lower"
             size = _percent(abs(found.relative))
-            yield f"{metric.label}, too, is {word}, by {size} ({_ends(found.anytime_relative)})"
+            yield f"Beside it, {metric.label} is {word} by {size} ({_ends(found.anytime_relative)})"
 
 
 def _yet(metric: Metric, result: ArmResult) -> str:
@@ -84,8 +84,8 @@ def _yet(metric: Metric, result: ArmResult) -> str:
     effect, wait = f"{result.wait.effect:.1%}", result.wait
     if wait.days[1] == 0:
         return (
-            f"An effect of {effect} in {metric.label} would probably have shown by now: there are "
-            f"{wait.users:,} users, and it takes {wait.needed.anytime:,}; a smaller one may be there"
+            f"An effect of {effect} in {metric.label} would probably have shown by now: it takes "
+            f"{wait.needed.anytime:,} users, and there are {wait.users:,}; a smaller one may exist"
         )
     return (
         f"To show an effect of {effect} in {metric.label} it takes {wait.needed.anytime:,} users "
