@@ -30,6 +30,11 @@ def processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def process_number() -> int:
+    """Which of them this one is, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[bool]:
     """Give :func:`is_first`; between processes of ``torchrun``, gradients can be exchanged inside.

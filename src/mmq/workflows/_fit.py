@@ -12,9 +12,10 @@ from mmq.errors import SettingsError
 from mmq.made_from import Checkpoint, check_replaced, file_input, write_note
 from mmq.tokenizers._estimator import NetworkTokenizer
 from mmq.training._distributed import joined, processes
-from mmq.workflows._run import Run
+from mmq.workflows._run import Run, locks_out
 
 
+@locks_out
 def fit(
     catalogue: str | Path,
     out: str | Path,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from mmq.data._log import LogReader
 from mmq.errors import DataError, warn
 from mmq.ranking import RankingData
 from mmq.recommenders import SplitSettings
+from mmq.training._distributed import process_number, processes
 
 ROWS_IN_MEMORY = 50_000_000
 """Longer logs are kept on disk while they are learned from."""
@@ -116,11 +116,11 @@ def rows_on_disk(out: str | Path, log: LogReader) -> Iterator[Path | None]:
     if log.rows <= ROWS_IN_MEMORY:
         yield None
         return
-    rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    rank, world = process_number(), processes()
     folder = beside(out, f"rows-{rank}")
     for older in folder.parent.glob(f"{beside(out, 'rows-').name}*"):  # of a run that was killed
         of = older.name.rpartition("-")[2]
-        if of.isdigit() and (int(of) == rank or (rank == 0 and int(of) >= processes)):
+        if of.isdigit() and (int(of) == rank or (rank == 0 and int(of) >= world)):
             shutil.rmtree(older, ignore_errors=True)
     with made_folder(folder.parent):
         try:

@@ -22,10 +22,11 @@ from mmq.semantic_ids import SemanticIDs
 from mmq.training._distributed import joined
 from mmq.workflows._files import LogFile, training_inputs
 from mmq.workflows._log import described_impressions, repeats, rows_on_disk
-from mmq.workflows._run import Run, refuse
+from mmq.workflows._run import Run, locks_out, refuse
 from mmq.workflows._training_page import check_page, write_page_of
 
 
+@locks_out
 def train_ranking(
     log: LogFile | str | Path,
     out: str | Path,

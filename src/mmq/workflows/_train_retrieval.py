@@ -23,10 +23,11 @@ from mmq.semantic_ids import SemanticIDs
 from mmq.training._distributed import joined
 from mmq.workflows._files import LogFile, training_inputs
 from mmq.workflows._log import concerns, described, liked_by, require_order
-from mmq.workflows._run import Run
+from mmq.workflows._run import Run, locks_out
 from mmq.workflows._training_page import check_page, write_page_of
 
 
+@locks_out
 def train_retrieval(
     log: LogFile | str | Path,
     out: str | Path,
