@@ -215,7 +215,7 @@ class Model(ABC, Generic[S]):
         model: Self = maker(
             maker.settings_class.parse_saved(maker.settings_of(config)), device=device
         )
-        model.take_up(config, read_weights(folder, form.family), Path(folder))
+        model.take_up(config, read_weights(folder, form.family, config), Path(folder))
         model.figures = config.get("figures", {})
         return model
 

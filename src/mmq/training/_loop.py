@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmq._formats import read_tensors_with_metadata, to_json, write_tensors
+from mmq._formats import parse_json, read_tensors_with_metadata, to_json, write_tensors
 from mmq._progress import bar
 from mmq.errors import DivergedError
 from mmq.made_from import Checkpoint
@@ -271,7 +271,7 @@ def _save(training: Training, checkpoint: Checkpoint) -> None:
 def _restore(training: Training, checkpoint: Checkpoint) -> None:
     arrays, metadata = read_tensors_with_metadata(checkpoint.path, "checkpoint")
     noted = metadata.get("made_from")
-    checkpoint.require_own(None if noted is None else json.loads(noted))
+    checkpoint.require_own(None if noted is None else parse_json(noted))
     training.load_state(
         {
             name: torch.from_numpy(np.array(array)).to(training.device)
