@@ -13,7 +13,7 @@ from mmq._formats import (
     write_json,
     write_tensors,
 )
-from mmq.errors import DataError, FormatError
+from mmq.errors import DataError, DataWarning, FormatError
 
 
 def test_json_comes_back_with_what_is_undefined_as_null(tmp_path):

@@ -85,6 +85,13 @@ def output_lock(path: str | Path) -> Iterator[None]:
         yield
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder of ours; of one killed while it does that, nothing stands under the name."""
+    with contextlib.suppress(FileNotFoundError):
+        going = folder.replace(_unique(folder))
+        shutil.rmtree(going, ignore_errors=True)
+
+
 def _behind_links(path: str | Path) -> Path:
     return Path(path).resolve() if Path(path).is_symlink() else Path(path)
 
