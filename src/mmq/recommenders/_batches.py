@@ -47,6 +47,7 @@ def history_batch(histories: Sequences, device: torch.device) -> Histories:
 
 def training_batch(windows: Sequences, steps: int, device: torch.device) -> Batch:
     """Every entry but the last of each window, and the next ``steps`` items of each."""
+    windows = Sequences.of(windows.pack())  # without the rest of the log
     inputs = Sequences(windows.rows, windows.first, windows.end - 1)
     place = Sequences(np.arange(len(windows.rows)), inputs.first, inputs.end).pack().rows
     end = np.repeat(windows.end, inputs.lengths)
