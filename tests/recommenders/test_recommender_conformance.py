@@ -35,8 +35,16 @@ class TestSASRec(RecommenderConformance):
     recommender = staticmethod(lambda: SASRec(**SMALL))
 
 
+class TestSampledSASRec(RecommenderConformance):
+    recommender = staticmethod(lambda: SASRec(**SMALL, negatives=4))
+
+
 class TestHeterRec(RecommenderConformance):
     recommender = staticmethod(lambda: HeterRec(**HETERREC))
+
+
+class TestSampledHeterRec(RecommenderConformance):
+    recommender = staticmethod(lambda: HeterRec(**HETERREC, negatives=4, unmet_weight=0.1))
 
 
 class TestAutoregressiveHeterRec(RecommenderConformance):

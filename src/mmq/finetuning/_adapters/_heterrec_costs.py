@@ -31,7 +31,7 @@ def reassignment_costs(
         every: what others lose to an item, and what histories tell, is summed over one of so many
             user vectors and batches, and scaled; what an item's own targets gain, over all.
     """
-    now = network.codes
+    now = network.codes.long()
     costs = now.new_zeros(*now.shape, max(network.heads.sizes), dtype=torch.float32)
     costs[network.competitors] = predicted_costs(network, batches, every)
     if network.scope == "item":
@@ -57,7 +57,7 @@ def history_costs(network: HeterRecNetwork, batch: Batch) -> tuple[Tensor, Tenso
     (slopes,) = torch.autograd.grad(loss, tokens)
     each = network.token_embeddings.detach().view(tokens.shape[1], -1, tokens.shape[2])
     moves = torch.einsum("end,nkd->enk", slopes, each)
-    moves -= moves.gather(2, network.codes[rows][:, :, None])
+    moves -= moves.gather(2, network.codes[rows].long()[:, :, None])
     return rows, moves + moves.square() / 2
 
 
@@ -76,11 +76,10 @@ def predicted_costs(network: HeterRecNetwork, batches: Sequence[Batch], every: i
     network that looks several steps ahead asks so many times, and its loss is the mean of what it
     is told.
     """
-    heads, sums = network.heads, network.sums
+    heads = network.heads
     assert isinstance(heads, ParallelHeads)
-    assert sums is not None
     table: Tensor = heads.classifiers()
-    items, now = network.competing(sums, table), network.codes[network.competitors]
+    items, now = network.competing(table), network.codes[network.competitors]
     n = now.shape[1]
     wanting = torch.zeros_like(items)
     lifted = items.new_zeros(n, len(items), len(table) // n)

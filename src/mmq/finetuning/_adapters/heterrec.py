@@ -51,7 +51,7 @@ class HeterRecAdapter:
 
     def require_reassignment(self) -> None:
         """Raise :class:`SettingsError` if it cannot tell :meth:`reassignment_costs`."""
-        if self.model.network.sums is None:
+        if not self.model.network.over_catalogue:
             raise SettingsError(
                 "what the reassignment of a code would change is known where a model compares all "
                 "items; train it with head=parallel and objective=catalogue, or fine-tune with "
