@@ -187,7 +187,7 @@ def test_of_a_sample_all_competitors_are_known_by_the_same(options, objective):
     network, users = network_of(met=MET, negatives=3, objective=objective, **options), users_of(3)
     targets = torch.tensor([[5], [29], [1]])
     everybody = draw_sample(network.places[targets].numpy(), network.compared, 30, RNG())
-    weights = everybody.log_weights + (network._weights() if "unmet_weight" in options else 0)
+    weights = everybody.log_weights + network.log_weights()
     parameters = [
         each for n, each in network.named_parameters() if n.startswith(("heads", "item_h"))
     ]

@@ -6,7 +6,15 @@ from torch.nn.functional import cross_entropy
 from mmq.data._interactions import Interactions
 from mmq.data._sequences import Packed, Sequences
 from mmq.errors import DataError, SettingsError
-from mmq.recommenders import HeterRec, Popularity, RetrievalData, SASRec, SplitSettings, evaluate
+from mmq.recommenders import (
+    HeterRec,
+    Popularity,
+    RetrievalData,
+    SASRec,
+    SplitSettings,
+    _network,
+    evaluate,
+)
 from mmq.recommenders._batches import history_batch, training_batch
 from mmq.recommenders._sasrec import SASRecNetwork, SASRecSettings
 from mmq.semantic_ids import SemanticIDs
@@ -36,7 +44,8 @@ def test_the_loss_is_the_cross_entropy_of_every_next_item():
     torch.testing.assert_close(loss, torch.stack(terms).mean())
 
 
-def test_of_a_sample_the_loss_is_unbiased_in_the_partition_sum_and_its_gradient_is_sparse():
+def test_of_a_sample_the_loss_reads_its_rows_alone(monkeypatch):
+    monkeypatch.setattr(_network, "MOST_DENSE", 0)
     network, windows = network_of(negatives=3), sequences_of([3, 1, 4, 1], [5, 9])
     batch, targets = training_batch(windows, 1, CPU), np.array([1, 4, 1, 9])
     sample = network.sample(targets, np.random.default_rng(0))
@@ -64,7 +73,9 @@ def test_all_others_drawn_are_all_items(made):
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
 
 
-def test_tables_decay_only_where_all_their_rows_learn():
+def test_large_tables_learn_what_is_read_unless_they_decay(monkeypatch):
+    assert not network_of(negatives=3).sparse
+    monkeypatch.setattr(_network, "MOST_DENSE", 11)
     assert network_of(negatives=3).sparse
     assert not network_of(negatives=3, weight_decay=0.1).sparse
     assert not network_of().sparse

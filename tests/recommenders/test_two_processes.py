@@ -33,10 +33,20 @@ NETWORKS = {
 }
 
 
+class Sparse(SASRec):
+    """With a table of which few rows learn in a step."""
+
+    def _make(self):
+        made = super()._make()
+        made.sparse = made.negatives is not None
+        return made
+
+
 def step_of(name, windows):
     """Loss summed over the targets and all gradients of a step."""
     torch.manual_seed(0)
     network = NETWORKS[name]()
+    network.sparse = network.negatives is not None
     train = tiny_retrieval_data().train
     settings = network_settings(name)
     task = RetrievalTask(network, settings, train, steps_of(name), dict)
@@ -61,7 +71,7 @@ def steps_of(name):
 
 def trained(**changes):
     """A short training."""
-    made = SASRec(**SMALL, epochs=3, dropout=0.0, **changes)
+    made = Sparse(**SMALL, epochs=3, dropout=0.0, **changes)
     made.fit(tiny_retrieval_data())
     return made
 

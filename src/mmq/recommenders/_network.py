@@ -19,6 +19,10 @@ from mmq.recommenders._settings import RecommenderSettings
 START = 0.02
 """Standard deviation of embeddings at the start."""
 
+MOST_DENSE = 100_000
+"""Rows of a table of items that all learn in every step, by momentum where a step does not read
+them, which finds more than learning the rows that are read (Beauty); of more it takes too long."""
+
 
 def embedding(*shape: int) -> nn.Parameter:
     """A table of embeddings at its start."""
@@ -43,8 +47,8 @@ class HistoryNetwork(nn.Module, ABC):
         dim = settings.hidden_dim
         self.compared = competitors
         self.negatives = settings.resolved_negatives(competitors)
-        # a step then reads few rows of tables, and learns these alone; decay would concern all
-        self.sparse = self.negatives is not None and not settings.weight_decay
+        drawn, decay = self.negatives is not None, settings.weight_decay > 0
+        self.sparse = drawn and competitors > MOST_DENSE and not decay  # which concerns all rows
         self.dropout = settings.dropout
         self.entry_norm = nn.LayerNorm(dim)
         self.item_blocks = nn.ModuleList(

@@ -172,9 +172,10 @@ class HeterRecNetwork(HistoryNetwork):
     def sample(self, targets: np.ndarray, generator: np.random.Generator) -> Sample | None:
         """As of every network, by places among the competitors; unmet ones have their weight."""
         sample = super().sample(self.places.cpu().numpy()[targets], generator)
-        if sample is None or self.unmet_weight in (0.0, 1.0):
-            return sample
-        return sample._replace(log_weights=sample.log_weights + self._of_unmet(sample.rows))
+        if sample is None:
+            return None
+        weights = self.log_weights(sample.rows)
+        return sample._replace(log_weights=sample.log_weights + weights)
 
     def loss(
         self,
@@ -221,9 +222,11 @@ class HeterRecNetwork(HistoryNetwork):
         soft: SoftItems | None = None,
         sample: Sample | None = None,
     ) -> Tensor:
-        places, weights = self.places[targets], self._weights()
+        places, weights = self.places[targets], None
         if sample is not None:
             places, weights = sample.places(places), sample.log_weights
+        elif self.unmet_weight not in (0.0, 1.0):
+            weights = self.log_weights()
         if self.over_catalogue:
             items = self.competing(self._parallel.classifiers(), sample, soft)
             return self._parallel.catalogue_loss(users, items, places, weights)
@@ -256,15 +259,12 @@ class HeterRecNetwork(HistoryNetwork):
         """``(c,)`` rows of a sample of the competitors, or of all, those of training first."""
         return self.competitors if sample is None else self.competitors[sample.rows]
 
-    def _weights(self) -> Tensor | None:
-        """``(competitors,)`` log of as how many each competes; None for one each."""
-        if self.unmet_weight in (0.0, 1.0):
-            return None
-        return self._of_unmet(torch.arange(self.compared, device=self.places.device))
-
-    def _of_unmet(self, places: Tensor) -> Tensor:
-        """``(c,)``: log of the weight of those that training did not meet, 0 for the others."""
-        return (places >= self._met) * math.log(self.unmet_weight)
+    def log_weights(self, places: Tensor | None = None) -> Tensor:
+        """``(c,)`` log of as how many competitors at places compete, all of them if not given."""
+        if places is None:
+            places = torch.arange(self.compared, device=self.places.device)
+        unmet = math.log(self.unmet_weight) if self.unmet_weight else 0.0
+        return (places >= self._met) * unmet
 
     def embedded(self, rows: Tensor, soft: SoftItems | None = None) -> Tensor:
         """``(n,)`` -> ``(n, length, d)`` tokens with their position."""
