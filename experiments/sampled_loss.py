@@ -11,7 +11,7 @@ from experiments.retrieval import DEFAULT, Row, Settings, trained
 
 SMALL: Settings = {"hidden_dim": 32, "history": 20, "patience": 100, "learning_rate": 0.004}
 CODES: Settings = {**SMALL, "token_layers": 1, "item_token": False}
-EPOCHS = {"beauty": 4, "ml1m": 1}
+EPOCHS = {"beauty": 3, "ml1m": 1}
 SAMPLES = {"beauty": 2048, "ml1m": 512}
 ALL = 1_000_000
 """No data here have more items."""
