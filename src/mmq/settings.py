@@ -119,8 +119,11 @@ def to_toml(values: Mapping[str, Any]) -> str:
 
 def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
-        pairs = (f"{_toml(name)} = {_toml(each)}" for name, each in value.items())
+        there = {name: each for name, each in value.items() if each is not None}
+        pairs = (f"{_toml(name)} = {_toml(each)}" for name, each in there.items())
         return f"{{ {', '.join(pairs)} }}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -148,6 +148,7 @@ from mmq.cli import (  # noqa: E402  (they follow `app`)
     _train_retrieval,
     _tune,
 )
+from mmq.cli._ab import ab_app  # noqa: E402
 from mmq.cli._embed import embed_app  # noqa: E402
 from mmq.cli._export import export_app  # noqa: E402
 from mmq.cli._import import import_app  # noqa: E402
@@ -173,6 +174,7 @@ app.command("evaluate", rich_help_panel=_MODELS)(_evaluate.command)
 app.command("compare", rich_help_panel=_MODELS)(_compare.command)
 app.command("recommend", rich_help_panel=_MODELS)(_recommend.command)
 app.command("score", rich_help_panel=_MODELS)(_score.command)
+app.add_typer(ab_app, name="ab", rich_help_panel=_MODELS)
 app.add_typer(export_app, name="export", rich_help_panel=_OTHER)
 app.command("push", rich_help_panel=_OTHER)(_push.command)
 app.command("pull", rich_help_panel=_OTHER)(_pull.command)

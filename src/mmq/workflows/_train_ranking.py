@@ -71,7 +71,7 @@ def train_ranking(
     inputs = training_inputs(model, log, ids, table, **how)
     check_replaced(out, "a model", inputs, run.force)
     checkpoint = Checkpoint(beside(out, "checkpoint.safetensors"), inputs, run.resume)
-    with rows_on_disk(out, reader) as spool, run.logged(), joined(model.device) as first:
+    with rows_on_disk(out, reader.rows) as spool, run.logged(), joined(model.device) as first:
         data = RankingData.of(reader, split, spool=spool, item_ids=table and table.item_ids)
         data.test.require_both_labels("test")  # rather now than after the training
         fit = model.fit(data, table, checkpoint)
