@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmq._artifacts import beside
-from mmq.made_from import Checkpoint, check_replaced, write_note
+from mmq.made_from import Checkpoint, check_replaced
 from mmq.model import Fit
 from mmq.ranking import (
     Means,
@@ -78,8 +78,7 @@ def train_ranking(
         if not first:
             return None
         model.log_columns = dict(log.columns)
-        model.save(out)
-        write_note(out, inputs)
+        model.save(out, inputs)
         checkpoint.path.unlink(missing_ok=True)
         about = described_impressions(reader, data)
         figures = {**_learned(model, data), "log": about, **_figures(model, data, fit)}

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmq._artifacts import beside
 from mmq.data._interactions import Interactions
-from mmq.made_from import Checkpoint, check_replaced, write_note
+from mmq.made_from import Checkpoint, check_replaced
 from mmq.model import Fit
 from mmq.recommenders import (
     Evaluation,
@@ -75,8 +75,7 @@ def train_retrieval(
     if not first:
         return None
     model.log_columns = dict(log.columns)
-    model.save(out)
-    write_note(out, inputs)
+    model.save(out, inputs)
     checkpoint.path.unlink(missing_ok=True)
     figures = {"model": kind, **about, **_figures(model, data, fit)}
     result = {**figures, "out": str(out), "warnings": concerns(about["log"])}
