@@ -126,6 +126,7 @@ from mmq.cli import (  # noqa: E402  (they follow `app`)
     _pull,
     _push,
     _recommend,
+    _release,
     _reproduce,
     _score,
     _settings,
@@ -158,6 +159,7 @@ app.command("evaluate", rich_help_panel=_MODELS)(_evaluate.command)
 app.command("compare", rich_help_panel=_MODELS)(_compare.command)
 app.command("recommend", rich_help_panel=_MODELS)(_recommend.command)
 app.command("score", rich_help_panel=_MODELS)(_score.command)
+app.command("release", rich_help_panel=_MODELS)(_release.command)
 app.add_typer(export_app, name="export", rich_help_panel=_OTHER)
 app.command("push", rich_help_panel=_OTHER)(_push.command)
 app.command("pull", rich_help_panel=_OTHER)(_pull.command)
