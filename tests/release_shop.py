@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,11 +65,12 @@ def append(folder: Path) -> Parts:
 
 
 def write_releases(folder: Path) -> Path:
-    """A folder of two releases: "first", and "second" with the new items."""
-    made = write_shop(folder / "shop")
-    write_release(made, folder / "releases" / "first")
-    write_release(append(folder / "shop"), folder / "releases" / "second")
-    return folder / "releases"
+    """Releases: "first", "second" with the new items, and "popular" of what is bought most."""
+    shop, releases = folder / "shop", folder / "releases"
+    write_release(write_shop(shop), releases / "first")
+    write_release(append(shop), releases / "second")
+    write_release(replace(parts(shop, model="popularity"), ranker=None), releases / "popular")
+    return releases
 
 
 def _attributes(folder: Path) -> dict[str, list[str]]:

@@ -129,6 +129,7 @@ from mmq.cli import (  # noqa: E402  (they follow `app`)
     _release,
     _reproduce,
     _score,
+    _serve,
     _settings,
     _train_ranking,
     _train_retrieval,
@@ -160,6 +161,7 @@ app.command("compare", rich_help_panel=_MODELS)(_compare.command)
 app.command("recommend", rich_help_panel=_MODELS)(_recommend.command)
 app.command("score", rich_help_panel=_MODELS)(_score.command)
 app.command("release", rich_help_panel=_MODELS)(_release.command)
+app.command("serve", rich_help_panel=_MODELS)(_serve.command)
 app.add_typer(export_app, name="export", rich_help_panel=_OTHER)
 app.command("push", rich_help_panel=_OTHER)(_push.command)
 app.command("pull", rich_help_panel=_OTHER)(_pull.command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -78,8 +79,11 @@ class Release:
         return self.manifest.identity
 
     def prepare(self) -> None:
-        """Make once what every answer would make again: the vectors of all items."""
+        """Make once what every answer would make again: vectors of items, rows of ids."""
         self.models.recommender.prepare(len(self.table_rows))
+        _ = self.new
+        if not pa.types.is_integer(self.ids.item_ids.type):
+            _ = self._rows_by_text
 
     def rows(self, item_ids: Sequence[int | str]) -> np.ndarray:
         """Row in the table of each id, -1 for one that it lacks: ``(m,)`` int64.
@@ -91,14 +95,20 @@ class Release:
             known = np.array([each is not None for each in numbers], bool)
             rows = self.ids.find(pa.array([each or 0 for each in numbers], pa.int64()))
             return np.where(known, rows, -1)
-        return self.ids.find(pa.array([str(each) for each in item_ids], pa.string()))
+        by_text = self._rows_by_text
+        return np.array([by_text.get(str(each), -1) for each in item_ids], np.int64)
 
     def item_ids(self, rows: np.ndarray) -> list[Any]:
         """Ids of rows of the table."""
         ids: list[Any] = self.ids.item_ids.take(pa.array(rows)).to_pylist()
         return ids
 
-    @property
+    @cached_property
+    def _rows_by_text(self) -> dict[str, int]:
+        """Row of each id that is a text: a search among sorted texts would be slow for many."""
+        return {item: row for row, item in enumerate(self.ids.item_ids.to_pylist())}
+
+    @cached_property
     def new(self) -> np.ndarray:
         """``(items,)`` bool: which items of the table the recommender did not see in training."""
         mask = np.zeros(len(self.ids), bool)
