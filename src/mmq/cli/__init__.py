@@ -141,8 +141,10 @@ from mmq.cli import (  # noqa: E402  (they follow `app`)
     _pull,
     _push,
     _recommend,
+    _release,
     _reproduce,
     _score,
+    _serve,
     _settings,
     _train_ranking,
     _train_retrieval,
@@ -175,6 +177,8 @@ app.command("compare", rich_help_panel=_MODELS)(_compare.command)
 app.command("recommend", rich_help_panel=_MODELS)(_recommend.command)
 app.command("score", rich_help_panel=_MODELS)(_score.command)
 app.add_typer(ab_app, name="ab", rich_help_panel=_MODELS)
+app.command("release", rich_help_panel=_MODELS)(_release.command)
+app.command("serve", rich_help_panel=_MODELS)(_serve.command)
 app.add_typer(export_app, name="export", rich_help_panel=_OTHER)
 app.command("push", rich_help_panel=_OTHER)(_push.command)
 app.command("pull", rich_help_panel=_OTHER)(_pull.command)
