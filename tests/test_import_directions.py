@@ -31,6 +31,7 @@ LAYERS = (
     {"recommenders", "ranking", "tokenizers", "decoding"},
     {"finetuning", "onnx"},
     {"reports"},
+    {"release"},
     {"workflows"},
     {"cli", "serve", "testing", "__main__", "__init__"},
 )

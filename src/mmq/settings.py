@@ -87,8 +87,8 @@ def gather(config: str | Path | None, assignments: Iterable[str]) -> dict[str, A
         if not Path(config).is_file():
             raise SettingsError(f"there is no settings file at {config}; check the path")
         try:
-            values = tomllib.loads(Path(config).read_text("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            values = _parse_toml(Path(config).read_bytes().decode())
+        except ValueError as error:
             raise FormatError(f"{config} is not valid TOML: {error}") from None
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
@@ -129,6 +129,18 @@ def _toml(value: Any) -> str:
 
 def _value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return _parse_toml(f"value = {text}")["value"]
+    except ValueError:
         return text
+
+
+def _parse_toml(text: str) -> dict[str, Any]:
+    """The values of a TOML text.
+
+    Raises:
+        ValueError: it is no TOML, nests too deeply, or holds a number of thousands of digits.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("it nests too deeply") from None

@@ -65,8 +65,13 @@ def mixed(columns: Sequence[np.ndarray]) -> np.ndarray:
 
 def repeated(hashes: np.ndarray) -> np.ndarray:
     """``(rows,)`` bool: rows whose hash an earlier row has."""
-    order = np.argsort(hashes, kind="stable")
-    same = hashes[order][1:] == hashes[order][:-1]
+    ordered = np.sort(hashes)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
     found = np.zeros(len(hashes), bool)
+    if not len(twice):
+        return found
+    rows = np.flatnonzero(np.isin(hashes, twice))
+    order = rows[np.argsort(hashes[rows], kind="stable")]
+    same = hashes[order[1:]] == hashes[order[:-1]]
     found[order[1:][same]] = True
     return found

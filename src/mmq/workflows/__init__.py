@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from mmq.workflows._recommend import recommend as recommend
     from mmq.workflows._recommend_users import RecommendationFile as RecommendationFile
     from mmq.workflows._recommend_users import recommend_users as recommend_users
+    from mmq.workflows._release import release as release
     from mmq.workflows._run import Run as Run
     from mmq.workflows._score import score as score
     from mmq.workflows._settings import defaults_of as defaults_of
@@ -58,7 +59,7 @@ _HOMES = {
     **{name: f"_{name}" for name in ("evaluate", "export_onnx", "finetune", "fit", "inspect")},
     **{
         name: f"_{name}"
-        for name in ("recommend", "score", "train_ranking", "train_retrieval", "tune")
+        for name in ("recommend", "release", "score", "train_ranking", "train_retrieval", "tune")
     },
     **dict.fromkeys(("AbLogs", "ab_analyse", "ab_plan", "ab_replay", "ab_simulate"), "_ab"),
     "Contender": "_compare",
