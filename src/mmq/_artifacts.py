@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -29,6 +30,13 @@ def write_file(path: str | Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def remove_torn(path: str | Path) -> None:
+    """Remove what killed processes left of :func:`write_file`, once ``path`` is whole."""
+    path = Path(path)
+    for torn in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        torn.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -108,12 +116,13 @@ def check_writable(path: str | Path, sources: Iterable[str | Path] = ()) -> None
     path = Path(path)
     if path.is_dir():
         raise DataError(f"{path} is a folder; give the file to write, such as {path / 'new'}")
-    _check_parents(path)
+    check_parents(path)
     if path.exists() and any(Path(source).exists() and path.samefile(source) for source in sources):
         raise DataError(f"{path} is what is read here and would be lost; choose another path")
 
 
-def _check_parents(path: Path) -> None:
+def check_parents(path: Path) -> None:
+    """Raise :class:`DataError` if one of the folders that a path lies in is a file."""
     for parent in path.parents:
         if parent.is_file():
             raise DataError(
@@ -124,7 +133,7 @@ def _check_parents(path: Path) -> None:
 def check_replaceable(path: str | Path, marker: str) -> None:
     """Raise :class:`DataError` if ``path`` exists with content that mmq did not write."""
     path = Path(path)
-    _check_parents(path)
+    check_parents(path)
     if path.is_file():
         raise DataError(f"{path} is a file, not a folder; choose another --out")
     if path.absolute().is_mount():  # "." alone counts as its own parent
