@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -44,6 +45,13 @@ def write_file(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def remove_torn(path: str | Path) -> None:
+    """Remove what killed processes left of :func:`write_file`, once ``path`` is whole."""
+    path = Path(path)
+    for torn in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        torn.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def write_folder(path: str | Path, marker: str) -> Iterator[Path]:
     """Like :func:`write_file` for a folder; one that exists is replaced only if it is ours.
@@ -79,7 +87,7 @@ def output_lock(path: str | Path) -> Iterator[None]:
     Raises:
         DataError: another process is writing it, or the folder that it is in cannot be written.
     """
-    _check_parents(Path(path))
+    check_parents(Path(path))
     target = Path(path).resolve()
     with disk_errors(Path(path)), made_folder(target.parent), locked(target, path):
         yield
@@ -179,7 +187,7 @@ def check_writable(path: str | Path, sources: Iterable[str | Path] = ()) -> None
     path = Path(path)
     if path.is_dir():
         raise DataError(f"{path} is a folder; give the file to write, such as {path / 'new'}")
-    _check_parents(path)
+    check_parents(path)
     _require_regular(path)
     for source in filter(Path.exists, map(Path, sources)):
         if path.exists() and path.samefile(source):
@@ -194,7 +202,8 @@ def _require_regular(path: Path) -> None:
         raise DataError(f"{path} is not a regular file and is left alone; choose another path")
 
 
-def _check_parents(path: Path) -> None:
+def check_parents(path: Path) -> None:
+    """Raise :class:`DataError` if one of the folders that a path lies in is a file."""
     for parent in path.parents:
         if parent.is_file():
             raise DataError(
@@ -205,7 +214,7 @@ def _check_parents(path: Path) -> None:
 def check_replaceable(path: str | Path, marker: str) -> None:
     """Raise :class:`DataError` if ``path`` exists with content that mmq did not write."""
     path = Path(path)
-    _check_parents(path)
+    check_parents(path)
     if path.is_file():
         raise DataError(f"{path} is a file, not a folder; choose another --out")
     if path.absolute().is_mount():  # "." alone counts as its own parent

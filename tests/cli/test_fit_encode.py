@@ -426,7 +426,7 @@ def test_bad_catalogue(fault, tmp_path, capsys):
         (["fit", "C", "--out", "C/t"], "is a file, not a folder"),
         (["fit", "C", "--out", "x" * 300], "File name too long"),
         (["fit", "none/*.parquet", "--out", "t"], "no file matches none/*.parquet"),
-        (["encode", "C", "--tokenizer", "none", "--out", "."], ". is a folder"),
+        (["encode", "C", "--tokenizer", "none", "--out", "."], "should end in a name of its own"),
         (["encode", "C", "--tokenizer", "none", "--out", "C"], "would be lost"),
         (["encode", "C", "--tokenizer", "none", "--out", "C/i"], "is a file, not a folder"),
         (["fit", "C", "--out", "C"], "is a file, not a folder"),
@@ -564,7 +564,7 @@ def test_full_disk(catalogue, tokenizer, tmp_path, capsys, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mmq.semantic_ids._table.pq.write_table", full)
+    monkeypatch.setattr("mmq.semantic_ids._table_file.pq.write_table", full)
     code, _, err = run(
         capsys, "encode", catalogue, "--tokenizer", tokenizer, "--out", tmp_path / "ids.parquet"
     )

@@ -21,7 +21,7 @@ from safetensors.numpy import load, save
 
 from mmq._artifacts import write_file
 from mmq._formats import to_json
-from mmq.data._catalogue import Catalogue, content_hash
+from mmq.data._catalogue import Catalogue, content_hash, joint_hash
 from mmq.data._embeddings import as_matrix
 from mmq.data._files import fingerprint
 from mmq.data._item_ids import as_ids, check_ids, end_to_end, joined, without_empty
@@ -73,20 +73,38 @@ class CatalogueFile:
     def __len__(self) -> int:
         return sum(self._parts.row_groups())
 
+    def parts(self) -> dict[str, CatalogueFile]:
+        """Each file of the catalogue, by its path inside the folder, in the order of the items.
+
+        Raises:
+            DataError: two files that a pattern matches have one name.
+        """
+        return {name: CatalogueFile(path) for name, path in self._parts.by_name(self.path).items()}
+
     def fingerprint(self) -> str:
-        """Content hash: that of the catalogue in it, see :meth:`Catalogue.fingerprint`."""
+        """Content hash: that of the catalogue in it, see :meth:`Catalogue.fingerprint`.
+
+        Of several parts it is a hash of theirs (:func:`joint_hash`), so that each may be read by
+        another process, and is read once.
+        """
         return self._content_hash
 
     @cached_property
-    def _content_hash(self) -> str:
-        return content_hash(self.batches())  # a pass over all embeddings: made once
+    def _content_hash(self) -> str:  # a pass over all embeddings: made once
+        if len(self._parts.paths) == 1:
+            return content_hash(self.batches())
+        return joint_hash([CatalogueFile(path).fingerprint() for path in self._parts.paths])
 
     def has_fingerprint(self, recorded: str) -> bool:
         """Whether a table was made from this content.
 
-        Tables that were made by mmq before 0.2 name the SHA-256 of the file.
+        Of several parts this holds too for a table that was made of one file with the same items,
+        which is what tables of earlier versions name. Those before 0.2 name the SHA-256 of the
+        file.
         """
-        return recorded == self.fingerprint() or recorded == fingerprint(self.path)
+        return recorded in (self.fingerprint(), fingerprint(self.path)) or (
+            len(self._parts.paths) > 1 and recorded == content_hash(self.batches())
+        )
 
     def item_ids(self) -> pa.Array:
         """All item ids, checked: none null, none twice."""

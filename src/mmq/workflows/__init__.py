@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mmq.workflows._embed import embed as embed
     from mmq.workflows._embed_behaviour import embed_behaviour as embed_behaviour
     from mmq.workflows._encode import encode as encode
+    from mmq.workflows._encode_parts import encode_parts as encode_parts
     from mmq.workflows._evaluate import evaluate as evaluate
     from mmq.workflows._export_onnx import export_onnx as export_onnx
     from mmq.workflows._files import LogFile as LogFile
@@ -54,7 +55,15 @@ if TYPE_CHECKING:
 _HOMES = {
     **{
         name: f"_{name}"
-        for name in ("compare", "demo", "doctor", "embed", "embed_behaviour", "encode")
+        for name in (
+            "compare",
+            "demo",
+            "doctor",
+            "embed",
+            "embed_behaviour",
+            "encode",
+            "encode_parts",
+        )
     },
     **{name: f"_{name}" for name in ("evaluate", "export_onnx", "finetune", "fit", "inspect")},
     **{
