@@ -45,7 +45,8 @@ METRICS = (
     Metric("clicks_per_slate", "clicks per slate", "clicks", "slates"),
     Metric("long_tail", "long-tail orders per user", "tail_orders", None, "orders_before"),
 )
-PRIMARY = "revenue"
+PRIMARY = METRICS[2]
+"""Revenue per user, what a verdict is of unless another metric is chosen."""
 
 
 class Range(NamedTuple):
