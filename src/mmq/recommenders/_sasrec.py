@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
+from mmq.data._sequences import Sequences
 from mmq.nn.sampling import Sample
 from mmq.nn.softmax import softmax_cross_entropy
 from mmq.recommenders._batches import Histories
@@ -61,6 +62,14 @@ class SASRec(SequentialRecommender[SASRecSettings, SASRecNetwork]):
 
     def _make(self) -> SASRecNetwork:
         return SASRecNetwork(len(self.items.item_ids), self.settings)
+
+    def answer_vectors(self, rows: Tensor) -> Tensor:
+        """Their embeddings."""
+        return self.network.items[rows].detach()
+
+    def question_vectors(self, histories: Sequences) -> Tensor:
+        """The users' vectors."""
+        return self.user_vectors(histories)
 
     def _scores(self, users: Tensor) -> Tensor:
         return self.network.item_scores(users)

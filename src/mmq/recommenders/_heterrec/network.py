@@ -146,11 +146,23 @@ class HeterRecNetwork(HistoryNetwork):
         """
         if self.answers is not None:
             return
+        width = self.positions.shape[1] + 2
+        answers = torch.ones(len(order), width, device=order.device)
+        for part, rows in zip(answers.split(_ITEMS), order.split(_ITEMS), strict=True):
+            part[:, :-1] = self.answer_vectors(rows)
+        self.answers = answers
+
+    def answer_vectors(self, rows: Tensor) -> Tensor:
+        """``(n, d + 1)``: what users are compared with, for some items; of parallel heads.
+
+        Their codes' classifiers added up, bias last, and their tokens: the product with a user's
+        vector and a 1 is the score of an item, up to a constant of the user.
+        """
         heads = self._parallel
-        answers: Tensor = heads.catalogue_sums(self.codes)(heads.classifiers())
+        answers: Tensor = heads.catalogue_sums(self.codes[rows])(heads.classifiers())
         if self.item_head is not None:
-            answers = answers + pad(self.of_items(self.item_head, slice(None)), (0, 1))
-        self.answers = pad(answers[order], (0, 1), value=1.0)
+            answers = answers + pad(self.of_items(self.item_head, rows), (0, 1))
+        return answers
 
     def answered(self, users: Tensor) -> Tensor:
         """``(b, items)`` scores of kept answers, in their order: log-probabilities of IDs, and
