@@ -9,7 +9,7 @@ from mmq.data._sequences import Sequences
 from mmq.nn.sampling import Sample
 from mmq.nn.softmax import softmax_cross_entropy
 from mmq.recommenders._batches import Histories
-from mmq.recommenders._network import HistoryNetwork, embedding
+from mmq.recommenders._network import HistoryNetwork, embedding, learns_sparsely
 from mmq.recommenders._sequential import SequentialRecommender
 from mmq.recommenders._settings import RecommenderSettings
 
@@ -30,6 +30,7 @@ class SASRecNetwork(HistoryNetwork):
 
     def __init__(self, items: int, settings: SASRecSettings) -> None:
         super().__init__(settings, items)
+        self.sparse = self.negatives is not None and learns_sparsely(items, settings)
         self.items = embedding(items, settings.hidden_dim)
 
     def item_vectors(self, histories: Histories) -> Tensor:

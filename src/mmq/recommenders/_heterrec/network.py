@@ -24,7 +24,7 @@ from mmq.recommenders._heterrec.heads import (
     with_bias,
 )
 from mmq.recommenders._heterrec.settings import HeterRecSettings
-from mmq.recommenders._network import HistoryNetwork, embedding
+from mmq.recommenders._network import HistoryNetwork, embedding, learns_sparsely
 from mmq.semantic_ids import SemanticIDs
 
 _ITEMS = 4096
@@ -54,7 +54,9 @@ class HeterRecNetwork(HistoryNetwork):
     def __init__(self, ids: SemanticIDs, settings: HeterRecSettings, met: np.ndarray) -> None:
         over_catalogue = settings.resolved_objective == "catalogue"
         compared = len(ids) if settings.unmet_weight else int(met.sum())
-        super().__init__(settings, compared if over_catalogue or settings.item_token else 0)
+        with_tokens = settings.resolved_item_token(len(ids))
+        super().__init__(settings, compared if over_catalogue or with_tokens else 0)
+        self.sparse = with_tokens and learns_sparsely(len(ids), settings)
         self.over_catalogue = over_catalogue
         self.unmet_weight, self._met = settings.unmet_weight, int(met.sum())
         dim, sizes = settings.hidden_dim, ids.codebook_sizes
@@ -71,7 +73,7 @@ class HeterRecNetwork(HistoryNetwork):
         self.heads: CodeHeads = HEADS[settings.head](sizes, dim)
         self.steps = nn.ModuleList(nn.Linear(dim, dim) for _ in range(settings.steps - 1))
         self.item_tokens = self.item_head = None
-        if settings.item_token:  # zero is the token of an item that has none
+        if with_tokens:  # zero is the token of an item that has none
             self.item_tokens = nn.Parameter(torch.zeros(len(ids), dim))
             self.item_head = nn.Parameter(torch.zeros(len(ids), dim))
         for name in ("codes", "offsets", "own"):

@@ -61,7 +61,8 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
     @property
     def tells_apart(self) -> bool:
         """Whether items have tokens of their own, or those without interactions a bonus."""
-        return self.settings.item_token or self.unmet_bonus != 0
+        items = len(self.fitted.item_ids)
+        return self.settings.resolved_item_token(items) or self.unmet_bonus != 0
 
     @property
     def semantic_ids(self) -> SemanticIDs:
