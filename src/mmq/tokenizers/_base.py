@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -198,6 +198,10 @@ class Tokenizer(Model[S], Generic[S]):
     @abstractmethod
     def encode(self, catalogue: Catalogue) -> np.ndarray:
         """Codes ``(items, length)`` int32."""
+
+    def encoder(self) -> Callable[[Catalogue], np.ndarray]:
+        """:meth:`encode` for many catalogues; what it needs of the tokenizer is made once."""
+        return self.encode
 
     @abstractmethod
     def decode(self, codes: np.ndarray) -> dict[str, np.ndarray]:
