@@ -3,10 +3,10 @@
     python -m benchmarks.bench_encode [--items 10000,100000,1000000] [--codebook-sizes 100,3000]
 
 For each size a catalogue of two 256-d modalities is written, then encoded by the real command in a
-child process, which reports the time inside ``MMQTokenizer.encoder`` (compute), the wall time of the
-stream (reading included) and its own peak memory. The plain floor is the multiply-adds of experts
-and look-up over the rate of a 2,048-cube product, measured in the child before and after; the least
-floor counts experts folded into the codebooks where that is less.
+child process, which reports the time inside ``MMQTokenizer.encoder`` (compute), the wall time of
+the stream (reading included) and its own peak memory. The plain floor is the multiply-adds of
+experts and look-up over the rate of a 2,048-cube product, measured in the child before and after;
+the least floor counts experts folded into the codebooks where that is less.
 """
 
 from __future__ import annotations

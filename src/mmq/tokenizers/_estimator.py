@@ -151,6 +151,7 @@ class NetworkTokenizer(Tokenizer[S], Generic[S, N]):
         measured = evaluate(network, Inputs(y, present, left, frame.scales.cpu()), parts)
         result = FitResult(
             **measured,
+            items={name: len(part) for name, part in parts.items()},
             epochs=trained.epochs,
             seconds=seconds,
             items_per_second=len(rows) / max(seconds, 1e-9),
