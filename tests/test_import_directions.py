@@ -25,18 +25,19 @@ LAYERS = (
         "old_names",
     },
     {"data"},
-    {"encoders", "semantic_ids", "training", "metrics", "model_folder"},
+    {"ab", "encoders", "semantic_ids", "training", "metrics", "model_folder"},
     {"model"},
     {"log_model", "network_model"},
     {"recommenders", "ranking", "tokenizers", "decoding"},
     {"finetuning", "onnx"},
     {"reports"},
+    {"release"},
     {"workflows"},
     {"cli", "serve", "testing", "__main__", "__init__"},
 )
 """Packages from the ground up. ``mmq/__init__.py`` is on top: it hands out the public names."""
 
-WITHOUT_TORCH = {"data", "semantic_ids", "metrics"}
+WITHOUT_TORCH = {"ab", "data", "semantic_ids", "metrics"}
 
 PASSES_ON = "mmq.cli._reproduce"
 

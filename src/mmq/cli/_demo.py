@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mmq.cli import _options as opt
+from mmq.cli import _serve
 from mmq.cli._frame import emit
 from mmq.cli._inspect import verdict_lines
 
@@ -20,6 +21,9 @@ def command(
     ] = 1500,
     seed: opt.Seed = 0,
     force: opt.Force = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Serve its page afterwards, until interrupted.")
+    ] = False,
     as_json: opt.Json = False,
 ) -> None:
     """Generate a shop, embed it, fit a tokenizer, encode every item, train a recommender.
@@ -32,8 +36,12 @@ def command(
     """
     from mmq.workflows import demo
 
+    if serve:
+        import mmq.serve  # noqa: F401  (a missing extra is told before the work)
     result = demo(out, items, seed, force, None if as_json else _step)
     emit(result, as_json, _lines(result))
+    if serve:
+        _serve.command(Path(result["releases"]))
 
 
 def _step(name: str, done: str, seconds: float) -> None:
@@ -57,6 +65,7 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield f"look at {result['report']} in a browser; then try"
     out = result["out"]
+    yield f"  mmq serve {result['releases']}        and open http://127.0.0.1:8000/"
     yield f"  mmq inspect {out}/ids.parquet --catalogue {out}/catalogue.parquet --item 7"
     yield f"  mmq fit {out}/catalogue.parquet --out another --set codebook_size=32"
     yield f"  mmq recommend {out}/heterrec --history 7,8 --catalogue {out}/catalogue.parquet"

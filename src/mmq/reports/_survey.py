@@ -18,7 +18,7 @@ from mmq.semantic_ids import CatalogueFacts, Lacking, catalogue_facts
 SAMPLE = 20_000
 """Items that figures are measured on, evenly spread; a mean over so many is exact enough."""
 
-_PICTURES = ("image_path", "image")
+PICTURES = ("image_path", "image")
 
 
 class Shown(NamedTuple):
@@ -112,7 +112,7 @@ def shown_of(table: pa.Table, place: np.ndarray, folder: Path) -> list[Shown]:
         folder: of the catalogue, where its pictures are found.
     """
     titles = _texts(table, ("title",), place)
-    pictures = _texts(table, _PICTURES, place)
+    pictures = _texts(table, PICTURES, place)
     return [
         Shown(title or "", str(_located(picture, folder)) if picture else None)
         for title, picture in zip(titles, pictures, strict=True)

@@ -8,13 +8,13 @@ the last whole batch. A part of a catalogue is encoded in one go (:func:`encode_
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from mmq._artifacts import remove_folder
 from mmq._progress import bar
 from mmq.data import Catalogue
 from mmq.data._catalogue import ContentHash
@@ -169,4 +169,4 @@ class PartialCodes:
 
     def remove(self) -> None:
         """Throw the folder away, once the output is written."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_folder(self.folder)

@@ -11,6 +11,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmq.workflows._ab import AbLogs as AbLogs
+    from mmq.workflows._ab import ab_analyse as ab_analyse
+    from mmq.workflows._ab import ab_plan as ab_plan
+    from mmq.workflows._ab import ab_replay as ab_replay
+    from mmq.workflows._ab import ab_simulate as ab_simulate
     from mmq.workflows._compare import Contender as Contender
     from mmq.workflows._compare import compare as compare
     from mmq.workflows._demo import demo as demo
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
     from mmq.workflows._recommend import recommend as recommend
     from mmq.workflows._recommend_users import RecommendationFile as RecommendationFile
     from mmq.workflows._recommend_users import recommend_users as recommend_users
+    from mmq.workflows._release import release as release
     from mmq.workflows._run import Run as Run
     from mmq.workflows._score import score as score
     from mmq.workflows._settings import defaults_of as defaults_of
@@ -62,8 +68,9 @@ _HOMES = {
     **{name: f"_{name}" for name in ("evaluate", "export_onnx", "finetune", "fit", "inspect")},
     **{
         name: f"_{name}"
-        for name in ("recommend", "score", "train_ranking", "train_retrieval", "tune")
+        for name in ("recommend", "release", "score", "train_ranking", "train_retrieval", "tune")
     },
+    **dict.fromkeys(("AbLogs", "ab_analyse", "ab_plan", "ab_replay", "ab_simulate"), "_ab"),
     "Contender": "_compare",
     "IdImport": "_import_ids",
     "ItemFilters": "_recommend",

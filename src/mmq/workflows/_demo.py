@@ -26,13 +26,15 @@ from mmq.encoders._embed import Embedding
 from mmq.encoders._template import TextTemplate
 from mmq.made_from import check_same, file_input
 from mmq.metrics.probes import probe_table
+from mmq.release import Parts
 from mmq.reports._inspection import Inspection, inspect_table
 from mmq.reports._page import WHOLE, Probes, write_report
 from mmq.workflows._embed import embed
 from mmq.workflows._encode import encode
 from mmq.workflows._fit import fit
 from mmq.workflows._recommend import ItemFilters, recommend
-from mmq.workflows._run import Run
+from mmq.workflows._release import release
+from mmq.workflows._run import Run, locks_out
 from mmq.workflows._train_retrieval import train_retrieval
 
 MARKER = "demo.json"
@@ -40,9 +42,12 @@ MARKER = "demo.json"
 _OWN = {
     MARKER, "items.jsonl", "pictures", "interactions.parquet", "factors.parquet",
     "catalogue.parquet", "tokenizer", "ids.parquet", "report.html", "heterrec", "popularity",
+    "releases",
 }  # fmt: skip
 """What a demo writes there, and replaces; what else is there stays."""
 
+_ATTRIBUTES = ("toy", "size", "material", "maker")
+"""What the shop's catalogue says of a toy beside its title: what its page can be filtered by."""
 _MOST_CODES, _ITEMS_A_CODE = 64, 20
 _RECOMMENDER = {
     "hidden_dim": 64, "dropout": 0.5, "token_layers": 0, "epochs": 8, "learning_rate": 0.002,
@@ -54,6 +59,7 @@ _MOST_SHOPPERS, _SHOPPERS_AN_ITEM = 6000, 4
 Watch = Callable[[str, str, float], None]
 
 
+@locks_out
 def demo(
     out: str | Path,
     items: int = 1500,
@@ -88,7 +94,7 @@ def demo(
     with disk_errors(out), made_folder(out), _emptied(out):
         write_json(out / MARKER, {"mmq": __version__, **inputs})
         shop = _Shop(out, items, seed)
-        results = _tokenize(shop, steps) | _recommend(shop, steps)
+        results = _tokenize(shop, steps) | _recommend(shop, steps) | _release(shop, steps)
     seconds = steps.seconds | {"all": round(sum(steps.seconds.values()), 3)}
     return {"out": str(out), "items": items, "seconds": seconds, **results}
 
@@ -138,7 +144,8 @@ def _tokenize(shop: _Shop, steps: _Steps) -> dict[str, Any]:
         toys = _write_shop(shop)
     with steps.step("embed", "texts and pictures (light encoders, PCA) -> catalogue.parquet"):
         text = TextTemplate.of_columns(("title", "description"))
-        source = (shop / "items.jsonl", text, ItemColumns(image="image"), "light", "light")
+        columns = ItemColumns(image="image", attributes=_ATTRIBUTES)
+        source = (shop / "items.jsonl", text, columns, "light", "light")
         embed(Embedding(*source, reduce=64), catalogue)
     with (
         steps.step("fit", "the MMQ tokenizer, a tenth of the toys held out -> tokenizer"),
@@ -187,19 +194,35 @@ def _recommend(shop: _Shop, steps: _Steps) -> dict[str, Any]:
     }
 
 
+def _release(shop: _Shop, steps: _Steps) -> dict[str, Any]:
+    """Where a service finds all of it."""
+    parts = Parts(
+        ids=shop / "ids.parquet",
+        model=shop / "heterrec",
+        tokenizer=shop / "tokenizer",
+        catalogue=shop / "catalogue.parquet",
+    )
+    with steps.step("release", "all of it in one folder, for a service -> releases/demo"):
+        release(parts, shop / "releases" / "demo")
+    return {"releases": str(shop / "releases")}
+
+
 def _write_shop(shop: _Shop) -> Toyshop:
     """Generate the shop and write items.jsonl, pictures, purchases and the truth."""
     toys = toyshop(ToyshopSettings(items=shop.items, shoppers=shop.shoppers, seed=shop.seed))
     pictures = toys.write_pictures(shop / "pictures")
-    rows = zip(toys.items.to_pylist(), pictures, strict=True)
-    with write_file(shop / "items.jsonl") as path:
-        lines = [json.dumps({**row, "image": f"pictures/{file.name}"}) for row, file in rows]
-        path.write_text("\n".join(lines) + "\n", "utf-8")
-    write_interactions(shop / "interactions.parquet", Interactions.build(toys.interactions))
     levels = {
         name: pa.array(FACTORS[name].levels).take(pa.array(column))
         for name, column in toys.factors.items()
     }
+    items = toys.items
+    for name in _ATTRIBUTES:
+        items = items.append_column(name, levels[name])
+    rows = zip(items.to_pylist(), pictures, strict=True)
+    with write_file(shop / "items.jsonl") as path:
+        lines = [json.dumps({**row, "image": f"pictures/{file.name}"}) for row, file in rows]
+        path.write_text("\n".join(lines) + "\n", "utf-8")
+    write_interactions(shop / "interactions.parquet", Interactions.build(toys.interactions))
     with write_file(shop / "factors.parquet") as path:
         pq.write_table(pa.table({"item_id": toys.items.column("item_id"), **levels}), path)
     return toys

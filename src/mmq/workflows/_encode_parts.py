@@ -7,7 +7,6 @@ which they are (:mod:`mmq.semantic_ids._table_folder`).
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from functools import reduce
@@ -17,7 +16,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from mmq._artifacts import beside, disk_errors
+from mmq._artifacts import beside, disk_errors, remove_folder
 from mmq._model_folder import fingerprint
 from mmq._progress import bar
 from mmq.data._catalogue import joint_hash
@@ -35,7 +34,7 @@ from mmq.tokenizers._reference import reference
 from mmq.workflows._part_task import PartDone, PartTask, run_part
 from mmq.workflows._parts_target import check_apart, check_folder, check_made_alike
 from mmq.workflows._ray import RayJob
-from mmq.workflows._run import Run
+from mmq.workflows._run import Run, locks_out
 
 Engine = Literal["local", "ray"]
 Noted = Mapping[str, LackingRef] | None
@@ -43,6 +42,7 @@ Noted = Mapping[str, LackingRef] | None
 _NOBODY: Noted = {}
 
 
+@locks_out
 def encode_parts(
     catalogue: str | Path,
     tokenizer: str | Path,
@@ -126,7 +126,7 @@ class _Work:
         append_parts(
             path, old, new, self._whole(done, old.manifest.get("lacking", _NOBODY)), self.out
         )
-        shutil.rmtree(stage.path, ignore_errors=True)
+        remove_folder(stage.path)
         return done, len(old)
 
     def _encoded(self, folder: Path, known: pa.Array | None, force: bool) -> list[PartDone]:
