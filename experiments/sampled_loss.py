@@ -69,7 +69,7 @@ def million_ids(context: Context) -> SemanticIDs:
         tokenizer.fit(read_catalogue(parts[0]))
         return tokenizer
 
-    tokenizer = Tokenizer.load(context.kept("world RQ-KMeans", fit))
+    tokenizer: Tokenizer[Any] = Tokenizer.load(context.kept("world RQ-KMeans", fit))
 
     def encoded(items: Catalogue) -> tuple[pa.Array, np.ndarray]:
         return items.item_ids, tokenizer.encode(items)
