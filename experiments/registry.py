@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from experiments import finetuning, new_items, quantisers, ranking, retrieval, ties, tokenizers
+from experiments import (
+    finetuning,
+    new_items,
+    quantisers,
+    ranking,
+    retrieval,
+    sampled_loss,
+    ties,
+    tokenizers,
+)
 from experiments.experiment import Experiment
 from mmq.errors import SettingsError, nearest
 
@@ -14,6 +23,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     **finetuning.EXPERIMENTS,
     **new_items.EXPERIMENTS,
     **ties.EXPERIMENTS,
+    **sampled_loss.EXPERIMENTS,
 }
 
 

@@ -1,4 +1,7 @@
 import errno
+import os
+import socket
+import stat
 from pathlib import Path
 
 import pytest
@@ -48,14 +51,70 @@ def test_the_old_folder_stays_where_the_new_one_cannot_take_its_place(tmp_path, 
 
     def refuse(path, to):
         if path.name.endswith(".tmp"):
-            raise OSError(errno.EBUSY, "busy")
+            raise OSError(errno.EIO, "broken")
         return replace(path, to)
 
     monkeypatch.setattr(Path, "replace", refuse)
-    with pytest.raises(OSError, match="busy"), write_folder(target, "marker") as temporary:
+    monkeypatch.setattr("mmq._artifacts._exchange", lambda one, other: False)
+    with pytest.raises(OSError, match="broken"), write_folder(target, "marker") as temporary:
         (temporary / "marker").write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
     assert (target / "marker").read_text() == "old"
+
+
+@pytest.mark.parametrize("at_one_moment", [True, False])
+def test_a_folder_takes_the_place_of_an_old_one(tmp_path, monkeypatch, at_one_moment):
+    if not at_one_moment:
+        monkeypatch.setattr("mmq._artifacts._exchange", lambda one, other: False)
+    for content in ("old", "new"):
+        with write_folder(tmp_path / "folder", "marker") as temporary:
+            (temporary / "marker").write_text(content)
+    assert (tmp_path / "folder" / "marker").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def bind(path):
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, bind])
+def test_what_is_no_regular_file_is_left_alone(tmp_path, monkeypatch, make):
+    monkeypatch.chdir(tmp_path)  # the path of a socket may not be long
+    make("special")
+    for write in (check_writable, lambda path: write_file(path).__enter__()):
+        with pytest.raises(DataError, match="special is not a regular file and is left alone"):
+            write(Path("special"))
+    assert [path.name for path in tmp_path.iterdir()] == ["special"]
+
+
+def test_a_file_is_replaced_behind_a_link(tmp_path):
+    (tmp_path / "link").symlink_to("real")
+    for content in ("made", "replaced"):
+        with write_file(tmp_path / "link") as temporary:
+            temporary.write_text(content)
+        assert (tmp_path / "real").read_text() == content
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_the_umask_decides_who_may_read(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with write_file(tmp_path / "f") as temporary:
+            temporary.unlink()
+            temporary.touch(0o600)  # as safetensors does
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o640
+
+
+def test_no_output_goes_into_a_folder_that_is_read(tmp_path):
+    (tmp_path / "tokenizer").mkdir()
+    (tmp_path / "link").symlink_to("tokenizer")
+    for name in ("tokenizer/new", "tokenizer/deep/new", "link/new"):
+        with pytest.raises(DataError, match="which is read here"):
+            check_writable(tmp_path / name, [tmp_path / "tokenizer"])
+    check_writable(tmp_path / "tokenizer2", [tmp_path / "tokenizer"])
 
 
 def test_a_mount_point_is_refused_before_the_work(tmp_path, monkeypatch):

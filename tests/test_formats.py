@@ -13,7 +13,7 @@ from mmq._formats import (
     write_json,
     write_tensors,
 )
-from mmq.errors import DataError, FormatError
+from mmq.errors import DataError, DataWarning, FormatError
 
 
 def test_json_comes_back_with_what_is_undefined_as_null(tmp_path):
@@ -90,3 +90,42 @@ def test_a_full_disk_is_named_and_nothing_is_left(tmp_path, monkeypatch):
 def test_tensors_that_do_not_fit_the_config_are_named(found, expected):
     with pytest.raises(FormatError, match=expected):
         check_tensors(found, {"weight": (2, 3)}, "folder")
+
+
+def test_a_json_file_that_was_altered_is_refused_and_one_without_a_checksum_is_read(tmp_path):
+    path = tmp_path / "config.json"
+    write_json(path, {"epochs": 3, "name": "ä", "undefined": float("nan")})
+    assert read_json(path, "config") == {"epochs": 3, "name": "ä", "undefined": None}
+    text = path.read_text()
+    for altered in (text.replace("3", "8", 1), text.replace("ä", "a")):
+        path.write_text(altered)
+        with pytest.raises(FormatError, match="its checksum differs"):
+            read_json(path, "config")
+    path.write_text('{"epochs": 3}')
+    assert read_json(path, "config") == {"epochs": 3}
+
+
+@pytest.mark.parametrize("metadata", [{}, {"epoch": "3", "log": "[]"}])
+def test_every_flipped_bit_of_tensors_with_metadata_is_noticed(tmp_path, metadata):
+    path = tmp_path / "checkpoint.safetensors"
+    arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.zeros(0, np.int64)}
+    write_tensors(path, arrays, metadata)
+    whole = path.read_bytes()
+    assert read_tensors_with_metadata(path, "checkpoint")[1] == metadata
+    for place in range(len(whole)):
+        for bit in (0, 1, 6):
+            altered = bytearray(whole)
+            altered[place] ^= 1 << bit
+            path.write_bytes(altered)
+            try:
+                tensors, found = read_tensors_with_metadata(path, "checkpoint")
+            except (FormatError, DataWarning):
+                continue
+            assert found == metadata  # a blank of the header
+            assert all((tensors[name] == array).all() for name, array in arrays.items())
+
+
+def test_json_that_nests_too_deeply_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    with pytest.raises(FormatError, match="nests too deeply"):
+        read_json(tmp_path / "config.json", "config")

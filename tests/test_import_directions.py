@@ -25,7 +25,7 @@ LAYERS = (
         "old_names",
     },
     {"data"},
-    {"encoders", "semantic_ids", "training", "metrics", "model_folder"},
+    {"ab", "encoders", "semantic_ids", "training", "metrics", "model_folder"},
     {"model"},
     {"log_model", "network_model"},
     {"recommenders", "ranking", "tokenizers", "decoding"},
@@ -37,7 +37,7 @@ LAYERS = (
 )
 """Packages from the ground up. ``mmq/__init__.py`` is on top: it hands out the public names."""
 
-WITHOUT_TORCH = {"data", "semantic_ids", "metrics"}
+WITHOUT_TORCH = {"ab", "data", "semantic_ids", "metrics"}
 
 PASSES_ON = "mmq.cli._reproduce"
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from mmq._locks import locked
 from mmq.errors import DataError
 
 
@@ -18,15 +21,25 @@ from mmq.errors import DataError
 def write_file(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on success it becomes ``path``, else it vanishes.
 
+    A link is followed: the file that it leads to is replaced, and the link stays. The mode of the
+    new file is what the umask says.
+
     Raises:
-        DataError: the disk is full or the folder cannot be written.
+        DataError: ``path`` is no regular file, another process is writing it, the disk is full, or
+            the folder cannot be written.
     """
-    path = Path(path)
-    temporary = beside(path, f"{os.getpid()}.tmp")
-    with disk_errors(path), made_folder(path.parent):
+    path = _behind_links(path)
+    _require_regular(path)
+    with disk_errors(path), made_folder(path.parent), locked(path):
+        temporary = _unique(path)
+        temporary.open("xb").close()  # in the way of nobody's file, and of no link
+        mode = temporary.stat().st_mode
         try:
             yield temporary
+            temporary.chmod(mode)
+            _flush(temporary)
             temporary.replace(path)
+            _flush(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -41,28 +54,85 @@ def write_folder(path: str | Path, marker: str) -> Iterator[Path]:
             somebody's work and is left alone.
 
     Raises:
-        DataError: the folder holds other content, or the disk is full.
+        DataError: the folder holds other content, another process is writing it, or the disk is
+            full.
     """
-    path = Path(path)
-    if path.is_symlink():
-        path = path.resolve()  # what it leads to is replaced, the link stays
+    path = _behind_links(path)
     check_replaceable(path, marker)
-    temporary = beside(path, f"{os.getpid()}.tmp")
-    with disk_errors(path), made_folder(path.parent):
+    with disk_errors(path), made_folder(path.parent), locked(path):
+        temporary = _unique(path)
+        temporary.mkdir()
         try:
-            temporary.mkdir()
             yield temporary
+            for each in (*temporary.rglob("*"), temporary):
+                _flush(each)
             _put(temporary, path)
+            _flush(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def output_lock(path: str | Path) -> Iterator[None]:
+    """Keep other processes from an output, a file or a folder, for longer work on it.
+
+    Raises:
+        DataError: another process is writing it, or the folder that it is in cannot be written.
+    """
+    _check_parents(Path(path))
+    target = Path(path).resolve()
+    with disk_errors(Path(path)), made_folder(target.parent), locked(target, path):
+        yield
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder of ours; of one killed while it does that, nothing stands under the name."""
+    with contextlib.suppress(FileNotFoundError):
+        going = folder.replace(_unique(folder))
+        shutil.rmtree(going, ignore_errors=True)
+
+
+def _behind_links(path: str | Path) -> Path:
+    return Path(path).resolve() if Path(path).is_symlink() else Path(path)
+
+
+def _unique(path: Path) -> Path:
+    return beside(path, f"{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def _flush(path: Path) -> None:
+    """Have the disk hold what was written, before a name says that it is whole."""
+    if path.is_symlink():
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _put(new: Path, path: Path) -> None:
-    """Rename a folder to ``path``; what is there goes only when the new one is in its place."""
+    """Give a folder the name ``path``; what had it goes to ``new``, at one moment where it can."""
     if not path.exists():
         new.replace(path)
-        return
-    old = beside(path, f"{os.getpid()}.old")
+    elif not _exchange(new, path):
+        _replace_in_two_steps(new, path)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two names at one moment; False where the system or the file system cannot."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    return bool(rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0)
+
+
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+
+
+def _replace_in_two_steps(new: Path, path: Path) -> None:
+    """A process killed between the two leaves the old one beside, which the next puts back."""
+    old = _unique(path).with_suffix(".old")
     path.replace(old)
     try:
         new.replace(path)
@@ -103,14 +173,25 @@ def check_writable(path: str | Path, sources: Iterable[str | Path] = ()) -> None
 
     Args:
         path: the file to make; one that is there already will be replaced.
-        sources: files that it is made from, which it may not replace.
+        sources: files that it is made from, which it may not replace, and folders, in which it may
+            not lie.
     """
     path = Path(path)
     if path.is_dir():
         raise DataError(f"{path} is a folder; give the file to write, such as {path / 'new'}")
     _check_parents(path)
-    if path.exists() and any(Path(source).exists() and path.samefile(source) for source in sources):
-        raise DataError(f"{path} is what is read here and would be lost; choose another path")
+    _require_regular(path)
+    for source in filter(Path.exists, map(Path, sources)):
+        if path.exists() and path.samefile(source):
+            raise DataError(f"{path} is what is read here and would be lost; choose another path")
+        if source.is_dir() and path.resolve().is_relative_to(source.resolve()):
+            raise DataError(f"{path} lies in {source}, which is read here; choose another path")
+
+
+def _require_regular(path: Path) -> None:
+    """Raise :class:`DataError` where a device, a pipe or a socket has the name."""
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is not a regular file and is left alone; choose another path")
 
 
 def _check_parents(path: Path) -> None:
@@ -213,6 +294,8 @@ _REFUSED = (
     errno.EEXIST,
     errno.ENAMETOOLONG,
     errno.EFBIG,
+    errno.EBUSY,
+    errno.ELOOP,
 )
 
 

@@ -28,10 +28,12 @@ from mmq._formats import (
     write_json,
     write_tensors,
 )
-from mmq.errors import FormatError
+from mmq.errors import FormatError, warn
 from mmq.made_from import NOTE
 
 CONFIG, WEIGHTS, CARD, LOG = "config.json", "model.safetensors", "README.md", "training.jsonl"
+HASH = "weights_sha256"
+"""Key of config.json: the hash of the file of weights."""
 
 
 class Config(BaseModel):
@@ -126,23 +128,49 @@ def write_contents(
     card: str,
     log: Sequence[Mapping[str, float]],
 ) -> None:
-    """Write the files that all families share."""
-    write_json(folder / CONFIG, config)
+    """Write the files that all families share; the config holds the hash of the weights."""
     write_tensors(folder / WEIGHTS, tensors)
+    write_json(folder / CONFIG, {**config, HASH: sha256(folder / WEIGHTS)})
     (folder / CARD).write_text(card, "utf-8")
     if log:
         lines = [json.dumps(epoch) + "\n" for epoch in log]
         (folder / LOG).write_text("".join(lines), "utf-8")
 
 
-def read_weights(folder: str | Path, family: str) -> dict[str, np.ndarray]:
+def read_weights(
+    folder: str | Path, family: str, config: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
     """The tensors of a folder by name.
+
+    Args:
+        folder: of the model.
+        family: of the model.
+        config: what config.json says.
 
     Raises:
         DataError: there are none.
-        FormatError: the file is damaged.
+        FormatError: the file is damaged or another than config.json names, or a weight is not
+            finite.
     """
-    return read_tensors(Path(folder) / WEIGHTS, f"file of the {family}'s weights")
+    path = require_file(Path(folder) / WEIGHTS, f"file of the {family}'s weights")
+    if HASH not in config:
+        warn(
+            f"{folder} was written by an older mmq and holds no hash of its weights, so that "
+            "damage to them cannot be noticed; save it again"
+        )
+    elif sha256(path) != config[HASH]:
+        raise FormatError(
+            f"{path} is not the file that {CONFIG} was written with: it is damaged, or of another "
+            f"{family}; copy the whole folder, or make it again"
+        )
+    tensors = read_tensors(path, f"file of the {family}'s weights")
+    for name, array in tensors.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise FormatError(
+                f"the tensor '{name}' in {path} holds values that are not finite, so the {family} "
+                "is of no use; make it again"
+            )
+    return tensors
 
 
 def family_of(folder: str | Path, families: Collection[str]) -> str | None:
@@ -175,10 +203,15 @@ def foreign_file(path: Path) -> FormatError:
 
 
 def fingerprint(folder: str | Path) -> str:
-    """Content hash of a model's folder: of its config and its weights."""
-    return _joined(
-        [sha256(require_file(Path(folder) / each, "model")) for each in (CONFIG, WEIGHTS)]
-    )
+    """Content hash of a model's folder: of its config and its weights.
+
+    What config.json says of hashes is left out, so that it is the same as before there were any.
+    """
+    config = read_json(Path(folder) / CONFIG, "model")
+    weights = sha256(require_file(Path(folder) / WEIGHTS, "model"))
+    if config.pop(HASH, None) is None:
+        return _joined([sha256(Path(folder) / CONFIG), weights])
+    return _joined([hashlib.sha256(json_bytes(config)).hexdigest(), weights])
 
 
 def content_hash(config: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> str:

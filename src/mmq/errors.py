@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import warnings
 from collections.abc import Iterable
 
@@ -76,6 +77,21 @@ def nearest(name: str, known: Iterable[str]) -> str:
         return f"did you mean '{shortened(close[0])}'?"
     more = f", and {len(words) - _SHOWN:,} more" if len(words) > _SHOWN else ""
     return f"choose from: {', '.join(map(shortened, words[:_SHOWN]))}{more}"
+
+
+_UNSEEN = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]"
+)
+"""Characters that steer a terminal or turn the direction of writing."""
+
+
+def printable(text: str) -> str:
+    """A text for a terminal: what would steer it is shown as an escape and not sent.
+
+    >>> print(printable("toy \\x1b[2J\\u202egnp.exe"))
+    toy \\x1b[2J\\u202egnp.exe
+    """
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def shortened(text: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from mmq._model_folder import FolderFormat, content_hash, family_of, read_weights, write_contents
 from mmq.errors import DataError, FormatError, SettingsError, nearest
+from mmq.made_from import write_note
 from mmq.settings import Settings
 from mmq.training._device import pick_device
 from mmq.training._loop import Log
@@ -183,8 +184,12 @@ class Model(ABC, Generic[S]):
         """Write the files that the family adds; gives what config.json says of them."""
         return {}
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, made_from: Mapping[str, Any] | None = None) -> None:
         """Write the model's folder, whole or not at all; see :mod:`mmq._model_folder`.
+
+        Args:
+            folder: where.
+            made_from: what the folder is to say that it was made from; see :mod:`mmq.made_from`.
 
         Raises:
             DataError: it is not fitted yet, the folder exists with other content, or the disk is
@@ -194,6 +199,8 @@ class Model(ABC, Generic[S]):
         with self.folder_format.writing(folder) as new:
             config |= self.write_files(new)
             write_contents(new, config, tensors, self.card(config), self.log)
+            if made_from is not None:
+                write_note(new, made_from)
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> Self:
@@ -215,7 +222,7 @@ class Model(ABC, Generic[S]):
         model: Self = maker(
             maker.settings_class.parse_saved(maker.settings_of(config)), device=device
         )
-        model.take_up(config, read_weights(folder, form.family), Path(folder))
+        model.take_up(config, read_weights(folder, form.family, config), Path(folder))
         model.figures = config.get("figures", {})
         return model
 

@@ -87,8 +87,8 @@ def gather(config: str | Path | None, assignments: Iterable[str]) -> dict[str, A
         if not Path(config).is_file():
             raise SettingsError(f"there is no settings file at {config}; check the path")
         try:
-            values = tomllib.loads(Path(config).read_text("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            values = _parse_toml(Path(config).read_bytes().decode())
+        except ValueError as error:
             raise FormatError(f"{config} is not valid TOML: {error}") from None
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
@@ -119,13 +119,28 @@ def to_toml(values: Mapping[str, Any]) -> str:
 
 def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
-        pairs = (f"{_toml(name)} = {_toml(each)}" for name, each in value.items())
+        there = {name: each for name, each in value.items() if each is not None}
+        pairs = (f"{_toml(name)} = {_toml(each)}" for name, each in there.items())
         return f"{{ {', '.join(pairs)} }}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
     return json.dumps(value, ensure_ascii=False)
 
 
 def _value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return _parse_toml(f"value = {text}")["value"]
+    except ValueError:
         return text
+
+
+def _parse_toml(text: str) -> dict[str, Any]:
+    """The values of a TOML text.
+
+    Raises:
+        ValueError: it is no TOML, nests too deeply, or holds a number of thousands of digits.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("it nests too deeply") from None

@@ -251,7 +251,7 @@ BAD = [
     (["--out", "somebodys.parquet"], "holds no scores, so it is not replaced"),
     (["--out", "rows.parquet"], "is what is read here and would be lost"),
     (["--out", "out.csv"], "is written as Parquet; give it a name that says so, such as out.parq"),
-    (["--rows", "parts", "--out", "parts/1.parquet"], "would become a part of parts, which is re"),
+    (["--rows", "parts", "--out", "parts/1.parquet"], "lies in parts, which is read here"),
     (["--out", "parts"], "parts is a folder; give the file to write"),
     (["--ids", "absent.parquet"], "there is no"),
 ]

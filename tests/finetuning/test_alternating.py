@@ -9,8 +9,8 @@ import torch
 from children import found_by_two
 from finetuning.tiny import STUDENTS, TOKENIZERS, catalogue, ranking, retrieval, tokenizer
 from mmq.errors import SettingsError
-from mmq.finetuning import FinetuneSettings, finetune
-from mmq.finetuning._adapters import adapter_of
+from mmq.finetuning import FinetuneSettings, _alternating, finetune
+from mmq.finetuning._adapters import _heterrec_costs, adapter_of
 from mmq.finetuning._adapters._heterrec_costs import history_costs, predicted_costs
 from mmq.finetuning._alternating import AlternatingTask
 from mmq.made_from import Checkpoint
@@ -63,17 +63,74 @@ def told(student, data, every=1):
     windows = student.task(data).batches(epoch_generator(student.settings.seed, -1))
     steps = student.settings.steps
     batches = [training_batch(each, steps, torch.device("cpu")) for each in windows]
-    costs = predicted_costs(student.network, batches, every)
-    now = student.network.codes[student.network.competitors]
+    places = torch.arange(len(student.network.competitors))
+    costs = predicted_costs(student.network, batches, every, places)
+    now = student.network.codes[student.network.competitors].long()
     return costs - costs.gather(2, now[:, :, None]), batches
+
+
+def everything(data):
+    """All items."""
+    return torch.arange(len(data.item_ids))
+
+
+def rows_of(task):
+    """All rows of the table."""
+    return torch.arange(len(task.x))
+
+
+def costs_of(task):
+    """Those of all items."""
+    return task._costs(rows_of(task))
+
+
+@pytest.mark.parametrize("problem", STUDENTS)
+def test_costs_of_some_items_are_those_of_all(problem):
+    student, data = STUDENTS[problem](tokenizer(), dropout=0.0)
+    adapter, some = adapter_of(student), torch.tensor([9, 2, 17])
+    whole = adapter.reassignment_costs(data, everything(data))
+    torch.testing.assert_close(adapter.reassignment_costs(data, some), whole[some])
+
+
+def test_costs_against_a_sample_estimate_those_against_all(monkeypatch):
+    """The mean over draws is near; p is of a ratio, so it is not without bias altogether."""
+    learning = {"epochs": 8, "learning_rate": 0.02, "dropout": 0.0}
+    student, data = retrieval(tokenizer(), **learning)
+    some = torch.from_numpy(student.network.competitors.numpy()[:6].copy())
+    whole = adapter_of(student).reassignment_costs(data, some).flatten()
+    monkeypatch.setattr(_heterrec_costs, "_DRAWN", 8)
+    student.network.negatives = 8
+    means, errors = [], []
+    for seed in range(12):
+        monkeypatch.setattr(_heterrec_costs, "_SEED", seed)
+        found = adapter_of(student).reassignment_costs(data, some).flatten()
+        errors.append(float((found - whole).norm() / whole.norm()))
+        means.append(found)
+    assert max(errors) > 1e-3  # it is a sample
+    assert np.corrcoef(torch.stack(means).mean(0), whole)[0, 1] > 0.98
+    slope = float(torch.stack(means).mean(0) @ whole / (whole @ whole))
+    assert slope == pytest.approx(1, abs=0.1)
+
+
+def test_of_many_items_a_draw_is_measured(monkeypatch):
+    monkeypatch.setattr(_alternating, "_MEASURED", 7)
+    task = alternating()
+    draws = [task._drawn(np.random.default_rng(seed)) for seed in (0, 1)]
+    assert all(len(each.unique()) == 7 for each in draws)
+    assert not torch.equal(*draws)
+    torch.testing.assert_close(task._costs(draws[0]), costs_of(task)[draws[0]])
+    before = task.codes
+    task.end_epoch(np.random.default_rng(0), 0, 1 / 3)
+    task.refresh()
+    assert not torch.equal(task.codes, before)
 
 
 def test_costs_of_a_recommender_are_zero_where_nothing_changes():
     student, data = retrieval(tokenizer(), dropout=0.0)
     codes, competitors = student.network.codes, student.network.competitors
-    whole = adapter_of(student).reassignment_costs(data)
+    whole = adapter_of(student).reassignment_costs(data, everything(data))
     assert whole.shape == (len(data.item_ids), codes.shape[1], 8)
-    assert not whole.gather(2, codes[:, :, None]).any()
+    assert not whole.gather(2, codes.long()[:, :, None]).any()
     nobody = np.setdiff1d(np.arange(len(codes)), competitors.numpy())
     assert len(nobody)
     assert not whole[nobody].any()
@@ -113,7 +170,7 @@ def test_what_is_told_to_pay_pays(scale, steps):
     network = student.network.eval()
     network.heads.codes.data *= scale  # with long codewords too
     costs, _ = told(student, data)
-    codes, competitors = network.codes, network.competitors
+    codes, competitors = network.codes.long(), network.competitors
     before = total_loss(student, data, codes)
     generator = np.random.default_rng(0)
     for reassigned in [1] * 10 + [3, 10, len(competitors)]:
@@ -170,7 +227,7 @@ def test_costs_tell_what_reassignments_do():
     student, data = retrieval(tokenizer(), dropout=0.0, epochs=8, learning_rate=0.02)
     network = student.network.eval()
     costs, _ = told(student, data)
-    codes = network.codes
+    codes = network.codes.long()
     before = total_loss(student, data, codes)
     generator = np.random.default_rng(0)
     expected, true = [], []
@@ -191,7 +248,7 @@ def binary_cross_entropy(logits, label):
 def test_costs_of_a_ranker_are_those_of_a_plain_loop():
     student, data = ranking(tokenizer(), dropout=0.0, epochs=2)
     network, numbering = student.network.eval(), student.numbering(data.vocabulary)
-    costs = adapter_of(student).reassignment_costs(data)
+    costs = adapter_of(student).reassignment_costs(data, everything(data))
     n, dim = network.length, network.codes.shape[1]
     table = network.codes.detach().view(n, -1, dim)
     expected = torch.zeros_like(costs)
@@ -232,7 +289,7 @@ def alternating(kind="mmq", **changes):
 
 def test_a_reassignment_has_to_gain_more_than_it_takes_to_name_it():
     task = alternating(nearest=4, least_gain=None)
-    told, costs = task.adapter.reassignment_costs(task.data), task._costs()
+    told, costs = task.adapter.reassignment_costs(task.data, everything(task.data)), costs_of(task)
     share = len(told) / task.items
     for item, place in enumerate(task.places.tolist()):
         for position, now in enumerate(task.codes[place].tolist()):
@@ -246,7 +303,7 @@ def test_a_reassignment_has_to_gain_more_than_it_takes_to_name_it():
 @pytest.mark.parametrize("nearest", [2, 4, 100])
 def test_items_should_make_the_one_reassignment_that_pays_most(kind, nearest):
     task = alternating(kind, nearest=nearest)
-    costs, codes = task._costs(), task.codes
+    costs, codes = costs_of(task), task.codes
     inputs = SoftInputs(task.x, task.present, task.x, 0.1, codes=codes)
     logits = task.tokenizer.soften(inputs).logits
     best = logits.argmax(2)
@@ -263,7 +320,7 @@ def test_items_should_make_the_one_reassignment_that_pays_most(kind, nearest):
                     lowest = costs[item, position, code]
                     expected[item] = codes[item]
                     expected[item, position] = code
-    wanted = task._wanted(costs)
+    wanted = task._wanted(rows_of(task), costs)
     assert torch.equal(wanted, expected)
     assert (wanted != codes).any()
 
@@ -273,7 +330,7 @@ def test_codes_found_together_make_most_of_the_reassignments_wanted():
     moved; on so few items those may cost more than the wanted ones pay.
     """
     task = alternating("additive", tokenizer_steps=200, input_noise=0.0)
-    wanted, before = task._wanted(task._costs()), task.codes
+    wanted, before = task._wanted(rows_of(task), costs_of(task)), task.codes
     task.end_epoch(np.random.default_rng(0), 0, 1 / 3)
     task.refresh()
     reassigned = wanted != before
@@ -283,7 +340,7 @@ def test_codes_found_together_make_most_of_the_reassignments_wanted():
 @pytest.mark.parametrize("kind", sorted(TOKENIZERS.keys() - {"additive"}))
 def test_what_the_tokenizer_learns_between_epochs_pays(kind):
     task = alternating(kind, tokenizer_steps=200, input_noise=0.0)
-    costs, before = task._costs(), task.codes
+    costs, before = costs_of(task), task.codes
     task.end_epoch(np.random.default_rng(0), 0, 1 / 3)
     task.refresh()
     assert not torch.equal(task.codes, before)
@@ -294,7 +351,7 @@ def test_what_is_wanted_keeps_the_codes_of_others():
     moved = []
     for weight in (0.0, 30.0):
         task = alternating(behaviour_weight=3.0, wanted_weight=weight, tokenizer_steps=100)
-        wanted = task._wanted(task._costs())
+        wanted = task._wanted(rows_of(task), costs_of(task))
         task.end_epoch(np.random.default_rng(0), 0, 1 / 3)
         task.refresh()
         moved.append(int((task.codes != wanted).sum()))

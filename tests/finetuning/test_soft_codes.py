@@ -127,7 +127,9 @@ def test_detached_targets_carry_no_gradient():
         )
         task.network.zero_grad()
         embedded = network.embedded
-        network.embedded = lambda rows, soft=None: network.token_embeddings[network.tokens[rows]]
+        network.embedded = lambda rows, soft=None: network.token_embeddings[
+            network.codes[rows] + network.offsets
+        ]
         loss = task.part(batch, 0.0).loss
         network.embedded = embedded
         loss.backward()

@@ -62,3 +62,19 @@ def test_what_it_is_given_stays_as_it_is():
     softmax_cross_entropy(hidden, weight, targets).backward()
     for one, other in zip(before, (hidden, weight, targets), strict=True):
         assert torch.equal(one, other)
+
+
+def test_weights_are_copies_that_compete_alike():
+    """An item of weight 3 competes as three items would; as a target it counts as itself."""
+    hidden, weight, targets = tensors(9, 5, 4)
+    counts = torch.tensor([1.0, 3.0, 1.0, 2.0, 5.0], dtype=torch.float64)
+    copied = weight.repeat_interleave(counts.int(), 0)
+    expected = cross_entropy(hidden @ copied.T, (counts.cumsum(0) - counts).long()[targets])
+    loss = softmax_cross_entropy(hidden, weight, targets, counts.log())
+    torch.testing.assert_close(loss, expected)
+    for one, other in zip(
+        torch.autograd.grad(loss, (hidden, weight)),
+        torch.autograd.grad(expected, (hidden, weight)),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)

@@ -1,3 +1,4 @@
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,7 @@ from mmq.data._sequences import Packed, Sequences
 from mmq.decoding import Filters, PrefixIndex, beam_search, exact_search, score_items
 from mmq.errors import DataError, FormatError, SettingsError
 from mmq.metrics.buckets import bucket_ids
+from mmq.nn.sampling import draw_sample
 from mmq.recommenders import HeterRec, evaluate
 from mmq.recommenders._batches import history_batch, training_batch
 from mmq.recommenders._candidates import exclude
@@ -20,6 +22,7 @@ from mmq.semantic_ids import SemanticIDs
 from mmq.testing import tiny_ids, tiny_retrieval_data
 
 CPU = torch.device("cpu")
+RNG = partial(np.random.default_rng, 0)
 SIZES, DIM, USERS = (4, 2, 3), 8, 5
 MET = np.arange(30) % 4 > 0
 SMALL = {
@@ -175,6 +178,45 @@ def test_items_that_nobody_met_compete_by_their_weight(weight):
     torch.testing.assert_close(network.loss(users, targets[:, None]), expected)
 
 
+@pytest.mark.parametrize("options", [{}, {"item_token": True}, {"unmet_weight": 0.1}])
+@pytest.mark.parametrize("objective", ["catalogue", "codes"])
+def test_of_a_sample_all_competitors_are_known_by_the_same(options, objective):
+    """Drawn to the last, it is the full loss with the full gradient; else its own rows of it."""
+    if objective == "codes" and "item_token" not in options:
+        pytest.skip("nothing competes")
+    network, users = network_of(met=MET, negatives=3, objective=objective, **options), users_of(3)
+    targets = torch.tensor([[5], [29], [1]])
+    everybody = draw_sample(network.places[targets].numpy(), network.compared, 30, RNG())
+    weights = everybody.log_weights + network.log_weights()
+    parameters = [
+        each for n, each in network.named_parameters() if n.startswith(("heads", "item_h"))
+    ]
+    losses = [
+        network.loss(users, targets, sample=each)
+        for each in (None, everybody._replace(log_weights=weights))
+    ]
+    torch.testing.assert_close(*losses)
+    for one, other in zip(*(torch.autograd.grad(each, parameters) for each in losses), strict=True):
+        torch.testing.assert_close(one.to_dense(), other.to_dense())
+    sample = network.sample(targets[:, 0].numpy(), RNG())
+    assert len(sample.rows) == 3 + 3
+    if objective == "catalogue":
+        table = network.heads.classifiers()
+        whole, some = network.competing(table), network.competing(table, sample)
+        torch.testing.assert_close(some, whole[sample.rows])
+
+
+def test_weights_of_items_that_nobody_met_go_with_a_sample():
+    network = network_of(met=MET, negatives=20, unmet_weight=0.1)
+    sample = network.sample(np.array([5, 29, 1]), RNG())
+    unmet = ~MET[network.competitors[sample.rows]]
+    assert unmet.any()
+    expected = np.log(27 / 20) + np.log(0.1)
+    assert sample.log_weights[torch.from_numpy(unmet)].tolist() == pytest.approx(
+        [expected] * unmet.sum()
+    )
+
+
 def test_weights_of_items_need_a_loss_over_items():
     for changes in ({"objective": "codes"}, {"head": "autoregressive"}):
         with pytest.raises(SettingsError, match="unmet_weight weighs items in the loss over"):
@@ -246,7 +288,7 @@ def test_the_order_of_tokens_counts_by_position_alone(scope):
     alone = network.users(history_batch(sequences_of([3]), CPU))
     torch.testing.assert_close(users[2:], alone)
     order = torch.tensor([2, 0, 1])
-    network.tokens = network.tokens[:, order]
+    network.codes, network.offsets = network.codes[:, order], network.offsets[order]
     network.positions.data = network.positions.data[order]
     torch.testing.assert_close(network.users(batch), users)
 
@@ -504,12 +546,10 @@ def test_one_product_finds_what_sums_of_codes_find(changes):
     assert made.network.answers is None
 
 
-def test_the_objective_follows_from_heads_and_items():
-    settings = HeterRecSettings()
-    assert settings.resolved_objective(100_000) == "catalogue"
-    assert settings.resolved_objective(100_001) == "codes"
-    assert HeterRecSettings(head="autoregressive").resolved_objective(10) == "codes"
-    assert HeterRecSettings(objective="codes").resolved_objective(10) == "codes"
+def test_the_objective_follows_from_the_heads():
+    assert HeterRecSettings().resolved_objective == "catalogue"
+    assert HeterRecSettings(head="autoregressive").resolved_objective == "codes"
+    assert HeterRecSettings(objective="codes").resolved_objective == "codes"
     with pytest.raises(SettingsError, match="objective 'catalogue' is for parallel heads"):
         HeterRec(head="autoregressive", objective="catalogue")
 

@@ -35,8 +35,21 @@ class TestSASRec(RecommenderConformance):
     recommender = staticmethod(lambda: SASRec(**SMALL))
 
 
+class TestSampledSASRec(RecommenderConformance):
+    recommender = staticmethod(lambda: SASRec(**SMALL, negatives=4))
+
+    @pytest.fixture(autouse=True)
+    def _large(self, monkeypatch):
+        """As of a table of which few rows learn in a step."""
+        monkeypatch.setattr("mmq.recommenders._network.MOST_DENSE", 0)
+
+
 class TestHeterRec(RecommenderConformance):
     recommender = staticmethod(lambda: HeterRec(**HETERREC))
+
+
+class TestSampledHeterRec(RecommenderConformance):
+    recommender = staticmethod(lambda: HeterRec(**HETERREC, negatives=4, unmet_weight=0.1))
 
 
 class TestAutoregressiveHeterRec(RecommenderConformance):

@@ -6,7 +6,15 @@ from torch.nn.functional import cross_entropy
 from mmq.data._interactions import Interactions
 from mmq.data._sequences import Packed, Sequences
 from mmq.errors import DataError, SettingsError
-from mmq.recommenders import HeterRec, Popularity, RetrievalData, SASRec, SplitSettings, evaluate
+from mmq.recommenders import (
+    HeterRec,
+    Popularity,
+    RetrievalData,
+    SASRec,
+    SplitSettings,
+    _network,
+    evaluate,
+)
 from mmq.recommenders._batches import history_batch, training_batch
 from mmq.recommenders._sasrec import SASRecNetwork, SASRecSettings
 from mmq.semantic_ids import SemanticIDs
@@ -34,6 +42,51 @@ def test_the_loss_is_the_cross_entropy_of_every_next_item():
         user = network.last(history_batch(sequences_of(history), CPU))
         terms.append(cross_entropy(network.item_scores(user), torch.tensor([target])))
     torch.testing.assert_close(loss, torch.stack(terms).mean())
+
+
+def test_of_a_sample_the_loss_reads_its_rows_alone(monkeypatch):
+    monkeypatch.setattr(_network, "MOST_DENSE", 0)
+    network, windows = network_of(negatives=3), sequences_of([3, 1, 4, 1], [5, 9])
+    batch, targets = training_batch(windows, 1, CPU), np.array([1, 4, 1, 9])
+    sample = network.sample(targets, np.random.default_rng(0))
+    assert set(targets) <= set(sample.rows.tolist())
+    assert len(sample.rows) == 3 + 3
+    users = network.users(batch.histories)
+    logits = users @ network.items[sample.rows].T + sample.log_weights
+    loss = network(batch._replace(sample=sample))
+    torch.testing.assert_close(loss, cross_entropy(logits, sample.places(batch.targets[:, 0])))
+    loss.backward()
+    read = {3, 1, 4, 5} | set(sample.rows.tolist())
+    assert set(network.items.grad.coalesce().indices()[0].tolist()) == read
+
+
+@pytest.mark.parametrize("made", [SASRec, HeterRec])
+def test_all_others_drawn_are_all_items(made):
+    """As many negatives as there are items give the training that compares all."""
+    whole = made(**SMALL, epochs=2)
+    whole.fit(tiny_retrieval_data())
+    others = whole.network.compared - 1
+    drawn = made(**SMALL, epochs=2, negatives=others)
+    drawn.fit(tiny_retrieval_data())
+    assert drawn.network.negatives == others
+    for one, other in zip(whole.log, drawn.log, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
+
+
+def test_large_tables_learn_what_is_read_unless_they_decay(monkeypatch):
+    assert not network_of(negatives=3).sparse
+    monkeypatch.setattr(_network, "MOST_DENSE", 11)
+    assert network_of(negatives=3).sparse
+    assert not network_of(negatives=3, weight_decay=0.1).sparse
+    assert not network_of().sparse
+
+
+def test_how_many_are_drawn_follows_from_the_items():
+    settings = SASRecSettings()
+    assert settings.resolved_negatives(20_000) is None
+    assert settings.resolved_negatives(20_001) == 2048
+    assert SASRecSettings(negatives=5).resolved_negatives(5) is None
+    assert SASRecSettings(negatives=5).resolved_negatives(6) == 5
 
 
 def test_order_and_place_count():

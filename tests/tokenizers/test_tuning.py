@@ -4,6 +4,7 @@ import tomllib
 import numpy as np
 import pytest
 
+from mmq._formats import with_checksum
 from mmq.errors import DataError, FormatError, SettingsError
 from mmq.model import kinds
 from mmq.testing import tiny_catalogue
@@ -172,7 +173,7 @@ def test_everything_is_written_down(searched):
         assert record["space"][name] == json.loads(json.dumps(source.described()))
     assert record["best"]["settings"] == found.settings
     lines = (folder / "trials.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == record["trials"]
+    assert [json.loads(line) for line in lines] == [with_checksum(t) for t in record["trials"]]
     assert [trial._asdict() for trial in found.trials] == record["trials"]
 
 

@@ -14,7 +14,7 @@ import typer
 
 from mmq._version import __version__
 from mmq.cli._frame import notes
-from mmq.errors import UserError
+from mmq.errors import SettingsError, UserError, printable
 
 app = typer.Typer(
     name="mmq",
@@ -54,11 +54,12 @@ def run_app(app: typer.Typer, name: str, arguments: Sequence[str] | None = None)
     """Run a command line as :func:`main` does; ``name`` is that of the program."""
     _open_streams()
     try:
+        _require_text(sys.argv[1:] if arguments is None else arguments)
         with notes():
             code = app(args=arguments, prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:
-        print(f"mmq: {error}", file=sys.stderr)
+        print(f"mmq: {printable(str(error))}", file=sys.stderr)
         return 2
     except typer.TyperException as error:  # a command or option that is wrong or missing
         _complain(error)
@@ -74,6 +75,19 @@ def run_app(app: typer.Typer, name: str, arguments: Sequence[str] | None = None)
             file=sys.stderr,
         )
     return code if isinstance(code, int) else 0
+
+
+def _require_text(arguments: Sequence[str]) -> None:
+    """Raise :class:`~mmq.errors.SettingsError` for bytes that are no text in this locale."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(argument).decode("ascii", "backslashreplace")
+            raise SettingsError(
+                f"the argument {shown} is not text in this locale; rename the file, or set "
+                "LC_ALL=C.UTF-8"
+            ) from None
 
 
 def _open_streams() -> None:
@@ -111,7 +125,8 @@ def _complain(error: typer.TyperException) -> None:
     if message:  # empty where typer has shown the help of a group that was called bare
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "mmq"
-        print(f"mmq: {message[:1].lower()}{message[1:]}; see {command} --help", file=sys.stderr)
+        sentence = f"{message[:1].lower()}{message[1:]}; see {command} --help"
+        print(f"mmq: {printable(sentence)}", file=sys.stderr)
 
 
 from mmq.cli import (  # noqa: E402  (they follow `app`)
@@ -135,6 +150,7 @@ from mmq.cli import (  # noqa: E402  (they follow `app`)
     _train_retrieval,
     _tune,
 )
+from mmq.cli._ab import ab_app  # noqa: E402
 from mmq.cli._embed import embed_app  # noqa: E402
 from mmq.cli._export import export_app  # noqa: E402
 from mmq.cli._import import import_app  # noqa: E402
@@ -160,6 +176,7 @@ app.command("evaluate", rich_help_panel=_MODELS)(_evaluate.command)
 app.command("compare", rich_help_panel=_MODELS)(_compare.command)
 app.command("recommend", rich_help_panel=_MODELS)(_recommend.command)
 app.command("score", rich_help_panel=_MODELS)(_score.command)
+app.add_typer(ab_app, name="ab", rich_help_panel=_MODELS)
 app.command("release", rich_help_panel=_MODELS)(_release.command)
 app.command("serve", rich_help_panel=_MODELS)(_serve.command)
 app.add_typer(export_app, name="export", rich_help_panel=_OTHER)

@@ -11,6 +11,8 @@ from typing import Any
 
 from rich.console import Console
 
+from mmq.errors import printable
+
 _notes: list[str] = []
 """What readers had to say while a verb ran."""
 
@@ -30,7 +32,7 @@ def notes() -> Iterator[None]:
                 shown(message, category, *place)
             elif str(message) not in _notes:
                 _notes.append(str(message))
-                print(f"mmq: note: {message}", file=sys.stderr)
+                print(f"mmq: note: {printable(str(message))}", file=sys.stderr)
 
         warnings.showwarning = show  # type: ignore[assignment]
         yield
@@ -49,4 +51,4 @@ def emit(result: Mapping[str, Any], as_json: bool, lines: Iterable[str]) -> None
         return
     console = Console(soft_wrap=True, highlight=False)
     for line in lines:
-        console.print(line, markup=False)
+        console.print(printable(line), markup=False)

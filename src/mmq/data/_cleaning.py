@@ -34,13 +34,18 @@ class LogSettings(Settings):
     are left out, in place of an error."""
 
 
+_BLOCK = 1 << 20
+"""Rows that are hashed at a time."""
+
 MANY_TIES = 0.05
 """Share of held-out items from which on their ties of time are worth a warning."""
 
 
 def repeated_rows(log: Interactions) -> np.ndarray:
     """``(interactions,)`` bool: rows that an earlier one equals in all columns."""
-    return repeated(row_hashes(log))
+    starts = range(0, len(log), _BLOCK)
+    pieces = (Interactions(log.table.slice(start, _BLOCK)) for start in starts)
+    return repeated(np.concatenate([row_hashes(piece) for piece in pieces]))
 
 
 def row_hashes(log: Interactions, further: pa.Table | None = None) -> np.ndarray:

@@ -28,6 +28,7 @@ REQUIRED = ("user_id", "item_id")
 COLUMNS = (*REQUIRED, "timestamp", "rating", "label", "split")
 """All columns that an interaction log may have."""
 
+_BLOCK = 1 << 20
 _PLACES = b"mmq.places"
 """Mark of a log whose times are places in a history."""
 
@@ -36,7 +37,7 @@ class Coded(NamedTuple):
     """Ids as numbers from 0 on, in order of first appearance.
 
     Attributes:
-        codes: ``(interactions,)`` int64 index into ``ids``.
+        codes: ``(interactions,)`` int32 index into ``ids``.
         ids: the distinct ids.
     """
 
@@ -52,10 +53,10 @@ class Interactions:
     A selection of rows may be empty; what is built or read may not.
 
     Attributes:
-        table: columns ``user_id`` and ``item_id`` (int64 or string), ``timestamp`` (of
-            microseconds in UTC, or nanoseconds where the source has them; null where unknown), and
-            perhaps ``rating`` (float64, null where unknown), ``label`` (int8, 0 or 1), ``split``
-            (``train``, ``validation`` or ``test``).
+        table: columns ``user_id`` and ``item_id`` (int64 or string, or dictionaries of them: see
+            :mod:`~mmq.data._compact`), ``timestamp`` (of microseconds in UTC, or nanoseconds where
+            the source has them; null where unknown), and perhaps ``rating`` (float64, null where
+            unknown), ``label`` (int8, 0 or 1), ``split`` (``train``, ``validation`` or ``test``).
 
     >>> log = Interactions.build({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"]})
     >>> len(log), log.users.codes.tolist()
@@ -139,12 +140,12 @@ class Interactions:
     @property
     def user_ids(self) -> pa.Array:
         """``(interactions,)`` user ids."""
-        return self._column("user_id")
+        return _decoded(self._column("user_id"))
 
     @property
     def item_ids(self) -> pa.Array:
         """``(interactions,)`` item ids."""
-        return self._column("item_id")
+        return _decoded(self._column("item_id"))
 
     @cached_property
     def users(self) -> Coded:
@@ -182,6 +183,10 @@ class Interactions:
 
     def user_order(self) -> np.ndarray:
         """Row numbers sorted by user, then time; the order of input decides ties."""
+        return self._user_order
+
+    @cached_property
+    def _user_order(self) -> np.ndarray:
         return np.lexsort((self.times, self.users.codes))
 
     def positives(self, threshold: float = 3) -> Interactions:
@@ -267,11 +272,36 @@ def _names(columns: Mapping[str, Any] | pa.Table) -> list[str]:
 
 
 def _coded(ids: pa.ChunkedArray) -> Coded:
+    """Ids by first appearance, whether or not they are a dictionary, of more ids perhaps."""
     encoded = ids.dictionary_encode().unify_dictionaries()
     if not encoded.num_chunks:
-        return Coded(np.empty(0, np.int64), pa.array([], ids.type))
+        return Coded(np.empty(0, np.int32), _decoded(pa.array([], ids.type)))
     codes = [each.indices.to_numpy() for each in encoded.chunks]
-    return Coded(np.concatenate(codes).astype(np.int64), encoded.chunk(0).dictionary)
+    whole = codes[0] if len(codes) == 1 else np.concatenate(codes)
+    known = encoded.chunk(0).dictionary
+    if not pa.types.is_dictionary(ids.type):
+        return Coded(whole, known)
+    order = _by_appearance(whole, len(known))
+    if np.array_equal(order, np.arange(len(known))):
+        return Coded(whole, known)
+    place = np.empty(len(known), np.int32)
+    place[order] = np.arange(len(order))
+    return Coded(place[whole], known.take(pa.array(order)))
+
+
+def _by_appearance(codes: np.ndarray, count: int) -> np.ndarray:
+    """The codes that occur, of ``count`` that there may be, by first appearance."""
+    first = np.full(count, len(codes))
+    for start in reversed(range(0, len(codes), _BLOCK)):  # the earliest is written last
+        block = codes[start : start + _BLOCK]
+        first[block[::-1]] = np.arange(start, start + len(block))[::-1]
+    met = np.flatnonzero(first < len(codes))
+    order: np.ndarray = met[np.argsort(first[met])]
+    return order
+
+
+def _decoded(ids: pa.Array) -> pa.Array:
+    return ids.dictionary_decode() if pa.types.is_dictionary(ids.type) else ids
 
 
 def _mask(values: pa.Array | pa.ChunkedArray) -> np.ndarray:

@@ -12,16 +12,21 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from mmq._artifacts import require_file
+from mmq._formats import parse_json
 from mmq.data._texts import as_text
 from mmq.errors import DataError, FormatError
 
 BLOCK_BYTES = 1 << 24
 """Bytes of text read at a time; a longer line makes a longer block."""
+
+_DEEPEST = 200
+"""Levels of lists and objects in a line."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -88,6 +93,7 @@ def parse_block(block: Block, path: str | Path, schema: pa.Schema | None = None)
         DataError: a column has two types, or a key comes twice.
     """
     try:
+        _require_shallow(block, path)
         table = _parse(block.data, schema)
         if any(_has_time(column.type) for column in table.schema):
             fields = [pa.field(column.name, _as_text(column.type)) for column in table.schema]
@@ -117,7 +123,7 @@ def objects(
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = parse_json(line)
         except ValueError as error:
             value = _literal(line) if python_literals else None
             if value is None:
@@ -256,6 +262,34 @@ def _parse(data: bytes, schema: pa.Schema | None) -> pa.Table:
         return pj.read_json(io.BytesIO(data), read_options=options)
     parse = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
     return pj.read_json(io.BytesIO(data), read_options=options, parse_options=parse)
+
+
+def _require_shallow(block: Block, path: str | Path) -> None:
+    """Raise :class:`FormatError` for a line that nests so deeply that Arrow would crash."""
+    data = np.frombuffer(block.data, np.uint8)
+    opening = np.flatnonzero(_opens(data))
+    ends = np.append(np.flatnonzero(data == ord("\n")), len(data))
+    before = np.searchsorted(opening, ends)
+    for number in np.flatnonzero(np.diff(before, prepend=0) > _DEEPEST):
+        line = block.data[int(ends[number - 1]) + 1 if number else 0 : int(ends[number])]
+        if _depth(line) > _DEEPEST:
+            raise FormatError(
+                f"{path} line {block.line + number} nests more than {_DEEPEST} levels deep; "
+                "flatten it"
+            )
+
+
+def _opens(data: np.ndarray) -> np.ndarray:
+    """Where a list or an object begins: the codes of their brackets differ in one bit alone."""
+    opens: np.ndarray = (data | ord(" ")) == ord("{")
+    return opens
+
+
+def _depth(line: bytes) -> int:
+    """How deeply a line nests at most."""
+    brackets = re.sub(rb'"(?:[^"\\]|\\.)*"|[^][{}"]+', b"", line)
+    steps = np.where(_opens(np.frombuffer(brackets, np.uint8)), 1, -1)
+    return int(steps.cumsum().max(initial=0))
 
 
 def _has_time(type_: pa.DataType) -> bool:

@@ -135,8 +135,8 @@ def open_npy(path: str | Path) -> np.ndarray:
     path = require_file(path, "embedding file")
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0].split(". ")[0]
+    except Exception as error:  # of a damaged header numpy raises errors of many kinds
+        reason = (str(error) or type(error).__name__).splitlines()[0].split(". ")[0]
         raise FormatError(
             f"{path} is not a whole .npy file of numbers ({reason}); it is truncated or of another "
             "format, save it again with numpy.save"

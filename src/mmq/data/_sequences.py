@@ -30,7 +30,7 @@ class Sequences:
     """Sequences of rows: number i is ``rows[first[i] : end[i]]``; they may overlap.
 
     Attributes:
-        rows: ``(entries,)`` int64.
+        rows: ``(entries,)`` whole numbers; int32 of a log, which may be long.
         first: ``(sequences,)`` int64.
         end: ``(sequences,)`` int64.
 
@@ -80,7 +80,7 @@ class Sequences:
         lengths = self.lengths
         offsets = np.cumsum(lengths) - lengths
         place = np.arange(int(lengths.sum())) + np.repeat(self.first - offsets, lengths)
-        return Packed(self.rows[place], lengths)
+        return Packed(self.rows[place].astype(np.int64, copy=False), lengths)
 
     def windows(self, length: int, generator: np.random.Generator) -> Sequences:
         """Pieces of at most ``length + 1`` entries whose every entry but the first is a target.
@@ -169,6 +169,8 @@ def held_out_cases(
     starts = np.searchsorted(users, np.arange(len(interactions.users.ids)))
     end = before[target]
     first = before[starts][users[target]]
-    cases = Cases(Sequences(rows[order][known], first, end), rows[order][target], users[target])
+    rows = rows[order]
+    targets, who = (each[target].astype(np.int64) for each in (rows, users))
+    cases = Cases(Sequences(rows[known], first, end), targets, who)
     asked = np.stack([cases.users, cases.histories.end, cases.targets])
     return cases.take(np.sort(np.unique(asked, axis=1, return_index=True)[1]))

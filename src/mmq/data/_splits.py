@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from mmq.data._hashing import mixed, text_hashes
 from mmq.data._interactions import Interactions
+from mmq.data._item_ids import joined
 from mmq.errors import DataError, SettingsError
 
 
@@ -22,6 +25,9 @@ class Split(NamedTuple):
 
 TRAIN, VALIDATION, TEST, _NONE = 0, 1, 2, 3
 """What the functions ``*_parts`` say of each interaction."""
+
+PARTS = ("train", "validation", "test")
+"""Their names in a ``split`` column."""
 
 
 def leave_one_out(interactions: Interactions) -> Split:
@@ -127,8 +133,10 @@ def stored_parts(interactions: Interactions) -> np.ndarray:
     """The part of each interaction, ``(interactions,)``; see :func:`stored_split`."""
     if "split" not in interactions.table.column_names:
         raise DataError("the interactions have no split column; split them by time instead")
-    part = interactions.table.column("split").to_numpy()
-    return np.select([part == "validation", part == "test"], [VALIDATION, TEST], TRAIN)
+    named = joined(interactions.table.column("split")).dictionary_encode()
+    numbers = pc.index_in(named.dictionary, pa.array(PARTS)).to_numpy()
+    parts: np.ndarray = numbers[named.indices.to_numpy()]
+    return parts
 
 
 def random_parts(interactions: Interactions, fractions: Sequence[float]) -> np.ndarray:

@@ -94,6 +94,11 @@ class Clock:
         self._times, self._known = times, known
         self._unit, self._filled = "us", 0
 
+    @property
+    def unit(self) -> str:
+        """``us``, or ``ns`` where a piece was of it."""
+        return self._unit
+
     def add(self, moments: np.ndarray, known: np.ndarray, unit: str) -> None:
         """The next rows: :func:`ticks`, which of them are known, and their unit."""
         if unit == "ns" and self._unit == "us":

@@ -1,4 +1,7 @@
-"""Exact scoring of a whole catalogue, in blocks of leaves, so that memory stays bounded."""
+"""Exact scoring of a whole catalogue, in blocks of leaves, so that memory stays bounded.
+
+Of many IDs, most are not looked at (:mod:`mmq.decoding._bounded`); what is found is the same.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from mmq.decoding._beam import beam_search
+from mmq.decoding._bounded import bounded_search
 from mmq.decoding._filters import Filters, Restriction
 from mmq.decoding._items import Decoded, take_items
 from mmq.decoding._prefix_index import PrefixIndex
@@ -43,14 +47,21 @@ def exact_search(
 ) -> Decoded:
     """The best ``k`` items of each user among all; arguments as in :func:`beam_search`.
 
-    Independent codes (:class:`ParallelScores`) are summed for every ID, block by block. Other
+    Independent codes (:class:`ParallelScores`) are summed for every ID, block by block; on the CPU
+    and in a large index, only for IDs that bounds leave, once a batch was large enough to pay for
+    :attr:`PrefixIndex.inverted` (64 users) or somebody asked for that. Other
     scores are asked for every prefix there is: a beam search that drops none, which takes time and
     memory for as many beams as there are IDs, so batches should be small.
     """
     if not isinstance(scores, ParallelScores):
         return beam_search(scores, index, k, index.leaves, filters)
     restriction = Restriction.build(index, filters)
-    best = _scan(restriction, [each.clamp(min=LEAST) for each in scores.log_probs], k)
+    log_probs = [each.clamp(min=LEAST) for each in scores.log_probs]
+    bounded = restriction.index is index and restriction.counts is None  # made once and kept
+    if bounded and index.worth_inverting(len(log_probs[0])):
+        best = _bounded(restriction, log_probs, k)
+    else:
+        best = _scan(restriction, log_probs, k)
     leaves = places_of(best).masked_fill_(best == NONE, restriction.index.leaves)
     leaf_scores = scores_of(best).masked_fill_(best == NONE, -torch.inf)
     return take_items(restriction, leaves, leaf_scores, k)
@@ -84,23 +95,46 @@ def _blocks(log_probs: Sequence[Tensor], codes: Tensor) -> Iterator[_Block]:
         first += rows
 
 
+def _bounded(restriction: Restriction, log_probs: Sequence[Tensor], k: int) -> Tensor:
+    """As :func:`_scan`, of users whose lists of items are not their own."""
+    found = bounded_search(restriction.index.inverted, log_probs, _kept(restriction, k))
+    rest = (~found.complete).nonzero()[:, 0]
+    if len(rest):
+        some = [each[rest] for each in log_probs]
+        found.best[rest] = _leading(restriction, some, found.best.shape[1])
+    return _living(restriction, found.best, k)
+
+
 def _scan(restriction: Restriction, log_probs: Sequence[Tensor], k: int) -> Tensor:
     """The best ``k`` living leaves of each user, packed, best first: ``(b, k or all)``."""
+    return _living(restriction, _leading(restriction, log_probs, _kept(restriction, k)), k)
+
+
+def _kept(restriction: Restriction, k: int) -> int:
+    """Leaves to find, so that ``k`` are left when those without items for the user go."""
     last = len(restriction.index.levels) - 1
-    leaves = restriction.index.leaves
-    wanted = min(k, max(leaves, 1))
-    found: dict[int, RunningBest] = {}
+    return min(k, max(restriction.index.leaves, 1)) + restriction.surplus(last)
+
+
+def _leading(restriction: Restriction, log_probs: Sequence[Tensor], kept: int) -> Tensor:
+    """The best ``kept`` leaves, packed; without what users' own lists do not allow."""
+    last = len(restriction.index.levels) - 1
+    running: dict[int, RunningBest] = {}
     for users, first, block in _blocks(log_probs, restriction.index.leaf_codes):
         if restriction.counts is not None:
             nodes = torch.arange(first, first + len(block), device=block.device)
             living = restriction.alive(last, nodes.expand(block.shape[1], -1), users)
             block.masked_fill_(~living.t(), -torch.inf)
-        if users.start not in found:
-            kept = wanted + restriction.surplus(last)
-            found[users.start] = RunningBest(block.shape[1], kept, block.device)
-        found[users.start].add(block, first)
-    best = torch.cat([running.best() for running in found.values()])
+        if users.start not in running:
+            running[users.start] = RunningBest(block.shape[1], kept, block.device)
+        running[users.start].add(block, first)
+    return torch.cat([each.best() for each in running.values()])
+
+
+def _living(restriction: Restriction, best: Tensor, k: int) -> Tensor:
+    """The best ``k`` of packed leaves that hold an item for their user."""
+    last, leaves = len(restriction.index.levels) - 1, restriction.index.leaves
     if not restriction.surplus(last):
         return best
     nodes = places_of(best).masked_fill_(best == NONE, leaves)
-    return largest(best.masked_fill(~restriction.alive(last, nodes), NONE), wanted)
+    return largest(best.masked_fill(~restriction.alive(last, nodes), NONE), min(k, max(leaves, 1)))

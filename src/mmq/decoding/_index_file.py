@@ -6,7 +6,6 @@ entry ``mmq.prefix_index`` is a line of JSON. Dense tables are made anew when th
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mmq._artifacts import require_file
-from mmq._formats import to_json, write_tensors
+from mmq._formats import checked_metadata, parse_json, to_json, write_tensors
 from mmq.decoding._level import Level
 from mmq.decoding._prefix_index import PrefixIndex
 from mmq.errors import FormatError
@@ -44,7 +43,7 @@ def write_index(path: str | Path, index: PrefixIndex) -> None:
 
 
 def read_index(path: str | Path, fingerprint: str) -> PrefixIndex:
-    """The index in a file, memory-mapped: what no search touches is never read.
+    """The index in a file, memory-mapped; its checksum is compared, which reads it once.
 
     Args:
         path: the file.
@@ -57,11 +56,13 @@ def read_index(path: str | Path, fingerprint: str) -> PrefixIndex:
     path = require_file(path, "prefix index")
     try:
         with safe_open(path, framework="pt") as file:
-            names = file.keys()
-            manifest = _manifest(path, (file.metadata() or {}).get(_MANIFEST))
-            if manifest["fingerprint"] != fingerprint:
-                raise FormatError(f"{path} is the index of another ID table; {_AGAIN}")
-            index = _index(manifest, {name: file.get_tensor(name) for name in names})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            stored = file.metadata()
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        manifest = _manifest(path, checked_metadata(path, arrays, stored).get(_MANIFEST))
+        if manifest["fingerprint"] != fingerprint:
+            raise FormatError(f"{path} is the index of another ID table; {_AGAIN}")
+        index = _index(manifest, tensors)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise FormatError(
             f"{path} is not a whole prefix index ({error}); it is truncated or damaged, {_AGAIN}"
@@ -74,7 +75,7 @@ def read_index(path: str | Path, fingerprint: str) -> PrefixIndex:
 def _manifest(path: Path, text: str | None) -> dict[str, Any]:
     if text is None:
         raise FormatError(f"{path} is safetensors, but no prefix index of mmq; {_AGAIN}")
-    manifest: dict[str, Any] = json.loads(text)
+    manifest: dict[str, Any] = parse_json(text)
     if manifest["format"] != FORMAT:
         raise FormatError(
             f"{path} has format {manifest['format']}, this mmq reads {FORMAT}; {_AGAIN}"

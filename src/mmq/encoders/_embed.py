@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shutil
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from mmq._artifacts import check_writable, disk_errors
+from mmq._artifacts import check_writable, disk_errors, remove_folder
 from mmq._progress import bar
 from mmq.data._files import fingerprint
 from mmq.data._items import ItemColumns
@@ -154,7 +153,7 @@ def embed(
     for name, summary in result["modalities"].items():
         summary |= {"encoder": _name(task, name), "items_per_second": speeds[name]}
     result["bad_images"] = _count_bad(sources, files)
-    shutil.rmtree(folder)
+    remove_folder(folder)
     return result
 
 

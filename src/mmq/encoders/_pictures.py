@@ -33,8 +33,11 @@ def read_picture(path: str | Path) -> Image.Image:
     """The image in a file, upright (EXIF), RGB, on white where transparent, 1024 px at most.
 
     Raises:
-        BadImageError: no such file, not an image, truncated, or above 64 megapixels.
+        BadImageError: no such file, not a regular one, not an image, truncated, or above 64
+            megapixels.
     """
+    if Path(path).exists() and not Path(path).is_file():  # to open a pipe would wait for ever
+        raise BadImageError(f"the image {path} is not a regular file")
     try:
         with Image.open(path, formats=_formats()) as image:
             width, height = image.size

@@ -101,6 +101,7 @@ class MovingTask(ValidatedTask):
         tokenizer.network.requires_grad_(False)
         parts = {"recommender": student.network, "tokenizer": tokenizer.network}
         self.network = nn.ModuleDict(parts)
+        self.sparse = {f"recommender.{name}" for name in getattr(self.own, "sparse", ())}
         self.start = student.semantic_ids.codes
         self.colliding = colliding(self.start)
         self.codes = torch.from_numpy(self.start.astype(np.int64)).to(self.x.device)

@@ -12,27 +12,32 @@ _ROWS = 128
 """Rows whose logits are held at a time: with 12,000 items they stay in the processor's cache."""
 
 
-def softmax_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """Mean of ``-log softmax(hidden @ weight.T)[target]``, a scalar.
+def softmax_cross_entropy(
+    hidden: Tensor, weight: Tensor, targets: Tensor, log_weights: Tensor | None = None
+) -> Tensor:
+    """Mean of ``log(sum_j w_j exp(hidden @ weight[j])) - hidden @ weight[target]``, a scalar.
 
-    Equal to ``cross_entropy(hidden @ weight.T, targets)``, at half its time on a CPU: the logits
-    are made some rows at a time, and their gradient right with them.
+    Where all items weigh 1 it is ``cross_entropy(hidden @ weight.T, targets)``, at half its time on
+    a CPU: the logits are made some rows at a time, and their gradient right with them.
 
     Args:
         hidden: ``(n, d)``.
         weight: ``(items, d)``.
         targets: ``(n,)`` int64.
+        log_weights: ``(items,)`` log w: as how many items each competes; they get no gradient.
     """
     with torch.autocast(hidden.device.type, enabled=False):  # a sum over all items needs its digits
         loss: Tensor = _SoftmaxCrossEntropy.apply(  # type: ignore[no-untyped-call]
-            hidden.to(weight.dtype), weight, targets
+            hidden.to(weight.dtype), weight, targets, log_weights
         )
     return loss
 
 
 class _SoftmaxCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, log_weights: Tensor | None
+    ) -> Tensor:
         share = 1 / len(hidden)
         hidden_gradient = torch.empty_like(hidden)
         weight_gradient = torch.zeros_like(weight)
@@ -42,6 +47,8 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
         for start in range(0, len(hidden), _ROWS):
             rows = hidden[start : start + _ROWS]
             p = torch.mm(rows, weight_t, out=logits[: len(rows)])
+            if log_weights is not None:
+                p.add_(log_weights)
             top = p.amax(1, keepdim=True)
             total = p.sub_(top).exp_().sum(1, keepdim=True)
             log_sums.append(total.log() + top)
@@ -58,6 +65,6 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, Tensor, None, None]:
         hidden_gradient, weight_gradient = ctx.saved_tensors
-        return hidden_gradient * outputs[0], weight_gradient * outputs[0], None
+        return hidden_gradient * outputs[0], weight_gradient * outputs[0], None, None

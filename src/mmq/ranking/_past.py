@@ -56,7 +56,7 @@ class Histories:
         order, (users, who) = liked.user_order(), (liked.users.codes, liked.users.ids)
         moments, place = np.unique(liked.times[order], return_inverse=True)
         rows = Packed(liked.items.codes[order], np.bincount(users, minlength=len(who)))
-        keys = users[order] * (len(moments) + 1) + place
+        keys = users[order].astype(np.int64) * (len(moments) + 1) + place
         return cls(who, liked.items.ids, Sequences.of(rows), moments, liked.time_unit, keys)
 
     def impressions(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mmq.data._sequences import Sequences
+from mmq.nn.sampling import Sample
 from mmq.nn.soft_items import SoftItems
 from mmq.nn.transformer import Layout
 
@@ -33,10 +34,12 @@ class Batch(NamedTuple):
     Attributes:
         histories: every entry of them is asked for what follows it.
         targets: ``(n, steps)`` int64 rows of the next items, -1 past the end of a sequence.
+        sample: competitors that are compared, the targets among them; None for all.
     """
 
     histories: Histories
     targets: Tensor
+    sample: Sample | None = None
 
 
 def history_batch(histories: Sequences, device: torch.device) -> Histories:
@@ -47,6 +50,7 @@ def history_batch(histories: Sequences, device: torch.device) -> Histories:
 
 def training_batch(windows: Sequences, steps: int, device: torch.device) -> Batch:
     """Every entry but the last of each window, and the next ``steps`` items of each."""
+    windows = Sequences.of(windows.pack())  # without the rest of the log
     inputs = Sequences(windows.rows, windows.first, windows.end - 1)
     place = Sequences(np.arange(len(windows.rows)), inputs.first, inputs.end).pack().rows
     end = np.repeat(windows.end, inputs.lengths)

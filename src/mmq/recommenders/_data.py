@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import NonNegativeInt
 
-from mmq.data._cleaning import LogSettings, repeated_rows, shuffled, with_items
+from mmq.data._cleaning import LogSettings, repeated_rows, shuffled, tied_users, with_items
 from mmq.data._cold import Withheld
 from mmq.data._interactions import Interactions
 from mmq.data._item_ids import ItemIndex, as_item_ids, check_ids
@@ -98,6 +98,8 @@ class RetrievalData(NamedTuple):
         measured: ``validation`` and ``test`` -> who is measured, and who is left out and why.
         split: which interactions count, and how they are divided.
         user_ids: ``(users,)`` Arrow array: those whose numbers stand in the cases.
+        ties: users whose test item has the time of the item before it, and of how many; see
+            :func:`~mmq.data._cleaning.tied_users`.
     """
 
     item_ids: pa.Array
@@ -108,6 +110,7 @@ class RetrievalData(NamedTuple):
     measured: Mapping[str, Measured] = MappingProxyType({})
     split: SplitSettings = SplitSettings()
     user_ids: pa.Array | None = None
+    ties: tuple[int, int] = (0, 0)
 
     @classmethod
     def of(
@@ -163,6 +166,7 @@ class RetrievalData(NamedTuple):
             measured=measured,
             split=settings,
             user_ids=log.users.ids,
+            ties=tied_users(log, part),
         )
 
     def cold_cases(self, withheld: Withheld) -> Cases:
@@ -173,7 +177,7 @@ class RetrievalData(NamedTuple):
         """
         rows = item_rows(withheld.rest, self.item_ids)[withheld.order]
         histories = Sequences(rows, withheld.starts, withheld.ends)
-        targets = item_rows(withheld.cases, self.item_ids)
+        targets = item_rows(withheld.cases, self.item_ids).astype(np.int64)
         return Cases(histories, targets, np.arange(len(targets)))
 
     def fingerprint(self) -> str:
@@ -197,7 +201,7 @@ class RetrievalData(NamedTuple):
 
 
 def item_rows(log: Interactions, item_ids: pa.Array, ids: SemanticIDs | None = None) -> np.ndarray:
-    """Row of each interaction's item, ``(interactions,)``.
+    """Row of each interaction's item, ``(interactions,)`` int32.
 
     Raises:
         DataError: an item is not in the table; the first is named.
@@ -210,5 +214,5 @@ def item_rows(log: Interactions, item_ids: pa.Array, ids: SemanticIDs | None = N
             f"are not among the items, {log.items.ids[int(missing[0])].as_py()!r} among them; "
             "give them one too, or leave their interactions out with --drop-unknown"
         )
-    rows: np.ndarray = found[log.items.codes]
+    rows: np.ndarray = found.astype(np.int32)[log.items.codes]
     return rows

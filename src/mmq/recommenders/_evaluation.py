@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from mmq.recommenders._base import Recommender
 
 CUTOFFS = (5, 10)
+_SCORES = 1 << 25
+"""Scores that are held at a time, a few times over: 128 MiB."""
 _SHOWN = 10
 """Best items of a user that count for the coverage."""
 
@@ -116,8 +118,9 @@ def evaluate(
         _Places(len(cases.targets), distinct, alike, items)
         for alike in (histories and not recommender.tells_apart and not new.share, False)
     )
-    for start in range(0, len(cases.targets), BLOCK):
-        rows = slice(start, start + BLOCK)
+    block = max(1, min(BLOCK, _SCORES // items))
+    for start in range(0, len(cases.targets), block):
+        rows = slice(start, start + block)
         part = cases.take(rows)
         scores = _scores(recommender, part.histories)
         targets = torch.from_numpy(part.targets).to(scores.device)[:, None]

@@ -10,12 +10,12 @@ import torch
 
 from mmq.data._sequences import Sequences
 from mmq.nn.soft_items import SoftItems
-from mmq.recommenders._batches import training_batch
+from mmq.recommenders._batches import Batch, training_batch
 from mmq.recommenders._network import HistoryNetwork
 from mmq.recommenders._settings import RecommenderSettings
 from mmq.training._distributed import place
 from mmq.training._early_stopping import ValidatedTask, mixed_precision
-from mmq.training._loop import Part
+from mmq.training._loop import Part, step_generator
 
 _STEPS, _FEWEST, _MOST = 2000, 15, 100
 """Steps that a training should make, and the epochs that it is given for them."""
@@ -46,6 +46,7 @@ class RetrievalTask(ValidatedTask):
         self.settings, self.train, self.steps, self.figures = settings, train, steps, figures
         self.items = int(np.maximum(train.lengths - 1, 0).sum())
         self.device = next(network.parameters()).device
+        self.sparse = network.tables if network.sparse else ()
 
     @property
     def usual_epochs(self) -> int:
@@ -68,10 +69,20 @@ class RetrievalTask(ValidatedTask):
         own = batch.take(slice(rank, None, world))
         loss = torch.zeros((), device=self.device)
         if len(own):
+            made = self.compared(training_batch(own, self.steps, self.device), batch, progress)
             with mixed_precision(self.device, self.settings.precision):
-                made = training_batch(own, self.steps, self.device)
                 loss = self.network(made._replace(histories=made.histories._replace(soft=soft)))
         return Part({"loss": loss}, int((own.lengths - 1).sum()) / everyone, everyone)
+
+    def compared(self, share: Batch, batch: Sequences, progress: float) -> Batch:
+        """A process's share of a batch, with who competes in the whole of it.
+
+        The draw depends on nothing but seed and progress, so that all processes make the same one,
+        and a resumed training makes it again.
+        """
+        targets = Sequences(batch.rows, batch.first + 1, batch.end).pack().rows
+        sample = self.network.sample(targets, step_generator(self.settings.seed, progress))
+        return share._replace(sample=None if sample is None else sample.to(self.device))
 
     def validate(self) -> dict[str, float]:
         """Recall and NDCG of the validation part."""

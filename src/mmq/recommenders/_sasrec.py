@@ -1,10 +1,11 @@
-"""SASRec (arXiv 1808.09781) with full softmax cross-entropy: the strong baseline of item ids."""
+"""SASRec (arXiv 1808.09781) with softmax cross-entropy: the strong baseline of item ids."""
 
 from __future__ import annotations
 
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
+from mmq.nn.sampling import Sample
 from mmq.nn.softmax import softmax_cross_entropy
 from mmq.recommenders._batches import Histories
 from mmq.recommenders._network import HistoryNetwork, embedding
@@ -24,17 +25,22 @@ class SASRecSettings(RecommenderSettings):
 class SASRecNetwork(HistoryNetwork):
     """One embedding an item, read at the input and compared with at the output."""
 
+    tables = ("items",)
+
     def __init__(self, items: int, settings: SASRecSettings) -> None:
-        super().__init__(settings)
+        super().__init__(settings, items)
         self.items = embedding(items, settings.hidden_dim)
 
     def item_vectors(self, histories: Histories) -> Tensor:
         """``(n, d)``."""
-        return self.items[histories.rows]
+        return self.rows_of(self.items, histories.rows)
 
-    def loss(self, users: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy over all items."""
-        return softmax_cross_entropy(users, self.items, targets[:, 0])
+    def loss(self, users: Tensor, targets: Tensor, *, sample: Sample | None = None) -> Tensor:
+        """Cross-entropy over all items, or a sample of them."""
+        if sample is None:
+            return softmax_cross_entropy(users, self.items, targets[:, 0])
+        items, places = self.rows_of(self.items, sample.rows), sample.places(targets[:, 0])
+        return softmax_cross_entropy(users, items, places, sample.log_weights)
 
     def item_scores(self, users: Tensor) -> Tensor:
         """``(b, items)`` logits."""

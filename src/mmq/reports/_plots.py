@@ -22,6 +22,7 @@ STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 8,
+    "text.parse_math": False,  # names of modalities are text, whatever is in them
     "text.color": INK,
     "axes.labelcolor": MUTED,
     "axes.edgecolor": LINE,

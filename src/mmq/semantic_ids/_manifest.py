@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict, cast
 
+from mmq._formats import parse_json
 from mmq._version import __version__
 from mmq.errors import FormatError
 from mmq.semantic_ids._lacking import LackingRef
@@ -168,7 +169,7 @@ def parse_manifest(text: str | bytes, where: str) -> Manifest:
         FormatError: damaged, or written by a newer mmq. ``where`` is named in the message.
     """
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError as error:
         raise FormatError(
             f"the manifest of {where} is damaged ({error}); encode the catalogue again"

@@ -127,7 +127,7 @@ class FitResult(NamedTuple):
 class TokenizerConfig(Config):
     """What the config.json of a tokenizer has to hold."""
 
-    modalities: dict[str, int]
+    modalities: dict[str, PositiveInt]
     reductions: dict[str, str]
 
 

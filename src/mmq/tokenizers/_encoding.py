@@ -7,12 +7,12 @@ folder beside the output. A resumed run cuts off a torn last batch and goes on.
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmq._artifacts import remove_folder
 from mmq._progress import bar
 from mmq.data._parquet import BATCH, CatalogueFile
 from mmq.errors import UserError
@@ -92,4 +92,4 @@ class PartialCodes:
 
     def remove(self) -> None:
         """Throw the folder away, once the output is written."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_folder(self.folder)

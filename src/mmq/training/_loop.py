@@ -15,7 +15,7 @@ import json
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmq._formats import read_tensors_with_metadata, to_json, write_tensors
+from mmq._formats import parse_json, read_tensors_with_metadata, to_json, write_tensors
 from mmq._progress import bar
 from mmq.errors import DivergedError
 from mmq.made_from import Checkpoint
@@ -71,11 +71,13 @@ class Task(ABC):
         network: what learns.
         items: targets that an epoch passes.
         slower: start of a parameter's name -> factor of its learning rate.
+        sparse: names of the parameters of whose rows a step reads few, and learns these alone.
     """
 
     network: nn.Module
     items: int
     slower: Mapping[str, float] = MappingProxyType({})
+    sparse: Collection[str] = ()
 
     @property
     def usual_epochs(self) -> int:
@@ -125,7 +127,7 @@ class Training:
     def __init__(self, task: Task, settings: LearningSettings) -> None:
         self.task, self.settings, self.items = task, settings, task.items
         self.device = next(task.network.parameters()).device
-        self.adam = Adam(task.network, settings, task.slower)
+        self.adam = Adam(task.network, settings, task.slower, task.sparse)
         self.epoch, self.log = 0, Log()
         self.most = task.usual_epochs if settings.epochs is None else settings.epochs
 
@@ -249,6 +251,11 @@ def epoch_generator(seed: int, epoch: int) -> np.random.Generator:
     return np.random.default_rng([seed, epoch + 1])
 
 
+def step_generator(seed: int, progress: float) -> np.random.Generator:
+    """The source of what a step at a share of the training draws alike in all processes."""
+    return np.random.default_rng([seed, 1, round(progress * 2**53)])
+
+
 def _require_finite(figures: Figures, epoch: int) -> None:
     for name, value in figures.items():
         if not math.isfinite(value):
@@ -271,7 +278,7 @@ def _save(training: Training, checkpoint: Checkpoint) -> None:
 def _restore(training: Training, checkpoint: Checkpoint) -> None:
     arrays, metadata = read_tensors_with_metadata(checkpoint.path, "checkpoint")
     noted = metadata.get("made_from")
-    checkpoint.require_own(None if noted is None else json.loads(noted))
+    checkpoint.require_own(None if noted is None else parse_json(noted))
     training.load_state(
         {
             name: torch.from_numpy(np.array(array)).to(training.device)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Annotated, Literal
+from collections.abc import Callable, Collection, Mapping
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -48,10 +48,14 @@ def rate(settings: LearningSettings, progress: float) -> float:
 class Adam:
     """Fused AdamW under the schedule, whose state can be stored by parameter name.
 
+    Parameters of sparse gradients have their moments and weights moved where a step has a gradient
+    and nowhere else (torch's SparseAdam), so that a step costs what it reads.
+
     Args:
         network: what learns; parameters that ask for no gradient are left alone.
         settings: rate, schedule, decay.
         slower: start of a parameter's name -> factor of its learning rate.
+        sparse: names of the parameters whose gradients are sparse; they know no weight decay.
     """
 
     def __init__(
@@ -59,53 +63,68 @@ class Adam:
         network: nn.Module,
         settings: LearningSettings,
         slower: Mapping[str, float] | None = None,
+        sparse: Collection[str] = (),
     ) -> None:
         self.network, self.settings = network, settings
         self.parameters = {n: p for n, p in network.named_parameters() if p.requires_grad}
+        self.sparse = [name for name in self.parameters if name in sparse]
+        peak, decay = settings.learning_rate, settings.weight_decay
+        dense = self._groups(slower or {}, self.parameters.keys() - set(sparse))
+        tables = self._groups(slower or {}, self.sparse)
+        self.optimizers: list[torch.optim.Optimizer] = []
+        if dense:
+            adam = torch.optim.AdamW(dense, lr=peak, weight_decay=decay, fused=True)
+            self.optimizers.append(adam)
+        if tables:
+            self.optimizers.append(torch.optim.SparseAdam(tables, lr=peak))
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    optimizer.state[parameter] = _start(parameter)
+
+    def _groups(self, slower: Mapping[str, float], names: Collection[str]) -> list[dict[str, Any]]:
+        """The parameters of these names by the factor of their rate, in the network's order."""
         groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in self.parameters.items():
-            factors = (each for start, each in (slower or {}).items() if name.startswith(start))
-            groups.setdefault(next(factors, 1.0), []).append(parameter)
-        self.optimizer = torch.optim.AdamW(
-            [{"params": group, "factor": factor} for factor, group in groups.items()],
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
-        for parameter in self.parameters.values():  # made now, so that a checkpoint can fill it
-            self.optimizer.state[parameter] = {
-                "step": torch.tensor(0.0, device=parameter.device),
-                "exp_avg": torch.zeros_like(parameter),
-                "exp_avg_sq": torch.zeros_like(parameter),
-            }
+            if name in names:
+                factors = (each for start, each in slower.items() if name.startswith(start))
+                groups.setdefault(next(factors, 1.0), []).append(parameter)
+        return [{"params": group, "factor": factor} for factor, group in groups.items()]
 
     def step(
         self,
         loss: Tensor,
         progress: float,
-        share: Callable[[list[nn.Parameter]], None] = lambda parameters: None,
+        share: Callable[[list[nn.Parameter], list[nn.Parameter]], None] = lambda dense, sparse: (
+            None
+        ),
     ) -> None:
         """One step down the gradient of ``loss``, at a share of the training.
 
         Args:
             loss: a scalar.
             progress: share of the training that is done.
-            share: lets other processes add their gradients, before the step is made.
+            share: lets other processes add their gradients, dense and sparse ones, before the
+                step is made.
         """
-        for group in self.optimizer.param_groups:
-            peak = self.settings.learning_rate * group["factor"]
-            group["lr"] = peak * rate(self.settings, progress)
-        self.optimizer.zero_grad()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                peak = self.settings.learning_rate * group["factor"]
+                group["lr"] = peak * rate(self.settings, progress)
+            optimizer.zero_grad()
         if loss.requires_grad:  # a process without a share of the batch has no graph
             loss.backward()
-        share(list(self.parameters.values()))
-        self.optimizer.step()
+        if share is not None:
+            dense = [each for name, each in self.parameters.items() if name not in self.sparse]
+            share(dense, [self.parameters[name] for name in self.sparse])
+        for optimizer in self.optimizers:
+            optimizer.step()
 
     def state(self) -> dict[str, Tensor]:
         """Weights and moments by name."""
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
         for name, parameter in self.parameters.items():
-            for key, value in self.optimizer.state[parameter].items():
+            for key, value in self._moments(parameter).items():
                 tensors[f"optimizer.{name}.{key}"] = value
         return tensors
 
@@ -115,6 +134,19 @@ class Adam:
             {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
         )
         for name, parameter in self.parameters.items():
-            state = self.optimizer.state[parameter]
-            for key in state:
-                state[key] = tensors[f"optimizer.{name}.{key}"]
+            moments = self._moments(parameter)
+            for key in moments:
+                moments[key] = tensors[f"optimizer.{name}.{key}"]
+
+    def _moments(self, parameter: nn.Parameter) -> dict[str, Tensor]:
+        """What is remembered of a parameter's gradients; changed in place."""
+        return next(each.state[parameter] for each in self.optimizers if parameter in each.state)
+
+
+def _start(parameter: nn.Parameter) -> dict[str, Tensor]:
+    """Moments before the first step, made at once so that a checkpoint can fill them."""
+    return {
+        "step": torch.tensor(0.0, device=parameter.device),
+        "exp_avg": torch.zeros_like(parameter),
+        "exp_avg_sq": torch.zeros_like(parameter),
+    }

@@ -11,6 +11,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmq.workflows._ab import AbLogs as AbLogs
+    from mmq.workflows._ab import ab_analyse as ab_analyse
+    from mmq.workflows._ab import ab_plan as ab_plan
+    from mmq.workflows._ab import ab_replay as ab_replay
+    from mmq.workflows._ab import ab_simulate as ab_simulate
     from mmq.workflows._compare import Contender as Contender
     from mmq.workflows._compare import compare as compare
     from mmq.workflows._demo import demo as demo
@@ -56,6 +61,7 @@ _HOMES = {
         name: f"_{name}"
         for name in ("recommend", "release", "score", "train_ranking", "train_retrieval", "tune")
     },
+    **dict.fromkeys(("AbLogs", "ab_analyse", "ab_plan", "ab_replay", "ab_simulate"), "_ab"),
     "Contender": "_compare",
     "IdImport": "_import_ids",
     "ItemFilters": "_recommend",

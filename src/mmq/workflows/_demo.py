@@ -34,7 +34,7 @@ from mmq.workflows._encode import encode
 from mmq.workflows._fit import fit
 from mmq.workflows._recommend import ItemFilters, recommend
 from mmq.workflows._release import release
-from mmq.workflows._run import Run
+from mmq.workflows._run import Run, locks_out
 from mmq.workflows._train_retrieval import train_retrieval
 
 MARKER = "demo.json"
@@ -59,6 +59,7 @@ _MOST_SHOPPERS, _SHOPPERS_AN_ITEM = 6000, 4
 Watch = Callable[[str, str, float], None]
 
 
+@locks_out
 def demo(
     out: str | Path,
     items: int = 1500,

@@ -10,8 +10,10 @@ from mmq._artifacts import check_writable
 from mmq.data._parquet import check_replaced
 from mmq.encoders._embed import Embedding
 from mmq.encoders._embed import embed as embed_items
+from mmq.workflows._run import locks_out
 
 
+@locks_out
 def embed(
     task: Embedding, out: str | Path, *, resume: bool = False, force: bool = False
 ) -> dict[str, Any]:

@@ -26,9 +26,10 @@ from mmq.recommenders import Recommender, RetrievalData, SASRec, SplitSettings
 from mmq.recommenders._folder import FORMAT
 from mmq.workflows._files import LogFile
 from mmq.workflows._log import liked_by
-from mmq.workflows._run import refuse
+from mmq.workflows._run import locks_out, refuse
 
 
+@locks_out
 def embed_behaviour(
     catalogue: str | Path,
     log: LogFile | str | Path,

@@ -27,9 +27,10 @@ from mmq.tokenizers._candidates import CandidateReader
 from mmq.tokenizers._encoding import Encoded, PartialCodes
 from mmq.tokenizers._reference import reference
 from mmq.workflows._id_table import check_replaced
-from mmq.workflows._run import Run
+from mmq.workflows._run import Run, locks_out
 
 
+@locks_out
 def encode(
     catalogue: str | Path,
     tokenizer: str | Path,

@@ -103,7 +103,7 @@ def _of_recommender(
     if asked.drop_unknown:
         split = split.model_copy(update={"drop_unknown": True})
     data = RetrievalData.of(events, items.ids or items.item_ids, split, asked.new_users)
-    about = described(events, split, items.item_ids)
+    about = described(events, data, items.item_ids)
     cases = data.test if part == "test" else data.validation
     found = evaluate_retrieval(recommender, cases, cutoffs)
     others = measured(baselines(data, recommender.kind), cases, cutoffs)

@@ -17,10 +17,12 @@ from mmq.model import load
 from mmq.recommenders import Recommender
 from mmq.tokenizers import Tokenizer
 from mmq.tokenizers._estimator import NetworkTokenizer
+from mmq.workflows._run import locks_out
 
 _EXAMPLE = 3  # rows of the example that a graph is traced with
 
 
+@locks_out
 def export_onnx(folder: str | Path, out: str | Path) -> dict[str, Any]:
     """What an ONNX file that was written says of itself, and where it is.
 

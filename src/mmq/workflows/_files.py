@@ -9,9 +9,11 @@ from typing import Any
 
 from mmq._log_model import LogModel
 from mmq._model_folder import family_of
+from mmq.data._compact import parquet_rows, read_compact
 from mmq.data._files import fingerprint
 from mmq.data._interactions import Interactions
-from mmq.data._log import FORMAT, LEFT_ALONE, LogReader, read_interactions
+from mmq.data._log import FORMAT, LEFT_ALONE, LogReader
+from mmq.data._spool import Spool
 from mmq.data._tables import column_names
 from mmq.errors import SettingsError
 from mmq.made_from import file_input
@@ -66,14 +68,22 @@ class LogFile:
             columns.setdefault(FORMAT, form)
         return replace(self, columns=columns)
 
-    def read(self) -> Interactions:
+    def read(self, spool: Path | None = None) -> Interactions:
         """The interactions.
+
+        Args:
+            spool: an existing folder for the columns, which the caller removes; None for the
+                memory.
 
         Raises:
             DataError: no such file, or a column is missing.
             FormatError: it is truncated or damaged.
         """
-        return read_interactions(self.path, self.columns)
+        return read_compact(self.path, self.columns, Spool(spool))
+
+    def parquet_rows(self) -> int:
+        """Rows that are read a piece at a time; raises as :meth:`read`."""
+        return parquet_rows(self.path)
 
     def reader(self) -> LogReader:
         """What reads it a piece at a time, with its further columns; raises as :meth:`read`."""

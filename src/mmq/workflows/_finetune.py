@@ -26,7 +26,7 @@ from mmq.tokenizers._reference import reference
 from mmq.training._device import pick_device
 from mmq.training._distributed import joined
 from mmq.workflows._files import LogFile, ModelFolder
-from mmq.workflows._run import Run
+from mmq.workflows._run import Run, locks_out
 from mmq.workflows._subject import Subject, ranking_subject, retrieval_subject
 
 CONFIG, TOKENIZER, MODEL, IDS, REPORT = FILES = (
@@ -77,6 +77,7 @@ class Stage1:
         }
 
 
+@locks_out
 def finetune(
     what: Literal["retrieval", "ranking"],
     stage1: Stage1,

@@ -9,12 +9,13 @@ from typing import Any
 from mmq._artifacts import beside
 from mmq.data._parquet import CatalogueFile
 from mmq.errors import SettingsError
-from mmq.made_from import Checkpoint, check_replaced, file_input, write_note
+from mmq.made_from import Checkpoint, check_replaced, file_input
 from mmq.tokenizers._estimator import NetworkTokenizer
 from mmq.training._distributed import joined, processes
-from mmq.workflows._run import Run
+from mmq.workflows._run import Run, locks_out
 
 
+@locks_out
 def fit(
     catalogue: str | Path,
     out: str | Path,
@@ -59,8 +60,7 @@ def fit(
         result = tokenizer.fit(items, hold_out, checkpoint)
     if not first:
         return None
-    tokenizer.save(out)
-    write_note(out, inputs)
+    tokenizer.save(out, inputs)
     checkpoint.path.unlink(missing_ok=True)
     figures = {**result._asdict(), "tokenizer": kind, "length": tokenizer.length, "out": str(out)}
     return tokenizer, figures

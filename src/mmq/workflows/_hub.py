@@ -12,6 +12,7 @@ from mmq._hub import Repository
 from mmq._model_folder import CARD, CONFIG, family_of, fingerprint
 from mmq.errors import DataError, FormatError, UserError
 from mmq.model import FAMILIES, Model, folder_format, load
+from mmq.workflows._run import locks_out
 
 
 def push(
@@ -51,6 +52,7 @@ def push(
     return _figures(model, repo, commit) | {"files": sorted(contents)}
 
 
+@locks_out
 def pull(
     repo: str, out: str | Path, *, revision: str | None = None, force: bool = False
 ) -> dict[str, Any]:

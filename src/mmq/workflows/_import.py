@@ -13,6 +13,7 @@ from mmq.data._importers import Imported, check_replaced, select_core, write_imp
 from mmq.data._npy import NpyImport
 from mmq.data._npy import import_npy as write_npy
 from mmq.data._parquet import check_replaced as check_catalogue
+from mmq.workflows._run import locks_out
 
 _LAYOUTS: dict[str, tuple[Callable[[str | Path], Any], Callable[..., Imported]]] = {
     "movielens": (movielens.find_files, movielens.read_movielens),
@@ -21,6 +22,7 @@ _LAYOUTS: dict[str, tuple[Callable[[str | Path], Any], Callable[..., Imported]]]
 }
 
 
+@locks_out
 def import_npy(source: NpyImport, out: str | Path, *, force: bool = False) -> dict[str, Any]:
     """Figures of a catalogue that was made of an items file and one array a modality.
 
@@ -42,6 +44,7 @@ def import_npy(source: NpyImport, out: str | Path, *, force: bool = False) -> di
     return _timed(write_npy(source, out, inputs), start)
 
 
+@locks_out
 def import_data(
     layout: Literal["movielens", "amazon", "recbole"],
     path: str | Path,

@@ -24,6 +24,7 @@ from mmq.semantic_ids._imported.columns import USUAL
 from mmq.semantic_ids._manifest import ImportedRef, Manifest, tokenizer_name
 from mmq.semantic_ids._table import read_manifest
 from mmq.workflows._id_table import check_replaced
+from mmq.workflows._run import locks_out
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class IdImport:
         return source if isinstance(source, IdImport) else cls(source)
 
 
+@locks_out
 def import_ids(
     source: IdImport | str | Path,
     out: str | Path,

@@ -3,43 +3,42 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mmq._artifacts import beside, made_folder
-from mmq.data._cleaning import MANY_TIES, repeated_rows, tied_users, with_items
+from mmq.data._cleaning import MANY_TIES, repeated_rows, with_items
 from mmq.data._interactions import Interactions
 from mmq.data._log import LogReader
 from mmq.errors import DataError, warn
 from mmq.ranking import RankingData
-from mmq.recommenders import SplitSettings
+from mmq.recommenders import RetrievalData, SplitSettings
+from mmq.training._distributed import process_number, processes
 
 ROWS_IN_MEMORY = 50_000_000
 """Longer logs are kept on disk while they are learned from."""
 
 
-def described(log: Interactions, split: SplitSettings, item_ids: Any = None) -> dict[str, Any]:
+def described(log: Interactions, data: RetrievalData, item_ids: Any = None) -> dict[str, Any]:
     """What is odd about a log, for JSON: rows that come twice, unknown items, ties of time.
 
     Args:
         log: as it was read.
-        split: how it is divided.
+        data: that were made of it.
         item_ids: that may be recommended, where that is known.
     """
     unknown = 0 if item_ids is None else int((~with_items(log, item_ids, strict=False)).sum())
-    kept = split.kept(log, item_ids)
-    tied, users = tied_users(kept, split.parts(kept))
+    tied, users = data.ties
     return {
         "rows": len(log),
         # without times, who meets an item twice is no mistake
         "repeated_rows": int(repeated_rows(log).sum()) if log.has_time.any() else 0,
-        "dedupe": split.dedupe,
+        "dedupe": data.split.dedupe,
         "unknown_rows": unknown,
         "has_times": log.has_moments,
-        "ties": {"order": split.ties, "users": tied, "of": users},
+        "ties": {"order": data.split.ties, "users": tied, "of": users},
     }
 
 
@@ -111,16 +110,16 @@ def liked_by(log: Interactions) -> list[str]:
 
 
 @contextlib.contextmanager
-def rows_on_disk(out: str | Path, log: LogReader) -> Iterator[Path | None]:
+def rows_on_disk(out: str | Path, rows: int) -> Iterator[Path | None]:
     """A folder for the numbers of a long log, which vanishes; None for one that fits in memory."""
-    if log.rows <= ROWS_IN_MEMORY:
+    if rows <= ROWS_IN_MEMORY:
         yield None
         return
-    rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    rank, world = process_number(), processes()
     folder = beside(out, f"rows-{rank}")
     for older in folder.parent.glob(f"{beside(out, 'rows-').name}*"):  # of a run that was killed
         of = older.name.rpartition("-")[2]
-        if of.isdigit() and (int(of) == rank or (rank == 0 and int(of) >= processes)):
+        if of.isdigit() and (int(of) == rank or (rank == 0 and int(of) >= world)):
             shutil.rmtree(older, ignore_errors=True)
     with made_folder(folder.parent):
         try:

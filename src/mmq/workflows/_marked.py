@@ -30,14 +30,7 @@ class Marked(NamedTuple):
 
     def check(self, path: str | Path, sources: Iterable[str | Path]) -> None:
         """Raise :class:`DataError` where a file cannot be written; before its content is made."""
-        sources = list(sources)
         check_writable(path, sources)
-        for folder in (each for each in map(Path, sources) if each.is_dir()):
-            if Path(path).resolve().is_relative_to(folder.resolve()):
-                raise DataError(
-                    f"{path} would become a part of {folder}, which is read here; choose another "
-                    f"path for {self.option}"
-                )
         if format_of(Path(path)) not in (None, "parquet"):
             raise DataError(
                 f"{self.option} {path} is written as Parquet; give it a name that says so, such as "

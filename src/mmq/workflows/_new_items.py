@@ -72,9 +72,12 @@ def _arrivals(
             "--new-since needs to know when items came; give a log with times (--interactions), or "
             f"a catalogue with a column {FIRST_SEEN} (--catalogue)"
         )
-    first = events.table.group_by("item_id").aggregate([("timestamp", "min")])
-    rows = ItemIndex(first["item_id"].combine_chunks()).find(item_ids)
-    moments = first["timestamp_min"].combine_chunks().take(pa.array(rows, mask=rows < 0))
+    first = np.full(len(events.items.ids), np.iinfo(np.int64).max)
+    known = events.has_time
+    np.minimum.at(first, events.items.codes[known], events.times[known])
+    came = pa.array(first, mask=first == first.dtype.type(2**63 - 1))
+    rows = ItemIndex(events.items.ids).find(item_ids)
+    moments = came.cast(pa.timestamp(events.time_unit)).take(pa.array(rows, mask=rows < 0))
     return _Arrivals(_microseconds(moments), _microseconds(pc.max(events.table["timestamp"])))
 
 

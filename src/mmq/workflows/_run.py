@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+from mmq._artifacts import output_lock
 from mmq.errors import SettingsError
 from mmq.model import model_class
 from mmq.settings import Settings
+from mmq.training._distributed import process_number
 from mmq.training._watching import tensorboard
 
+P = ParamSpec("P")
+T = TypeVar("T")
 S = TypeVar("S", bound=Settings)
 
 
@@ -61,6 +67,24 @@ class Run:
         """
         maker = model_class(family, kind)
         return maker(self.parse(maker.settings_class, values), device=self.device)
+
+
+def locks_out(workflow: Callable[P, T]) -> Callable[P, T]:
+    """A workflow that holds the lock of its ``out``, so that a second process is refused at once.
+
+    The processes of one ``torchrun`` work on one output: the first holds it for all.
+    """
+    signature = inspect.signature(workflow)
+
+    @functools.wraps(workflow)
+    def alone(*args: P.args, **options: P.kwargs) -> T:
+        out = signature.bind(*args, **options).arguments["out"]
+        if process_number():
+            return workflow(*args, **options)
+        with output_lock(out):
+            return workflow(*args, **options)
+
+    return alone
 
 
 def refuse(given: Mapping[str, bool], why: str) -> None:

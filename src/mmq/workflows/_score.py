@@ -23,6 +23,7 @@ from mmq.ranking._past import Histories
 from mmq.ranking._unseen import Unseen, unseen_values
 from mmq.workflows._files import LogFile, ModelFolder
 from mmq.workflows._marked import Marked
+from mmq.workflows._run import locks_out
 
 PROBABILITY = "probability"
 """Name of the column that is added."""
@@ -32,6 +33,7 @@ _OUTCOMES = ("rating", "label", "split")
 """Columns of a log that rows may have and that nobody reads: what they say is to be predicted."""
 
 
+@locks_out
 def score(
     model: ModelFolder | str | Path,
     rows: LogFile | str | Path,

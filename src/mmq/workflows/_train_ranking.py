@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmq._artifacts import beside
-from mmq.made_from import Checkpoint, check_replaced, write_note
+from mmq.made_from import Checkpoint, check_replaced
 from mmq.model import Fit
 from mmq.ranking import (
     Means,
@@ -22,10 +22,11 @@ from mmq.semantic_ids import SemanticIDs
 from mmq.training._distributed import joined
 from mmq.workflows._files import LogFile, training_inputs
 from mmq.workflows._log import described_impressions, repeats, rows_on_disk
-from mmq.workflows._run import Run, refuse
+from mmq.workflows._run import Run, locks_out, refuse
 from mmq.workflows._training_page import check_page, write_page_of
 
 
+@locks_out
 def train_ranking(
     log: LogFile | str | Path,
     out: str | Path,
@@ -70,15 +71,14 @@ def train_ranking(
     inputs = training_inputs(model, log, ids, table, **how)
     check_replaced(out, "a model", inputs, run.force)
     checkpoint = Checkpoint(beside(out, "checkpoint.safetensors"), inputs, run.resume)
-    with rows_on_disk(out, reader) as spool, run.logged(), joined(model.device) as first:
+    with rows_on_disk(out, reader.rows) as spool, run.logged(), joined(model.device) as first:
         data = RankingData.of(reader, split, spool=spool, item_ids=table and table.item_ids)
         data.test.require_both_labels("test")  # rather now than after the training
         fit = model.fit(data, table, checkpoint)
         if not first:
             return None
         model.log_columns = dict(log.columns)
-        model.save(out)
-        write_note(out, inputs)
+        model.save(out, inputs)
         checkpoint.path.unlink(missing_ok=True)
         about = described_impressions(reader, data)
         figures = {**_learned(model, data), "log": about, **_figures(model, data, fit)}

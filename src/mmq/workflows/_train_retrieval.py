@@ -8,7 +8,7 @@ from typing import Any
 
 from mmq._artifacts import beside
 from mmq.data._interactions import Interactions
-from mmq.made_from import Checkpoint, check_replaced, write_note
+from mmq.made_from import Checkpoint, check_replaced
 from mmq.model import Fit
 from mmq.recommenders import (
     Evaluation,
@@ -22,11 +22,12 @@ from mmq.recommenders._verdict import baselines, measured, verdict
 from mmq.semantic_ids import SemanticIDs
 from mmq.training._distributed import joined
 from mmq.workflows._files import LogFile, training_inputs
-from mmq.workflows._log import concerns, described, liked_by, require_order
-from mmq.workflows._run import Run
+from mmq.workflows._log import concerns, described, liked_by, require_order, rows_on_disk
+from mmq.workflows._run import Run, locks_out
 from mmq.workflows._training_page import check_page, write_page_of
 
 
+@locks_out
 def train_retrieval(
     log: LogFile | str | Path,
     out: str | Path,
@@ -65,21 +66,17 @@ def train_retrieval(
     if report is not None:
         check_page(report)
     table = SemanticIDs.read(ids) if ids else None
-    events = log.read()
-    require_order(events, model.reads_order, split)
     inputs = training_inputs(model, log, ids, table, **split.to_dict())
     check_replaced(out, "a model", inputs, run.force)
-    data = RetrievalData.of(events, table, split)
+    data, about = _read(log, out, model, table, split)
     checkpoint = Checkpoint(beside(out, "checkpoint.safetensors"), inputs, run.resume)
     with run.logged(), joined(model.device) as first:
         fit = model.fit(data, checkpoint)
     if not first:
         return None
     model.log_columns = dict(log.columns)
-    model.save(out)
-    write_note(out, inputs)
+    model.save(out, inputs)
     checkpoint.path.unlink(missing_ok=True)
-    about = _about(data, events, split)
     figures = {"model": kind, **about, **_figures(model, data, fit)}
     result = {**figures, "out": str(out), "warnings": concerns(about["log"])}
     if report is None:
@@ -88,13 +85,28 @@ def train_retrieval(
     return {**result, "report": str(report)}
 
 
-def _about(data: RetrievalData, log: Interactions, split: SplitSettings) -> dict[str, Any]:
+def _read(
+    log: LogFile,
+    out: str | Path,
+    model: Recommender[Any],
+    table: SemanticIDs | None,
+    split: SplitSettings,
+) -> tuple[RetrievalData, dict[str, Any]]:
+    """The log in its parts, and what there is to say of it; the log itself is let go."""
+    with rows_on_disk(out, log.parquet_rows()) as spool:
+        events = log.read(spool)
+        require_order(events, model.reads_order, split)
+        data = RetrievalData.of(events, table, split)
+        return data, _about(data, events)
+
+
+def _about(data: RetrievalData, log: Interactions) -> dict[str, Any]:
     """What a model learns from."""
     return {
         "items": len(data.item_ids),
         "users": int((data.train.lengths > 0).sum()),
         "training_interactions": int(data.train.lengths.sum()),
-        "log": described(log, split, data.item_ids if data.ids else None),
+        "log": described(log, data, data.item_ids if data.ids else None),
         "rows": len(log),
         "liked_by": liked_by(log),
         "items_without_interactions": int((data.popularity() == 0).sum()),

@@ -11,9 +11,10 @@ from mmq.errors import SettingsError
 from mmq.tokenizers._tuning import Trial, TunePlan, Tuning
 from mmq.tokenizers._tuning import tune as search
 from mmq.tokenizers._tuning.journal import Standing
-from mmq.workflows._run import Run
+from mmq.workflows._run import Run, locks_out
 
 
+@locks_out
 def tune(
     catalogue: str | Path,
     out: str | Path,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mmq.semantic_ids import Manifest
@@ -22,12 +23,12 @@ class Adapter(Protocol):
     def require_reassignment(self) -> None:
         """Raise :class:`~mmq.errors.SettingsError` without :meth:`reassignment_costs`."""
 
-    def reassignment_costs(self, data: Any) -> Tensor:
+    def reassignment_costs(self, data: Any, items: Tensor) -> Tensor:
         """What each reassignment of a code would change.
 
-        ``(items, n, k)`` for the items of ``data``: by how many nats the loss, summed over the
-        training part, would change if the item alone had code k at position n; zero for the
-        code that it has.
+        ``(m, n, k)`` for ``items`` ``(m,)``, places in ``data.item_ids``, each once: by how many
+        nats the loss, summed over the training part, would change if the item alone had code k at
+        position n; zero for the code that it has.
         """
 
     def rows(self, data: Any, batch: Any) -> np.ndarray:
@@ -40,3 +41,10 @@ class Adapter(Protocol):
             codes: ``(items, length)`` of the items in their order.
             manifest: what made them; unknown if not given.
         """
+
+
+def numbers_of(rows: Tensor, items: int) -> Tensor:
+    """``(items,)``: the place of each in ``rows``, -1 for those that are not there."""
+    numbers = torch.full((items,), -1, device=rows.device)
+    numbers[rows] = torch.arange(len(rows), device=rows.device)
+    return numbers

@@ -9,7 +9,6 @@ from torch import Tensor
 from mmq.data._sequences import Sequences
 from mmq.errors import DataError, SettingsError
 from mmq.finetuning._adapters._heterrec_costs import reassignment_costs
-from mmq.recommenders._batches import training_batch
 from mmq.recommenders._data import RetrievalData
 from mmq.recommenders._heterrec import HeterRec
 from mmq.semantic_ids import Manifest
@@ -51,22 +50,19 @@ class HeterRecAdapter:
 
     def require_reassignment(self) -> None:
         """Raise :class:`SettingsError` if it cannot tell :meth:`reassignment_costs`."""
-        if self.model.network.sums is None:
+        if not self.model.network.over_catalogue:
             raise SettingsError(
                 "what the reassignment of a code would change is known where a model compares all "
                 "items; train it with head=parallel and objective=catalogue, or fine-tune with "
                 "mode=joint"
             )
 
-    def reassignment_costs(self, data: RetrievalData) -> Tensor:
-        """``(items, n, k)`` nats, as :func:`._heterrec_costs.reassignment_costs` tells."""
+    def reassignment_costs(self, data: RetrievalData, items: Tensor) -> Tensor:
+        """``(m, n, k)`` nats, as :func:`._heterrec_costs.reassignment_costs` tells."""
         task = self.model.task(data)
         windows = task.batches(epoch_generator(self.model.settings.seed, -1))
-        batches = [
-            training_batch(each, self.model.settings.steps, self.model.device) for each in windows
-        ]
         return reassignment_costs(
-            self.model.network.eval(), batches, every=-(-task.items // SAMPLE)
+            self.model.network.eval(), windows, items, every=-(-task.items // SAMPLE)
         )
 
     def rename(self, codes: np.ndarray, manifest: Manifest | None = None) -> None:

@@ -58,8 +58,8 @@ class PPNetAdapter:
     def require_reassignment(self) -> None:
         """It can always tell :meth:`reassignment_costs`."""
 
-    def reassignment_costs(self, data: RankingData) -> Tensor:
-        """``(items, n, k)`` nats, as :func:`._ppnet_costs.reassignment_costs` tells."""
+    def reassignment_costs(self, data: RankingData, items: Tensor) -> Tensor:
+        """``(m, n, k)`` nats, as :func:`._ppnet_costs.reassignment_costs` tells."""
         network, numbering = self.model.network.eval(), self.model.numbering(data.vocabulary)
 
         def batches() -> Iterator[tuple[Shown, Tensor]]:
@@ -70,7 +70,7 @@ class PPNetAdapter:
                 shown = shown_batch(piece, numbering, self.model.settings, self.model.device, True)
                 yield shown, labels
 
-        return reassignment_costs(network, batches(), len(data.item_ids))
+        return reassignment_costs(network, batches(), items, len(data.item_ids))
 
     def rename(self, codes: np.ndarray, manifest: Manifest | None = None) -> None:
         """Give the items that it was fitted to other IDs, as stage 2 does; weights stay.

@@ -52,7 +52,7 @@ class CodeHeads(nn.Module, ABC):
 
     def _cross_entropy(self, states: Tensor, codes: Tensor) -> Tensor:
         logits = self._logits(states, slice(None))
-        return cross_entropy(logits.flatten(0, 1).float(), codes.t().flatten())
+        return cross_entropy(logits.flatten(0, 1).float(), codes.t().flatten().long())
 
 
 class ParallelHeads(CodeHeads):
@@ -68,7 +68,9 @@ class ParallelHeads(CodeHeads):
         offsets = torch.arange(length, device=codes.device) * most
         return CodeSums(codes + offsets, length * most)
 
-    def catalogue_loss(self, users: Tensor, items: Tensor, targets: Tensor) -> Tensor:
+    def catalogue_loss(
+        self, users: Tensor, items: Tensor, targets: Tensor, log_weights: Tensor | None = None
+    ) -> Tensor:
         """Cross-entropy of whole IDs among those that items have, a scalar.
 
         The log-probability of an ID is the sum of its codes' logits, up to a constant of the user.
@@ -79,8 +81,9 @@ class ParallelHeads(CodeHeads):
             users: ``(n, d)``.
             items: ``(items, d + 1)`` sums of :meth:`classifiers` over the codes of each item.
             targets: ``(n,)`` rows of items.
+            log_weights: ``(items,)`` log of as how many each competes; as one if not given.
         """
-        return softmax_cross_entropy(with_bias(users), items, targets)
+        return softmax_cross_entropy(with_bias(users), items, targets, log_weights)
 
     def classifiers(self) -> Tensor:
         """``(length * K, d + 1)``: what gives each code its logit, the bias last."""

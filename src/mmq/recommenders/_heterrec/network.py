@@ -12,6 +12,7 @@ from torch.nn.functional import pad
 
 from mmq.nn.code_sums import CodeSums
 from mmq.nn.dropout import dropout
+from mmq.nn.sampling import Sample
 from mmq.nn.soft_items import SoftItems
 from mmq.nn.softmax import softmax_cross_entropy
 from mmq.nn.transformer import Block, Layout, block_causal_mask
@@ -42,15 +43,20 @@ class HeterRecNetwork(HistoryNetwork):
             loss over the catalogue, or weak ones (``unmet_weight``).
     """
 
-    tokens: Tensor
+    tables = ("item_tokens", "item_head")
     codes: Tensor
+    offsets: Tensor
     own: Tensor
     met: Tensor
     competitors: Tensor
     places: Tensor
 
     def __init__(self, ids: SemanticIDs, settings: HeterRecSettings, met: np.ndarray) -> None:
-        super().__init__(settings)
+        over_catalogue = settings.resolved_objective == "catalogue"
+        compared = len(ids) if settings.unmet_weight else int(met.sum())
+        super().__init__(settings, compared if over_catalogue or settings.item_token else 0)
+        self.over_catalogue = over_catalogue
+        self.unmet_weight, self._met = settings.unmet_weight, int(met.sum())
         dim, sizes = settings.hidden_dim, ids.codebook_sizes
         self.scope = settings.token_scope
         self.cached: Tensor | None = None
@@ -68,16 +74,14 @@ class HeterRecNetwork(HistoryNetwork):
         if settings.item_token:  # zero is the token of an item that has none
             self.item_tokens = nn.Parameter(torch.zeros(len(ids), dim))
             self.item_head = nn.Parameter(torch.zeros(len(ids), dim))
-        for name in ("codes", "tokens", "own"):
+        for name in ("codes", "offsets", "own"):
             self.register_buffer(name, None, persistent=False)
-        self.unmet_weight, self._met = settings.unmet_weight, int(met.sum())
         self.register_buffer("met", torch.from_numpy(met), persistent=False)
         order = np.argsort(~met, kind="stable")  # those seen in training come first
         places = torch.from_numpy(np.argsort(order))
         competitors = torch.from_numpy(order if self.unmet_weight else order[: self._met])
         self.register_buffer("competitors", competitors, persistent=False)
         self.register_buffer("places", places, persistent=False)
-        self.over_catalogue = settings.resolved_objective(len(ids)) == "catalogue"
         self.set_items(ids, torch.arange(len(ids)))
         self.set_competitors()
 
@@ -90,9 +94,8 @@ class HeterRecNetwork(HistoryNetwork):
                 new one.
         """
         device = self.positions.device
-        offsets = torch.tensor([0, *ids.codebook_sizes[:-1]]).cumsum(0)
-        self.codes = torch.from_numpy(ids.codes.astype(np.int64)).to(device)
-        self.tokens = self.codes + offsets.to(device)
+        self.offsets = torch.tensor([0, *ids.codebook_sizes[:-1]]).cumsum(0).to(device)
+        self.codes = torch.tensor(ids.codes, dtype=torch.int32, device=device)
         own = own.to(device)
         self.own = own.masked_fill((own < 0) | ~self.met[own], -1)
         self.cached = self.answers = None
@@ -100,8 +103,8 @@ class HeterRecNetwork(HistoryNetwork):
     def set_competitors(self) -> None:
         """Compare items by the codes that they have now."""
         self.sums: CodeSums | None = None
-        if self.over_catalogue and isinstance(self.heads, ParallelHeads):
-            self.sums = self.heads.catalogue_sums(self.codes[self.competitors])
+        if self.over_catalogue and self.negatives is None:
+            self.sums = self._parallel.catalogue_sums(self.codes[self.competitors])
 
     def item_vectors(self, histories: Histories) -> Tensor:
         """``(n, d)``: the pooled tokens of each entry, and its own token if it has one."""
@@ -164,16 +167,31 @@ class HeterRecNetwork(HistoryNetwork):
     def forward(self, batch: Batch) -> Tensor:
         """The training loss of a batch, a scalar; mean over its targets."""
         users = self.users(batch.histories)
-        return self.loss(users, batch.targets, batch.histories.soft)
+        return self.loss(users, batch.targets, batch.histories.soft, sample=batch.sample)
 
-    def loss(self, users: Tensor, targets: Tensor, soft: SoftItems | None = None) -> Tensor:
+    def sample(self, targets: np.ndarray, generator: np.random.Generator) -> Sample | None:
+        """As of every network, by places among the competitors; unmet ones have their weight."""
+        sample = super().sample(self.places.cpu().numpy()[targets], generator)
+        if sample is None:
+            return None
+        weights = self.log_weights(sample.rows)
+        return sample._replace(log_weights=sample.log_weights + weights)
+
+    def loss(
+        self,
+        users: Tensor,
+        targets: Tensor,
+        soft: SoftItems | None = None,
+        *,
+        sample: Sample | None = None,
+    ) -> Tensor:
         """Cross-entropy of IDs, or of codes and item tokens: mean over users and steps.
 
         A step past the end of a sequence counts as 0, so that the losses of parts of a batch, each
         weighed by its users, sum to that of the batch.
         """
         losses = [
-            self._step_loss(ahead, wanted, soft) * (len(ahead) / len(users))
+            self._step_loss(ahead, wanted, soft, sample) * (len(ahead) / len(users))
             for ahead, wanted in self.asked(users, targets)
         ]
         return torch.stack(losses).sum() / (len(self.steps) + 1)
@@ -197,41 +215,60 @@ class HeterRecNetwork(HistoryNetwork):
             return users.new_zeros(())
         return users @ self.of_items(self.item_head, slice(None)).t()
 
-    def _step_loss(self, users: Tensor, targets: Tensor, soft: SoftItems | None = None) -> Tensor:
-        if self.sums is not None and isinstance(self.heads, ParallelHeads):
-            items = self.competing(self.sums, self.heads.classifiers(), soft)
-            loss = self.heads.catalogue_loss(users, items, self.places[targets])
-        else:
-            loss = self.heads.loss(users, self.codes[targets])
-            if self.item_head is not None:  # as one position more of the mean
-                items = self.of_items(self.item_head, self.competitors)
-                of_tokens = softmax_cross_entropy(users, items, self.places[targets])
-                positions = self.codes.shape[1]
-                loss = (positions * loss + of_tokens) / (positions + 1)
+    def _step_loss(
+        self,
+        users: Tensor,
+        targets: Tensor,
+        soft: SoftItems | None = None,
+        sample: Sample | None = None,
+    ) -> Tensor:
+        places, weights = self.places[targets], None
+        if sample is not None:
+            places, weights = sample.places(places), sample.log_weights
+        elif self.unmet_weight not in (0.0, 1.0):
+            weights = self.log_weights()
+        if self.over_catalogue:
+            items = self.competing(self._parallel.classifiers(), sample, soft)
+            return self._parallel.catalogue_loss(users, items, places, weights)
+        loss = self.heads.loss(users, self.codes[targets])
+        if self.item_head is not None:  # as one position more of the mean
+            items = self.of_items(self.item_head, self._competitors(sample))
+            of_tokens = softmax_cross_entropy(users, items, places, weights)
+            positions = self.codes.shape[1]
+            loss = (positions * loss + of_tokens) / (positions + 1)
         return loss
 
     def competing(
-        self, sums: CodeSums, classifiers: Tensor, soft: SoftItems | None = None
+        self, classifiers: Tensor, sample: Sample | None = None, soft: SoftItems | None = None
     ) -> Tensor:
-        """``(competitors, d + 1)``: what items are known by at the end, those of training first.
+        """``(c, d + 1)``: what competitors are known by at the end, of a sample or all of them.
 
-        Their codes' classifiers added up, soft ones where given, and their own tokens. A weight w
-        of those that training did not meet is log w on their bias, as if so many were there.
+        Their codes' classifiers added up, soft ones where given, and their own tokens.
         """
+        rows, sums = self._competitors(sample), self.sums
+        if sample is not None or sums is None:
+            sums = self._parallel.catalogue_sums(self.codes[rows])
         items: Tensor = sums(classifiers)
         if soft is not None and soft.as_targets:
-            items = items.index_copy(0, self.places[soft.rows], soft.add_up(classifiers))
+            items = soft.replace(items, rows, soft.add_up(classifiers))
         if self.item_head is not None:
-            items = items + pad(self.of_items(self.item_head, self.competitors), (0, 1))
-        if self.unmet_weight not in (0.0, 1.0):
-            shift = torch.zeros_like(items)
-            shift[self._met :, -1] = math.log(self.unmet_weight)
-            items = items + shift
+            items = items + pad(self.of_items(self.item_head, rows), (0, 1))
         return items
+
+    def _competitors(self, sample: Sample | None) -> Tensor:
+        """``(c,)`` rows of a sample of the competitors, or of all, those of training first."""
+        return self.competitors if sample is None else self.competitors[sample.rows]
+
+    def log_weights(self, places: Tensor | None = None) -> Tensor:
+        """``(c,)`` log of as how many competitors at places compete, all of them if not given."""
+        if places is None:
+            places = torch.arange(self.compared, device=self.places.device)
+        unmet = math.log(self.unmet_weight) if self.unmet_weight else 0.0
+        return (places >= self._met) * unmet
 
     def embedded(self, rows: Tensor, soft: SoftItems | None = None) -> Tensor:
         """``(n,)`` -> ``(n, length, d)`` tokens with their position."""
-        tokens = self.token_embeddings[self.tokens[rows]]
+        tokens = self.token_embeddings[self.codes[rows] + self.offsets]
         if soft is not None:
             tokens = soft.replace(tokens, rows, soft.look_up(self.token_embeddings))
         return tokens + self.positions
@@ -260,4 +297,4 @@ class HeterRecNetwork(HistoryNetwork):
     def of_items(self, table: Tensor, rows: Tensor | slice) -> Tensor:
         """``(n, d)`` rows of a table of items; zero for an item that has none."""
         own = self.own[rows]
-        return table[own.clamp(min=0)] * (own >= 0)[:, None]
+        return self.rows_of(table, own.clamp(min=0)) * (own >= 0)[:, None]

@@ -22,8 +22,8 @@ class HeterRecSettings(RecommenderSettings):
     """All codes of the next item at once, or each given those before it, for ordered codes."""
     objective: Literal["catalogue", "codes"] | None = None
     """Cross-entropy of the whole ID among those that items have, or of every code in its codebook.
-    None chooses the catalogue for parallel heads and up to 100,000 items; it costs a product of
-    users and items, and finds more of them."""
+    None chooses the catalogue for parallel heads, which finds more of them; it costs a product of
+    users and items, or of users and ``negatives``."""
     unmet_weight: float = Field(default=0.0, ge=0, le=1)
     """How much items without training interactions compete in the loss over the catalogue: with 0,
     that nobody chose them yet says nothing against them, and they are recommended as their codes
@@ -37,16 +37,15 @@ class HeterRecSettings(RecommenderSettings):
     item_token: bool = True
     """Whether an item has a token of its own, read and predicted beside its codes as one more
     position; zero for items that training does not meet, which their codes alone speak for. It is
-    compared with all others in training, whatever the objective."""
+    compared with others in training, whatever the objective."""
     ties: Literal["popularity", "rank"] = "popularity"
     """What orders items that score alike because they share an ID: interactions in the training
     part, or their rank in the table."""
 
-    def resolved_objective(self, items: int) -> Literal["catalogue", "codes"]:
-        """The setting, or what suits ``items`` items."""
-        if self.objective is not None:
-            return self.objective
-        return "catalogue" if self.head == "parallel" and items <= 100_000 else "codes"
+    @property
+    def resolved_objective(self) -> Literal["catalogue", "codes"]:
+        """The setting, or what suits the head."""
+        return self.objective or ("catalogue" if self.head == "parallel" else "codes")
 
     @model_validator(mode="after")
     def _fits_together(self) -> HeterRecSettings:

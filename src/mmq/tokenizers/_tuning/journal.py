@@ -20,7 +20,15 @@ from mmq._artifacts import (
     write_file,
     write_folder,
 )
-from mmq._formats import read_json, to_json, write_json
+from mmq._formats import (
+    CHECKSUM,
+    is_as_written,
+    parse_json,
+    read_json,
+    to_json,
+    with_checksum,
+    write_json,
+)
 from mmq.errors import DataError, FormatError
 from mmq.made_from import differences
 from mmq.settings import to_toml
@@ -107,7 +115,7 @@ class Journal:
                     write_json(temporary / PLAN, self.plan)
                 self._begun = True
             with (self.folder / TRIALS).open("ab") as file:
-                file.write((to_json(trial._asdict()) + "\n").encode())
+                file.write((to_json(with_checksum(trial._asdict())) + "\n").encode())
                 file.flush()
                 os.fsync(file.fileno())
 
@@ -128,6 +136,13 @@ class Journal:
             )
 
 
+def _checked(line: bytes) -> dict[str, Any]:
+    values = parse_json(line)
+    if not is_as_written(values):
+        raise ValueError("a line is not as it was written")
+    return {name: each for name, each in values.items() if name != CHECKSUM}
+
+
 def _read_trials(path: Path) -> list[Trial]:
     """The whole lines; a torn last one is cut off the file."""
     if not path.exists():
@@ -137,7 +152,7 @@ def _read_trials(path: Path) -> list[Trial]:
     if whole < len(content):
         os.truncate(path, whole)
     try:
-        trials = [Trial(**json.loads(line)) for line in content[:whole].splitlines()]
+        trials = [Trial(**_checked(line)) for line in content[:whole].splitlines()]
         for figures in (trial.figures for trial in trials if trial.figures is not None):
             for name in Figures._fields:
                 figures[name]["held_out"]

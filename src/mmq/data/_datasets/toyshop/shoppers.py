@@ -88,20 +88,20 @@ def draw_shoppers(
     counts = 5 + rng.exponential(purchases - 5, size=shoppers).astype(np.int64)
     counts = np.minimum(counts, items)
     blocks = [
-        _buy(rows, popularity + _taste(tastes, factors, rows), launches, counts[rows], rng)
+        _buy(rows, popularity + taste(tastes, factors, rows), launches, counts[rows], rng)
         for rows in np.array_split(np.arange(shoppers), -(-shoppers // _BLOCK))
     ]
     bought = _Purchases(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
     return Shoppers(tastes, popularity, launches, _log(bought, tastes, factors, rng))
 
 
-def _taste(
+def taste(
     tastes: Mapping[str, np.ndarray], factors: Mapping[str, np.ndarray], rows: np.ndarray
 ) -> np.ndarray:
     """``(rows, items)`` taste part of the utility."""
     total = np.zeros((len(rows), len(factors["toy"])))
-    for name, taste in tastes.items():
-        total += taste[rows][:, factors[name]]
+    for name, levels in tastes.items():
+        total += levels[rows][:, factors[name]]
     return total
 
 
@@ -142,8 +142,8 @@ def _log(
     rng: np.random.Generator,
 ) -> pa.Table:
     liking = np.zeros(len(bought.item))
-    for name, taste in tastes.items():
-        liking += taste[bought.shopper, factors[name][bought.item]]
+    for name, levels in tastes.items():
+        liking += levels[bought.shopper, factors[name][bought.item]]
     liking = (liking - liking.mean()) / max(float(liking.std()), 1e-9)
     ratings = np.clip(np.rint(3.5 + liking + 0.5 * rng.standard_normal(len(liking))), 1, 5)
     order = np.lexsort((bought.item, bought.shopper, bought.time))
