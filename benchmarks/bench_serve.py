@@ -43,6 +43,7 @@ import numpy as np
 
 from benchmarks.bench_decode import HISTORY, LENGTH, SIZE, K, draw_codes, our_model
 from benchmarks.common import RESULTS, provenance, write
+from mmq._formats import read_json, write_json
 from mmq.release import MANIFEST, Parts, Release, write_release
 from mmq.semantic_ids import SemanticIDs
 from mmq.serve._events import EventStore
@@ -65,11 +66,9 @@ def damage(release: Path, name: str) -> None:
     """A copy of a release whose codes.json is another one's."""
     copy = release.parent / name
     shutil.copytree(release, copy)
-    for file, change in ((MANIFEST, f'"{release.name}"'), ("codes.json", "\n")):
-        path = copy / file
-        path.chmod(0o644)
-        text = path.read_text()
-        path.write_text(text.replace(change, f'"{name}"') if file == MANIFEST else text + change)
+    write_json(copy / MANIFEST, read_json(copy / MANIFEST, "manifest") | {"name": name})
+    (copy / "codes.json").unlink()
+    (copy / "codes.json").write_text("{}")
 
 
 class Serving:
