@@ -36,9 +36,8 @@ def ray_application(settings: ServeSettings, replicas: int = 1) -> Application:
     def build() -> FastAPI:
         return create_app(settings)  # in the replica: a model does not travel
 
-    application: Application = (
-        serve.deployment(serve.ingress(build)())
-        .options(name="mmq", num_replicas=replicas, max_ongoing_requests=settings.queue)
-        .bind()
-    )
+    deployed = serve.deployment(
+        name="mmq", num_replicas=replicas, max_ongoing_requests=settings.queue
+    )(serve.ingress(build)())
+    application: Application = deployed.bind()
     return application
