@@ -10,7 +10,7 @@ from typing import Any
 
 from experiments import results
 from experiments.registry import PEERS, command
-from experiments.render import models, paper, speed, tokenizers
+from experiments.render import ab, models, paper, speed, tokenizers
 from experiments.render.markdown import origin, source, table
 from experiments.results import MACHINE, RESULTS, Row
 from mmq.errors import DataError
@@ -205,6 +205,12 @@ DOCUMENTS: Mapping[Path, Mapping[str, Block]] = {
         **{f"bonuses-{setup}": _bonuses(setup) for setup in ("toyshop", "retrieval", "beauty")},
         **{f"sweep-{each}": bare(f"sweep_{each}", models.sweep) for each in ("toyshop", "ranking")},
         "finetuning-speed": timed("finetuning_speed", speed.stage2, "bench_finetuning --data DATA"),
+    },
+    PAGES / "experiments.md": {
+        "intervals": timed("ab", ab.intervals, "bench_ab"),
+        "cuped": further("ab", ab.cuped),
+        "replays": further("ab", ab.replays),
+        "ab-speed": further("ab", ab.speed),
     },
     PAGES / "reproduced.md": {
         f"paper-{name}": further(f"paper_{name}", paper.page)

@@ -113,6 +113,8 @@ def database(threads: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         if threads is not None:
             settings["threads"] = threads
         connection = duckdb.connect(str(Path(folder) / "users.duckdb"), config=settings)
+        # a bar would stand in the output of --json
+        connection.execute("SET enable_progress_bar = false")
         try:
             yield connection
         finally:
