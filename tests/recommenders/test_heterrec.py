@@ -598,3 +598,16 @@ def test_tokens_are_for_catalogues_that_leave_them_room():
     assert not HeterRecSettings().resolved_item_token(200_001)
     assert HeterRecSettings(item_token=True).resolved_item_token(10**9)
     assert not HeterRecSettings(item_token=False).resolved_item_token(1)
+
+
+def test_tokens_of_many_items_learn_where_they_are_read(monkeypatch):
+    """All competitors are, by the full loss: so they learn what they learn as dense tables."""
+    dense = fitted(item_token=True, batch_size=256)
+    monkeypatch.setattr("mmq.recommenders._network.MOST_DENSE", 0)
+    sparse = fitted(item_token=True, batch_size=256)
+    assert sparse.network.sparse
+    assert not dense.network.sparse
+    for one, other in zip(dense.log, sparse.log, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+    heads = [each.tensors()["item_head"] for each in (dense, sparse)]
+    np.testing.assert_allclose(*heads, atol=1e-5)
