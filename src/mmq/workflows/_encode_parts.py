@@ -17,6 +17,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from mmq._artifacts import beside, disk_errors, remove_folder
+from mmq._locks import sweep_folder
 from mmq._model_folder import fingerprint
 from mmq._progress import bar
 from mmq.data._catalogue import joint_hash
@@ -108,6 +109,7 @@ class _Work:
         """Make the table of the catalogue."""
         check_folder(self.out, list(self.parts), self.manifest, self.run.force)
         done = self._encoded(self.out, None, self.run.force)
+        sweep_folder(self.out)
         with disk_errors(self.out):
             finish(self.out, list(self.parts), self._whole(done))
         return done
