@@ -11,6 +11,8 @@ Axes: ``b`` items, ``n`` code position, ``k`` codeword, ``d`` vector dimension, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -61,10 +63,16 @@ class Refiner:
             seen = pattern.repeat_interleave(self.widths)
             own = found[place]
             target = (x[place] - self.offset) * seen
-            score = scorer(target, self.table * seen)
+            tables = self._whole if bool(pattern.all()) else Tables.of(self.table * seen)
+            score = tables.scorer(target)
             chosen = self._sweep(score, own, movable[place], greedy)
             found[place], scores[place] = own, chosen
         return found, scores
+
+    @cached_property
+    def _whole(self) -> Tables:
+        """Of items that have all modalities, most often all of them: made once, not a block."""
+        return Tables.of(self.table)
 
     def _shortest(self, items: int) -> Tensor:
         """The codeword of each position that says least."""
@@ -85,30 +93,52 @@ class Refiner:
         return scores
 
 
-def scorer(x: Tensor, table: Tensor) -> Score:
-    """Function of codes, a position and others: ``(b, k)``, what each codeword takes off the error.
+class Tables(NamedTuple):
+    """What every codeword adds, and what can be said of them before any item is seen.
 
-    That is ``r . t - |t|^2 / 2`` for what the others leave over, ``r = x - sum_m t_m``. The
-    products of codewords with x and with one another are made once where they fit.
+    Attributes:
+        table: ``(n, k, d)``.
+        halves: ``(n, k)`` minus half of their squared lengths.
+        gram: ``(n, n k, k)`` products of all codewords with those of a position; None where they
+            are too many.
     """
-    positions, size, _ = table.shape
-    halves = -0.5 * table.square().sum(2)
-    flat = table.flatten(0, 1)
-    starts = size * torch.arange(positions, device=x.device)
-    if len(flat) > GRAM:
 
-        def by_residual(codes: Tensor, n: int, others: Sequence[int]) -> Tensor:
-            explained = _sums(flat, codes[:, list(others)] + starts[list(others)])
-            return torch.addmm(halves[n], x - explained, table[n].T)
+    table: Tensor
+    halves: Tensor
+    gram: Tensor | None
 
-        return by_residual
-    products = torch.addmm(halves.flatten(), x, flat.T).view(len(x), positions, size)
-    gram = (flat @ flat.T).view(-1, positions, size).transpose(0, 1).contiguous()  # n (m k) k
+    @classmethod
+    def of(cls, table: Tensor) -> Tables:
+        """Of a table ``(n, k, d)``."""
+        positions, size, _ = table.shape
+        flat, gram = table.flatten(0, 1), None
+        if len(flat) <= GRAM:
+            gram = (flat @ flat.T).view(-1, positions, size).transpose(0, 1).contiguous()
+        return cls(table, -0.5 * table.square().sum(2), gram)
 
-    def by_products(codes: Tensor, n: int, others: Sequence[int]) -> Tensor:
-        return products[:, n] - _sums(gram[n], codes[:, list(others)] + starts[list(others)])
+    def scorer(self, x: Tensor) -> Score:
+        """Function of codes, a position and others: ``(b, k)``, what each takes off the error.
 
-    return by_products
+        That is ``r . t - |t|^2 / 2`` for what the others leave over, ``r = x - sum_m t_m``. The
+        products of codewords with x and with one another are made once where they fit.
+        """
+        table, halves, gram = self
+        positions, size, _ = table.shape
+        flat = table.flatten(0, 1)
+        starts = size * torch.arange(positions, device=x.device)
+        if gram is None:
+
+            def by_residual(codes: Tensor, n: int, others: Sequence[int]) -> Tensor:
+                explained = _sums(flat, codes[:, list(others)] + starts[list(others)])
+                return torch.addmm(halves[n], x - explained, table[n].T)
+
+            return by_residual
+        products = torch.addmm(halves.flatten(), x, flat.T).view(len(x), positions, size)
+
+        def by_products(codes: Tensor, n: int, others: Sequence[int]) -> Tensor:
+            return products[:, n] - _sums(gram[n], codes[:, list(others)] + starts[list(others)])
+
+        return by_products
 
 
 def _sums(rows: Tensor, index: Tensor) -> Tensor:
