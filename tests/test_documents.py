@@ -30,6 +30,7 @@ EXECUTED = [
     for name in (
         "README.md",
         "docs/guides/a_shop_by_commands.md",
+        "docs/guides/ab_tests.md",
         "docs/guides/add_a_tokenizer.md",
         "docs/guides/add_a_recommender.md",
         "docs/guides/notebook.md",

@@ -16,6 +16,7 @@ LAYERS = (
         "errors",
         "artifacts",
         "formats",
+        "locks",
         "made_from",
         "settings",
         "progress",

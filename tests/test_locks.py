@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from mmq._artifacts import write_file, write_folder
-from mmq._locks import locked
+from mmq._locks import locked, sweep_folder
 from mmq.errors import DataError
 
 HOLD = """
@@ -93,6 +93,13 @@ def test_an_output_that_a_killed_process_had_moved_away_is_put_back(tmp_path):
         raise KeyError
     assert (tmp_path / "out" / "marker").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_is_swept_but_for_what_is_being_written(tmp_path, other):
+    for name in (".part.lock", ".part.77-0a1b.tmp", "part", ".other"):
+        (tmp_path / name).write_text("")
+    sweep_folder(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"part", ".other", ".out.lock"}
 
 
 def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path):

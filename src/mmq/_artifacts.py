@@ -79,7 +79,7 @@ def output_lock(path: str | Path) -> Iterator[None]:
     Raises:
         DataError: another process is writing it, or the folder that it is in cannot be written.
     """
-    _check_parents(Path(path))
+    check_parents(Path(path))
     target = Path(path).resolve()
     with disk_errors(Path(path)), made_folder(target.parent), locked(target, path):
         yield
@@ -179,7 +179,7 @@ def check_writable(path: str | Path, sources: Iterable[str | Path] = ()) -> None
     path = Path(path)
     if path.is_dir():
         raise DataError(f"{path} is a folder; give the file to write, such as {path / 'new'}")
-    _check_parents(path)
+    check_parents(path)
     _require_regular(path)
     for source in filter(Path.exists, map(Path, sources)):
         if path.exists() and path.samefile(source):
@@ -194,7 +194,8 @@ def _require_regular(path: Path) -> None:
         raise DataError(f"{path} is not a regular file and is left alone; choose another path")
 
 
-def _check_parents(path: Path) -> None:
+def check_parents(path: Path) -> None:
+    """Raise :class:`DataError` if one of the folders that a path lies in is a file."""
     for parent in path.parents:
         if parent.is_file():
             raise DataError(
@@ -205,7 +206,7 @@ def _check_parents(path: Path) -> None:
 def check_replaceable(path: str | Path, marker: str) -> None:
     """Raise :class:`DataError` if ``path`` exists with content that mmq did not write."""
     path = Path(path)
-    _check_parents(path)
+    check_parents(path)
     if path.is_file():
         raise DataError(f"{path} is a file, not a folder; choose another --out")
     if path.absolute().is_mount():  # "." alone counts as its own parent

@@ -79,6 +79,15 @@ def _is_same(descriptor: int, path: Path) -> bool:
     return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
 
+def sweep_folder(folder: Path) -> None:
+    """Remove what killed processes left in a folder; what others are writing now stays."""
+    pattern = re.compile(r"\.(.+?)\.(lock|\d+(-[0-9a-f]+)?\.(tmp|old))")
+    matches = [pattern.fullmatch(path.name) for path in folder.iterdir()]
+    for name in {match[1] for match in matches if match}:
+        with contextlib.suppress(DataError), locked(folder / name):
+            pass
+
+
 def _sweep(path: Path) -> None:
     """Remove temporaries of killed processes; an output that one had moved away is put back."""
     pattern = re.compile(rf"\.{re.escape(path.name)}\.\d+(-[0-9a-f]+)?\.(tmp|old)")

@@ -6,6 +6,7 @@ from ab_cases import experiment
 
 from mmq.ab import read_experiment, read_experiments
 from mmq.errors import FormatError, SettingsError
+from mmq.settings import to_toml
 
 TOML = """
 [[experiments]]
@@ -82,3 +83,11 @@ def test_two_experiments_on_one_part_of_a_layer_are_refused(tmp_path: Path) -> N
     later = ("start = 2026-12-01T00:00:00Z", "end = 2026-12-01T00:00:00Z")
     path.write_text(two_of_a_layer(*later))
     assert len(read_experiments(path)) == 2, "one follows the other"
+
+
+def test_an_experiment_comes_back_from_toml(tmp_path: Path) -> None:
+    path = tmp_path / "experiments.toml"
+    arms = [{"name": "a", "weight": 0.5, "settings": {"bonus": 0.2}}, {"name": "b", "weight": 0.5}]
+    trial = experiment(arms=arms, start="2026-12-01T00:00:00Z", forced={"ann": "b"})
+    path.write_text(to_toml({"experiments": [trial.to_dict()]}))
+    assert read_experiment(path) == trial

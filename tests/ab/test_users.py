@@ -244,3 +244,18 @@ def test_exposures_outside_of_the_experiment(tmp_path: Path) -> None:
     assert sums.counts.exposures_outside == 1
     assert {cell.arm for cell in sums.cells} == {"control", "treatment"}
     assert isinstance(next(iter(sums.cells)), Cell)
+
+
+def test_exposures_and_events_in_one_log(tmp_path: Path) -> None:
+    exposures, events = base_case()
+    apart = summed(tmp_path, exposures, events)
+    first, second = (pq.read_table(path) for path in write_logs(tmp_path, exposures, events))
+    arms = pa.array(["control", "treatment", "control"])
+    second = second.append_column("experiment", pa.array(["trial"] * 3)).append_column("arm", arms)
+    names = ["event_id", "user_id", "time", "experiment", "arm"]
+    first = first.select(names).append_column("kind", pa.array(["exposure"] * 3))
+    path = tmp_path / "log.parquet"
+    pq.write_table(pa.concat_tables([first, second], promote_options="default"), path)
+    one = sum_users(experiment(), path, path, Windows(), now=NOW, threads=1)
+    assert one.counts == apart.counts
+    assert together(one, "control").sums == pytest.approx(together(apart, "control").sums)

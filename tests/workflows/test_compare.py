@@ -1,6 +1,7 @@
 """``mmq compare``: the figures are those of ``evaluate``, and differences are paired."""
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -9,6 +10,7 @@ import pytest
 from cli.retrieval_shop import SIZES, codes, run, train, write_shop
 from mmq import SemanticIDs
 from mmq.metrics.resampling import PerUser, paired_by_user, paired_t_test
+from mmq.semantic_ids._table_folder import finish
 from mmq.workflows import Contender, compare, evaluate
 
 PROTOCOLS = ("history_competes", "history_left_out")
@@ -78,6 +80,17 @@ def test_seeds_are_paired_too(shop):
     assert row["values"] == pytest.approx([each[name].mean() for each in figures["sasrec"]])
     assert row["sd"] == pytest.approx(np.std(row["values"], ddof=1))
     assert not [each for each in found["warnings"] if "one seed" in each]
+
+
+def test_a_table_in_parts_is_a_table(shop, tmp_path):
+    shutil.copy(shop / "shuffled.parquet", tmp_path / "shuffled.parquet")
+    finish(tmp_path, ["shuffled.parquet"], SemanticIDs.read(shop / "shuffled.parquet").manifest)
+    rows = [
+        compare([shop / "ids.parquet", other], log(shop))["rows"][1]
+        for other in (tmp_path, shop / "shuffled.parquet")
+    ]
+    assert rows[0]["history_competes"] == rows[1]["history_competes"]
+    assert rows[0]["ids"] == rows[1]["ids"]
 
 
 def test_tables_of_ids_are_told_apart_by_what_follows_what(shop):

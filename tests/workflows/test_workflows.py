@@ -111,8 +111,10 @@ COMMANDS = {
         )[1],
     ),
     "encode": (
-        "encode {shop}/catalogue.parquet --tokenizer {shop}/tokenizer --out {out}",
-        lambda shop, out: encode(shop / "catalogue.parquet", shop / "tokenizer", out)[1],
+        "encode {shop}/catalogue.parquet --tokenizer {shop}/tokenizer --out {out}.parquet",
+        lambda shop, out: encode(
+            shop / "catalogue.parquet", shop / "tokenizer", out.with_suffix(".parquet")
+        )[1],
     ),
     "train retrieval": (
         "train retrieval --interactions {shop}/log.parquet --model sasrec --out {out} --seed 3"

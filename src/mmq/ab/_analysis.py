@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mmq.ab._experiment import Experiment
-from mmq.ab._metrics import ALPHA, METRICS, Difference, Metric, compare
+from mmq.ab._metrics import ALPHA, METRICS, PRIMARY, Difference, Metric, compare
 from mmq.ab._mismatch import Mismatch, sample_ratio
 from mmq.ab._moments import Moments
 from mmq.ab._power import Need, users_needed
@@ -123,7 +123,7 @@ def analyse(
         FormatError: a file is damaged.
         MissingExtraError: DuckDB is not installed.
     """
-    windows, primary = windows or Windows(), primary or METRICS[2]
+    windows, primary = windows or Windows(), primary or PRIMARY
     sums = sum_users(
         experiment, exposures, events, windows, strata=strata, now=now, threads=threads
     )

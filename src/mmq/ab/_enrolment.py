@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmq.ab._experiment import Experiment
-from mmq.ab._sources import Source, every_row, one_row, quoted
+from mmq.ab._sources import Source, every_row, one_row
 from mmq.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def enrol(
     moments = [None if each is None else int(each.timestamp() * 1e6)
                for each in (experiment.start, experiment.end)]  # fmt: skip
     low, high = moments[0] if moments[0] is not None else -(2**62), moments[1] or 2**62
-    own = f"experiment = {quoted(experiment.name)}"
+    own = source.exposures_of(experiment.name)
     inside = f"epoch_us(time) >= {low} AND epoch_us(time) < {high}"
     whole = "event_id IS NOT NULL AND user_id IS NOT NULL AND time IS NOT NULL AND arm IS NOT NULL"
     _check_arms(base, source, experiment, own)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from mmq.ab._moments import Linear, Moments
 from mmq.ab._sequential import anytime_p_value, mixture_widths
@@ -45,7 +45,8 @@ METRICS = (
     Metric("clicks_per_slate", "clicks per slate", "clicks", "slates"),
     Metric("long_tail", "long-tail orders per user", "tail_orders", None, "orders_before"),
 )
-PRIMARY = "revenue"
+PRIMARY = METRICS[2]
+"""Revenue per user, what a verdict is of unless another metric is chosen."""
 
 
 class Range(NamedTuple):
@@ -131,7 +132,7 @@ def compare(
         ratio - 1,
         _around(effect, t * root),
         _times(ratio, log_t * log_root),
-        float(2 * stats.t.sf(abs(z), freedom)) if root else math.nan,
+        float(2 * special.stdtr(freedom, -abs(z))) if root else math.nan,
         _around(effect, width * root),
         _times(ratio, width * log_root),
         anytime_p_value(z, first.users + second.users, planned_users) if root else math.nan,
@@ -186,7 +187,7 @@ def _logarithmic(figure: _Figure) -> _Figure:
 
 
 def _quantile(figures: Sequence[_Figure], alpha: float) -> float:
-    return float(stats.t.isf(alpha / 2, _freedom(figures)))
+    return -float(special.stdtrit(_freedom(figures), alpha / 2))
 
 
 def _freedom(figures: Sequence[_Figure]) -> float:

@@ -63,14 +63,14 @@ def measured(events: str | Path, metric: str, windows: Windows) -> Baseline:
         start = end - window
         now, earlier = (
             _FIGURES[metric].format(part=f"kind = 'order' AND {part}")
-            for part in (f"at > {start}", f"at <= {start} AND at > {start - before}")
+            for part in (f"moment > {start}", f"moment <= {start} AND moment > {start - before}")
         )
         users, mean, sd, correlation = one_row(
             base,
             f"""SELECT count(*), avg(y), stddev_samp(y), corr(y, x) FROM (
                 SELECT {now} AS y, {earlier} AS x FROM
-                    (SELECT *, epoch_us(time) AS at FROM {source.sql})
-                GROUP BY user_id HAVING count(*) FILTER (at > {start}) > 0)""",
+                    (SELECT *, epoch_us(time) AS moment FROM {source.sql})
+                GROUP BY user_id HAVING count(*) FILTER (moment > {start}) > 0)""",
         )
     if users < 2 or not sd > 0:
         raise DataError(

@@ -103,7 +103,7 @@ def _read(
         if name not in shown.columns:
             raise DataError(_no_propensities(exposures))
     done = Source.open(events, (*needed, "item_id", "kind", "value"), "events")
-    own = "TRUE" if experiment is None else f"experiment = {quoted(experiment.name)}"
+    own = shown.exposures_of(None if experiment is None else experiment.name)
     rows = _table(shown, done, own, *REWARDS[reward], hours)
     if not len(rows):
         raise DataError(_no_propensities(exposures))

@@ -67,6 +67,15 @@ class Source(NamedTuple):
         names = ", ".join(quoted(file) for file in self.files)
         return f"read_parquet([{names}])"
 
+    def exposures_of(self, experiment: str | None) -> str:
+        """The SQL condition of exposures of an experiment, or of all.
+
+        A service may keep them in one log with clicks and orders, told apart by ``kind``.
+        """
+        of_kind = "kind = 'exposure'" if "kind" in self.columns else "TRUE"
+        of_name = "TRUE" if experiment is None else f"experiment = {quoted(experiment)}"
+        return f"{of_kind} AND {of_name}"
+
 
 def _check_time(path: str | Path, kind: pa.DataType) -> None:
     if not pa.types.is_timestamp(kind):

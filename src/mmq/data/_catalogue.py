@@ -183,7 +183,8 @@ class Catalogue:
     def fingerprint(self) -> str:
         """Content hash (SHA-256) of ids, embeddings and presence, in the order of the items.
 
-        It is that of the file as well which the catalogue is written to or read from.
+        It is that of the file as well which the catalogue is written to or read from. A catalogue
+        in several files has another, see :meth:`CatalogueFile.fingerprint`.
         """
         return content_hash([self])
 
@@ -203,20 +204,43 @@ class Catalogue:
             raise DataError(f"item {error.args[0]!r} is not in the catalogue") from None
 
 
+class ContentHash:
+    """:meth:`Catalogue.fingerprint` of a catalogue that comes in consecutive pieces."""
+
+    def __init__(self) -> None:
+        self._digests: defaultdict[str, Any] = defaultdict(hashlib.sha256)
+        self._kind = ""
+
+    def update(self, piece: Catalogue) -> None:
+        """Go on with the next items."""
+        self._kind = f"{piece.item_ids.type}".removeprefix("large_")
+        for part in content(piece.item_ids):
+            self._digests[f"ids {part.dtype}"].update(part.data)
+        for modality, matrix in piece.embeddings.items():
+            self._digests[f"{modality} {matrix.shape[1]}"].update(np.ascontiguousarray(matrix).data)
+            present = np.ascontiguousarray(piece.present[modality])
+            self._digests[f"{modality} present"].update(present.data)
+
+    def hexdigest(self) -> str:
+        """The hash of what was seen so far."""
+        parts = [f"{name} {self._digests[name].hexdigest()}" for name in sorted(self._digests)]
+        return hashlib.sha256("\n".join([self._kind, *parts]).encode()).hexdigest()
+
+
 def content_hash(pieces: Iterable[Catalogue]) -> str:
     """:meth:`Catalogue.fingerprint` of a catalogue that comes in consecutive pieces."""
-    digests: defaultdict[str, Any] = defaultdict(hashlib.sha256)
-    kind = ""
+    digest = ContentHash()
     for piece in pieces:
-        kind = f"{piece.item_ids.type}".removeprefix("large_")
-        for part in content(piece.item_ids):
-            digests[f"ids {part.dtype}"].update(part.data)
-        for modality, matrix in piece.embeddings.items():
-            digests[f"{modality} {matrix.shape[1]}"].update(np.ascontiguousarray(matrix).data)
-            present = np.ascontiguousarray(piece.present[modality])
-            digests[f"{modality} present"].update(present.data)
-    parts = [f"{name} {digests[name].hexdigest()}" for name in sorted(digests)]
-    return hashlib.sha256("\n".join([kind, *parts]).encode()).hexdigest()
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def joint_hash(hashes: Sequence[str]) -> str:
+    """Content hash of a catalogue in parts, of those of its parts in their order.
+
+    That of a single part is its own.
+    """
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
 def _table(attributes: Mapping[str, Any] | pa.Table) -> pa.Table:

@@ -21,7 +21,7 @@ from safetensors.numpy import load, save
 
 from mmq._artifacts import write_file
 from mmq._formats import to_json
-from mmq.data._catalogue import Catalogue, content_hash
+from mmq.data._catalogue import Catalogue, content_hash, joint_hash
 from mmq.data._embeddings import as_matrix
 from mmq.data._files import fingerprint
 from mmq.data._item_ids import as_ids, check_ids, end_to_end, joined, without_empty
@@ -73,20 +73,38 @@ class CatalogueFile:
     def __len__(self) -> int:
         return sum(self._parts.row_groups())
 
+    def parts(self) -> dict[str, CatalogueFile]:
+        """Each file of the catalogue, by its path inside the folder, in the order of the items.
+
+        Raises:
+            DataError: two files that a pattern matches have one name.
+        """
+        return {name: CatalogueFile(path) for name, path in self._parts.by_name(self.path).items()}
+
     def fingerprint(self) -> str:
-        """Content hash: that of the catalogue in it, see :meth:`Catalogue.fingerprint`."""
+        """Content hash: that of the catalogue in it, see :meth:`Catalogue.fingerprint`.
+
+        Of several parts it is a hash of theirs (:func:`joint_hash`), so that each may be read by
+        another process, and is read once.
+        """
         return self._content_hash
 
     @cached_property
-    def _content_hash(self) -> str:
-        return content_hash(self.batches())  # a pass over all embeddings: made once
+    def _content_hash(self) -> str:  # a pass over all embeddings: made once
+        if len(self._parts.paths) == 1:
+            return content_hash(self.batches())
+        return joint_hash([CatalogueFile(path).fingerprint() for path in self._parts.paths])
 
     def has_fingerprint(self, recorded: str) -> bool:
         """Whether a table was made from this content.
 
-        Tables that were made by mmq before 0.2 name the SHA-256 of the file.
+        Of several parts this holds too for a table that was made of one file with the same items,
+        which is what tables of earlier versions name. Those before 0.2 name the SHA-256 of the
+        file.
         """
-        return recorded == self.fingerprint() or recorded == fingerprint(self.path)
+        return recorded in (self.fingerprint(), fingerprint(self.path)) or (
+            len(self._parts.paths) > 1 and recorded == content_hash(self.batches())
+        )
 
     def item_ids(self) -> pa.Array:
         """All item ids, checked: none null, none twice."""
@@ -145,23 +163,30 @@ class CatalogueFile:
             seed: of the draw.
             attributes: whether to read the attribute columns too.
         """
-        ids = self.item_ids()
-        shown = self.attribute_table() if attributes else pa.table({})
-        rows = np.arange(len(ids))
-        if sample is not None and sample < len(ids):
-            rows = np.sort(np.random.default_rng(seed).choice(len(ids), sample, replace=False))
-            ids = ids.take(pa.array(rows))
-            shown = shown.take(pa.array(rows)) if attributes else shown
+        if sample is None or sample >= len(self):
+            shown = self.attribute_table() if attributes else pa.table({})
+            return self._gather(np.arange(len(self)), self.item_ids(), shown)
+        drawn = np.random.default_rng(seed).choice(len(self), sample, replace=False)
+        rows = np.sort(drawn)
+        shown = self.attribute_table().take(pa.array(rows)) if attributes else pa.table({})
+        return self._gather(rows, None, shown)
+
+    def _gather(self, rows: np.ndarray, ids: pa.Array | None, shown: pa.Table) -> Catalogue:
+        """The items at some rows, ascending; ids and embeddings of the others are not kept."""
         embeddings = {m: np.empty((len(rows), d), np.float32) for m, d in self.dimensions.items()}
         present = {m: np.empty(len(rows), bool) for m in self.dimensions}
+        own_ids = []
         first = filled = 0
         for piece in self.batches():
             inside = rows[filled : np.searchsorted(rows, first + len(piece))] - first
             place = slice(filled, filled + len(inside))
+            if ids is None:
+                own_ids.append(piece.item_ids.take(pa.array(inside)))
             for modality in self.dimensions:
                 embeddings[modality][place] = piece.embeddings[modality][inside]
                 present[modality][place] = piece.present[modality][inside]
             first, filled = first + len(piece), place.stop
+        ids = end_to_end(own_ids) if ids is None else ids
         return Catalogue(ids, embeddings, present, shown, self.reductions)
 
     def _reduction(self, stored: bytes) -> Reduction:

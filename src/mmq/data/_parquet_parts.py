@@ -50,6 +50,23 @@ class Parts(NamedTuple):
                 )
         return cls(paths, [open_parquet(each) for each in paths])
 
+    def by_name(self, path: str | Path) -> dict[str, Path]:
+        """Path inside the folder that was opened, or else its name, -> the file.
+
+        Raises:
+            DataError: a pattern matches two files of one name.
+        """
+        folder = Path(path)
+        if folder.is_dir():
+            return {each.relative_to(folder).as_posix(): each for each in self.paths}
+        named = {each.name: each for each in self.paths}
+        if len(named) < len(self.paths):
+            double = next(each for each in self.paths if named[each.name] != each)
+            raise DataError(
+                f"{double} and {named[double.name]} have one name; give the folder that both lie in"
+            )
+        return named
+
     @property
     def schema(self) -> pa.Schema:
         """That of the first file."""

@@ -7,6 +7,7 @@ there are at most as many as items; so any length works with plain sorts of int6
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,6 +76,45 @@ def bucket_ids(codes: np.ndarray) -> np.ndarray:
     array([1, 0, 1])
     """
     return BucketIndex.build(codes)[1]
+
+
+def bucket_ids_of(
+    pieces: Callable[[], Iterable[np.ndarray]], items: int, sizes: Sequence[int]
+) -> np.ndarray:
+    """:func:`bucket_ids` of codes that come in pieces: ``(items,)`` int64, in bounded memory.
+
+    Args:
+        pieces: gives the codes ``(some items, length)`` from the first item on; called once for
+            every packing step.
+        items: how many there are in all.
+        sizes: of the codebooks.
+
+    >>> codes = np.array([[4, 1], [0, 9], [4, 1]])
+    >>> bucket_ids_of(lambda: np.split(codes, [2]), 3, [10, 10])
+    array([1, 0, 1])
+    """
+    key, span, first = np.zeros(items, np.int64), 1, 0
+    for position, size in enumerate(sizes):
+        if span > _MOST // size:
+            _pack(key, pieces(), range(first, position), sizes)
+            distinct, key = _densify(key)
+            span, first = len(distinct), position
+        span *= size
+    _pack(key, pieces(), range(first, len(sizes)), sizes)
+    return _densify(key)[1]
+
+
+def _pack(
+    key: np.ndarray, pieces: Iterable[np.ndarray], positions: range, sizes: Sequence[int]
+) -> None:
+    """Continue the keys of all items by the codes at some positions, in place."""
+    start = 0
+    for codes in pieces:
+        own = key[start : start + len(codes)]
+        for position in positions:
+            own *= sizes[position]
+            own += codes[:, position]
+        start += len(codes)
 
 
 def occurrence(buckets: np.ndarray) -> np.ndarray:

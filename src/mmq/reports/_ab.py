@@ -126,9 +126,7 @@ def looks_plot(result: ArmResult, analysis: Analysis, truth: TrueEffect | None) 
         axes.axhline(0, color=INK, lw=1, linestyle=(0, (4, 3)))
         if truth is not None:
             axes.axhline(truth.relative, color=WORSE, lw=1.2, label="true effect")
-        last = found[-1].anytime_relative
-        reach = 2.5 * max(abs(last.low), abs(last.high), 1e-3)
-        axes.set(xlabel="day", ylabel=analysis.primary.label, ylim=(-reach, reach))
+        axes.set(xlabel="day", ylabel="relative effect", ylim=_window(found[-1]))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(frameon=False, loc="upper right", ncols=3)
         _finish(axes, "y")
@@ -138,6 +136,12 @@ def looks_plot(result: ArmResult, analysis: Analysis, truth: TrueEffect | None) 
 def _band(axes: Axes, days: Sequence[int], ends: Sequence[Range], alpha: float, name: str) -> None:
     lows, highs = zip(*ends, strict=True)
     axes.fill_between(days, lows, highs, color=ACCENT, alpha=alpha, lw=0, label=name)
+
+
+def _window(last: Difference) -> tuple[float, float]:
+    """What to show of the first days' wide bands: twice the last one's width, and 0."""
+    low, high = last.anytime_relative
+    return min(low - (high - low) / 2, 0.0), max(high + (high - low) / 2, 0.0)
 
 
 def _finish(axes: Axes, percent: str) -> None:

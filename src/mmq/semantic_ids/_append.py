@@ -85,7 +85,7 @@ def append(
     ids = SemanticIDs(
         end_to_end([old.item_ids, items.take(pa.array(fresh))]),
         everything,
-        np.concatenate([old.rank, _ranks(everything, old.rank)]),
+        np.concatenate([old.rank, ranks_after(everything, old.rank)]),
         old.codebook_sizes,
         manifest,
     )
@@ -148,7 +148,7 @@ def _some(absent: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.nd
     return {name: mask[rows] for name, mask in absent.items()}
 
 
-def _ranks(codes: np.ndarray, old_rank: np.ndarray) -> np.ndarray:
+def ranks_after(codes: np.ndarray, old_rank: np.ndarray) -> np.ndarray:
     """Ranks of the rows of ``codes`` after the old ones, going on from the largest old rank."""
     buckets = bucket_ids(codes)
     before, after = buckets[: len(old_rank)], buckets[len(old_rank) :]

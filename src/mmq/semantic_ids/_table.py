@@ -1,8 +1,4 @@
-"""The table item -> semantic ID, and its Parquet file: this module alone reads and writes it.
-
-Layout: ``item_id`` (int64 or string), ``semantic_id`` (fixed-size list of int32), ``rank`` (int32);
-the manifest is JSON in the file's key-value metadata.
-"""
+"""The table item -> semantic ID, of one file or of a folder of parts."""
 
 from __future__ import annotations
 
@@ -15,9 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from mmq._artifacts import require_file, write_file
 from mmq.data._item_ids import ItemIndex, as_item_ids, check_ids, content
 from mmq.errors import DataError, FormatError
 from mmq.metrics.buckets import bucket_ids, occurrence
@@ -28,16 +22,10 @@ from mmq.semantic_ids._manifest import (
     build_manifest,
     imported_from,
     is_imported,
-    parse_manifest,
-    to_json,
 )
+from mmq.semantic_ids._table_file import Stored, read_file_manifest, read_table, write_table
+from mmq.semantic_ids._table_folder import NOTE, read_folder, read_note
 
-_MANIFEST = b"mmq.semantic_ids"
-_ROW_GROUP = 1 << 20
-_IMPORT = (
-    "give the file that mmq encode wrote, or bring semantic IDs made elsewhere into this form "
-    "with mmq import ids FILE --out ids.parquet"
-)
 _LISTS = (pa.types.is_fixed_size_list, pa.types.is_list, pa.types.is_large_list)
 
 
@@ -210,71 +198,33 @@ class SemanticIDs:
 
     def write(self, path: str | Path) -> None:
         """Write the table as Parquet, whole or not at all; equal tables are equal bytes."""
-        manifest = to_json(self.manifest).encode()
-        table = self.to_arrow().replace_schema_metadata({_MANIFEST: manifest})
-        with write_file(path) as temporary:
-            pq.write_table(
-                table,
-                temporary,
-                row_group_size=_ROW_GROUP,
-                compression="zstd",
-                use_dictionary=["semantic_id.list.element", "rank"],
-                write_statistics=["item_id"],
-                write_page_checksum=True,
-            )
+        write_table(path, Stored(self.to_arrow(), self.manifest))
 
     @classmethod
     def read(cls, path: str | Path) -> SemanticIDs:
-        """The table in a Parquet file.
+        """The table in a Parquet file, or in a folder of parts.
 
         Raises:
             DataError: no such file.
-            FormatError: truncated, no ID table, of a newer mmq, or codes, ranks or ids that
-                do not hold together.
+            FormatError: truncated, no ID table, of a newer mmq, codes, ranks or ids that do not
+                hold together, or a folder that is not finished or has other parts.
         """
-        path = require_file(path, "semantic ID table")
+        stored = read_folder(Path(path)) if Path(path).is_dir() else read_table(path)
         try:
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                table = file.read()
-        except (pa.ArrowException, OSError) as error:
-            if _is_something_else(path):
-                raise FormatError(f"{path} is no semantic ID table of mmq; {_IMPORT}") from None
-            raise FormatError(
-                f"{path} is not a whole Parquet file ({str(error).splitlines()[0]}); "
-                "it is truncated or damaged, encode the catalogue again"
-            ) from error
-        metadata = table.schema.metadata or {}
-        if _MANIFEST not in metadata:
-            raise FormatError(f"{path} is Parquet, but no semantic ID table of mmq; {_IMPORT}")
-        manifest = parse_manifest(metadata[_MANIFEST], str(path))
-        missing = {"item_id", "semantic_id", "rank"} - set(table.column_names)
-        if missing:
-            raise FormatError(
-                f"{path} has no column {', '.join(sorted(missing))}; encode the catalogue again"
-            )
-        try:
-            return _from_table(table, manifest)
+            return _from_table(*stored)
         except DataError as error:
             raise FormatError(f"{path} does not hold together: {error}") from error
 
 
 def read_manifest(path: str | Path) -> Manifest | None:
-    """What made the ID table in a file, without reading it; None for anything else.
+    """What made the ID table in a file or folder, without reading it; None for anything else.
 
     Raises:
         FormatError: the manifest is damaged or of a newer mmq.
     """
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (pa.ArrowException, OSError):
-        return None
-    return parse_manifest(metadata[_MANIFEST], str(path)) if _MANIFEST in metadata else None
-
-
-def _is_something_else(path: Path) -> bool:
-    """Whether a file never was Parquet."""
-    with path.open("rb") as file:
-        return not b"PAR1".startswith(file.read(4))
+    if Path(path).is_dir():
+        return read_note(Path(path)).manifest if (Path(path) / NOTE).is_file() else None
+    return read_file_manifest(path)
 
 
 def _from_table(table: pa.Table, manifest: Manifest) -> SemanticIDs:

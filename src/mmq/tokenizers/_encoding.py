@@ -1,23 +1,29 @@
-"""Encoding a catalogue file in a stream that a kill does not undo.
+"""Encoding a catalogue file in a stream.
 
-Codes, and which modalities each item lacks, are appended, batch by batch, to ``codes.bin`` in a
-folder beside the output. A resumed run cuts off a torn last batch and goes on.
+One file of any size: codes, and which modalities each item lacks, are appended, batch by batch, to
+``codes.bin`` in a folder beside the output (:class:`PartialCodes`), and a resumed run goes on after
+the last whole batch. A part of a catalogue is encoded in one go (:func:`encode_part`).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from mmq._artifacts import remove_folder
 from mmq._progress import bar
+from mmq.data import Catalogue
+from mmq.data._catalogue import ContentHash
+from mmq.data._item_ids import ItemIndex, end_to_end
 from mmq.data._parquet import BATCH, CatalogueFile
 from mmq.errors import UserError
 from mmq.made_from import Checkpoint, begin
 from mmq.tokenizers._base import Tokenizer
+from mmq.tokenizers._threads import read_ahead
 
 
 class Encoded(NamedTuple):
@@ -30,6 +36,80 @@ class Encoded(NamedTuple):
 
     codes: np.ndarray
     absent: dict[str, np.ndarray]
+
+
+class EncodedPart(NamedTuple):
+    """A part of a catalogue in codes.
+
+    Attributes:
+        item_ids: of the items that were encoded.
+        encoded: their codes, and what they lack.
+        fingerprint: content hash of the part, of all its items.
+    """
+
+    item_ids: pa.Array
+    encoded: Encoded
+    fingerprint: str
+
+
+def encode_part(
+    part: CatalogueFile,
+    tokenizer: Tokenizer[Any],
+    known: ItemIndex | None = None,
+    advance: Callable[..., None] = lambda items: None,
+) -> EncodedPart:
+    """Codes and content hash of a part, which is read once; its codes are kept in memory.
+
+    Args:
+        part: of a catalogue.
+        tokenizer: that makes the codes.
+        known: items to leave out.
+        advance: called with the items done.
+
+    Raises:
+        DataError: an embedding that cannot be encoded.
+    """
+    digest, ids = ContentHash(), [part.item_ids().slice(0, 0)]
+    rows = [np.empty((0, tokenizer.length + len(tokenizer.dimensions)), np.int32)]
+    encode = tokenizer.encoder()
+    for size, items in read_ahead(_new_items(part, known, digest)):
+        if items is not None:
+            ids.append(items.item_ids)
+            rows.append(_rows(encode, items, tokenizer.dimensions))
+        advance(size)
+    return EncodedPart(end_to_end(ids), _split(np.concatenate(rows), tokenizer), digest.hexdigest())
+
+
+def _new_items(
+    part: CatalogueFile, known: ItemIndex | None, digest: ContentHash
+) -> Iterator[tuple[int, Catalogue | None]]:
+    """Batches: how many items each has, and those of them that are not known, None for none."""
+    for batch in part.batches():
+        digest.update(batch)
+        new = batch if known is None else _unknown(batch, known)
+        yield len(batch), new
+
+
+def _unknown(items: Catalogue, known: ItemIndex) -> Catalogue | None:
+    """The items that are not known."""
+    rows = np.flatnonzero(known.find(items.item_ids) < 0)
+    if len(rows) == len(items):
+        return items
+    return items.take(rows) if len(rows) else None
+
+
+def _rows(
+    encode: Callable[[Catalogue], np.ndarray], items: Catalogue, modalities: Iterable[str]
+) -> np.ndarray:
+    """``(items, length + modalities)`` int32: codes, then one where an item lacks a modality."""
+    lacks = [~items.present[name] for name in modalities]
+    return np.column_stack([encode(items), *lacks]).astype(np.int32, copy=False)
+
+
+def _split(rows: np.ndarray, tokenizer: Tokenizer[Any]) -> Encoded:
+    length = tokenizer.length
+    absent = {name: rows[:, length + n] != 0 for n, name in enumerate(tokenizer.dimensions)}
+    return Encoded(rows[:, :length], absent)
 
 
 class PartialCodes:
@@ -71,16 +151,13 @@ class PartialCodes:
         ):
             target.truncate(4 * self._width * done)
             target.seek(0, 2)
-            for batch in file.batches(BATCH, start=done):
-                lacks = [~batch.present[name] for name in self.modalities]
-                rows = np.column_stack([self.tokenizer.encode(batch), *lacks])
-                target.write(np.ascontiguousarray(rows, np.int32).data)
+            encode = self.tokenizer.encoder()
+            for batch in read_ahead(file.batches(BATCH, start=done)):
+                target.write(np.ascontiguousarray(_rows(encode, batch, self.modalities)).data)
                 target.flush()  # a kill loses no batch; all is written or it raises
                 advance(len(batch))
         rows = np.memmap(self._codes, np.int32, "r", shape=(len(file), self._width))
-        length = self.tokenizer.length
-        absent = {name: rows[:, length + n] != 0 for n, name in enumerate(self.modalities)}
-        return Encoded(rows[:, :length], absent)
+        return _split(rows, self.tokenizer)
 
     @contextlib.contextmanager
     def _removed_for_bad_input(self) -> Iterator[None]:

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from mmq.workflows._embed import embed as embed
     from mmq.workflows._embed_behaviour import embed_behaviour as embed_behaviour
     from mmq.workflows._encode import encode as encode
+    from mmq.workflows._encode_parts import encode_parts as encode_parts
     from mmq.workflows._evaluate import evaluate as evaluate
     from mmq.workflows._export_onnx import export_onnx as export_onnx
+    from mmq.workflows._export_vectors import export_vectors as export_vectors
     from mmq.workflows._files import LogFile as LogFile
     from mmq.workflows._files import ModelFolder as ModelFolder
     from mmq.workflows._finetune import Stage1 as Stage1
@@ -54,7 +56,15 @@ if TYPE_CHECKING:
 _HOMES = {
     **{
         name: f"_{name}"
-        for name in ("compare", "demo", "doctor", "embed", "embed_behaviour", "encode")
+        for name in (
+            "compare",
+            "demo",
+            "doctor",
+            "embed",
+            "embed_behaviour",
+            "encode",
+            "encode_parts",
+        )
     },
     **{name: f"_{name}" for name in ("evaluate", "export_onnx", "finetune", "fit", "inspect")},
     **{
@@ -63,6 +73,7 @@ _HOMES = {
     },
     **dict.fromkeys(("AbLogs", "ab_analyse", "ab_plan", "ab_replay", "ab_simulate"), "_ab"),
     "Contender": "_compare",
+    "export_vectors": "_export_vectors",
     "IdImport": "_import_ids",
     "ItemFilters": "_recommend",
     "LogFile": "_files",

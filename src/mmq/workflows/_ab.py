@@ -102,7 +102,7 @@ def ab_analyse(
         experiment, logs.exposures, logs.events, chosen, primary=primary, strata=logs.strata
     )
     if csv is not None:
-        write_csv(found, csv)
+        _write_csv(found, csv)
     if report is not None:
         from mmq.reports._ab import write_ab_report
 
@@ -120,7 +120,7 @@ def _checked(
     return inputs
 
 
-def write_csv(found: Analysis, path: str | Path) -> None:
+def _write_csv(found: Analysis, path: str | Path) -> None:
     """Write a row for each arm, stratum and metric as CSV, whole or not at all."""
     with write_file(path) as temporary:
         pcsv.write_csv(as_table(found), temporary)

@@ -33,6 +33,7 @@ from mmq.recommenders import (
 )
 from mmq.recommenders._evaluation import CUTOFFS
 from mmq.semantic_ids import SemanticIDs, inspect_ids
+from mmq.semantic_ids._table_folder import NOTE
 from mmq.workflows._evaluate import Part
 from mmq.workflows._files import LogFile
 
@@ -142,9 +143,14 @@ def _require_comparable(named: Sequence[Contender]) -> None:
     for path in (path for each in named for path in each.paths):
         if not path.exists():
             raise DataError(f"there is no model or ID table at {path}; check the path")
-    kinds = {path.is_dir() for each in named for path in each.paths}
+    kinds = {_is_model(path) for each in named for path in each.paths}
     if len(kinds) > 1:
         raise SettingsError("models cannot be compared with ID tables; give one or the other")
+
+
+def _is_model(path: Path) -> bool:
+    """Whether a path is the folder of a model, and not an ID table, which may be a folder too."""
+    return path.is_dir() and not (path / NOTE).is_file()
 
 
 class _Reader:
@@ -173,7 +179,7 @@ class _Reader:
 
     def run(self, path: Path) -> _Run:
         """The figures of one model or table."""
-        model = self._model(path) if path.is_dir() else None
+        model = self._model(path) if _is_model(path) else None
         if model is None:
             ids, split = SemanticIDs.read(path), self.split or SplitSettings()
             data = RetrievalData.of(self._events(self.log), ids, split)
@@ -245,7 +251,7 @@ def _row(contender: Contender, runs: Sequence[_Run], cutoffs: Sequence[int]) -> 
             figure: {**spread._asdict(), "values": [each[figure] for each in values]}
             for figure, spread in over_seeds(values).items()
         }
-    if not contender.paths[0].is_dir():
+    if not _is_model(contender.paths[0]):
         quality = inspect_ids(SemanticIDs.read(contender.paths[0]))
         row["ids"] = {
             "length": len(quality.codebook_sizes),

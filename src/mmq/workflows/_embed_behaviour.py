@@ -62,7 +62,7 @@ def embed_behaviour(
     start, log, split = time.perf_counter(), LogFile.of(log), split or SplitSettings()
     chosen = BehaviourSettings.parse(settings or {})
     file = _checked(catalogue, name)
-    check_writable(out, [catalogue, log.path])
+    check_writable(out, [catalogue, log.path, *([model] if model else [])])
     inputs = {
         "catalogue": file_input(catalogue, file.fingerprint()),
         **_inputs(log, name, model, split),

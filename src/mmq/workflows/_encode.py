@@ -57,7 +57,7 @@ def encode(
     Example: ``ids, figures = encode("catalogue.parquet", "tokenizer", "ids.parquet")``
     """
     out = Path(out)
-    check_writable(out, [catalogue])
+    check_writable(out, [catalogue, tokenizer])
     loaded: Tokenizer[Any] = Tokenizer.load(tokenizer, run.device)
     file = CatalogueFile(catalogue)
     loaded.require_inputs(file)
