@@ -11,7 +11,8 @@ width 128, random weights).
 
 load: of 1 and 32 clients, the latency in milliseconds (p50, p95, p99) and users a second; and users
 a second of the same model called in Python in this process, for batches of as many users.
-"ratio" is the one over the other. Both processes share the machine's cores.
+"ratio" is the one over the other. Both processes share the machine's cores; "cpu_ms_per_user" is
+the processor time of the service alone, and of Python, which other processes lengthen less.
 
 soak: 32 clients at a steady rate, while releases take turns: two that are whole and one that is
 damaged, which has to be refused. Every answer is compared with what its release answers by itself.
@@ -100,6 +101,11 @@ class Serving:
         line = next(each for each in status.splitlines() if each.startswith("VmRSS"))
         return int(line.split()[1]) * 1024
 
+    def cpu_seconds(self) -> float:
+        """Processor time so far, of all its threads."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def end(self, sign: int = signal.SIGTERM) -> None:
         self.process.send_signal(sign)
         self.process.wait()
@@ -154,19 +160,20 @@ async def load(port: int, clients: int, seconds: float, asked: list[bytes]) -> d
                 place += clients
 
     await asyncio.gather(*(client(number) for number in range(clients)))
-    p50, p95, p99 = np.percentile(np.array(times) * 1000, [50, 95, 99])
+    p50, p95, p99 = np.percentile(np.array(times) * 1000, [50, 95, 99]).tolist()
     return {"p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "users_per_second": len(times) / seconds}
 
 
-def in_python(release: Release, items: int, users: int, seconds: float) -> float:
-    """Users a second of the same model, called here for batches of so many users."""
-    asked = questions(items)
+def in_python(release: Release, items: int, users: int, seconds: float) -> dict[str, float]:
+    """The same model, called here for batches of so many users."""
+    asked, busy = questions(items), time.process_time()
     model, done, started = release.models.recommender, 0, time.perf_counter()
     while time.perf_counter() - started < seconds:
         first = done % (len(asked) - users + 1)
         model.recommend(asked[first : first + users], K, exclude_history=True)
         done += users
-    return done / (time.perf_counter() - started)
+    elapsed, busy = time.perf_counter() - started, time.process_time() - busy
+    return {"users_per_second": done / elapsed, "cpu_ms_per_user": 1000 * busy / done}
 
 
 def measure_load(folder: Path, sizes: list[int], seconds: float) -> list[dict[str, Any]]:
@@ -179,11 +186,14 @@ def measure_load(folder: Path, sizes: list[int], seconds: float) -> list[dict[st
         try:
             for clients in CLIENTS:
                 asyncio.run(load(serving.port, clients, min(2.0, seconds), asked))  # untimed
+                busy = serving.cpu_seconds()
                 found = asyncio.run(load(serving.port, clients, seconds, asked))
+                busy = serving.cpu_seconds() - busy
+                found["cpu_ms_per_user"] = 1000 * busy / (found["users_per_second"] * seconds)
                 python = in_python(release, items, clients, seconds / 2)
-                ratio = found["users_per_second"] / python
-                row = {"items": items, "clients": clients, **found}
-                rows.append({**row, "python_users_per_second": python, "ratio": ratio})
+                ratio = found["users_per_second"] / python["users_per_second"]
+                row = {"items": items, "clients": clients, **found, "ratio": ratio}
+                rows.append(row | {f"python_{name}": value for name, value in python.items()})
                 print({name: round(value, 2) for name, value in rows[-1].items()}, flush=True)
         finally:
             serving.end()

@@ -22,7 +22,8 @@ def ray_application(settings: ServeSettings, replicas: int = 1) -> Application:
 
     Args:
         settings: of each replica; ``host``, ``port``, ``workers`` and ``drain_s`` are Ray's affair,
-            but a ``host`` that others can reach wants keys as ever.
+            but a ``host`` that others can reach wants keys as ever. A replica that is started anew
+            begins with ``active`` again, so leave it out once there is a state.
         replicas: how many.
 
     Raises:
