@@ -62,12 +62,10 @@ def million_ids(context: Context) -> SemanticIDs:
     """Of all items of the world, by RQ-KMeans of the first part, 6 x 100."""
     parts = parts_of(context.data / "world" / "catalogue")
 
-    def fit() -> Tokenizer[Any]:
-        tokenizer: Tokenizer[Any] = model_class("tokenizer", "rqkmeans")(
-            codebook_size=100, seed=0, refinement=0
-        )
-        tokenizer.fit(read_catalogue(parts[0]))
-        return tokenizer
+    def fit() -> Any:
+        made = model_class("tokenizer", "rqkmeans")(codebook_size=100, seed=0, refinement=0)
+        made.fit(read_catalogue(parts[0]))
+        return made
 
     tokenizer: Tokenizer[Any] = Tokenizer.load(context.kept("world RQ-KMeans", fit))
 

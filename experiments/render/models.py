@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from experiments.render.markdown import (
     Column,
     ahead,
@@ -19,6 +21,7 @@ from experiments.render.markdown import (
     with_seeds,
 )
 from experiments.results import Row
+from mmq.metrics.resampling import paired_t_test
 
 PROTOCOLS = {"history competes": "history_competes", "history left out": "history_left_out"}
 BOTH = [
@@ -131,6 +134,30 @@ def settings(rows: Sequence[Row]) -> str:
             parameters = f"{row['parameters']['values'][0]:,.0f}"
             lines.append([row["row"], parameters, *values, epochs])
     return table(["recommender", "parameters", *SETTINGS, "best epochs"], lines)
+
+
+def losses(rows: Sequence[Row]) -> str:
+    """Rows of the loss over a sample beside those over all items, and what the sample changes."""
+    full = {row["row"]: row for row in rows}
+
+    def change(row: Row) -> str:
+        of = full.get(row["row"].replace("a sample", "all items"))
+        if of is None or of is row or of["seeds"] != row["seeds"]:
+            return "-"
+        path = "history_competes/recall@10"
+        one, other = (np.array(at(each, path)["values"]) for each in (row, of))
+        if len(one) == 1:
+            return f"{float(one[0] / other[0]) - 1:+.1%}"
+        test = paired_t_test(one / other, np.ones(len(one)))
+        return f"{test.difference:+.1%} ({test.low:+.1%} to {test.high:+.1%})"
+
+    columns = [
+        *BOTH[:2],
+        Column("validation R@10", "validation/recall@10"),
+        Column("processor seconds to fit", "processor_seconds", 0),
+    ]
+    more = {"R@10 against all items (95% over seeds)": change}
+    return figures("recommender, what the loss compares", rows, measured(rows, columns), more=more)
 
 
 def new_items(rows: Sequence[Row]) -> str:

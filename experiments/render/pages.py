@@ -165,6 +165,11 @@ DOCUMENTS: Mapping[Path, Mapping[str, Block]] = {
         "index": further("decode", speed.index),
         "training": timed("recommender_training", speed.training, "bench_recommenders"),
     },
+    PAGES / "scale.md": {
+        "scale": timed("scale", speed.scale, "bench_scale"),
+        "growth": further("scale", speed.scale_growth),
+        "extrapolated": further("scale", speed.scale_extrapolated),
+    },
     PAGES / "tokenizers.md": {
         **{
             f"quantisers-{data}": of(f"quantisers_{data}", tokenizers.quantisers, _is_fit)
@@ -224,6 +229,7 @@ DOCUMENTS: Mapping[Path, Mapping[str, Block]] = {
     GUIDES / "a_shop_by_commands.md": {
         "shop": timed("shop_ml1m", speed.shop, "bench_shop --data ML1M")
     },
+    GUIDES / "scale.md": {"scale-cost": further("scale", speed.scale_cost)},
     GUIDES / "own_data.md": {"ties": _ties},
     GUIDES / "reproduce.md": {"paper-cost": paper.cost},
 }

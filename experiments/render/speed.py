@@ -222,3 +222,85 @@ def fuxictr(record: Record) -> str:
     ]
     header = ["PPNet", "test AUC", "rows a processor second"]
     return table([*header, *(f"to FuxiCTR, {name}" for name in theirs)], lines)
+
+
+def scale(record: Record) -> str:
+    """What every stage takes at every size."""
+    columns = {
+        "items": "{items:,}",
+        "users": "{users:,}",
+        "stage": "{stage}",
+        "items of the stage": "{handled:,}",
+        "seconds": "{wall_seconds:,.0f}",
+        "processor seconds": "{processor_seconds:,.0f}",
+        "microseconds an item": "{each:,.0f}",
+        "peak MB": "{peak_mb:,}",
+    }
+    cells = sorted(record["cells"], key=lambda cell: cell["items"])
+    return templated(
+        columns,
+        ({**cell, "each": 1e6 * cell["processor_seconds"] / cell["handled"]} for cell in cells),
+    )
+
+
+def scale_growth(record: Record) -> str:
+    """How stages grow with the items; 1 is linear."""
+    columns = {
+        "stage": "{stage}",
+        "from items": "{from:,}",
+        "to items": "{to:,}",
+        "exponent, processor": "{processor_seconds:.2f}",
+        "exponent, memory": "{peak_mb:.2f}",
+    }
+    return templated(columns, record["growth"])
+
+
+def scale_extrapolated(record: Record) -> str:
+    """What 40 million items would take, by a line through the largest sizes measured."""
+    columns = {
+        "stage": "{stage}",
+        "users": "{users:,}",
+        "processor seconds, a + b n": "{processor_seconds[arithmetic]}",
+        "hours": "{hours:,.1f}",
+        "peak MB, a + b n": "{peak_mb[arithmetic]}",
+        "GB": "{gigabytes:,.1f}",
+    }
+    return templated(
+        columns,
+        (
+            {
+                **line,
+                "hours": line["processor_seconds"]["at_40_million"] / 3600,
+                "gigabytes": line["peak_mb"]["at_40_million"] / 1024,
+            }
+            for line in record["extrapolated"]
+        ),
+    )
+
+
+def scale_cost(record: Record) -> str:
+    """The extrapolated hours of 40 million items, by how many cores share them."""
+    columns = {
+        "stage": "{stage}",
+        "hours of one core": "{hours:,.1f}",
+        "on 2 cores": "{two:,.1f}",
+        "on 16 cores": "{sixteen:,.2f}",
+        "memory of a process, GB": "{gigabytes:,.1f}",
+    }
+    hours = {
+        line["stage"]: line["processor_seconds"]["at_40_million"] / 3600
+        for line in record["extrapolated"]
+    }
+    return templated(
+        columns,
+        (
+            {
+                "stage": line["stage"],
+                "hours": hours[line["stage"]],
+                "two": hours[line["stage"]] / 2,
+                "sixteen": hours[line["stage"]] / 16,
+                "gigabytes": line["peak_mb"]["at_40_million"] / 1024,
+            }
+            for line in record["extrapolated"]
+        ),
+    )

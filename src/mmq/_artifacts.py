@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import glob
 import hashlib
 import json
 import os
@@ -43,13 +42,6 @@ def write_file(path: str | Path) -> Iterator[Path]:
             _flush(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
-
-
-def remove_torn(path: str | Path) -> None:
-    """Remove what killed processes left of :func:`write_file`, once ``path`` is whole."""
-    path = Path(path)
-    for torn in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        torn.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

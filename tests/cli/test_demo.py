@@ -10,6 +10,7 @@ import pytest
 from mmq import load
 from mmq.cli import main
 from mmq.data._log import read_interactions
+from mmq.release import Release
 from mmq.semantic_ids import SemanticIDs
 from mmq.workflows import _demo
 
@@ -47,6 +48,17 @@ def test_every_file_is_there_and_can_be_read(result: dict[str, Any], folder: Pat
     assert [path.name for path in folder.parent.iterdir()] == ["out"]
 
 
+def test_the_release_is_of_the_shop(result: dict[str, Any], folder: Path) -> None:
+    release = Release.load(folder / "releases" / "demo")
+    assert result["releases"] == str(folder / "releases")
+    assert release.shown.columns == ["toy", "size", "material", "maker"]
+    assert release.shown.picture(0) is not None
+    history = [item["item_id"] for item in result["recommended"]["history"]]
+    expected = [item["item_id"] for item in result["recommended"]["recommendations"]]
+    found = release.models.recommender.recommend([history], 5, exclude_history=True)
+    assert found.item_ids == [expected]
+
+
 def test_pictures_are_found_from_the_catalogue(result: dict[str, Any], folder: Path) -> None:
     paths = pq.read_table(folder / "catalogue.parquet").column("image_path").to_pylist()
     assert all(Path(path).is_file() for path in paths)
@@ -62,7 +74,8 @@ def test_the_figures_are_those_of_the_files(
     assert inspected["verdict"] == result["verdict"]
     assert inspected["fvu_by_modality"]["held_out"] == result["fit"]["fvu_by_modality"]["held_out"]
     assert len(result["examples"]) == 3
-    assert set(result["seconds"]) == {"shop", "embed", "fit", "encode", "inspect", "train", "all"}
+    steps = {"shop", "embed", "fit", "encode", "inspect", "train", "release", "all"}
+    assert set(result["seconds"]) == steps
 
 
 def test_experts_know_what_their_modality_tells(result: dict[str, Any]) -> None:

@@ -63,6 +63,25 @@ def test_fit_prints_one_json_object(catalogue, tmp_path, capsys):
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize(("more", "fitted"), [([], 2048), (["--sample", 100], 100)])
+def test_a_large_catalogue_is_fitted_by_a_sample_that_says_so(tmp_path, capsys, more, fitted):
+    write_catalogue(tmp_path / "catalogue" / "a.parquet", shop(2000))
+    write_catalogue(tmp_path / "catalogue" / "b.parquet", shop(1000, first=2000))
+    arguments = ["fit", tmp_path / "catalogue", "--tokenizer", "rqkmeans", "--hold-out", 0.1]
+    arguments += ["--set", "codebook_size=2", "--out", tmp_path / "t", *more]
+    code, out, _ = run(capsys, *arguments)
+    assert code == 0
+    assert f"fitted on {fitted:,} of 3,000 items" in out
+    items = json.loads((tmp_path / "t" / "config.json").read_text())["figures"]["items"]
+    assert items == {"fit": fitted, "held_out": int(fitted / 0.9) - fitted, "catalogue": 3000}
+    assert "| items, catalogue | 3000 |" in (tmp_path / "t" / "README.md").read_text()
+
+
+def test_a_small_catalogue_is_fitted_whole(catalogue, tmp_path, capsys):
+    _, out, _ = run(capsys, "fit", catalogue, "--out", tmp_path / "t", *SMALL, "--json")
+    assert json.loads(out)["items"] == {"fit": 400}
+
+
 def test_settings_from_a_file_yield_to_the_command_line(catalogue, tmp_path):
     (tmp_path / "s.toml").write_text(
         'learning = "gradient"\nepochs = 1\ncodebook_size = 16\nlatent_dim = 4\n'

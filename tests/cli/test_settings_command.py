@@ -35,7 +35,8 @@ def test_every_setting_of_every_kind_is_described(kind):
         ("mmq", "shared_experts", "whole number at least 0 or none"),
         ("mmq", "specific_experts", "whole number or whole number for each name"),
         ("rqvae", "hidden_sizes", "list of whole number above 0"),
-        ("heterrec", "item_token", "true or false"),
+        ("heterrec", "item_token", "true or false or none"),
+        ("heterrec", "unmet_weight", "number at least 0, at most 1"),
         ("sasrec", "dropout", "number at least 0, below 1"),
     ],
 )

@@ -31,8 +31,8 @@ def counted_by_hand(histories, window):
 
 @given(HISTORIES, st.integers(1, 10))
 def test_pairs_are_those_of_plain_loops(histories, window):
-    pairs = count_pairs(packed(histories), ITEMS, window)
-    found = dict(zip(zip(pairs.first, pairs.second, strict=True), pairs.counts, strict=True))
+    pairs = count_pairs(packed(histories), ITEMS, window).tocoo()
+    found = dict(zip(zip(pairs.row, pairs.col, strict=True), pairs.data, strict=True))
     assert found == counted_by_hand(histories, window)
 
 
@@ -41,8 +41,18 @@ def test_counting_in_many_pieces_changes_nothing(monkeypatch):
     histories = packed([rng.integers(0, 30, 40).tolist() for _ in range(20)])
     whole = count_pairs(histories, 30, 20)
     monkeypatch.setattr("mmq.encoders._behaviour._PAIRS", 100)
-    for a, b in zip(whole, count_pairs(histories, 30, 20), strict=True):
-        np.testing.assert_array_equal(a, b)
+    in_pieces = count_pairs(histories, 30, 20)
+    np.testing.assert_array_equal(whole.toarray(), in_pieces.toarray())
+    assert in_pieces.dtype == in_pieces.indices.dtype == np.int32
+
+
+def test_the_mutual_information_of_many_pieces_is_that_of_one(monkeypatch):
+    rng = np.random.default_rng(5)
+    histories = packed([rng.integers(0, 30, 20).tolist() for _ in range(20)])
+    settings = BehaviourSettings(dimension=6)
+    whole = embed_behaviour(histories, 30, settings)
+    monkeypatch.setattr("mmq.encoders._behaviour._PAIRS", 50)
+    np.testing.assert_array_equal(whole.matrix, embed_behaviour(histories, 30, settings).matrix)
 
 
 @pytest.mark.parametrize(("shift", "smoothing"), [(1.0, 1.0), (1.5, 0.75)])

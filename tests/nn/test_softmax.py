@@ -26,6 +26,21 @@ def test_it_is_the_cross_entropy_of_torch_with_both_gradients(n):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("dim", [4, 31, 32, 129])
+def test_of_many_items_widths_make_no_difference(dim, monkeypatch):
+    monkeypatch.setattr(softmax, "_LARGE", 1)
+    hidden, weight, targets = tensors(20, 17, dim)
+    expected = cross_entropy(hidden @ weight.T, targets)
+    loss = softmax_cross_entropy(hidden, weight, targets)
+    torch.testing.assert_close(loss, expected)
+    for one, other in zip(
+        torch.autograd.grad(loss, (hidden, weight)),
+        torch.autograd.grad(expected, (hidden, weight)),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+
+
 def test_the_gradient_is_that_of_differences(monkeypatch):
     monkeypatch.setattr(softmax, "_ROWS", 3)
     hidden, weight, targets = tensors(7, 5, 4)

@@ -178,13 +178,18 @@ def test_items_that_nobody_met_compete_by_their_weight(weight):
     torch.testing.assert_close(network.loss(users, targets[:, None]), expected)
 
 
-@pytest.mark.parametrize("options", [{}, {"item_token": True}, {"unmet_weight": 0.1}])
-@pytest.mark.parametrize("objective", ["catalogue", "codes"])
-def test_of_a_sample_all_competitors_are_known_by_the_same(options, objective):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"item_token": True},
+        {"unmet_weight": 0.1},
+        {"item_token": True, "objective": "codes"},
+    ],
+)
+def test_of_a_sample_all_competitors_are_known_by_the_same(options):
     """Drawn to the last, it is the full loss with the full gradient; else its own rows of it."""
-    if objective == "codes" and "item_token" not in options:
-        pytest.skip("nothing competes")
-    network, users = network_of(met=MET, negatives=3, objective=objective, **options), users_of(3)
+    network, users = network_of(met=MET, negatives=3, **options), users_of(3)
     targets = torch.tensor([[5], [29], [1]])
     everybody = draw_sample(network.places[targets].numpy(), network.compared, 30, RNG())
     weights = everybody.log_weights + network.log_weights()
@@ -200,7 +205,7 @@ def test_of_a_sample_all_competitors_are_known_by_the_same(options, objective):
         torch.testing.assert_close(one.to_dense(), other.to_dense())
     sample = network.sample(targets[:, 0].numpy(), RNG())
     assert len(sample.rows) == 3 + 3
-    if objective == "catalogue":
+    if network.over_catalogue:
         table = network.heads.classifiers()
         whole, some = network.competing(table), network.competing(table, sample)
         torch.testing.assert_close(some, whole[sample.rows])
@@ -586,3 +591,23 @@ def test_a_service_leaves_out_what_the_model_does_not_know(exclude_history):
     assert set(few.item_ids[0]) | set(few.item_ids[1]) <= set(ids[:6])
     only = made.recommend([[], ["gone"]], **options, lenient=True)
     assert only.item_ids == [popular] * 2
+
+
+def test_tokens_are_for_catalogues_that_leave_them_room():
+    assert HeterRecSettings().resolved_item_token(200_000)
+    assert not HeterRecSettings().resolved_item_token(200_001)
+    assert HeterRecSettings(item_token=True).resolved_item_token(10**9)
+    assert not HeterRecSettings(item_token=False).resolved_item_token(1)
+
+
+def test_tokens_of_many_items_learn_where_they_are_read(monkeypatch):
+    """All competitors are, by the full loss: so they learn what they learn as dense tables."""
+    dense = fitted(item_token=True, batch_size=256)
+    monkeypatch.setattr("mmq.recommenders._network.MOST_DENSE", 0)
+    sparse = fitted(item_token=True, batch_size=256)
+    assert sparse.network.sparse
+    assert not dense.network.sparse
+    for one, other in zip(dense.log, sparse.log, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+    heads = [each.tensors()["item_head"] for each in (dense, sparse)]
+    np.testing.assert_allclose(*heads, atol=1e-5)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmq._formats import read_json, write_json
 from mmq.errors import DataError, FormatError, SettingsError, UserError
 from mmq.recommenders import Recommender
 from mmq.release import MANIFEST, Release, write_release
@@ -113,8 +113,8 @@ def test_parts_that_do_not_belong_together_are_refused(
     other.recoded(other.codes[::-1], manifest).write(shop / "other.parquet")
     if not (shop / "other").exists():
         shutil.copytree(shop / "tokenizer", shop / "other")
-        config = json.loads((shop / "other" / "config.json").read_text())
-        (shop / "other" / "config.json").write_text(json.dumps(config | {"mmq": "0"}))
+        config = read_json(shop / "other" / "config.json", "config")
+        write_json(shop / "other" / "config.json", config | {"mmq": "0"})
     with pytest.raises(UserError, match=sentence):
         write_release(replace(parts(shop), **{part: shop / value}), tmp_path / "refused")
     assert not (tmp_path / "refused").exists()
@@ -149,12 +149,12 @@ def test_a_missing_part_a_renamed_folder_and_a_changed_manifest_are_refused(made
     with pytest.raises(FormatError, match="rename the folder back"):
         Release.load(copied(made, tmp_path, "renamed"))
     folder = copied(made, tmp_path / "third")
-    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest = read_json(folder / MANIFEST, "manifest")
     del manifest["files"]["codes.json"]
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    write_json(folder / MANIFEST, manifest)
     with pytest.raises(FormatError, match="was changed"):
         Release.load(folder)
-    (folder / MANIFEST).write_text(json.dumps(manifest | {"format": 2}))
+    write_json(folder / MANIFEST, manifest | {"format": 2})
     with pytest.raises(FormatError, match="upgrade mmq"):
         Release.load(folder)
     with pytest.raises(DataError, match="no release"):

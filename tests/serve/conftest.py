@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from mmq._formats import read_json, write_json
+from mmq.release import MANIFEST
 from mmq.serve import ServeSettings, create_app
 from release_shop import write_releases
 
@@ -16,9 +18,8 @@ def releases(tmp_path_factory) -> Path:
     """A folder of two releases, "first" and "second" with new items; and "damaged"."""
     folder = write_releases(tmp_path_factory.mktemp("served"))
     shutil.copytree(folder / "first", folder / "damaged")
-    manifest = folder / "damaged" / "release.json"
-    manifest.chmod(0o644)
-    manifest.write_text(manifest.read_text().replace('"first"', '"damaged"'))
+    manifest = folder / "damaged" / MANIFEST
+    write_json(manifest, read_json(manifest, "manifest") | {"name": "damaged"})
     codes = folder / "damaged" / "codes.json"
     codes.chmod(0o644)
     codes.write_text(codes.read_text() + " ")

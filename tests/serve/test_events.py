@@ -78,15 +78,15 @@ def test_nothing_acknowledged_is_lost_when_the_process_is_killed(tmp_path: Path)
     assert store.keep([event(number) for number in acknowledged]).accepted == 0
 
 
-def test_postgresql(tmp_path) -> None:
+def test_postgresql(tmp_path, request) -> None:
     url = os.environ.get("MMQ_POSTGRES")
     if not url:
         pytest.skip("needs a server: set MMQ_POSTGRES to its SQLAlchemy URL")
     store = EventStore(url)
+    request.addfinalizer(store.close)
     user = f"user of {tmp_path}"
     numbers = [f"{tmp_path}{place}" for place in range(3)]
     happened = [event(place, user, event_id=number) for place, number in enumerate(numbers)]
     assert store.keep(happened) == (3, 0)
     assert store.keep(happened) == (0, 3)
     assert store.history(user, 2) == ["1", "2"]
-    store.close()

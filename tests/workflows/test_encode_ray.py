@@ -1,7 +1,9 @@
 """Parts as tasks of Ray: two workers, one of them killed, write what one process writes."""
 
 import os
+import shutil
 import signal
+import sys
 import time
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from children import start
 from mmq import Catalogue, write_catalogue
+from mmq.errors import DataError, MissingExtraError
 from mmq.workflows import encode_parts, fit
 
 pytest.importorskip("ray", reason="the extra ray is not installed")
@@ -16,15 +19,19 @@ pytest.importorskip("ray", reason="the extra ray is not installed")
 PARTS = 4
 
 
+def items_from(first, rng):
+    vectors = rng.normal(size=(100, 6)).round(0) + 0.1
+    return Catalogue.build(range(first, first + 100), {"text": vectors})
+
+
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ray")
     rng = np.random.default_rng(0)
     for part in range(PARTS):
-        items = Catalogue.build(
-            range(100 * part, 100 * part + 100), {"text": rng.normal(size=(100, 6)).round(0) + 0.1}
-        )
-        write_catalogue(folder / "catalogue" / f"{part}.parquet", items)
+        write_catalogue(folder / "catalogue" / f"{part}.parquet", items_from(100 * part, rng))
+    shutil.copytree(folder / "catalogue", folder / "changed")
+    write_catalogue(folder / "changed" / "3.parquet", items_from(900, rng))
     first = folder / "catalogue" / "0.parquet"
     fit(first, folder / "tokenizer", "rqkmeans", settings={"codebook_size": 4, "length": 3})
     encode_parts(folder / "catalogue", folder / "tokenizer", folder / "one_process")
@@ -51,6 +58,9 @@ def _encode(shop, out):
     plain, _ray._run = _ray._run, slow
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
     encode_parts(shop / "catalogue", shop / "tokenizer", shop / out, engine="ray")
+    with pytest.raises(DataError) as refused:
+        encode_parts(shop / "changed", shop / "tokenizer", shop / out, engine="ray")
+    (shop / "refused.txt").write_text(str(refused.value))
     ray.shutdown()
     return 0
 
@@ -69,3 +79,11 @@ def test_a_killed_worker_changes_nothing(shop):
     workers = {mark.name.rpartition(".")[2] for mark in marks.glob(f"{part}.*")}
     assert len(workers) == 2  # the part was begun anew by another
     assert contents(shop / "ids") == contents(shop / "one_process")
+    sentence = (shop / "refused.txt").read_text()
+    assert sentence.startswith(f"{shop / 'ids' / '3.parquet'} holds an ID table made from other")
+
+
+def test_ray_that_is_not_installed(shop, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r"mmq-tokenizer\[ray\]"):
+        encode_parts(shop / "catalogue", shop / "tokenizer", shop / "none", engine="ray")

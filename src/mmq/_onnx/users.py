@@ -56,13 +56,8 @@ def _network(recommender: Recommender[Any]) -> HistoryNetwork:
         raise SettingsError(
             f"a {recommender.kind} recommender has no user vectors; export sasrec or heterrec"
         )
-    settings = recommender.settings
-    if settings.head != "parallel":
-        raise SettingsError(
-            f"codes of the head '{settings.head}' depend on each other, so that scores are no "
-            "products of vectors; train heterrec with --set head=parallel"
-        )
-    if settings.token_scope != "item":
+    recommender.answer_vectors(torch.arange(1))  # raises where there are none
+    if recommender.settings.token_scope != "item":
         raise SettingsError(
             "tokens that see the whole history make no vectors of items alone; train heterrec "
             "with --set token_scope=item"

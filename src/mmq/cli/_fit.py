@@ -21,7 +21,13 @@ def command(
         float, typer.Option("--hold-out", help="Share of the items to measure on, not to fit.")
     ] = 0.0,
     sample: Annotated[
-        int | None, typer.Option("--sample", min=1, help="Fit on so many items drawn at random.")
+        int | None,
+        typer.Option(
+            "--sample",
+            min=1,
+            help="Fit on so many items drawn at random; 1,024 a codeword, at most 1 GiB of "
+            "embeddings, if not given.",
+        ),
     ] = None,
     seed: opt.UnsetSeed = None,
     settings: opt.Set = None,
@@ -122,6 +128,9 @@ def _lines(figures: dict[str, Any], trained: bool) -> list[str]:
         + (f"{figures['epochs']} epochs " if trained else "")
         + f"in {figures['seconds']:.0f} s ({figures['items_per_second']:,.0f} items/s)"
     ]
+    items = figures["items"]
+    if "catalogue" in items:
+        lines.append(f"  fitted on {items['fit']:,} of {items['catalogue']:,} items, at random")
     for part, fvu in figures["fvu"].items():
         codes, error = figures["fvu_codes"][part], figures["l_recon_codes"][part]
         by_modality = figures["fvu_by_modality"][part]

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from mmq.cli import _options as opt
-from mmq.cli._frame import emit
 
 
 def command(
@@ -56,5 +55,6 @@ def command(
         "events": events,
     }
     settings = ServeSettings.parse(gather(config, assignments or []) | given)
-    emit({}, False, [f"mmq serves {releases} at http://{host}:{port}/ (end it with Ctrl-C)"])
+    address = f"http://{host}:{port}/"
+    typer.echo(f"mmq serves {releases} at {address} (Ctrl-C ends it)", err=True)
     serve(settings)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
 from mmq._artifacts import require_file, sha256
-from mmq.errors import DataError, shortened
+from mmq.errors import DataError, shortened, warn
 
 FORMATS = {
     ".parquet": "parquet",
@@ -30,6 +32,8 @@ _TABLES = {
     "metadata": ("*.metadata.json", "Iceberg"),
 }
 """Folders whose files are not all of the table: some hold rows that were deleted since."""
+_NUMBERED = re.compile(r"(\D*)(\d+)")
+"""The name of a file up to the end of its first number."""
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -84,6 +88,23 @@ def table_parts(path: str | Path) -> list[Part]:
         names = ", ".join(sorted(file.name for file in formats.values())[:5])
         raise DataError(f"{path} holds files of several formats ({names}); give those of one")
     return parts
+
+
+def warn_of_gaps(parts: Sequence[Path]) -> None:
+    """Say which numbers the names of files lack, where they count from 0 or 1."""
+    found = [_NUMBERED.match(path.name) for path in parts]
+    named = [match.groups() for match in found if match]
+    numbers = sorted({int(number) for _, number in named})
+    if len(named) < len(parts) or len({before for before, _ in named}) > 1 or numbers[0] > 1:
+        return
+    lacking = sorted(set(range(numbers[0], numbers[-1])).difference(numbers))
+    if lacking:
+        before, number = named[0]
+        first = f"{before}{lacking[0]:0{len(number)}d}"
+        warn(
+            f"{parts[0].parent} has files up to {parts[-1].name} and none of the name {first} "
+            f"({len(lacking):,} such gaps), so that a part may be missing; check that it is whole"
+        )
 
 
 def is_pattern(path: str | Path) -> bool:

@@ -187,7 +187,8 @@ class Interactions:
 
     @cached_property
     def _user_order(self) -> np.ndarray:
-        return np.lexsort((self.times, self.users.codes))
+        order = np.lexsort((self.times, self.users.codes))
+        return order.astype(np.int32) if len(order) < 2**31 else order
 
     def positives(self, threshold: float = 3) -> Interactions:
         """The rows with a rating above ``threshold`` or with label 1.
@@ -241,14 +242,18 @@ class Interactions:
         counts twice. The result may be empty.
         """
         users, items = self.users.codes, self.items.codes
-        rows = np.arange(len(self))
+        rows = None
         while True:
-            keep = (np.bincount(users)[users] >= k) & (np.bincount(items)[items] >= k)
+            keep = (np.bincount(users) >= k)[users] & (np.bincount(items) >= k)[items]
             if keep.all():
-                mask = np.zeros(len(self), dtype=bool)
-                mask[rows] = True
-                return self.filter(mask)
-            users, items, rows = users[keep], items[keep], rows[keep]
+                break
+            rows = np.flatnonzero(keep) if rows is None else rows[keep]
+            users, items = users[keep], items[keep]
+        if rows is None:
+            return self
+        mask = np.zeros(len(self), dtype=bool)
+        mask[rows] = True
+        return self.filter(mask)
 
     def _column(self, name: str) -> pa.Array:
         return joined(self.table.column(name))

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from mmq.data._cleaning import row_hashes, with_items
 from mmq.data._continued import continued
-from mmq.data._files import format_of, table_parts
+from mmq.data._files import format_of, table_parts, warn_of_gaps
 from mmq.data._hashing import repeated
 from mmq.data._interactions import COLUMNS, REQUIRED, Interactions
 from mmq.data._item_ids import joined
@@ -122,6 +122,7 @@ class LogReader:
         """
         given = given or {}
         mapping, parts = _mapping(given), table_parts(path)
+        warn_of_gaps([part.path for part in parts])
         in_path = {name for part in parts for name in part.values}
         wanted = in_path if columns is None else in_path & {*mapping.values(), *columns}
         if format_of(parts[0].path) != "parquet" or wanted:

@@ -163,23 +163,30 @@ class CatalogueFile:
             seed: of the draw.
             attributes: whether to read the attribute columns too.
         """
-        ids = self.item_ids()
-        shown = self.attribute_table() if attributes else pa.table({})
-        rows = np.arange(len(ids))
-        if sample is not None and sample < len(ids):
-            rows = np.sort(np.random.default_rng(seed).choice(len(ids), sample, replace=False))
-            ids = ids.take(pa.array(rows))
-            shown = shown.take(pa.array(rows)) if attributes else shown
+        if sample is None or sample >= len(self):
+            shown = self.attribute_table() if attributes else pa.table({})
+            return self._gather(np.arange(len(self)), self.item_ids(), shown)
+        drawn = np.random.default_rng(seed).choice(len(self), sample, replace=False)
+        rows = np.sort(drawn)
+        shown = self.attribute_table().take(pa.array(rows)) if attributes else pa.table({})
+        return self._gather(rows, None, shown)
+
+    def _gather(self, rows: np.ndarray, ids: pa.Array | None, shown: pa.Table) -> Catalogue:
+        """The items at some rows, ascending; ids and embeddings of the others are not kept."""
         embeddings = {m: np.empty((len(rows), d), np.float32) for m, d in self.dimensions.items()}
         present = {m: np.empty(len(rows), bool) for m in self.dimensions}
+        own_ids = []
         first = filled = 0
         for piece in self.batches():
             inside = rows[filled : np.searchsorted(rows, first + len(piece))] - first
             place = slice(filled, filled + len(inside))
+            if ids is None:
+                own_ids.append(piece.item_ids.take(pa.array(inside)))
             for modality in self.dimensions:
                 embeddings[modality][place] = piece.embeddings[modality][inside]
                 present[modality][place] = piece.present[modality][inside]
             first, filled = first + len(piece), place.stop
+        ids = end_to_end(own_ids) if ids is None else ids
         return Catalogue(ids, embeddings, present, shown, self.reductions)
 
     def _reduction(self, stored: bytes) -> Reduction:

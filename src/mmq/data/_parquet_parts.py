@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from mmq._artifacts import require_file
 from mmq.data._embeddings import is_embedding, storage_of, width_of
-from mmq.data._files import format_of, is_pattern, table_parts
+from mmq.data._files import format_of, is_pattern, table_parts, warn_of_gaps
 from mmq.data._tables import damaged_parquet, open_parquet, plain, usual_types
 from mmq.errors import DataError
 
@@ -48,6 +48,7 @@ class Parts(NamedTuple):
                     f"{path} holds {paths[0].name}, but a catalogue is Parquet; make one with mmq "
                     "import npy or mmq embed"
                 )
+        warn_of_gaps(paths)
         return cls(paths, [open_parquet(each) for each in paths])
 
     def by_name(self, path: str | Path) -> dict[str, Path]:

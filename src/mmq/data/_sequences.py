@@ -165,12 +165,21 @@ def held_out_cases(
     """
     order = interactions.user_order()
     users, known, target = interactions.users.codes[order], known[order], target[order]
-    before = np.cumsum(known) - known
+    before: np.ndarray = np.cumsum(known, dtype=np.int32 if len(known) < 2**31 else np.int64)
+    np.subtract(before, known, out=before)
     starts = np.searchsorted(users, np.arange(len(interactions.users.ids)))
-    end = before[target]
-    first = before[starts][users[target]]
-    rows = rows[order]
-    targets, who = (each[target].astype(np.int64) for each in (rows, users))
-    cases = Cases(Sequences(rows[known], first, end), targets, who)
-    asked = np.stack([cases.users, cases.histories.end, cases.targets])
-    return cases.take(np.sort(np.unique(asked, axis=1, return_index=True)[1]))
+    end, who, asked = before[target], users[target], order[target]
+    first = before[starts][who]
+    del before, users
+    histories = Sequences(rows[order[known]], first.astype(np.int64), end.astype(np.int64))
+    cases = Cases(histories, rows[asked].astype(np.int64), who.astype(np.int64))
+    return cases.take(_first_asked(cases))
+
+
+def _first_asked(cases: Cases) -> np.ndarray:
+    """The cases that no earlier one of the same list equals; lists are end to end."""
+    ends = cases.histories.end
+    begins = np.ones(len(ends), bool)
+    begins[1:] = (np.diff(cases.users) != 0) | (np.diff(ends) != 0)
+    keys = np.cumsum(begins) * (cases.targets.max(initial=0) + 1) + cases.targets
+    return np.sort(np.unique(keys, return_index=True)[1])

@@ -41,14 +41,12 @@ def leave_one_out(interactions: Interactions) -> Split:
 
 def leave_one_out_parts(interactions: Interactions) -> np.ndarray:
     """The part of each interaction, ``(interactions,)``, as :func:`leave_one_out` divides them."""
-    users = interactions.users.codes
     order = interactions.user_order()
-    counts = np.bincount(users)
-    ends = np.cumsum(counts)[users[order]]
-    from_end = np.empty(len(users), dtype=np.int64)
-    from_end[order] = ends - np.arange(len(users))
-    from_end[counts[users] < 3] = 3
-    return np.select([from_end == 1, from_end == 2], [TEST, VALIDATION], TRAIN)
+    counts = np.bincount(interactions.users.codes)
+    ends = np.cumsum(counts)[counts >= 3]
+    part = np.full(len(order), TRAIN, np.int8)
+    part[order[ends - 1]], part[order[ends - 2]] = TEST, VALIDATION
+    return part
 
 
 def chronological_split(
@@ -117,7 +115,10 @@ def parts_by_time(times: np.ndarray, known: np.ndarray, fractions: Sequence[floa
         )
     train = times <= _cut(ordered, fractions[0])
     early = times <= _cut(ordered, fractions[0] + fractions[1])
-    return np.select([train, early], [TRAIN, VALIDATION], TEST)
+    part = np.full(len(times), TEST, np.int8)
+    part[early] = VALIDATION
+    part[train] = TRAIN
+    return part
 
 
 def stored_split(interactions: Interactions) -> Split:

@@ -12,6 +12,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
+from scipy.sparse import coo_array, csr_array
+from torch import Tensor
 
 from mmq.data._sequences import Sequences
 from mmq.errors import DataError
@@ -54,20 +56,6 @@ class BehaviourEmbeddings(NamedTuple):
     present: np.ndarray
 
 
-class Pairs(NamedTuple):
-    """How often items occur together, both ways round.
-
-    Attributes:
-        first: ``(pairs,)`` int64.
-        second: ``(pairs,)`` int64.
-        counts: ``(pairs,)`` int64.
-    """
-
-    first: np.ndarray
-    second: np.ndarray
-    counts: np.ndarray
-
-
 def embed_behaviour(
     histories: Sequences, items: int, settings: BehaviourSettings | None = None
 ) -> BehaviourEmbeddings:
@@ -82,12 +70,9 @@ def embed_behaviour(
         DataError: no two items occur together, or fewer than ``dimension`` do.
     """
     settings = settings or BehaviourSettings()
-    pairs = count_pairs(histories, items, settings.window)
-    information = _information(pairs, items, settings)
-    kept = information > 0
-    present, met = np.zeros((2, items), bool)
-    present[pairs.first[kept]] = True  # smoothing may tell first from second
-    met[pairs.second[kept]] = True
+    information = _information(count_pairs(histories, items, settings.window), settings)
+    present = information.indptr[1:] > information.indptr[:-1]
+    met = np.bincount(information.indices, minlength=items) > 0  # smoothing may tell them apart
     if present.sum() < settings.dimension:
         raise DataError(
             f"{present.sum():,} items occur together with others in the histories more than by "
@@ -96,62 +81,72 @@ def embed_behaviour(
         )
     known = int((present | met).sum())
     place = np.cumsum(present | met) - 1
-    rows = np.stack([place[pairs.first[kept]], place[pairs.second[kept]]])
-    sparse = torch.sparse_coo_tensor(
-        torch.from_numpy(rows),
-        torch.from_numpy(information[kept]),
-        (known, known),
-        check_invariants=True,
-    )
+    sparse = _tensor(information, place, known)
+    del information
     width = min(settings.dimension + _OVERSAMPLED, known)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        left, values, _ = torch.svd_lowrank(sparse.coalesce(), q=width, niter=_POWERS)
+        left, values, _ = torch.svd_lowrank(sparse, q=width, niter=_POWERS)
     scaled = left[:, : settings.dimension] * values[: settings.dimension].sqrt()
     matrix = np.zeros((items, settings.dimension), np.float32)
     matrix[present] = scaled.numpy()[place[present]]
     return BehaviourEmbeddings(matrix, present)
 
 
-def count_pairs(histories: Sequences, items: int, window: int) -> Pairs:
-    """How often two different items are at most ``window`` apart in a history."""
+def count_pairs(histories: Sequences, items: int, window: int) -> csr_array:
+    """``(items, items)`` int32, symmetric: how often two items are at most ``window`` apart.
+
+    Pairs are counted some millions at a time; besides these, memory holds 8 bytes for each two
+    items that occur together.
+    """
     rows, lengths = histories.pack()
     users = np.repeat(np.arange(len(lengths)), lengths)
-    keys, counts = np.empty(0, np.int64), np.empty(0, np.int64)
+    counts = csr_array((items, items), dtype=np.int32)
     waiting: list[np.ndarray] = []
     for distance in range(1, min(window, int(lengths.max(initial=1)) - 1) + 1):
-        together = users[distance:] == users[:-distance]
-        first, second = rows[:-distance][together], rows[distance:][together]
-        both = first != second
-        low = np.minimum(first, second)[both]
-        waiting.append(low * items + np.maximum(first, second)[both])
-        if sum(map(len, waiting)) > _PAIRS:
-            keys, counts = _counted(keys, counts, waiting)
-            waiting = []
-    keys, counts = _counted(keys, counts, waiting)
-    low, high = keys // items, keys % items
-    return Pairs(
-        np.concatenate([low, high]), np.concatenate([high, low]), np.concatenate([counts, counts])
-    )
+        for start in range(0, len(rows) - distance, _PAIRS):
+            first = np.arange(start, min(start + _PAIRS, len(rows) - distance))
+            together = first[users[first] == users[first + distance]]
+            pairs = np.stack([rows[together], rows[together + distance]])
+            waiting.append(pairs[:, pairs[0] != pairs[1]])
+            if sum(each.shape[1] for each in waiting) > _PAIRS:
+                counts = counts + _counted(waiting, items)
+                waiting = []
+    if waiting:
+        counts = counts + _counted(waiting, items)
+    counts = (counts + counts.T).tocsr()
+    counts.sort_indices()
+    return counts
 
 
-def _counted(
-    keys: np.ndarray, counts: np.ndarray, more: list[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct keys and their counts, once more keys are taken up."""
-    new, times = np.unique(np.concatenate([np.empty(0, np.int64), *more]), return_counts=True)
-    merged, place = np.unique(np.concatenate([keys, new]), return_inverse=True)
-    total = np.zeros(len(merged), np.int64)
-    np.add.at(total, place, np.concatenate([counts, times]))
-    return merged, total
+def _counted(pairs: list[np.ndarray], items: int) -> csr_array:
+    """Pairs ``(2, n)`` as a matrix, the lower row first."""
+    both = np.concatenate(pairs, axis=1).astype(np.int32)
+    both.sort(axis=0)
+    ones = np.ones(both.shape[1], np.int32)
+    return coo_array((ones, tuple(both)), shape=(items, items)).tocsr()
 
 
-def _information(pairs: Pairs, items: int, settings: BehaviourSettings) -> np.ndarray:
-    """``(pairs,)`` float32 shifted mutual information; what is not positive is to be left out."""
-    counts = pairs.counts.astype(np.float64)
-    each = np.bincount(pairs.first, weights=counts, minlength=items)
+def _information(counts: csr_array, settings: BehaviourSettings) -> csr_array:
+    """``(items, items)`` float32 shifted mutual information; what is not positive is left out."""
+    each = np.asarray(counts.sum(axis=1, dtype=np.float64))
     company = each**settings.smoothing
-    share = company[pairs.second] / company.sum()
-    information = np.log(counts / (each[pairs.first] * share)) - np.log(settings.shift)
-    result: np.ndarray = information.astype(np.float32)
+    share = company / max(company.sum(), 1.0)
+    information = np.empty(counts.nnz, np.float32)
+    for start in range(0, counts.nnz, _PAIRS):
+        some = slice(start, min(start + _PAIRS, counts.nnz))
+        first = np.searchsorted(counts.indptr, np.arange(some.start, some.stop), side="right") - 1
+        expected = each[first] * share[counts.indices[some]]
+        information[some] = np.log(counts.data[some] / expected) - np.log(settings.shift)
+    information[information <= 0] = 0
+    result = csr_array((information, counts.indices, counts.indptr), shape=counts.shape)
+    result.eliminate_zeros()
     return result
+
+
+def _tensor(matrix: csr_array, place: np.ndarray, known: int) -> Tensor:
+    """The rows and columns of a matrix that have a place, ``(known, known)``."""
+    rows = np.repeat(place, np.diff(matrix.indptr))
+    where = torch.from_numpy(np.stack([rows, place[matrix.indices]]))
+    values, shape = torch.from_numpy(matrix.data), (known, known)
+    return torch.sparse_coo_tensor(where, values, shape, check_invariants=True, is_coalesced=True)

@@ -10,7 +10,9 @@ Axes: ``b`` items, ``n`` code position, ``k`` codeword, ``d`` vector dimension, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -41,7 +43,18 @@ class Refiner:
     def __call__(
         self, x: Tensor, present: Tensor, codes: Tensor | None, movable: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Codes ``(b, n)`` int64, and the scores ``(b, n, k)`` by which each was last chosen.
+        """As :meth:`codes`, and the scores ``(b, n, k)`` by which each was last chosen."""
+        found = self._shortest(len(x)) if codes is None else codes.clone()
+        scores = x.new_empty(*found.shape, self.table.shape[1])
+        for place, own, steps in self._searches(x, present, found, movable, codes is None):
+            last = scores[place]
+            for n, score in steps:
+                last[:, n] = score
+            found[place], scores[place] = own, last
+        return found, scores
+
+    def codes(self, x: Tensor, present: Tensor, codes: Tensor | None, movable: Tensor) -> Tensor:
+        """Codes ``(b, n)`` int64.
 
         Args:
             x: vectors ``(b, d)``, zero where missing.
@@ -51,64 +64,104 @@ class Refiner:
             movable: ``(b, n)`` bool; the other codes stay, and are the shortest codewords where
                 there are none yet.
         """
-        greedy = codes is None
         found = self._shortest(len(x)) if codes is None else codes.clone()
-        scores = x.new_empty(*found.shape, self.table.shape[1])
-        patterns, which = present.unique(dim=0, return_inverse=True)
-        for i, pattern in enumerate(patterns):
-            rows = torch.nonzero(which == i).flatten()
-            place = slice(None) if len(patterns) == 1 else rows
+        for place, own, steps in self._searches(x, present, found, movable, codes is None):
+            for _ in steps:
+                pass
+            found[place] = own
+        return found
+
+    def _searches(
+        self, x: Tensor, present: Tensor, codes: Tensor, movable: Tensor, greedy: bool
+    ) -> Iterator[tuple[Tensor | slice, Tensor, Iterator[tuple[int, Tensor]]]]:
+        """For items that have the same modalities: where they are, their codes, and the steps."""
+        for place in _alike(present):
+            pattern = present[place][0]
             seen = pattern.repeat_interleave(self.widths)
-            own = found[place]
-            target = (x[place] - self.offset) * seen
-            score = scorer(target, self.table * seen)
-            chosen = self._sweep(score, own, movable[place], greedy)
-            found[place], scores[place] = own, chosen
-        return found, scores
+            tables = self._whole if bool(pattern.all()) else Tables.of(self.table * seen)
+            score = tables.scorer((x[place] - self.offset) * seen)
+            own = codes[place]
+            yield place, own, self._sweep(score, own, movable[place], greedy)
+
+    @cached_property
+    def _whole(self) -> Tables:
+        """Of items that have all modalities, most often all of them: made once, not a block."""
+        return Tables.of(self.table)
 
     def _shortest(self, items: int) -> Tensor:
         """The codeword of each position that says least."""
         return self.table.square().sum(2).argmin(1).repeat(items, 1)
 
-    def _sweep(self, score: Score, codes: Tensor, movable: Tensor, greedy: bool) -> Tensor:
-        """Choose codes anew, in place; the scores."""
+    def _sweep(
+        self, score: Score, codes: Tensor, movable: Tensor, greedy: bool
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Choose codes anew, in place; each position with the scores that it was chosen by."""
         positions = range(codes.shape[1])
-        scores = codes.new_empty(0)
         for sweep in range(self.sweeps + greedy):
             for n in positions:
                 others = range(n) if greedy and not sweep else [m for m in positions if m != n]
                 own = score(codes, n, others)
-                if not sweep and not n:
-                    scores = own.new_empty(*codes.shape, own.shape[1])
-                scores[:, n] = own
                 codes[:, n] = torch.where(movable[:, n], best(own), codes[:, n])
-        return scores
+                yield n, own
 
 
-def scorer(x: Tensor, table: Tensor) -> Score:
-    """Function of codes, a position and others: ``(b, k)``, what each codeword takes off the error.
+def _alike(present: Tensor) -> list[Tensor | slice]:
+    """Rows of ``present`` ``(b, m)``, zeros and ones, that are equal; a slice where all are."""
+    if not len(present):
+        return []
+    if bool((present == present[0]).all()):
+        return [slice(None)]
+    powers = 2 ** torch.arange(present.shape[1], device=present.device)
+    key = (present.long() * powers).sum(1)  # several times faster than unique rows
+    return [torch.nonzero(key == value).flatten() for value in key.unique()]
 
-    That is ``r . t - |t|^2 / 2`` for what the others leave over, ``r = x - sum_m t_m``. The
-    products of codewords with x and with one another are made once where they fit.
+
+class Tables(NamedTuple):
+    """What every codeword adds, and what can be said of them before any item is seen.
+
+    Attributes:
+        table: ``(n, k, d)``.
+        halves: ``(n, k)`` minus half of their squared lengths.
+        gram: ``(n, n k, k)`` products of all codewords with those of a position; None where they
+            are too many.
     """
-    positions, size, _ = table.shape
-    halves = -0.5 * table.square().sum(2)
-    flat = table.flatten(0, 1)
-    starts = size * torch.arange(positions, device=x.device)
-    if len(flat) > GRAM:
 
-        def by_residual(codes: Tensor, n: int, others: Sequence[int]) -> Tensor:
-            explained = _sums(flat, codes[:, list(others)] + starts[list(others)])
-            return torch.addmm(halves[n], x - explained, table[n].T)
+    table: Tensor
+    halves: Tensor
+    gram: Tensor | None
 
-        return by_residual
-    products = torch.addmm(halves.flatten(), x, flat.T).view(len(x), positions, size)
-    gram = (flat @ flat.T).view(-1, positions, size).transpose(0, 1).contiguous()  # n (m k) k
+    @classmethod
+    def of(cls, table: Tensor) -> Tables:
+        """Of a table ``(n, k, d)``."""
+        positions, size, _ = table.shape
+        flat, gram = table.flatten(0, 1), None
+        if len(flat) <= GRAM:
+            gram = (flat @ flat.T).view(-1, positions, size).transpose(0, 1).contiguous()
+        return cls(table, -0.5 * table.square().sum(2), gram)
 
-    def by_products(codes: Tensor, n: int, others: Sequence[int]) -> Tensor:
-        return products[:, n] - _sums(gram[n], codes[:, list(others)] + starts[list(others)])
+    def scorer(self, x: Tensor) -> Score:
+        """Function of codes, a position and others: ``(b, k)``, what each takes off the error.
 
-    return by_products
+        That is ``r . t - |t|^2 / 2`` for what the others leave over, ``r = x - sum_m t_m``. The
+        products of codewords with x and with one another are made once where they fit.
+        """
+        table, halves, gram = self
+        positions, size, _ = table.shape
+        flat = table.flatten(0, 1)
+        starts = size * torch.arange(positions, device=x.device)
+        if gram is None:
+
+            def by_residual(codes: Tensor, n: int, others: Sequence[int]) -> Tensor:
+                explained = _sums(flat, codes[:, list(others)] + starts[list(others)])
+                return torch.addmm(halves[n], x - explained, table[n].T)
+
+            return by_residual
+        products = torch.addmm(halves.flatten(), x, flat.T).view(len(x), positions, size)
+
+        def by_products(codes: Tensor, n: int, others: Sequence[int]) -> Tensor:
+            return products[:, n] - _sums(gram[n], codes[:, list(others)] + starts[list(others)])
+
+        return by_products
 
 
 def _sums(rows: Tensor, index: Tensor) -> Tensor:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from mmq.decoding import Decoded, Excluded, Filters
 from mmq.decoding._selection import largest, pack, places_of, scores_of
+from mmq.recommenders._candidates import of_users
 
 _GROUP = 32
 """Scores whose maximum stands for them: the best k lie in the k groups with the best maxima."""
+_SCORES = 1 << 26
+"""Scores in memory at a time, 4 bytes each: those of 256 users and 262,144 items."""
 _SPARE = 8
 """Entries that are looked at beyond the best k: where the last of them is worse than the k-th best,
 all that equal the k-th were seen, and the earliest of them can be told."""
@@ -24,6 +29,17 @@ def top_items(scores: Tensor, k: int, filters: Filters) -> Decoded:
     ``scores`` is overwritten.
     """
     return best_items(leave_out(scores, filters), k)
+
+
+def in_parts(
+    find: Callable[[slice, Filters], Decoded], users: int, items: int, filters: Filters
+) -> Decoded:
+    """What ``find`` gives for all users, asked for so few at a time that their scores of all
+    ``items`` take :data:`_SCORES` numbers, or for one."""
+    size = max(1, _SCORES // items)
+    slices = [slice(first, min(first + size, users)) for first in range(0, users, size)]
+    parts = [find(some, of_users(filters, some)) for some in slices]
+    return parts[0] if len(parts) == 1 else Decoded(*map(torch.cat, zip(*parts, strict=True)))
 
 
 def top_shared(scores: Tensor, users: int, k: int, filters: Filters) -> Decoded:

@@ -24,6 +24,11 @@ MOST_DENSE = 100_000
 them, which finds more than learning the rows that are read (Beauty); of more it takes too long."""
 
 
+def learns_sparsely(items: int, settings: RecommenderSettings) -> bool:
+    """Whether a table has too many rows for all to learn in every step; decay concerns them all."""
+    return items > MOST_DENSE and not settings.weight_decay
+
+
 def embedding(*shape: int) -> nn.Parameter:
     """A table of embeddings at its start."""
     return nn.Parameter(torch.randn(*shape) * START)
@@ -42,13 +47,15 @@ class HistoryNetwork(nn.Module, ABC):
     tables: Collection[str] = ()
     """Names of the parameters that have a row for every item."""
 
+    sparse: bool
+    """Whether a step learns those rows of :attr:`tables` alone that it reads."""
+
     def __init__(self, settings: RecommenderSettings, competitors: int) -> None:
         super().__init__()
         dim = settings.hidden_dim
         self.compared = competitors
         self.negatives = settings.resolved_negatives(competitors)
-        drawn, decay = self.negatives is not None, settings.weight_decay > 0
-        self.sparse = drawn and competitors > MOST_DENSE and not decay  # which concerns all rows
+        self.sparse = False
         self.dropout = settings.dropout
         self.entry_norm = nn.LayerNorm(dim)
         self.item_blocks = nn.ModuleList(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
+from mmq.data._sequences import Sequences
 from mmq.nn.sampling import Sample
 from mmq.nn.softmax import softmax_cross_entropy
 from mmq.recommenders._batches import Histories
-from mmq.recommenders._network import HistoryNetwork, embedding
+from mmq.recommenders._network import HistoryNetwork, embedding, learns_sparsely
 from mmq.recommenders._sequential import SequentialRecommender
 from mmq.recommenders._settings import RecommenderSettings
 
@@ -29,6 +30,7 @@ class SASRecNetwork(HistoryNetwork):
 
     def __init__(self, items: int, settings: SASRecSettings) -> None:
         super().__init__(settings, items)
+        self.sparse = self.negatives is not None and learns_sparsely(items, settings)
         self.items = embedding(items, settings.hidden_dim)
 
     def item_vectors(self, histories: Histories) -> Tensor:
@@ -61,6 +63,14 @@ class SASRec(SequentialRecommender[SASRecSettings, SASRecNetwork]):
 
     def _make(self) -> SASRecNetwork:
         return SASRecNetwork(len(self.items.item_ids), self.settings)
+
+    def answer_vectors(self, rows: Tensor) -> Tensor:
+        """Their embeddings."""
+        return self.network.items[rows].detach()
+
+    def question_vectors(self, histories: Sequences) -> Tensor:
+        """The users' vectors."""
+        return self.user_vectors(histories)
 
     def _scores(self, users: Tensor) -> Tensor:
         return self.network.item_scores(users)

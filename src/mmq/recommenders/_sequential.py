@@ -16,7 +16,7 @@ from mmq.decoding import Decoded, Filters
 from mmq.recommenders._base import Recommender
 from mmq.recommenders._batches import history_batch
 from mmq.recommenders._data import RetrievalData
-from mmq.recommenders._dense import top_items
+from mmq.recommenders._dense import in_parts, top_items
 from mmq.recommenders._evaluation import evaluate
 from mmq.recommenders._fit import RetrievalTask
 from mmq.recommenders._network import HistoryNetwork
@@ -42,6 +42,20 @@ class SequentialRecommender(NetworkModel[R, N], Recommender[R], Generic[R, N]):
             latest = histories.latest(self.settings.history)
             return self.network.last(history_batch(latest, self.device)).float()
 
+    @abstractmethod
+    def answer_vectors(self, rows: Tensor) -> Tensor:
+        """``(n, width)`` float32: what users are compared with, for rows of items.
+
+        The product with :meth:`question_vectors` is an item's score up to a constant of the user.
+
+        Raises:
+            SettingsError: scores are no products of two vectors.
+        """
+
+    @abstractmethod
+    def question_vectors(self, histories: Sequences) -> Tensor:
+        """``(b, width)`` float32: what items are compared with; see :meth:`answer_vectors`."""
+
     def score_block(self, histories: Sequences) -> Tensor:
         """``(b, items)``."""
         with torch.no_grad():
@@ -66,7 +80,13 @@ class SequentialRecommender(NetworkModel[R, N], Recommender[R], Generic[R, N]):
         self, histories: Sequences, k: int, filters: Filters, beams: int | None
     ) -> Decoded:
         """The best items by their scores."""
-        return top_items(self.score_block(histories), k, filters)
+        users = self.user_vectors(histories)
+
+        def find(some: slice, own: Filters) -> Decoded:
+            with torch.no_grad():
+                return top_items(self._scores(users[some]), k, own)
+
+        return in_parts(find, len(users), len(self.items.item_ids), filters)
 
     def task(self, data: RetrievalData) -> RetrievalTask:
         """What the network learns from ``data``, whose items are those of the recommender."""

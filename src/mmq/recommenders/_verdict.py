@@ -106,6 +106,6 @@ def _advice(model: Recommender[Any], kind: str) -> str:
     steps = []
     if isinstance(model, SequentialRecommender):
         steps.append("train longer")
-    if isinstance(model, HeterRec) and not model.settings.item_token:
+    if isinstance(model, HeterRec) and model.settings.item_token is False:
         steps.append("set item_token=true")
     return ", ".join([*steps, "or " * bool(steps) + f"use {kind}"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from mmq._formats import read_json, write_json
-from mmq.reports._meaning import Words
+from mmq.reports._meaning import Word, Words
 from mmq.semantic_ids import SemanticIDs
 
 FILE = "codes.json"
@@ -35,8 +36,13 @@ def _of_position(ids: SemanticIDs, position: int, words: Words | None) -> dict[s
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes, minlength=ids.codebook_sizes[position]))
     parts = np.split(order, ends[:-1])
-    named = {str(code): [word.text for word in words.of(part)] for code, part in enumerate(parts)}
+    named = {str(code): _texts(words.of(part)) for code, part in enumerate(parts)}
     return {code: each for code, each in named.items() if each}
+
+
+def _texts(words: Sequence[Word]) -> list[str]:
+    """Words with their shares; one that titles and an attribute have alike comes once."""
+    return list({word.value.casefold(): word.text for word in words}.values())
 
 
 def read_code_words(folder: Path) -> list[dict[str, list[str]]]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from mmq._artifacts import remove_torn
+from mmq._artifacts import output_lock
 from mmq._formats import read_json, write_json
 from mmq.data._files import table_parts
 from mmq.errors import DataError, FormatError
@@ -121,7 +121,8 @@ def finish(folder: Path, names: Sequence[str], manifest: Manifest) -> Note:
     note = Note(manifest, counts)
     write_note(folder, note)
     for name in names:
-        remove_torn(folder / name)
+        with output_lock(folder / name):
+            pass  # who holds the lock has swept away what killed processes left
     return note
 
 

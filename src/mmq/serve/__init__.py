@@ -4,6 +4,7 @@ from mmq.errors import MissingExtraError
 
 try:
     from mmq.serve._app import create_app
+    from mmq.serve._ray import ray_application
     from mmq.serve._server import serve
     from mmq.serve._settings import ServeSettings
 except ModuleNotFoundError as error:
@@ -11,4 +12,4 @@ except ModuleNotFoundError as error:
         raise
     raise MissingExtraError(error.name or "fastapi", "serve") from error
 
-__all__ = ["ServeSettings", "create_app", "serve"]
+__all__ = ["ServeSettings", "create_app", "ray_application", "serve"]

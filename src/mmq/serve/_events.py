@@ -75,10 +75,11 @@ class EventStore:
         for event in events:
             first.setdefault(event.event_id, event)
         rows = [_row(event) for event in first.values()]
-        insert = _INSERTS[self._engine.dialect.name](EVENTS)
+        insert = _INSERTS[self._engine.dialect.name](EVENTS).values(rows)
         statement = insert.on_conflict_do_nothing(index_elements=["event_id"])
         with self._engine.begin() as connection:
-            accepted = sum(connection.execute(statement, row).rowcount for row in rows)
+            kept = connection.execute(statement.returning(EVENTS.c.number)).all()
+        accepted = len(kept)
         return Kept(accepted, len(events) - accepted)
 
     def history(self, user_id: str, most: int) -> list[str]:

@@ -37,7 +37,8 @@ def serve(settings: ServeSettings) -> None:
     if settings.workers == 1:
         Server(uvicorn.Config(app, **shared), app, settings.drain_s).run()
         return
-    os.environ[_ENVIRONMENT] = json.dumps(settings.to_dict())
+    # which release is active stands in the state by now: one that is started anew goes on with that
+    os.environ[_ENVIRONMENT] = json.dumps(settings.to_dict() | {"active": None})
     uvicorn.run(
         "mmq.serve._server:app_of_environment", factory=True, workers=settings.workers, **shared
     )

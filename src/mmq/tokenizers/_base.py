@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -19,6 +19,13 @@ from mmq.settings import Settings
 from mmq.tokenizers._card import tokenizer_card
 from mmq.tokenizers._search_space import Space
 from mmq.training._optimiser import LearningSettings
+
+ITEMS_PER_CODEWORD = 1024
+"""Items a codeword that a fit learns from at most: a mean of 1,024 members is within 1/1,024 of
+their variance of the true one."""
+
+MOST_NUMBERS = 2**28
+"""Numbers in the embeddings that a fit learns from at most (1 GiB), unless it is asked for more."""
 
 S = TypeVar("S", bound="TokenizerSettings")
 
@@ -40,6 +47,11 @@ class TokenizerSettings(Settings):
     def has_epochs(self) -> bool:
         """Whether the tokenizer is trained over epochs."""
         return False
+
+    def most_items(self, width: int) -> int:
+        """Items that a fit learns from at most, of embeddings of ``width`` numbers in all."""
+        enough = ITEMS_PER_CODEWORD * self.codebook_size
+        return max(self.codebook_size, min(enough, MOST_NUMBERS // width))
 
     @property
     def noise_setting(self) -> str | None:
@@ -98,6 +110,8 @@ class FitResult(NamedTuple):
         distinct_share: distinct IDs over items.
         bound: what no code of that many bits can go below for Gaussian data of the same
             covariance: "fvu", "fvu_separate" (each modality coded on its own) and "bits".
+        items: part -> how many items it has; of a sample of a catalogue also "catalogue", all of
+            them.
         epochs: passes made, or rounds of least squares and sweeps.
         seconds: wall time of the fit.
         items_per_second: items fitted on, per second of that time.
@@ -114,6 +128,7 @@ class FitResult(NamedTuple):
     utilisation: float
     distinct_share: float
     bound: dict[str, float]
+    items: dict[str, int]
     epochs: int
     seconds: float
     items_per_second: float
@@ -198,6 +213,10 @@ class Tokenizer(Model[S], Generic[S]):
     @abstractmethod
     def encode(self, catalogue: Catalogue) -> np.ndarray:
         """Codes ``(items, length)`` int32."""
+
+    def encoder(self) -> Callable[[Catalogue], np.ndarray]:
+        """:meth:`encode` for many catalogues; what it needs of the tokenizer is made once."""
+        return self.encode
 
     @abstractmethod
     def decode(self, codes: np.ndarray) -> dict[str, np.ndarray]:

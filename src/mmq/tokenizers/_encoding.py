@@ -8,7 +8,7 @@ the last whole batch. A part of a catalogue is encoded in one go (:func:`encode_
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from mmq.data._parquet import BATCH, CatalogueFile
 from mmq.errors import UserError
 from mmq.made_from import Checkpoint, begin
 from mmq.tokenizers._base import Tokenizer
+from mmq.tokenizers._threads import read_ahead
 
 
 class Encoded(NamedTuple):
@@ -70,26 +71,39 @@ def encode_part(
     """
     digest, ids = ContentHash(), [part.item_ids().slice(0, 0)]
     rows = [np.empty((0, tokenizer.length + len(tokenizer.dimensions)), np.int32)]
-    for batch in part.batches():
-        digest.update(batch)
-        new = np.arange(len(batch)) if known is None else _unknown(batch, known)
-        if len(new):
-            own = batch if len(new) == len(batch) else batch.take(new)
-            ids.append(own.item_ids)
-            rows.append(_rows(tokenizer, own))
-        advance(len(batch))
+    encode = tokenizer.encoder()
+    for size, items in read_ahead(_new_items(part, known, digest)):
+        if items is not None:
+            ids.append(items.item_ids)
+            rows.append(_rows(encode, items, tokenizer.dimensions))
+        advance(size)
     return EncodedPart(end_to_end(ids), _split(np.concatenate(rows), tokenizer), digest.hexdigest())
 
 
-def _unknown(items: Catalogue, known: ItemIndex) -> np.ndarray:
-    """Rows of the items that are not known."""
-    return np.flatnonzero(known.find(items.item_ids) < 0)
+def _new_items(
+    part: CatalogueFile, known: ItemIndex | None, digest: ContentHash
+) -> Iterator[tuple[int, Catalogue | None]]:
+    """Batches: how many items each has, and those of them that are not known, None for none."""
+    for batch in part.batches():
+        digest.update(batch)
+        new = batch if known is None else _unknown(batch, known)
+        yield len(batch), new
 
 
-def _rows(tokenizer: Tokenizer[Any], items: Catalogue) -> np.ndarray:
+def _unknown(items: Catalogue, known: ItemIndex) -> Catalogue | None:
+    """The items that are not known."""
+    rows = np.flatnonzero(known.find(items.item_ids) < 0)
+    if len(rows) == len(items):
+        return items
+    return items.take(rows) if len(rows) else None
+
+
+def _rows(
+    encode: Callable[[Catalogue], np.ndarray], items: Catalogue, modalities: Iterable[str]
+) -> np.ndarray:
     """``(items, length + modalities)`` int32: codes, then one where an item lacks a modality."""
-    lacks = [~items.present[name] for name in tokenizer.dimensions]
-    return np.column_stack([tokenizer.encode(items), *lacks]).astype(np.int32, copy=False)
+    lacks = [~items.present[name] for name in modalities]
+    return np.column_stack([encode(items), *lacks]).astype(np.int32, copy=False)
 
 
 def _split(rows: np.ndarray, tokenizer: Tokenizer[Any]) -> Encoded:
@@ -137,8 +151,9 @@ class PartialCodes:
         ):
             target.truncate(4 * self._width * done)
             target.seek(0, 2)
-            for batch in file.batches(BATCH, start=done):
-                target.write(np.ascontiguousarray(_rows(self.tokenizer, batch)).data)
+            encode = self.tokenizer.encoder()
+            for batch in read_ahead(file.batches(BATCH, start=done)):
+                target.write(np.ascontiguousarray(_rows(encode, batch, self.modalities)).data)
                 target.flush()  # a kill loses no batch; all is written or it raises
                 advance(len(batch))
         rows = np.memmap(self._codes, np.int32, "r", shape=(len(file), self._width))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -28,6 +28,7 @@ from mmq.tokenizers._frame import Frame
 from mmq.tokenizers._inputs import Inputs, unit_inputs
 from mmq.tokenizers._network import CodingNetwork
 from mmq.tokenizers._reference import reference
+from mmq.tokenizers._threads import in_threads
 from mmq.training._loop import Trained
 from mmq.training._weights import load_arrays, to_arrays
 
@@ -150,6 +151,7 @@ class NetworkTokenizer(Tokenizer[S], Generic[S, N]):
         measured = evaluate(network, Inputs(y, present, left, frame.scales.cpu()), parts)
         result = FitResult(
             **measured,
+            items={name: len(part) for name, part in parts.items()},
             epochs=trained.epochs,
             seconds=seconds,
             items_per_second=len(rows) / max(seconds, 1e-9),
@@ -206,19 +208,31 @@ class NetworkTokenizer(Tokenizer[S], Generic[S, N]):
                     "the catalogue of the fit (or without --reduce if that had none)"
                 )
 
-    @torch.inference_mode()
     def encode(self, catalogue: Catalogue) -> np.ndarray:
         """Codes ``(items, length)`` int32.
 
         Raises:
             DataError: a modality is absent, unknown or of another width.
         """
-        codes = np.empty((len(catalogue), self.length), np.int32)
+        return self.encoder()(catalogue)
+
+    @torch.inference_mode()
+    def encoder(self) -> Callable[[Catalogue], np.ndarray]:
+        """:meth:`encode` of the tokenizer as it is now, for many catalogues."""
         search = self.network.search()
-        for start in range(0, len(catalogue), BLOCK):
-            rows = slice(start, start + BLOCK)
-            codes[rows] = search(*self._inputs(catalogue, rows)).cpu().numpy()
-        return codes
+
+        def encode(catalogue: Catalogue) -> np.ndarray:
+            codes = np.empty((len(catalogue), self.length), np.int32)
+
+            @torch.inference_mode()
+            def encode_block(start: int) -> None:
+                rows = slice(start, start + BLOCK)
+                codes[rows] = search(*self._inputs(catalogue, rows)).cpu().numpy()
+
+            in_threads(encode_block, range(0, len(catalogue), BLOCK), self.device)
+            return codes
+
+        return encode
 
     def ids(self, catalogue: Catalogue) -> SemanticIDs:
         """The table of semantic IDs of a catalogue, which knows the tokenizer that made it.

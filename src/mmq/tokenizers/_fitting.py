@@ -13,16 +13,13 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from mmq._progress import bar
+from mmq.tokenizers._base import ITEMS_PER_CODEWORD
 from mmq.tokenizers._fused import FusedNetwork, Quantiser, RefinementSettings, require_enough
 from mmq.training._loop import Log, Trained
 
 KQ = TypeVar("KQ", bound="KMeansQuantiser")
 
 Advance = Callable[..., None]
-
-ITEMS_PER_CODEWORD = 1024
-"""More items than this times K are not learned from but a sample of so many (a mean of 1,024
-members is within 1/1,024 of their variance of the true one); bounds time and memory."""
 
 
 class KMeansSettings(RefinementSettings):

@@ -159,10 +159,10 @@ class FusedNetwork(CodingNetwork, Generic[Q]):
         """Codes of inputs."""
         if not self.refinement:
             return self._found
-        refine = self._refiner()
+        refine = self._refiner().codes
         return lambda x, present: refine(
             x, present, self._found(x, present), self.code_mask(present)
-        )[0]
+        )
 
     def _found(self, x: Tensor, present: Tensor) -> Tensor:
         """Codes ``(b, n)`` int64 as the quantisers find them."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mmq.workflows._encode_parts import encode_parts as encode_parts
     from mmq.workflows._evaluate import evaluate as evaluate
     from mmq.workflows._export_onnx import export_onnx as export_onnx
+    from mmq.workflows._export_vectors import export_vectors as export_vectors
     from mmq.workflows._files import LogFile as LogFile
     from mmq.workflows._files import ModelFolder as ModelFolder
     from mmq.workflows._finetune import Stage1 as Stage1
@@ -72,6 +73,7 @@ _HOMES = {
     },
     **dict.fromkeys(("AbLogs", "ab_analyse", "ab_plan", "ab_replay", "ab_simulate"), "_ab"),
     "Contender": "_compare",
+    "export_vectors": "_export_vectors",
     "IdImport": "_import_ids",
     "ItemFilters": "_recommend",
     "LogFile": "_files",

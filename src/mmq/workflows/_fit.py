@@ -10,6 +10,7 @@ from mmq._artifacts import beside
 from mmq.data._parquet import CatalogueFile
 from mmq.errors import SettingsError
 from mmq.made_from import Checkpoint, check_replaced, file_input
+from mmq.tokenizers._base import TokenizerSettings
 from mmq.tokenizers._estimator import NetworkTokenizer
 from mmq.training._distributed import joined, processes
 from mmq.workflows._run import Run, locks_out
@@ -36,7 +37,8 @@ def fit(
         kind: of tokenizer, one of ``mmq.model.kinds("tokenizer")``.
         settings: of the kind, by name.
         hold_out: share of the items to measure on, not to fit.
-        sample: fit on so many items drawn at random.
+        sample: fit on so many items drawn at random; None on all, or as many as there is something
+            to learn from (:meth:`TokenizerSettings.most_items`). Held-out items are drawn beside.
         run: seed, device, resume, force.
 
     Raises:
@@ -55,15 +57,27 @@ def fit(
     inputs |= {"settings": tokenizer.settings.to_dict()}
     check_replaced(out, "a tokenizer", inputs, run.force)
     checkpoint = Checkpoint(beside(out, "checkpoint.safetensors"), inputs, run.resume)
-    items = file.read(sample, tokenizer.settings.seed, attributes=False)
+    drawn = _drawn(tokenizer.settings, file, hold_out, sample)
+    items = file.read(drawn, tokenizer.settings.seed, attributes=False)
     with run.logged(), joined(tokenizer.device) as first:
         result = tokenizer.fit(items, hold_out, checkpoint)
     if not first:
         return None
+    if len(items) < len(file):
+        result = result._replace(items={**result.items, "catalogue": len(file)})
+        tokenizer.figures = result.figures()
     tokenizer.save(out, inputs)
     checkpoint.path.unlink(missing_ok=True)
     figures = {**result._asdict(), "tokenizer": kind, "length": tokenizer.length, "out": str(out)}
     return tokenizer, figures
+
+
+def _drawn(
+    settings: TokenizerSettings, file: CatalogueFile, hold_out: float, sample: int | None
+) -> int:
+    """Items to read: those to fit on, and those to measure on."""
+    fitted = sample or settings.most_items(sum(file.dimensions.values()))
+    return int(fitted / (1 - hold_out)) if 0 <= hold_out < 1 else fitted
 
 
 def _require_gradient(tokenizer: NetworkTokenizer[Any, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,7 +87,7 @@ def _result(ray: Any, reference: Any, task: PartTask) -> PartDone:
     try:
         done: PartDone = ray.get(reference)
     except errors.RayTaskError as error:
-        if isinstance(error.cause, UserError):
+        if isinstance(error.cause, UserError | MemoryError):
             raise error.cause from None
         raise
     except errors.OutOfMemoryError as error:
@@ -105,9 +106,7 @@ def _result(ray: Any, reference: Any, task: PartTask) -> PartDone:
 
 def _absolute(task: PartTask) -> PartTask:
     """The task as a worker, which runs in another folder, reads it."""
-    import dataclasses
-
-    return dataclasses.replace(task, source=task.source.absolute(), folder=task.folder.absolute())
+    return replace(task, source=task.source.absolute(), folder=task.folder.absolute())
 
 
 def _ray() -> Any:

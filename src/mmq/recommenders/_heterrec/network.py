@@ -24,7 +24,7 @@ from mmq.recommenders._heterrec.heads import (
     with_bias,
 )
 from mmq.recommenders._heterrec.settings import HeterRecSettings
-from mmq.recommenders._network import HistoryNetwork, embedding
+from mmq.recommenders._network import HistoryNetwork, embedding, learns_sparsely
 from mmq.semantic_ids import SemanticIDs
 
 _ITEMS = 4096
@@ -54,7 +54,9 @@ class HeterRecNetwork(HistoryNetwork):
     def __init__(self, ids: SemanticIDs, settings: HeterRecSettings, met: np.ndarray) -> None:
         over_catalogue = settings.resolved_objective == "catalogue"
         compared = len(ids) if settings.unmet_weight else int(met.sum())
-        super().__init__(settings, compared if over_catalogue or settings.item_token else 0)
+        with_tokens = settings.resolved_item_token(len(ids))
+        super().__init__(settings, compared if over_catalogue or with_tokens else 0)
+        self.sparse = with_tokens and learns_sparsely(len(ids), settings)
         self.over_catalogue = over_catalogue
         self.unmet_weight, self._met = settings.unmet_weight, int(met.sum())
         dim, sizes = settings.hidden_dim, ids.codebook_sizes
@@ -71,7 +73,7 @@ class HeterRecNetwork(HistoryNetwork):
         self.heads: CodeHeads = HEADS[settings.head](sizes, dim)
         self.steps = nn.ModuleList(nn.Linear(dim, dim) for _ in range(settings.steps - 1))
         self.item_tokens = self.item_head = None
-        if settings.item_token:  # zero is the token of an item that has none
+        if with_tokens:  # zero is the token of an item that has none
             self.item_tokens = nn.Parameter(torch.zeros(len(ids), dim))
             self.item_head = nn.Parameter(torch.zeros(len(ids), dim))
         for name in ("codes", "offsets", "own"):
@@ -146,11 +148,23 @@ class HeterRecNetwork(HistoryNetwork):
         """
         if self.answers is not None:
             return
+        width = self.positions.shape[1] + 2
+        answers = torch.ones(len(order), width, device=order.device)
+        for part, rows in zip(answers.split(_ITEMS), order.split(_ITEMS), strict=True):
+            part[:, :-1] = self.answer_vectors(rows)
+        self.answers = answers
+
+    def answer_vectors(self, rows: Tensor) -> Tensor:
+        """``(n, d + 1)``: what users are compared with, for some items; of parallel heads.
+
+        Their codes' classifiers added up, bias last, and their tokens: the product with a user's
+        vector and a 1 is the score of an item, up to a constant of the user.
+        """
         heads = self._parallel
-        answers: Tensor = heads.catalogue_sums(self.codes)(heads.classifiers())
+        answers: Tensor = heads.catalogue_sums(self.codes[rows])(heads.classifiers())
         if self.item_head is not None:
-            answers = answers + pad(self.of_items(self.item_head, slice(None)), (0, 1))
-        self.answers = pad(answers[order], (0, 1), value=1.0)
+            answers = answers + pad(self.of_items(self.item_head, rows), (0, 1))
+        return answers
 
     def answered(self, users: Tensor) -> Tensor:
         """``(b, items)`` scores of kept answers, in their order: log-probabilities of IDs, and

@@ -22,7 +22,8 @@ from mmq.decoding import (
     score_items,
 )
 from mmq.errors import SettingsError
-from mmq.recommenders._dense import renumbered, top_items
+from mmq.recommenders._dense import in_parts, renumbered, top_items
+from mmq.recommenders._heterrec.heads import with_bias
 from mmq.recommenders._heterrec.network import HeterRecNetwork
 from mmq.recommenders._heterrec.settings import HeterRecSettings
 from mmq.recommenders._results import Items
@@ -60,7 +61,8 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
     @property
     def tells_apart(self) -> bool:
         """Whether items have tokens of their own, or those without interactions a bonus."""
-        return self.settings.item_token or self.unmet_bonus != 0
+        items = len(self.fitted.item_ids)
+        return self.settings.resolved_item_token(items) or self.unmet_bonus != 0
 
     @property
     def semantic_ids(self) -> SemanticIDs:
@@ -151,14 +153,31 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
             found = beam_search(scores, self.index, max(beams, k), beams, filters)
             return _reranked(found, self._beside_codes(users), k)
 
+    def answer_vectors(self, rows: Tensor) -> Tensor:
+        """The sums of what gives their codes a logit, and their tokens: ``(n, d + 1)``."""
+        if self.settings.head != "parallel":
+            raise SettingsError(
+                f"codes of the head '{self.settings.head}' depend on each other, so that scores "
+                "are no products of vectors; train heterrec with --set head=parallel"
+            )
+        with torch.no_grad():
+            return self.network.answer_vectors(rows.to(self.device))
+
+    def question_vectors(self, histories: Sequences) -> Tensor:
+        """The users' vectors, and a 1 for the bias: ``(b, d + 1)``."""
+        return with_bias(self.user_vectors(histories))
+
     def _best(self, users: Tensor, k: int, filters: Filters) -> Decoded:
         """The best ``k`` of all items, equal ones in the order of the index; of parallel heads."""
         order = self.index.rows[: len(self.index)].long()
         self.network.keep_answers(order)
-        scores = self.network.answered(users)
-        if self.unmet_bonus:
-            scores += (self.network.own[order] < 0) * self.unmet_bonus
-        found = top_items(scores, k, renumbered(filters, order))
+        bonus = (self.network.own[order] < 0) * self.unmet_bonus if self.unmet_bonus else None
+
+        def find(some: slice, own: Filters) -> Decoded:
+            scores = self.network.answered(users[some])
+            return top_items(scores if bonus is None else scores.add_(bonus), k, own)
+
+        found = in_parts(find, len(users), len(order), renumbered(filters, order))
         return found._replace(rows=pad(order, (0, 1), value=-1)[found.rows])  # -1 is the last
 
     def _beside_codes(self, users: Tensor) -> Tensor:

@@ -8,6 +8,9 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from mmq.recommenders._settings import RecommenderSettings
 
+_WITH_TOKENS = 200_000
+"""Items that have tokens of their own, unless the settings say otherwise."""
+
 
 class HeterRecSettings(RecommenderSettings):
     """Settings of :class:`~mmq.recommenders._heterrec.HeterRec`."""
@@ -34,13 +37,18 @@ class HeterRecSettings(RecommenderSettings):
     one then scores all items, which an autoregressive one could only one by one."""
     steps: PositiveInt = 1
     """Next items predicted in training (listwise); the first of them is what is recommended."""
-    item_token: bool = True
+    item_token: bool | None = None
     """Whether an item has a token of its own, read and predicted beside its codes as one more
     position; zero for items that training does not meet, which their codes alone speak for. It is
-    compared with others in training, whatever the objective."""
+    compared with others in training, whatever the objective. None gives tokens up to 200,000 items:
+    in training an item's tokens take 32 bytes a dimension, which of a million is 4 GB."""
     ties: Literal["popularity", "rank"] = "popularity"
     """What orders items that score alike because they share an ID: interactions in the training
     part, or their rank in the table."""
+
+    def resolved_item_token(self, items: int) -> bool:
+        """The setting, or what suits ``items`` items."""
+        return items <= _WITH_TOKENS if self.item_token is None else self.item_token
 
     @property
     def resolved_objective(self) -> Literal["catalogue", "codes"]:

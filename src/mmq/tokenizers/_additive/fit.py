@@ -18,10 +18,10 @@ from mmq.tokenizers._additive.choice import SMOOTHINGS, Choice, Plan, Trials, co
 from mmq.tokenizers._additive.network import AdditiveNetwork, scopes_of
 from mmq.tokenizers._additive.problem import Problem
 from mmq.tokenizers._additive.start import Effort, layouts, product_start, residual_start
+from mmq.tokenizers._base import ITEMS_PER_CODEWORD
 from mmq.training._loop import Log, Trained
 
 _ITERATIONS = 25  # of k-means in the start of a fit
-_MOST_ITEMS = 1024  # items a codeword that a fit learns from at most
 _BLOCK = 20_000  # items that the lengths of what positions have to say are measured on
 
 Positions = Mapping[str, slice]
@@ -123,7 +123,7 @@ def _plans(shape: Shape, positions: Positions, table: Tensor | None) -> list[Pla
 
 def _sample(problem: Problem, seed: int) -> Problem:
     """The items, or a sample of as many as there is something to learn from."""
-    limit = _MOST_ITEMS * problem.size
+    limit = ITEMS_PER_CODEWORD * problem.size
     if len(problem.x) <= limit:
         return problem
     rows = np.random.default_rng([seed, 5]).choice(len(problem.x), limit, replace=False)

@@ -92,8 +92,8 @@ class AdditiveNetwork(CodingNetwork):
 
     def search(self) -> Callable[[Tensor, Tensor], Tensor]:
         """Codes of inputs."""
-        refine = self._refiner()
-        return lambda x, present: refine(self.aim(x), present, None, self.code_mask(present))[0]
+        find = self._refiner().codes
+        return lambda x, present: find(self.aim(x), present, None, self.code_mask(present))
 
     def reconstruct(self, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """What the codes stand for (nothing else is known of an item), and the codes."""

@@ -49,14 +49,14 @@ class Problem(NamedTuple):
         self, table: Tensor, x: Tensor, present: Tensor, codes: Tensor | None, sweeps: int
     ) -> Tensor:
         """Codes ``(b, n)`` of vectors under a table ``(n, k, d)``, block by block."""
-        refine = Refiner(table.new_zeros(table.shape[2]), table, self.widths, sweeps)
+        refiner = Refiner(table.new_zeros(table.shape[2]), table, self.widths, sweeps)
         scopes = torch.from_numpy(self.scopes.astype(np.float32)).to(x.device)
         found = []
         for start in range(0, len(x), BLOCK):
             rows = slice(start, start + BLOCK)
             own = None if codes is None else codes[rows]
             movable = present[rows] @ scopes.T > 0
-            found.append(refine(x[rows], present[rows], own, movable)[0])
+            found.append(refiner.codes(x[rows], present[rows], own, movable))
         return torch.cat(found)
 
     def error(self, table: Tensor, codes: Tensor) -> float:

@@ -186,10 +186,10 @@ class MMQNetwork(CodingNetwork):
         )
         if not self.settings.sweeps:
             return nearest
-        refine = self._refiner()
+        refine = self._refiner().codes
         return lambda x, present: refine(
             x, present, nearest(x, present).long(), self.mask(present) > 0
-        )[0]
+        )
 
     def reconstruct(self, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """Reconstruction with the item's own gates, and codes ``(b, n)``."""
