@@ -101,18 +101,18 @@ def _groups(questions: Sequence[Question]) -> Iterator[list[int]]:
 
 
 def _users(release: Release, questions: Sequence[Question]) -> list[_User]:
-    """Histories and exclusions by rows; all ids of all questions are looked up at once."""
-    ids = [item for each in questions for item in (*each.history, *each.exclude)]
-    rows = _own_rows(release, ids)
-    users, start = [], 0
-    for place, question in enumerate(questions):
-        middle = start + len(question.history)
-        end = middle + len(question.exclude)
-        history = rows[start:middle]
+    """Histories and exclusions by rows; all ids of all histories are looked up at once."""
+    rows = _own_rows(release, [item for each in questions for item in each.history])
+    ends = np.cumsum([len(each.history) for each in questions])
+    # users of one request share what they exclude, which may be long
+    unwanted = {each: _own_rows(release, each) for each in {each.exclude for each in questions}}
+    users = []
+    for place, (question, history) in enumerate(
+        zip(questions, np.split(rows, ends[:-1]), strict=True)
+    ):
         known = history[history >= 0]
-        unwanted = [rows[middle:end], *([known] if question.exclude_history else [])]
-        users.append(_User(place, known, np.concatenate(unwanted), len(history) - len(known)))
-        start = end
+        parts = [unwanted[question.exclude], *([known] if question.exclude_history else [])]
+        users.append(_User(place, known, np.concatenate(parts), len(history) - len(known)))
     return users
 
 
