@@ -195,6 +195,10 @@ DOCUMENTS: Mapping[Path, Mapping[str, Block]] = {
         },
         **{f"leaderboard-{data}": partial(_leaderboard_page, data) for data in ("beauty", "ml1m")},
         "new-items": _bonuses("ml1m"),
+        **{
+            f"sampled-loss-{data}": of(f"sampled_loss_{data}", models.losses)
+            for data in ("beauty",)
+        },
     },
     PAGES / "ranking.md": {
         "ranking": of("ranking_ml1m", models.beside_means),
