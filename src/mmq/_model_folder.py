@@ -160,8 +160,8 @@ def read_weights(
         )
     elif sha256(path) != config[HASH]:
         raise FormatError(
-            f"{path} is not the file that {CONFIG} was written with: it is damaged, or of another "
-            f"{family}; copy the whole folder, or make it again"
+            f"{path} is not the file that {CONFIG} was written with: it is truncated or damaged, "
+            f"or of another {family}; copy the whole folder, or make it again"
         )
     tensors = read_tensors(path, f"file of the {family}'s weights")
     for name, array in tensors.items():

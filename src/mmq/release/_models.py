@@ -77,7 +77,7 @@ def map_index(recommender: HeterRec, path: Path) -> None:
     """
     ids = recommender.semantic_ids
     index = read_index(path, codes_fingerprint(ids.codes, ids.codebook_sizes))
-    recommender._index = index.to(recommender.device)
+    recommender.use_index(index)
 
 
 def _load(family: str, folder: Path, device: str) -> Any:

@@ -84,6 +84,14 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
             self._index = index.ordered(torch.from_numpy(first.astype(np.float32)).to(self.device))
         return self._index
 
+    def use_index(self, index: PrefixIndex) -> None:
+        """Search in an index that lies on disk, in place of one made anew.
+
+        Args:
+            index: of the table's IDs, as :attr:`index` gave it.
+        """
+        self._index = index.to(self.device)
+
     def with_ids(self, ids: SemanticIDs) -> None:
         """Recommend from another table of the same tokenizer, such as one with new items.
 
