@@ -251,9 +251,9 @@ def ab_simulate(
 def _two_arms(market: MarketSettings) -> Experiment:
     """Control and treatment, from the arms of a market."""
     arms = [{"name": arm, "weight": 1 / len(market.sight)} for arm in market.sight]
-    return Experiment.parse(
-        {"name": "market", "arms": arms, "start": START.isoformat(), "random_share": 0.2}
-    )
+    values = {"name": "market", "arms": arms, "start": START.isoformat(), "random_share": 0.2}
+    planned = {"effect": 0.1, "planned_users": market.shoppers}
+    return Experiment.parse({**values, **planned})
 
 
 def _truth(found: Simulated, analysis: Analysis) -> dict[str, Any]:
