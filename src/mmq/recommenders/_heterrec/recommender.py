@@ -133,7 +133,10 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
         self.unmet_bonus = bonus
 
     def prepare(self, users: int) -> None:
-        """Make all items' vectors once, if so many users will have most of them in a history."""
+        """Make once what so many users will need: items' vectors, and the index of exact search."""
+        by_codes = self.settings.head == "parallel" and not self.tells_apart
+        if by_codes and self.index.worth_inverting(users):
+            _ = self.index.inverted
         if users * self.settings.history >= len(self.semantic_ids):
             with torch.no_grad():
                 self.network.keep_item_vectors()
