@@ -28,6 +28,7 @@ from experiments.cells import (
 )
 from mmq._artifacts import disk_errors, write_folder
 from mmq._formats import read_json
+from mmq._locks import sweep_folder
 from mmq.errors import DataError, FormatError, UserError
 
 try:
@@ -196,8 +197,10 @@ def _workers(count: int, jobs: int, work: Work, out: Path) -> Iterator[list[_Wor
 def _sweep(out: Path) -> None:
     """Remove what killed processes have left: torn cells, and what finished ones began with."""
     done = [each for each in (out / UNFINISHED).glob("*") if _is_done(out / CELLS / each.name)]
-    for useless in (*(out / CELLS).glob(".*.tmp"), *done):
+    for useless in done:
         shutil.rmtree(useless, ignore_errors=True)
+    if (out / CELLS).is_dir():
+        sweep_folder(out / CELLS)
 
 
 def _is_done(folder: Path) -> bool:

@@ -385,7 +385,7 @@ BAD = {
         (["--model", "popularity"], "popularity models cannot be fine-tuned"),
         (["--model", "ranker"], "ranker holds a ranker"),
         (["--model", "none"], "check the path"),
-        (["--model", "broken"], "not a whole safetensors file"),
+        (["--model", "broken"], "it is truncated or damaged"),
         (["--model", "somebody"], "check the path"),
         (["--model", "tokenizer"], "mmq recommender"),
         (["--tokenizer", "opq"], "opq does not learn by gradients"),

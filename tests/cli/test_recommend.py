@@ -21,6 +21,7 @@ from mmq import Catalogue, SemanticIDs, read_catalogue, write_catalogue
 from mmq.data._interactions import Interactions, write_interactions
 from mmq.recommenders import Recommender
 from mmq.semantic_ids import build_manifest
+from tests.rewritten import replace_in_json
 
 KINDS = ["heterrec", "sasrec", "popularity"]
 
@@ -394,9 +395,7 @@ def test_damaged_models(kind, name, old, new, expected, trained, tmp_path, capsy
     elif old == "gone":
         (folder / name).unlink()
     else:
-        text = (folder / name).read_text()
-        assert old in text
-        (folder / name).write_text(text.replace(old, new, 1))
+        replace_in_json(folder / name, old, new)
     code, out, err = run(capsys, "recommend", folder, "--history", "1", "--json")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert expected in err

@@ -169,6 +169,7 @@ def test_an_index_of_another_table_is_refused(tmp_path: Path) -> None:
         read_index(tmp_path / "missing", index.fingerprint)
 
 
+@pytest.mark.filterwarnings("ignore:.*holds no checksum")
 def test_other_files_and_newer_formats_are_refused(tmp_path: Path) -> None:
     path, arrays = tmp_path / "file", {"rows": np.zeros(3, np.int32)}
     save_file(arrays, path)

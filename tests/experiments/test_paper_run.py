@@ -20,7 +20,7 @@ from experiments.paper.plan import ITEM_TOKENS, QUANTISATION, RETRIEVAL, SHUFFLE
 from experiments.paper.prepare import prepare
 from experiments.paper.report import write_paper
 from mmq import Catalogue, read_catalogue, write_catalogue
-from mmq._formats import write_tensors
+from mmq._formats import read_json, write_tensors
 from mmq.errors import DataError
 from mmq.recommenders import Recommender
 from mmq.settings import to_toml
@@ -96,7 +96,7 @@ def test_every_cell_is_made_and_every_figure_is_there(whole):
     assert found["cells"]["failed"] == []
     assert found["cells"]["done"] == len(made) == len(set(made)) == 50
     assert found["cells"]["left"] == 0
-    assert found == json.loads((wanted.out / "results.json").read_text())
+    assert found == read_json(wanted.out / "results.json", "results")
     table = found["tables"]["table1"]
     shown = {
         (row["name"], column["key"]): figure

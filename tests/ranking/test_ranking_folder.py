@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from ranking_shop import SMALL, columns, data, fitted, names, table
 
-from mmq._formats import read_tensors, write_tensors
+from mmq._formats import read_tensors
 from mmq._model_folder import CARD, CONFIG, LOG, WEIGHTS, family_of
 from mmq.errors import DataError, FormatError, SettingsError
 from mmq.ranking import PPNet, Ranker, RankingData
@@ -19,18 +19,13 @@ from mmq.ranking._folder import (
 from mmq.recommenders import Popularity
 from mmq.semantic_ids import SemanticIDs
 from mmq.testing import tiny_retrieval_data
+from tests.rewritten import change_json, write_weights
 
 
 @pytest.fixture
 def saved(tmp_path):
     fitted().save(tmp_path / "model")
     return tmp_path / "model"
-
-
-def change(path, change_config):
-    config = json.loads(path.read_text())
-    change_config(config)
-    path.write_text(json.dumps(config))
 
 
 @pytest.mark.parametrize(
@@ -188,15 +183,15 @@ CONFIGS = {
 
 @pytest.mark.parametrize(("changed", "error", "expected"), CONFIGS.values(), ids=CONFIGS)
 def test_configs_that_are_refused(changed, error, expected, saved):
-    change(saved / CONFIG, changed)
+    change_json(saved / CONFIG, changed)
     with pytest.raises(error, match=expected):
         Ranker.load(saved)
 
 
 def test_a_split_of_before_loads_where_it_says_what_is_still_the_case(saved):
-    change(saved / CONFIG, lambda c: c["split"].update(validation_share=0.1, test_share=0.1))
+    change_json(saved / CONFIG, lambda c: c["split"].update(validation_share=0.1, test_share=0.1))
     assert Ranker.load(saved).split == fitted().split
-    change(saved / CONFIG, lambda c: c["split"].update(test_share=0.2))
+    change_json(saved / CONFIG, lambda c: c["split"].update(test_share=0.2))
     with pytest.raises(SettingsError, match=r"'test_share' = 0\.2 is of an older mmq"):
         Ranker.load(saved)
 
@@ -247,7 +242,7 @@ def test_weights_that_do_not_fit(saved):
         ({**whole, "surplus": np.zeros(3, np.float32)}, "holds a tensor 'surplus'"),
         ({**whole, name: whole[name].astype(np.float64)}, "float64, not float32"),
     ):
-        write_tensors(saved / WEIGHTS, tensors)
+        write_weights(saved, tensors)
         with pytest.raises(FormatError, match=expected):
             Ranker.load(saved)
 

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmq._formats import read_tensors, write_tensors
+from mmq._formats import read_tensors
 from mmq._model_folder import CARD, CONFIG, LOG, WEIGHTS
 from mmq.errors import DataError, FormatError, SettingsError
 from mmq.model import model_class
@@ -20,6 +20,7 @@ from mmq.recommenders import (
 from mmq.recommenders._folder import FORMAT, ITEMS
 from mmq.semantic_ids import SemanticIDs
 from mmq.testing import tiny_ids, tiny_log, tiny_retrieval_data
+from tests.rewritten import change_json, write_weights
 
 SMALL = {"hidden_dim": 8, "heads": 2, "epochs": 2}
 KINDS = {
@@ -35,12 +36,6 @@ def saved(request, tmp_path):
     made.fit(tiny_retrieval_data())
     made.save(tmp_path / "model")
     return tmp_path / "model"
-
-
-def change(path, change_config):
-    config = json.loads(path.read_text())
-    change_config(config)
-    path.write_text(json.dumps(config))
 
 
 def test_what_a_folder_holds(saved):
@@ -125,7 +120,7 @@ def test_what_was_fitted_is_saved_not_a_table_given_later(tmp_path):
     ],
 )
 def test_configs_that_are_refused(saved, changed, error, expected):
-    change(saved / CONFIG, changed)
+    change_json(saved / CONFIG, changed)
     with pytest.raises(error, match=expected):
         Recommender.load(saved)
 
@@ -151,13 +146,11 @@ def test_weights_that_do_not_fit(saved):
         {**whole, name: whole[name][:-1]},
         {**whole, "surplus": np.zeros(3, np.float32)},
     ):
-        write_tensors(saved / WEIGHTS, tensors)
+        write_weights(saved, tensors)
         with pytest.raises(FormatError, match=r"lacks|has shape|surplus|popularity"):
             Recommender.load(saved)
     if "norm.bias" in whole:
-        write_tensors(
-            saved / WEIGHTS, {**whole, "norm.bias": whole["norm.bias"].astype(np.float64)}
-        )
+        write_weights(saved, {**whole, "norm.bias": whole["norm.bias"].astype(np.float64)})
         with pytest.raises(FormatError, match="float64, not float32"):
             Recommender.load(saved)
 
@@ -165,7 +158,7 @@ def test_weights_that_do_not_fit(saved):
 def test_settings_of_another_shape_are_refused(saved):
     config = json.loads((saved / CONFIG).read_text())
     if "hidden_dim" in config["settings"]:
-        change(saved / CONFIG, lambda config: config["settings"].update(hidden_dim=16))
+        change_json(saved / CONFIG, lambda config: config["settings"].update(hidden_dim=16))
         with pytest.raises(FormatError, match="asks for"):
             Recommender.load(saved)
 

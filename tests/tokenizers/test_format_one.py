@@ -12,6 +12,8 @@ from mmq.errors import SettingsError
 from mmq.model import model_class
 from mmq.tokenizers import NetworkTokenizer
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*holds no hash of its weights")
+
 GOLDEN = Path(__file__).parent / "golden"
 FOLDERS = sorted(path.name for path in GOLDEN.iterdir() if (path / "config.json").exists())
 

@@ -15,6 +15,7 @@ from mmq.tokenizers._mmq.network import MMQNetwork
 from mmq.tokenizers._mmq.objective import loss_terms, weighted_losses
 from mmq.training._loop import Training, epoch_generator
 from mmq.training._optimiser import rate
+from tests.rewritten import change_json
 
 SMALL = {
     "learning": "gradient",
@@ -313,8 +314,7 @@ def test_unknown_setting_names_the_nearest():
 
 
 def change_config(folder, **changes):
-    path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    change_json(folder / "config.json", lambda config: config.update(changes))
 
 
 @pytest.fixture

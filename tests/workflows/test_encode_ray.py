@@ -77,7 +77,7 @@ def test_a_killed_worker_changes_nothing(shop):
     child.join(90)
     assert child.exitcode == 0
     workers = {mark.name.rpartition(".")[2] for mark in marks.glob(f"{part}.*")}
-    assert len(workers) == 2  # the part was begun anew by another
+    assert len(workers - {victim}) >= 1  # the part was begun anew by another
     assert contents(shop / "ids") == contents(shop / "one_process")
     sentence = (shop / "refused.txt").read_text()
     assert sentence.startswith(f"{shop / 'ids' / '3.parquet'} holds an ID table made from other")

@@ -16,6 +16,7 @@ from cli.retrieval_shop import SMALL, run, train, write_shop
 from mmq.errors import DataError
 from mmq.recommenders import Popularity
 from mmq.workflows import LogFile, compare, evaluate, recommend, recommend_users
+from tests.rewritten import change_json
 
 NAMES = {"user_id": "who", "item_id": "what", "timestamp": "when", "rating": "stars"}
 MAPPED = ["--user-column", "who", "--item-column", "what", "--timestamp-column", "when",
@@ -154,9 +155,7 @@ def test_folders_made_before_load_and_know_no_names(shop, tmp_path):
     old = tmp_path / "old"
     model = mmq.load(shop / "popularity")
     model.save(old)
-    config = json.loads((old / "config.json").read_text())
-    del config["log_columns"]
-    (old / "config.json").write_text(json.dumps(config))
+    change_json(old / "config.json", lambda config: config.pop("log_columns"))
     assert mmq.load(old).log_columns is None
     with pytest.raises(DataError, match=r"no column 'user_id'.*--user-column"):
         evaluate(old, shop / "log.parquet")
