@@ -197,7 +197,7 @@ DOCUMENTS: Mapping[Path, Mapping[str, Block]] = {
         "new-items": _bonuses("ml1m"),
         **{
             f"sampled-loss-{data}": of(f"sampled_loss_{data}", models.losses)
-            for data in ("beauty",)
+            for data in ("beauty", "ml1m", "million")
         },
     },
     PAGES / "ranking.md": {

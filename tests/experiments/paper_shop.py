@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from experiments.paper.prepare import Request, prepare
 from experiments.paper.reproduce import reproduce
 from experiments.paper.scales import scale_of
 from mmq import Catalogue, write_catalogue
+from mmq._formats import read_json
 from mmq.data._interactions import Interactions, write_interactions
 
 TINY: dict[str, Any] = {
@@ -79,7 +79,7 @@ def make(wanted: Request, jobs: int = 2) -> tuple[dict[str, Any], list[str]]:
 
 def figures(out: Path) -> dict[str, Any]:
     """What ``results.json`` says of the methods: all but time, memory and where it was made."""
-    found = json.loads((out / "results.json").read_text())
+    found = read_json(out / "results.json", "results")
     for passing in ("seconds", "peak_memory_mb", "commits"):
         found["cells"].pop(passing, None)
     del found["provenance"]
