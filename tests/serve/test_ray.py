@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 
 import httpx
@@ -24,7 +25,10 @@ def cluster():
     ray.shutdown()
 
 
-@pytest.mark.slow
+@pytest.mark.skipif(
+    "MMQ_RAY_SERVE" not in os.environ,
+    reason="a cluster of Ray Serve takes a minute or more: set MMQ_RAY_SERVE=1",
+)
 @pytest.mark.filterwarnings("ignore")
 def test_two_replicas_answer_and_follow_each_other(cluster, releases, tmp_path) -> None:
     from ray import serve
