@@ -4,7 +4,7 @@
 
 Every command is a process of its own over a generated world (benchmarks/world). What is measured
 is kept at once: a run that was stopped goes on, and further sizes join those that are there. The
-world of a size has 10,000 users, above a million items 200, so that figures tell what items cost:
+world of a size has 10,000 users, above 100,000 items 200, so that figures tell what items cost:
 scans for users are linear in both.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-LARGE = 1_000_000
+LARGE = 100_000
 """Items above which few users are served: a scan of all items for each is known to be linear."""
 
 USERS, FEW_USERS = 10_000, 200
