@@ -45,6 +45,11 @@ class Stage(NamedTuple):
 _LOG = "--interactions {world}/interactions"
 STAGES = {
     "fit": Stage("fit week1 --out tokenizer --sample 20000", ("tokenizer",), True),
+    "fit quickly": Stage(
+        "fit week1 --out tokenizer --tokenizer rqkmeans --sample 20000 --set codebook_size=32 "
+        "--set refinement=0",
+        ("tokenizer",),
+    ),
     "fit by gradient": Stage(
         "fit week1 --out gradient --sample 20000 --set learning=gradient --set epochs=3",
         ("gradient",),
