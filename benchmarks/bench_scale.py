@@ -92,35 +92,38 @@ def growth(cells: Iterable[Cell]) -> list[Cell]:
         }
         for stage, of_stage in _by_stage(cells).items()
         for small, large in pairwise(of_stage)
+        if small["users"] == large["users"]
     ]
 
 
 def _exponent(small: Cell, large: Cell, name: str) -> float:
     ratio = max(large[name], 0.1) / max(small[name], 0.1)
-    return math.log(ratio) / math.log(large["handled"] / small["handled"])
+    return math.log(ratio) / math.log(large["items"] / small["items"])
 
 
 def extrapolated(cells: Iterable[Cell]) -> list[Cell]:
     """What 40 million items take: a + b n through the two largest sizes of as many users."""
-    return [
-        _line(stage, [each for each in of_stage if each["users"] == of_stage[0]["users"]])
-        for stage, of_stage in _by_stage(cells).items()
-        if len({each["items"] for each in of_stage if each["users"] == of_stage[0]["users"]}) > 1
-    ]
+    lines = []
+    for stage, of_stage in _by_stage(cells).items():
+        for users in (of_stage[-1]["users"], of_stage[0]["users"]):
+            alike = [each for each in of_stage if each["users"] == users]
+            if len(alike) > 1:
+                lines.append(_line(stage, alike))
+                break
+    return lines
 
 
 def _line(stage: str, of_stage: list[Cell]) -> Cell:
     last = of_stage[-2:]
-    handled = round(AIM * last[-1]["handled"] / last[-1]["items"])
-    found: Cell = {"stage": stage, "handled": handled, "users": last[-1]["users"]}
+    found: Cell = {"stage": stage, "items": AIM, "users": last[-1]["users"]}
     for name in ("processor_seconds", "peak_mb"):
-        b, a = np.polyfit([each["handled"] for each in last], [each[name] for each in last], 1)
+        b, a = np.polyfit([each["items"] for each in last], [each[name] for each in last], 1)
         found[name] = {
             "a": float(a),
             "b": float(b),
             "from": [each["items"] for each in last],
-            "arithmetic": f"{a:.4g} + {b:.4g} * {handled}",
-            "at_40_million": float(a + b * handled),
+            "arithmetic": f"{a:.4g} + {b:.4g} * {AIM}",
+            "at_40_million": float(a + b * AIM),
         }
     return found
 
