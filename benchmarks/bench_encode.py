@@ -107,7 +107,10 @@ def measure(folder: Path, items: int, tokenizer: MMQTokenizer) -> dict[str, Any]
         str(saved),
     ]
     printed = subprocess.run(
-        [*command, str(folder / "ids.parquet")], check=True, capture_output=True, text=True
+        [*command, str(folder / f"ids{items}_{saved.name}.parquet")],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     figures = json.loads(printed.stdout.splitlines()[-1])
     rate = float(np.mean(figures["rates"]))
