@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmq.data._items import ItemColumns, read_display, read_items
+from mmq.data._jsonl import read_jsonl
 from mmq.errors import DataError, FormatError
 
 
@@ -125,3 +126,21 @@ def test_empty_text_is_null_in_every_format(tmp_path):
     for path in sorted(tmp_path.iterdir()):
         _, shown = read_display(path, ItemColumns(attributes=("brand",)))
         assert shown.to_pydict() == {"title": [None, "T"], "brand": ["x", None]}, path.name
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b'{"item_id": 0, "\xff": 1}\n', "line 1 is not valid JSON .the text is not UTF-8"),
+        (b'{"item_id": 0, "x": ' + b"[" * 300 + b"]" * 300 + b"}\n", "line 1 nests more than 200"),
+        (b'{"item_id": 0, "x": "' + b"[" * 300 + b'"}\n', None),
+    ],
+)
+def test_names_that_are_no_text_and_deep_nesting_end_in_a_sentence(tmp_path, line, expected):
+    path = tmp_path / "items.jsonl"
+    path.write_bytes(line)
+    if expected is None:  # brackets inside a text nest nothing
+        assert read_jsonl(path).column_names == ["item_id", "x"]
+        return
+    with pytest.raises(FormatError, match=expected):
+        read_jsonl(path)

@@ -99,7 +99,7 @@ def parse_block(block: Block, path: str | Path, schema: pa.Schema | None = None)
             fields = [pa.field(column.name, _as_text(column.type)) for column in table.schema]
             table = _parse(block.data, pa.schema(fields))
         table.validate(full=True)  # Arrow does not look whether text is UTF-8
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:  # the latter for names of columns
         for _ in objects(block, path):
             pass
         raise _types(path, str(error)) from error
