@@ -81,6 +81,8 @@ class Release:
     def prepare(self) -> None:
         """Make once what every answer would make again: vectors of items, rows of ids."""
         self.models.recommender.prepare(len(self.table_rows))
+        if isinstance(self.models.recommender, HeterRec):
+            self.models.recommender.prepare_search(len(self.table_rows))
         _ = self.new
         if not pa.types.is_integer(self.ids.item_ids.type):
             _ = self._rows_by_text

@@ -185,11 +185,18 @@ class HeterRecNetwork(HistoryNetwork):
 
     def sample(self, targets: np.ndarray, generator: np.random.Generator) -> Sample | None:
         """As of every network, by places among the competitors; unmet ones have their weight."""
-        sample = super().sample(self.places.cpu().numpy()[targets], generator)
+        sample = super().sample(self._places_of(targets), generator)
         if sample is None:
             return None
         weights = self.log_weights(sample.rows)
         return sample._replace(log_weights=sample.log_weights + weights)
+
+    def _places_of(self, rows: np.ndarray) -> np.ndarray:
+        """Places of items among the competitors; only these leave the device."""
+        places: np.ndarray = (
+            self.places[torch.from_numpy(rows).to(self.places.device)].cpu().numpy()
+        )
+        return places
 
     def loss(
         self,

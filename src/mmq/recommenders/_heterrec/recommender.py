@@ -133,13 +133,19 @@ class HeterRec(SequentialRecommender[HeterRecSettings, HeterRecNetwork]):
         self.unmet_bonus = bonus
 
     def prepare(self, users: int) -> None:
-        """Make once what so many users will need: items' vectors, and the index of exact search."""
-        by_codes = self.settings.head == "parallel" and not self.tells_apart
-        if by_codes and self.index.worth_inverting(users):
-            _ = self.index.inverted
+        """Make all items' vectors once, if so many users will have most of them in a history."""
         if users * self.settings.history >= len(self.semantic_ids):
             with torch.no_grad():
                 self.network.keep_item_vectors()
+
+    def prepare_search(self, users: int) -> None:
+        """Make the index by which exact search skips most IDs, if it pays for so many users.
+
+        A service asks for it before its first user; a large batch has it made by itself.
+        """
+        by_codes = self.settings.head == "parallel" and not self.tells_apart
+        if by_codes and self.index.worth_inverting(users):
+            _ = self.index.inverted
 
     def search_block(
         self, histories: Sequences, k: int, filters: Filters, beams: int | None
